@@ -1,0 +1,40 @@
+//! What is remembered between commands: the saved login, the linked project, and the names
+//! of the environment variables. The files are shared with other CapyDB tools.
+
+mod link;
+mod login;
+
+pub use link::{LinkedProject, linked_project};
+pub use login::{Login, login_path, saved_login};
+
+/// Overrides the control plane's address.
+pub const ENV_API_URL: &str = "CAPYDB_API_URL";
+/// The API key.
+pub const ENV_API_KEY: &str = "CAPYDB_API_KEY";
+/// The source URL, so that its password need not be an argument.
+pub const ENV_SOURCE_URL: &str = "CAPYDB_SOURCE_URL";
+/// Folder of Postgres programs for the control plane.
+pub const ENV_POSTGRES_BIN: &str = "CAPYDB_POSTGRES_BIN";
+
+/// The hosted service.
+pub const DEFAULT_API_URL: &str = "https://capydb.dev/api/capydb";
+
+/// Where the hosted service lets people make a key.
+pub const DASHBOARD_URL: &str = "https://capydb.dev/dashboard";
+
+use std::{fs, io, path::Path};
+
+/// Reads a JSON file that need not exist.
+fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> anyhow::Result<Option<T>> {
+    use anyhow::Context;
+    let text = match fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error).with_context(|| format!("read {}", path.display())),
+    };
+    // The parser's own message may quote the text, and the text may hold a key.
+    let value = serde_json::from_str(&text).map_err(|error| {
+        anyhow::anyhow!("{} is not valid: line {}, column {}", path.display(), error.line(), error.column())
+    })?;
+    Ok(Some(value))
+}

@@ -1,0 +1,29 @@
+//! The API's JSON shapes, used by client and server alike.
+//!
+//! Fields that the contract marks optional, and all that a client can do without, have a
+//! default: an older or newer peer must still be understood. A list may arrive as `null`.
+
+mod account;
+mod import;
+mod job;
+mod preflight;
+mod project;
+
+pub use account::{ApiError, Me, Organization, Principal, Status};
+pub use import::{ImportRequest, PreflightRequest, UploadSlot, UploadSlotAnswer};
+pub use job::{ImportSummary, Job, JobAnswer, JobList, JobState, LeftOut, PROJECT_CREATE, PROJECT_IMPORT};
+pub use preflight::{
+    AuthForeignKey, Check, CheckStatus, Extension, Preflight, PreflightAnswer, Replication, SourceFacts,
+};
+pub use project::{Connections, ConnectionsAnswer, CreateProject, Project, ProjectAnswer, ProjectCreated, ProjectList};
+
+use serde::{Deserialize, Deserializer};
+
+/// Reads a list that may arrive as `null`.
+pub(crate) fn list<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    Ok(Option::<Vec<T>>::deserialize(deserializer)?.unwrap_or_default())
+}
