@@ -1,0 +1,139 @@
+//! Reads the facts about a source, in one round trip that writes nothing.
+
+use super::connect::Session;
+use crate::wire::{AuthForeignKey, Extension, Replication, SourceFacts};
+use anyhow::{Context, bail};
+use serde::Deserialize;
+use std::time::Duration;
+use tokio_postgres::SimpleQueryMessage;
+
+/// How long the source may take to answer.
+const TIMEOUT: Duration = Duration::from_secs(20);
+
+/// A malicious source may answer with anything; more than this is not read into facts.
+const LONGEST_ANSWER: usize = 4 << 20;
+
+/// Reads version, size, extensions, schemas and what else an import should know.
+pub async fn inspect(session: &Session) -> anyhow::Result<SourceFacts> {
+    let answer = tokio::time::timeout(TIMEOUT, session.client.simple_query(include_str!("inspect.sql")))
+        .await
+        .context("the source did not answer within 20 seconds")?
+        .map_err(|error| match error.as_db_error() {
+            Some(db) => anyhow::anyhow!("the source refused to be read: {}", crate::text::printable(db.message(), 300)),
+            None => anyhow::anyhow!("the connection to the source was lost: {error}"),
+        })?;
+    let row = answer.iter().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) => row.get(0),
+        _ => None,
+    });
+    let text = row.context("the source answered without facts")?;
+    if text.len() > LONGEST_ANSWER {
+        bail!("the source describes itself in {} bytes, which is not believable", text.len());
+    }
+    let raw: Raw = serde_json::from_str(text).context("the source's answer cannot be read")?;
+    Ok(raw.into_facts())
+}
+
+#[derive(Deserialize)]
+struct Raw {
+    server_version: String,
+    database_size_bytes: u64,
+    extensions: Vec<Extension>,
+    schemas: Vec<String>,
+    roles: Vec<String>,
+    setting_prefixes: Vec<String>,
+    event_triggers: Vec<String>,
+    auth_fks: Vec<AuthForeignKey>,
+    auth_policy_tables: Vec<String>,
+    wal_level: String,
+    max_replication_slots: i64,
+    used_replication_slots: i64,
+    max_wal_senders: i64,
+    role_can_replicate: bool,
+}
+
+/// Signs by which a provider's servers are known: role, schema or setting prefix.
+const SIGNS: [(&str, &str); 15] = [
+    ("role supabase_admin", "supabase"),
+    ("role neon_superuser", "neon"),
+    ("role rds_superuser", "aws-rds"),
+    ("role cloudsqlsuperuser", "google-cloud-sql"),
+    ("role alloydbsuperuser", "google-alloydb"),
+    ("role azure_pg_admin", "azure"),
+    ("role doadmin", "digitalocean"),
+    ("role tsdbadmin", "timescale"),
+    ("role avnadmin", "aiven"),
+    ("schema heroku_ext", "heroku"),
+    ("schema _heroku", "heroku"),
+    ("setting rds", "aws-rds"),
+    ("setting azure", "azure"),
+    ("setting cloudsql", "google-cloud-sql"),
+    ("setting neon", "neon"),
+];
+
+/// Schemas of provider platforms: their objects do not belong to the application.
+const PROVIDER_SCHEMAS: [&str; 16] = [
+    "_analytics",
+    "_heroku",
+    "_realtime",
+    "auth",
+    "extensions",
+    "graphql",
+    "graphql_public",
+    "heroku_ext",
+    "net",
+    "pgbouncer",
+    "pgsodium",
+    "pgsodium_masks",
+    "realtime",
+    "storage",
+    "supabase_functions",
+    "vault",
+];
+
+impl Raw {
+    fn into_facts(self) -> SourceFacts {
+        let signs =
+            |kind: &str, names: &[String]| names.iter().map(|name| format!("{kind} {name}")).collect::<Vec<_>>();
+        let mut seen = signs("role", &self.roles);
+        seen.extend(signs("schema", &self.schemas));
+        seen.extend(signs("setting", &self.setting_prefixes));
+        let matching: Vec<_> = SIGNS.iter().filter(|(sign, _)| seen.iter().any(|found| found == sign)).collect();
+        let provider = matching.first().map(|(_, provider)| (*provider).to_owned());
+        // `auth` and the like are ordinary names unless the provider is known.
+        let on_platform = |schema: &String| provider.is_some() && PROVIDER_SCHEMAS.contains(&schema.as_str());
+        let (provider_schemas, app_schemas): (Vec<_>, Vec<_>) = self.schemas.into_iter().partition(on_platform);
+        let supabase = provider.as_deref() == Some("supabase");
+        let mut blockers = Vec::new();
+        if self.wal_level != "logical" {
+            blockers.push(format!("wal_level is {}, not logical", self.wal_level));
+        }
+        if self.used_replication_slots >= self.max_replication_slots {
+            blockers.push(format!("all {} replication slots are in use", self.max_replication_slots));
+        }
+        if !self.role_can_replicate {
+            blockers.push("the role may not replicate".to_owned());
+        }
+        SourceFacts {
+            server_version: self.server_version,
+            database_size_bytes: self.database_size_bytes,
+            extensions: self.extensions,
+            app_schemas,
+            provider,
+            provider_signals: matching.iter().map(|(sign, _)| (*sign).to_owned()).collect(),
+            provider_schemas,
+            provider_auth_fks: if supabase { self.auth_fks } else { Vec::new() },
+            provider_auth_policy_tables: if supabase { self.auth_policy_tables } else { Vec::new() },
+            event_triggers: self.event_triggers,
+            replication: Some(Replication {
+                ready: blockers.is_empty(),
+                wal_level: self.wal_level,
+                max_replication_slots: self.max_replication_slots,
+                used_replication_slots: self.used_replication_slots,
+                max_wal_senders: self.max_wal_senders,
+                role_can_replicate: self.role_can_replicate,
+                blockers,
+            }),
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! Which addresses a control plane may dial on behalf of a stranger.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// Says what kind of non-public address this is; `None` for one on the public internet.
+/// IPv4 addresses inside IPv6 forms are judged as what they lead to.
+pub fn private_kind(address: IpAddr) -> Option<&'static str> {
+    match address {
+        IpAddr::V4(v4) => private_v4(v4),
+        IpAddr::V6(v6) => private_v6(v6),
+    }
+}
+
+/// Names that mean this machine or somebody's own network, whatever they resolve to.
+pub fn private_name(host: &str) -> bool {
+    let host = host.trim_end_matches('.').to_ascii_lowercase();
+    const SUFFIXES: [&str; 7] = [".localhost", ".local", ".internal", ".lan", ".localdomain", ".home.arpa", ".flycast"];
+    host == "localhost" || SUFFIXES.iter().any(|suffix| host.ends_with(suffix))
+}
+
+// IANA, "IPv4 Special-Purpose Address Registry".
+fn private_v4(address: Ipv4Addr) -> Option<&'static str> {
+    let [a, b, c, _] = address.octets();
+    Some(match (a, b, c) {
+        (127, ..) => "a loopback address",
+        (10, ..) | (172, 16..=31, _) | (192, 168, _) => "a private address",
+        (169, 254, _) => "a link-local address",
+        (100, 64..=127, _) => "a carrier-grade NAT address",
+        (0, ..) | (192, 0, 0) | (240.., ..) => "a reserved address",
+        (224..=239, ..) => "a multicast address",
+        (192, 0, 2) | (198, 51, 100) | (203, 0, 113) => "a documentation address",
+        (198, 18 | 19, _) => "a benchmarking address",
+        (192, 88, 99) => "a relay address",
+        _ => return None,
+    })
+}
+
+// IANA, "IPv6 Special-Purpose Address Registry".
+fn private_v6(address: Ipv6Addr) -> Option<&'static str> {
+    let s = address.segments();
+    if address.is_loopback() {
+        return Some("a loopback address");
+    }
+    if let Some(inner) = embedded_v4(address) {
+        return private_v4(inner);
+    }
+    Some(match s[0] {
+        _ if s[..6] == [0; 6] => "a reserved address", // unspecified and IPv4-compatible
+        0xfc00..=0xfdff => "a unique local address",
+        0xfe80..=0xfebf => "a link-local address",
+        0xfec0..=0xfeff => "a site-local address",
+        0xff00.. => "a multicast address",
+        0x2001 if s[1] == 0xdb8 => "a documentation address",
+        0x2001 if s[1] < 0x200 => "a reserved address", // Teredo, ORCHID, benchmarking
+        0x2000..=0x3fff => return None,
+        _ => "a reserved address",
+    })
+}
+
+/// The IPv4 address that an IPv6 one leads to: mapped, NAT64 (RFC 6052), 6to4 (RFC 3056).
+fn embedded_v4(address: Ipv6Addr) -> Option<Ipv4Addr> {
+    let s = address.segments();
+    let v4 = |high: u16, low: u16| Ipv4Addr::from((u32::from(high) << 16) | u32::from(low));
+    match s {
+        [0, 0, 0, 0, 0, 0xffff, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => Some(v4(high, low)),
+        [0x2002, high, low, ..] => Some(v4(high, low)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn judges_addresses() {
+        let private = [
+            "127.0.0.1",
+            "127.9.9.9",
+            "10.0.0.1",
+            "172.16.0.1",
+            "172.31.255.255",
+            "192.168.1.1",
+            "169.254.169.254",
+            "100.64.0.1",
+            "0.0.0.0",
+            "224.0.0.1",
+            "255.255.255.255",
+            "192.0.2.1",
+            "198.18.0.1",
+            "::1",
+            "::",
+            "::ffff:127.0.0.1",
+            "::ffff:10.0.0.1",
+            "::127.0.0.1",
+            "64:ff9b::a00:1",
+            "2002:7f00:1::",
+            "fe80::1",
+            "fc00::1",
+            "fd12::1",
+            "fec0::1",
+            "ff02::1",
+            "2001:db8::1",
+            "2001::1",
+            "4000::1",
+        ];
+        for text in private {
+            assert!(private_kind(text.parse().expect(text)).is_some(), "{text}");
+        }
+        for text in ["1.1.1.1", "172.32.0.1", "100.128.0.1", "2606:4700::1", "::ffff:1.1.1.1", "64:ff9b::101:101"] {
+            assert_eq!(private_kind(text.parse().expect(text)), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn judges_names() {
+        for name in ["localhost", "LOCALHOST.", "db.internal", "x.local", "a.b.lan"] {
+            assert!(private_name(name), "{name}");
+        }
+        assert!(!private_name("db.example.com") && !private_name("internal.example.com"));
+    }
+}

@@ -1,0 +1,413 @@
+use std::fmt;
+use url::Url;
+
+/// The URL of a source database. It holds a password: only [`SourceUrl::expose`] gives it
+/// out, `Display` and `Debug` show it redacted.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SourceUrl {
+    url: Url,
+    host: String,
+    database: String,
+}
+
+/// Why a text is not the URL of one Postgres database. The messages never quote the URL.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum UrlProblem {
+    /// Nothing was given.
+    #[error("the source URL is empty")]
+    Empty,
+    /// Another kind of URL.
+    #[error("the source URL starts with `{0}`, not with postgres:// or postgresql://")]
+    Scheme(String),
+    /// The URL itself cannot be read.
+    #[error(
+        "the source URL cannot be read ({0}); special characters in the user name or password must be percent-encoded (@ is %40, / is %2F, # is %23)"
+    )]
+    Syntax(String),
+    /// No host, so this would mean a socket on some machine.
+    #[error("the source URL names no host")]
+    NoHost,
+    /// A Unix socket.
+    #[error("the source URL names a Unix socket; the import needs a host that it can reach over the network")]
+    Socket,
+    /// A list of hosts.
+    #[error("the source URL names several hosts; give the one to copy from")]
+    SeveralHosts,
+    /// A port that is no port.
+    #[error("the source URL has a bad port; it must be a number from 1 to 65535")]
+    Port,
+    /// No database.
+    #[error("the source URL names no database; add its name after the host: postgres://user@host:5432/DATABASE")]
+    NoDatabase,
+    /// No user.
+    #[error("the source URL names no user")]
+    NoUser,
+    /// A parameter that points at something outside the URL.
+    #[error("the source URL has the parameter `{0}`, which cannot be used here: {1}")]
+    Parameter(String, &'static str),
+    /// A word after `sslmode=` that libpq does not know.
+    #[error("the source URL has sslmode={0}; it must be disable, allow, prefer, require, verify-ca or verify-full")]
+    SslMode(String),
+}
+
+/// What `sslmode` asks for (libpq, "SSL Mode Descriptions").
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SslMode {
+    /// No TLS.
+    Disable,
+    /// TLS if the server has it; `allow` is taken as this too.
+    Prefer,
+    /// TLS, with whatever certificate.
+    Require,
+    /// TLS, with a certificate from a known authority.
+    VerifyCa,
+    /// TLS, with a certificate from a known authority for this host.
+    VerifyFull,
+}
+
+impl SslMode {
+    fn parse(word: &str) -> Option<Self> {
+        Some(match word {
+            "disable" => Self::Disable,
+            "allow" | "prefer" => Self::Prefer,
+            "require" => Self::Require,
+            "verify-ca" => Self::VerifyCa,
+            "verify-full" => Self::VerifyFull,
+            _ => return None,
+        })
+    }
+}
+
+/// Parameters that stay; all others mean nothing to a dump and are taken out.
+const KEPT: [&str; 2] = ["sslmode", "channel_binding"];
+
+/// Parameters that would lead elsewhere than the URL shows, or to a file of the machine
+/// that dials.
+fn refusal(parameter: &str) -> Option<&'static str> {
+    Some(match parameter {
+        "host" | "hostaddr" | "port" | "user" | "password" | "dbname" => {
+            "write it in its place: postgres://user:password@host:port/database"
+        }
+        "service" | "servicefile" | "passfile" => "it names a file of this machine",
+        "sslcert" | "sslkey" | "sslrootcert" | "sslcrl" | "sslcrldir" | "sslpassword" => {
+            "client certificates and own authorities are not supported"
+        }
+        "krbsrvname" | "gsslib" | "gssdelegation" | "requirepeer" => {
+            "only password authentication over the network is supported"
+        }
+        _ => return None,
+    })
+}
+
+impl SourceUrl {
+    /// Reads a connection URL and leaves it as it is.
+    pub fn parse(text: &str) -> Result<Self, UrlProblem> {
+        let text = text.trim();
+        if text.is_empty() {
+            return Err(UrlProblem::Empty);
+        }
+        let scheme = text.split_once("://").map_or("", |(scheme, _)| scheme);
+        if !["postgres", "postgresql"].contains(&scheme.to_ascii_lowercase().as_str()) {
+            return Err(UrlProblem::Scheme(shown_start(text)));
+        }
+        refuse_host_list(text)?;
+        let url = Url::parse(text).map_err(|error| match error {
+            url::ParseError::InvalidPort => UrlProblem::Port,
+            url::ParseError::EmptyHost => UrlProblem::NoHost,
+            other => UrlProblem::Syntax(other.to_string()),
+        })?;
+        if url.fragment().is_some() {
+            return Err(UrlProblem::Syntax("it contains a `#`".into()));
+        }
+        if url.port() == Some(0) {
+            return Err(UrlProblem::Port);
+        }
+        for (name, _) in url.query_pairs() {
+            if let Some(why) = refusal(&name) {
+                return Err(UrlProblem::Parameter(name.into_owned(), why));
+            }
+        }
+        let host = decode(url.host_str().unwrap_or_default())?;
+        if host.is_empty() {
+            return Err(UrlProblem::NoHost);
+        }
+        if host.starts_with('/') || host.starts_with('@') {
+            return Err(UrlProblem::Socket);
+        }
+        let database = decode(url.path().trim_start_matches('/'))?;
+        if database.is_empty() {
+            return Err(UrlProblem::NoDatabase);
+        }
+        if url.username().is_empty() {
+            return Err(UrlProblem::NoUser);
+        }
+        let source = Self { url, host, database };
+        decode(source.url.username())?;
+        decode(source.url.password().unwrap_or_default())?;
+        if let Some(word) = source.parameter("sslmode")
+            && SslMode::parse(&word).is_none()
+        {
+            return Err(UrlProblem::SslMode(word.escape_default().take(40).collect()));
+        }
+        Ok(source)
+    }
+
+    /// Brings the URL into the form that is dialled, and says what was changed: TLS is asked
+    /// for unless the URL says otherwise, and parameters that mean nothing to a dump go.
+    #[must_use]
+    pub fn normalise(mut self) -> (Self, Vec<String>) {
+        let mut kept: Vec<(String, String)> = Vec::new();
+        let mut dropped: Vec<String> = Vec::new();
+        for (name, value) in self.url.query_pairs() {
+            let endpoint = name == "options" && value.starts_with("endpoint=");
+            if endpoint || KEPT.contains(&name.as_ref()) {
+                kept.retain(|(known, _)| *known != name); // the last one counts, as in libpq
+                kept.push((name.into_owned(), value.into_owned()));
+            } else {
+                dropped.push(name.escape_default().take(40).collect());
+            }
+        }
+        let mut changes = Vec::new();
+        if !kept.iter().any(|(name, _)| name == "sslmode") {
+            kept.push(("sslmode".into(), "require".into()));
+            changes.push("added sslmode=require, so the connection is encrypted".to_owned());
+        }
+        if !dropped.is_empty() {
+            changes.push(format!("left out what means nothing to a dump: {}", dropped.join(", ")));
+        }
+        self.url.query_pairs_mut().clear().extend_pairs(kept);
+        (self, changes)
+    }
+
+    /// The URL with its password, for the one who dials.
+    pub fn expose(&self) -> &str {
+        self.url.as_str()
+    }
+
+    /// Host name or address, decoded, without the brackets of an IPv6 literal.
+    pub fn host(&self) -> &str {
+        self.host.trim_start_matches('[').trim_end_matches(']')
+    }
+
+    /// Port, 5432 unless given.
+    pub fn port(&self) -> u16 {
+        self.url.port().unwrap_or(5432)
+    }
+
+    /// User name, decoded.
+    pub fn user(&self) -> String {
+        decode(self.url.username()).unwrap_or_default()
+    }
+
+    /// Password, decoded.
+    pub fn password(&self) -> Option<String> {
+        self.url.password().and_then(|password| decode(password).ok())
+    }
+
+    /// Database name, decoded.
+    pub fn database(&self) -> &str {
+        &self.database
+    }
+
+    /// What the URL asks of TLS; `prefer` when it asks nothing, as libpq does.
+    pub fn ssl_mode(&self) -> SslMode {
+        self.parameter("sslmode").and_then(|word| SslMode::parse(&word)).unwrap_or(SslMode::Prefer)
+    }
+
+    /// The server-side `options`, which some providers route by.
+    pub fn options(&self) -> Option<String> {
+        self.parameter("options")
+    }
+
+    /// The same URL with another host.
+    #[must_use]
+    pub fn with_host(&self, host: &str) -> Self {
+        let mut changed = self.clone();
+        if changed.url.set_host(Some(host)).is_ok() {
+            host.clone_into(&mut changed.host);
+        }
+        changed
+    }
+
+    /// The same URL with another port.
+    #[must_use]
+    pub fn with_port(&self, port: u16) -> Self {
+        let mut changed = self.clone();
+        let _ = changed.url.set_port(Some(port)); // fails only without a host, and there is one
+        changed
+    }
+
+    fn parameter(&self, wanted: &str) -> Option<String> {
+        self.url.query_pairs().filter(|(name, _)| name == wanted).last().map(|(_, value)| value.into_owned())
+    }
+}
+
+/// A list of hosts hides from the URL parser in several ways, so it is looked for first.
+fn refuse_host_list(text: &str) -> Result<(), UrlProblem> {
+    let rest = text.split_once("://").map_or("", |(_, rest)| rest);
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let hosts = authority.rsplit_once('@').map_or(authority, |(_, hosts)| hosts);
+    if hosts.contains(',') || hosts.to_ascii_lowercase().contains("%2c") {
+        return Err(UrlProblem::SeveralHosts);
+    }
+    Ok(())
+}
+
+/// The start of what was given, cut before anything that could be a password.
+fn shown_start(text: &str) -> String {
+    let scheme = text.split("://").next().unwrap_or_default();
+    let plain: String =
+        scheme.chars().take_while(|c| c.is_ascii_alphanumeric() || "+-.".contains(*c)).take(20).collect();
+    if text.contains("://") { format!("{plain}://") } else { "no scheme".into() }
+}
+
+fn decode(text: &str) -> Result<String, UrlProblem> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, tail @ ..] = rest {
+        rest = tail;
+        if *first != b'%' {
+            bytes.push(*first);
+            continue;
+        }
+        let (digits, after) = tail.split_at_checked(2).ok_or_else(bad_escape)?;
+        let digits = std::str::from_utf8(digits).map_err(|_| bad_escape())?;
+        bytes.push(u8::from_str_radix(digits, 16).map_err(|_| bad_escape())?);
+        rest = after;
+    }
+    if bytes.contains(&0) {
+        return Err(bad_escape());
+    }
+    String::from_utf8(bytes).map_err(|_| bad_escape())
+}
+
+fn bad_escape() -> UrlProblem {
+    UrlProblem::Syntax("it has a `%` that is not followed by the code of a character".into())
+}
+
+impl fmt::Display for SourceUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = self.url.clone();
+        if shown.password().is_some() {
+            let _ = shown.set_password(Some("***")); // fails only without a host, and there is one
+        }
+        let others: Vec<_> = self.url.query_pairs().filter(|(name, _)| KEPT.contains(&name.as_ref())).collect();
+        if others.is_empty() {
+            shown.set_query(None);
+        } else {
+            shown.query_pairs_mut().clear().extend_pairs(others);
+        }
+        f.write_str(shown.as_str())
+    }
+}
+
+impl fmt::Debug for SourceUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SourceUrl({self})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn problem(text: &str) -> UrlProblem {
+        SourceUrl::parse(text).expect_err(text)
+    }
+
+    #[test]
+    fn reads_every_part() {
+        let url =
+            SourceUrl::parse("postgresql://ann:p%40ss@db.example.com:6000/my%20app?sslmode=disable").expect("reads");
+        assert_eq!(url.host(), "db.example.com");
+        assert_eq!(url.port(), 6000);
+        assert_eq!(url.user(), "ann");
+        assert_eq!(url.password().as_deref(), Some("p@ss"));
+        assert_eq!(url.database(), "my app");
+        assert_eq!(url.ssl_mode(), SslMode::Disable);
+    }
+
+    #[test]
+    fn tells_what_is_wrong() {
+        assert_eq!(problem("  "), UrlProblem::Empty);
+        assert_eq!(problem("mysql://u:p@h/d"), UrlProblem::Scheme("mysql://".into()));
+        assert_eq!(problem("host=h password=canary"), UrlProblem::Scheme("no scheme".into()));
+        assert_eq!(problem("postgres://"), UrlProblem::NoHost);
+        assert_eq!(problem("postgres:///db"), UrlProblem::NoHost);
+        assert_eq!(problem("postgres://u@/db"), UrlProblem::NoHost);
+        assert_eq!(problem("postgres://u:p@h"), UrlProblem::NoDatabase);
+        assert_eq!(problem("postgres://u:p@h/"), UrlProblem::NoDatabase);
+        assert_eq!(problem("postgres://h/d"), UrlProblem::NoUser);
+        assert_eq!(problem("postgres://u:p@h:99999/d"), UrlProblem::Port);
+        assert_eq!(problem("postgres://u:p@h:x/d"), UrlProblem::Port);
+        assert_eq!(problem("postgres://u:p@h:0/d"), UrlProblem::Port);
+        assert_eq!(problem("postgres://u:p@h1,h2/d"), UrlProblem::SeveralHosts);
+        assert_eq!(problem("postgres://u:p@h1:1,h2:2/d"), UrlProblem::SeveralHosts);
+        assert_eq!(problem("postgres://u:p@%2Ftmp/d"), UrlProblem::Socket);
+        assert!(matches!(problem("postgres://u:p@h/d?host=/tmp"), UrlProblem::Parameter(..)));
+        assert!(matches!(problem("postgres://u:p@h/d?%68ostaddr=127.0.0.1"), UrlProblem::Parameter(..)));
+        assert!(matches!(problem("postgres://u:p@h/d?sslkey=/k"), UrlProblem::Parameter(..)));
+        assert_eq!(problem("postgres://u:p@h/d?sslmode=off"), UrlProblem::SslMode("off".into()));
+        assert!(matches!(problem("postgres://u:p#w@h/d"), UrlProblem::Port | UrlProblem::Syntax(_)));
+        assert!(matches!(problem("postgres://u:p@h/d#x"), UrlProblem::Syntax(_)));
+        assert!(matches!(problem("postgres://u:p%zz@h/d"), UrlProblem::Syntax(_)));
+    }
+
+    #[test]
+    fn a_comma_in_the_password_is_no_host_list() {
+        assert_eq!(SourceUrl::parse("postgres://u:a,b@h/d").expect("reads").host(), "h");
+    }
+
+    #[test]
+    fn adds_tls_and_takes_out_what_means_nothing() {
+        let url = SourceUrl::parse("postgres://u:p@h/d?schema=public&pgbouncer=true").expect("reads");
+        let (url, changes) = url.normalise();
+        assert_eq!(url.expose(), "postgres://u:p@h/d?sslmode=require");
+        assert_eq!(changes.len(), 2);
+        assert_eq!(changes[1], "left out what means nothing to a dump: schema, pgbouncer");
+    }
+
+    #[test]
+    fn leaves_a_complete_url_alone() {
+        let text = "postgres://u:p@h/d?sslmode=disable";
+        let (url, changes) = SourceUrl::parse(text).expect("reads").normalise();
+        assert_eq!((url.expose(), changes.len()), (text, 0));
+    }
+
+    #[test]
+    fn keeps_the_endpoint_option_that_routes_at_neon() {
+        let url = SourceUrl::parse("postgres://u:p@h/d?options=endpoint%3Dep-x&sslmode=require").expect("reads");
+        assert_eq!(url.normalise().0.options().as_deref(), Some("endpoint=ep-x"));
+    }
+
+    #[test]
+    fn shows_no_secret() {
+        let url = SourceUrl::parse("postgres://u:canary@h:1/d?sslmode=require&token=canary").expect("reads");
+        assert_eq!(url.to_string(), "postgres://u:***@h:1/d?sslmode=require");
+        assert!(!format!("{url:?}").contains("canary"));
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read_or_refused_without_its_password(text in "\\PC*") {
+            let _ = SourceUrl::parse(&text);
+            if let Err(problem) = SourceUrl::parse(&format!("postgres://u:CANARY{text}@h/d")) {
+                prop_assert!(!problem.to_string().contains("CANARY"));
+            }
+        }
+
+        #[test]
+        fn any_password_survives_and_is_never_shown(password in "[ -~]{1,30}") {
+            let mut url = Url::parse("postgres://u@h/d").expect("reads");
+            url.set_password(Some(&format!("CANARY{password}"))).expect("has a host");
+            // The crate leaves a literal % alone, so it is encoded as people must.
+            prop_assume!(!password.contains('%'));
+            let source = SourceUrl::parse(url.as_str()).expect("reads");
+            prop_assert_eq!(source.password(), Some(format!("CANARY{password}")));
+            prop_assert!(!source.to_string().contains("CANARY"));
+            let (normal, _) = source.normalise();
+            prop_assert_eq!(normal.password(), Some(format!("CANARY{password}")));
+        }
+    }
+}
