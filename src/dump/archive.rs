@@ -1,0 +1,370 @@
+//! Reader of the header and table of contents that `pg_dump` writes in its custom, tar and
+//! directory formats (archive versions 1.10 to 1.16, Postgres 8.4 to 18).
+//!
+//! The layout follows `pg_backup_archiver.c` of Postgres. Entries are handed out one at a
+//! time, so memory does not grow with their number.
+
+use std::io::{self, Read};
+
+/// How the archive's data is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layout {
+    /// One file (`-Fc`).
+    Custom,
+    /// A tar file or a directory; both carry this table of contents as `toc.dat`.
+    Tar,
+    /// A directory, as versions before 17 marked it.
+    Directory,
+}
+
+/// What stands before the table of contents.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Header {
+    /// Major and minor of the archive version.
+    pub version: (u8, u8),
+    /// How the data is stored.
+    pub layout: Layout,
+    /// The source database's name.
+    pub database: String,
+    /// As the source server said it (`15.18 (Debian …)`).
+    pub server_version: String,
+    /// As `pg_dump` said it.
+    pub dump_version: String,
+}
+
+/// Where an entry's data lies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Data {
+    /// It has none.
+    None,
+    /// Somewhere in the file: the dump was written to a pipe.
+    Somewhere,
+    /// At this offset in a custom archive, in bytes.
+    At(u64),
+    /// In this file of a tar or directory archive.
+    File(String),
+}
+
+/// One entry of the table of contents.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Number by which `pg_restore -L` names it.
+    pub id: i32,
+    /// Kind, as pg_dump calls it (`TABLE DATA`).
+    pub kind: String,
+    /// Schema; empty for objects outside schemas.
+    pub schema: String,
+    /// Name, with the table's name before it for parts of tables.
+    pub tag: String,
+    /// The SQL that makes it; empty for data.
+    pub definition: String,
+    /// Its data.
+    pub data: Data,
+}
+
+/// Why an archive cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ArchiveError {
+    /// The magic is missing.
+    #[error("it does not start like an archive of pg_dump")]
+    NotAnArchive,
+    /// Written by a pg_dump that is too old or too new for this reader.
+    #[error("its archive version {0}.{1} is not one of 1.10 to 1.16")]
+    Version(u8, u8),
+    /// The file ends inside the header or table of contents.
+    #[error("it ends in the middle of its table of contents: the file is cut off")]
+    CutOff,
+    /// The bytes make no sense.
+    #[error("its table of contents is damaged: {0}")]
+    Damaged(&'static str),
+    /// Reading failed.
+    #[error("it cannot be read: {0}")]
+    Io(io::Error),
+}
+
+impl From<io::Error> for ArchiveError {
+    fn from(error: io::Error) -> Self {
+        if error.kind() == io::ErrorKind::UnexpectedEof { Self::CutOff } else { Self::Io(error) }
+    }
+}
+
+/// The first bytes of every archive.
+pub const MAGIC: &[u8; 5] = b"PGDMP";
+
+/// No name or statement of a sane archive is longer; what is must not fill the memory.
+const LONGEST_STRING: u64 = 64 << 20;
+
+/// An archive that is being read, from its start.
+pub struct Archive<R> {
+    reader: R,
+    int_size: usize,
+    offset_size: usize,
+    header: Header,
+    left: i64,
+}
+
+impl<R: Read> Archive<R> {
+    /// Reads the header. The reader should be buffered.
+    pub fn open(mut reader: R) -> Result<Self, ArchiveError> {
+        let mut magic = [0; 5];
+        reader.read_exact(&mut magic)?;
+        if magic != *MAGIC {
+            return Err(ArchiveError::NotAnArchive);
+        }
+        let [major, minor, _revision, int_size, offset_size, layout] = {
+            let mut bytes = [0; 6];
+            reader.read_exact(&mut bytes)?;
+            bytes
+        };
+        if major != 1 || !(10..=16).contains(&minor) {
+            return Err(ArchiveError::Version(major, minor));
+        }
+        if !(1..=8).contains(&int_size) || !(1..=8).contains(&offset_size) {
+            return Err(ArchiveError::Damaged("impossible sizes of numbers"));
+        }
+        let layout = match layout {
+            1 => Layout::Custom,
+            3 => Layout::Tar,
+            5 => Layout::Directory,
+            _ => return Err(ArchiveError::Damaged("an unknown format")),
+        };
+        let header = Header {
+            version: (major, minor),
+            layout,
+            database: String::new(),
+            server_version: String::new(),
+            dump_version: String::new(),
+        };
+        let mut archive = Self { reader, int_size: int_size.into(), offset_size: offset_size.into(), header, left: 0 };
+        archive.read_rest_of_header()?;
+        Ok(archive)
+    }
+
+    fn read_rest_of_header(&mut self) -> Result<(), ArchiveError> {
+        if self.header.version.1 >= 15 {
+            self.byte()?; // compression algorithm
+        } else {
+            self.int()?; // compression level
+        }
+        for _ in 0..7 {
+            self.int()?; // second, minute, hour, day, month, year, daylight saving
+        }
+        self.header.database = self.string()?;
+        self.header.server_version = self.string()?;
+        self.header.dump_version = self.string()?;
+        self.left = self.int()?;
+        if self.left < 0 {
+            return Err(ArchiveError::Damaged("a negative number of entries"));
+        }
+        Ok(())
+    }
+
+    /// The header.
+    pub fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// The next entry; `None` after the last.
+    pub fn next_entry(&mut self) -> Result<Option<Entry>, ArchiveError> {
+        if self.left == 0 {
+            return Ok(None);
+        }
+        self.left -= 1;
+        let minor = self.header.version.1;
+        let id = i32::try_from(self.int()?).map_err(|_| ArchiveError::Damaged("an impossible entry number"))?;
+        let has_data = self.int()? != 0;
+        self.skip_string()?; // table oid of the catalog entry
+        self.skip_string()?; // its oid
+        let tag = self.string()?;
+        let kind = self.string()?;
+        if minor >= 11 {
+            self.int()?; // section
+        }
+        let definition = self.string()?;
+        self.skip_string()?; // drop statement
+        self.skip_string()?; // copy statement
+        let schema = self.string()?;
+        self.skip_string()?; // tablespace
+        if minor >= 14 {
+            self.skip_string()?; // table access method
+        }
+        if minor >= 16 {
+            self.int()?; // kind of relation
+        }
+        self.skip_string()?; // owner
+        self.skip_string()?; // whether the table has oids
+        while self.skip_string()? {} // dependencies, ended by a null
+        let data = self.data_place(has_data)?;
+        Ok(Some(Entry { id, kind, schema, tag, definition, data }))
+    }
+
+    fn data_place(&mut self, has_data: bool) -> Result<Data, ArchiveError> {
+        if self.header.layout != Layout::Custom {
+            let file = self.string()?;
+            return Ok(if file.is_empty() { Data::None } else { Data::File(file) });
+        }
+        let state = self.byte()?;
+        let mut offset = 0_u64;
+        for place in 0..self.offset_size {
+            offset |= u64::from(self.byte()?) << (8 * place);
+        }
+        match state {
+            2 => Ok(Data::At(offset)),
+            1 if has_data => Ok(Data::Somewhere),
+            1 | 3 => Ok(Data::None),
+            _ => Err(ArchiveError::Damaged("an unknown state of data")),
+        }
+    }
+
+    fn byte(&mut self) -> Result<u8, ArchiveError> {
+        let mut byte = [0];
+        self.reader.read_exact(&mut byte)?;
+        Ok(byte[0])
+    }
+
+    /// A sign byte, then the amount, least byte first.
+    fn int(&mut self) -> Result<i64, ArchiveError> {
+        let mut bytes = [0; 9];
+        let bytes = &mut bytes[..=self.int_size];
+        self.reader.read_exact(bytes)?;
+        let (sign, amount) = (bytes[0], &bytes[1..]);
+        let amount = amount.iter().rev().fold(0_u64, |value, byte| (value << 8) | u64::from(*byte));
+        let amount = i64::try_from(amount).map_err(|_| ArchiveError::Damaged("a number out of range"))?;
+        Ok(if sign == 0 { amount } else { -amount })
+    }
+
+    /// A string's length; `None` for a null.
+    fn length(&mut self) -> Result<Option<u64>, ArchiveError> {
+        let Ok(length) = u64::try_from(self.int()?) else { return Ok(None) };
+        if length > LONGEST_STRING {
+            return Err(ArchiveError::Damaged("an impossibly long name"));
+        }
+        Ok(Some(length))
+    }
+
+    /// A string; a null reads as an empty one.
+    fn string(&mut self) -> Result<String, ArchiveError> {
+        let Some(length) = self.length()? else { return Ok(String::new()) };
+        let mut bytes = Vec::new(); // grows with what is really there, not with what is claimed
+        if self.reader.by_ref().take(length).read_to_end(&mut bytes)? as u64 != length {
+            return Err(ArchiveError::CutOff);
+        }
+        // Names are in the source's encoding, which need not be UTF-8.
+        Ok(String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
+    }
+
+    /// Passes over a string; false when it was a null.
+    fn skip_string(&mut self) -> Result<bool, ArchiveError> {
+        let Some(length) = self.length()? else { return Ok(false) };
+        let passed = io::copy(&mut self.reader.by_ref().take(length), &mut io::sink())?;
+        if passed == length { Ok(true) } else { Err(ArchiveError::CutOff) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Writes archives as `pg_dump` does, for the reader to read.
+    struct Writer(Vec<u8>);
+
+    impl Writer {
+        fn int(&mut self, value: i32) {
+            self.0.push(u8::from(value < 0));
+            self.0.extend(value.unsigned_abs().to_le_bytes());
+        }
+
+        fn string(&mut self, text: Option<&str>) {
+            self.int(text.map_or(-1, |text| i32::try_from(text.len()).expect("short")));
+            self.0.extend(text.unwrap_or_default().as_bytes());
+        }
+
+        fn archive(minor: u8, entries: &[(&str, &str)]) -> Vec<u8> {
+            let mut w = Self(MAGIC.to_vec());
+            w.0.extend([1, minor, 0, 4, 8, 1]);
+            if minor >= 15 {
+                w.0.push(1)
+            } else {
+                w.int(-1)
+            }
+            (0..7).for_each(|n| w.int(n));
+            [Some("app"), Some("15.18"), Some("17.11")].into_iter().for_each(|text| w.string(text));
+            w.int(i32::try_from(entries.len()).expect("few"));
+            for (number, (kind, definition)) in entries.iter().enumerate() {
+                w.int(i32::try_from(number).expect("few") + 1);
+                w.int(0);
+                [Some("0"), Some("0"), Some("tag"), Some(*kind)].into_iter().for_each(|text| w.string(text));
+                if minor >= 11 {
+                    w.int(2);
+                }
+                [Some(*definition), Some(""), None, Some("public"), Some("")]
+                    .into_iter()
+                    .for_each(|text| w.string(text));
+                if minor >= 14 {
+                    w.string(Some("heap"));
+                }
+                if minor >= 16 {
+                    w.int(114);
+                }
+                [Some("owner"), Some("false"), Some("3"), None].into_iter().for_each(|text| w.string(text));
+                w.0.push(3);
+                w.0.extend([0; 8]);
+            }
+            w.0
+        }
+    }
+
+    #[test]
+    fn reads_every_version() {
+        for minor in 10..=16 {
+            let bytes = Writer::archive(minor, &[("TABLE", "CREATE TABLE t ();"), ("VIEW", "CREATE VIEW v;")]);
+            let mut archive = Archive::open(bytes.as_slice()).expect("opens");
+            assert_eq!(archive.header().server_version, "15.18");
+            let first = archive.next_entry().expect("reads").expect("is there");
+            assert_eq!((first.id, first.kind.as_str(), first.schema.as_str()), (1, "TABLE", "public"));
+            assert_eq!(first.definition, "CREATE TABLE t ();");
+            assert_eq!(archive.next_entry().expect("reads").map(|entry| entry.id), Some(2));
+            assert_eq!(archive.next_entry().expect("reads"), None);
+        }
+    }
+
+    #[test]
+    fn names_what_is_wrong() {
+        assert!(matches!(Archive::open(&b"CREATE TABLE"[..]), Err(ArchiveError::NotAnArchive)));
+        assert!(matches!(Archive::open(&b"PGDMP\x01\x63\0\x04\x08\x01"[..]), Err(ArchiveError::Version(1, 99))));
+    }
+
+    fn read_all(bytes: &[u8]) -> Result<usize, ArchiveError> {
+        let mut archive = Archive::open(bytes)?;
+        let mut entries = 0;
+        while archive.next_entry()?.is_some() {
+            entries += 1;
+        }
+        Ok(entries)
+    }
+
+    proptest! {
+        #[test]
+        fn a_cut_is_always_seen(minor in 10_u8..=16, cut in 0.0..1.0) {
+            let whole = Writer::archive(minor, &[("TABLE", "CREATE TABLE t ();"), ("VIEW", "x")]);
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "a few hundred bytes")]
+            let at = (whole.len() as f64 * cut) as usize;
+            prop_assert!(matches!(read_all(&whole[..at]), Err(ArchiveError::CutOff)));
+        }
+
+        #[test]
+        fn damage_never_panics(place in 11_usize..300, byte: u8) {
+            let mut bytes = Writer::archive(16, &[("TABLE", "CREATE TABLE t ();"), ("VIEW", "x")]);
+            let place = place % bytes.len();
+            bytes[place] = byte;
+            let _ = read_all(&bytes);
+        }
+
+        #[test]
+        fn noise_never_panics(noise in proptest::collection::vec(any::<u8>(), 0..400)) {
+            let _ = read_all(&noise);
+            let _ = read_all(&[b"PGDMP\x01\x10\0\x04\x08\x01".as_slice(), &noise].concat());
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! A dump file: what it is, and what it holds.
+
+pub mod archive;
+pub mod detect;
+pub mod sql;
+pub mod statement;
+pub mod survey;
+
+pub use detect::{DumpFile, DumpFormat, DumpProblem};

@@ -1,0 +1,639 @@
+//! Cuts plain SQL into statements, psql commands and `COPY` rows, in one pass over a stream
+//! and with a bounded buffer, by the rules of psql's own lexer.
+
+use super::statement::{Treatment, dollar_tag, is_word, treat};
+use std::io::{self, Read};
+
+/// Statements up to this length come in one piece, in bytes.
+pub const WHOLE_STATEMENT: usize = 1 << 20;
+
+/// Bytes read from the stream at a time.
+const BLOCK: usize = 256 << 10;
+
+/// A run of bytes of the script. All pieces together are the script, byte for byte.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Piece<'a> {
+    /// What they are.
+    pub kind: Kind,
+    /// The bytes.
+    pub bytes: &'a [u8],
+}
+
+/// What a piece of a script is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// White space and comments between statements.
+    Between,
+    /// A statement, up to and with its semicolon.
+    Statement,
+    /// The beginning of a statement that is too long for one piece.
+    StatementStart,
+    /// More of such a statement.
+    StatementPart,
+    /// A backslash command of psql, up to and with the end of its line.
+    Command,
+    /// Rows of a `COPY … FROM stdin`, or a part of them, with the line `\.` at their end.
+    Rows,
+}
+
+/// Where a script that ended too early was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unfinished {
+    /// In a statement without its semicolon.
+    Statement,
+    /// In the rows of a `COPY`.
+    Rows,
+}
+
+#[derive(Clone, PartialEq)]
+enum State {
+    Between,
+    /// In a statement that began at the buffer's start.
+    Statement(Inside),
+    /// In a statement whose beginning was handed out.
+    LongStatement(Inside),
+    /// After `COPY … FROM stdin;`, before the end of its line.
+    RowsAhead,
+    Rows {
+        line_start: bool,
+    },
+}
+
+/// What the lexer must remember inside a statement.
+#[derive(Clone, Default, PartialEq)]
+struct Inside {
+    /// Bytes of the buffer that are understood.
+    at: usize,
+    /// There was more than space and comments.
+    begun: bool,
+    literal: Literal,
+    parentheses: u32,
+    /// The first words, to know the functions that have a body of statements.
+    words: u32,
+    makes_function: MakesFunction,
+    /// `BEGIN` and `CASE` that wait for their `END`.
+    begins: u32,
+}
+
+#[derive(Clone, Default, PartialEq)]
+enum Literal {
+    #[default]
+    None,
+    Quote {
+        quote: u8,
+        backslash: bool,
+    },
+    Dollar(Vec<u8>),
+    LineComment,
+    BlockComment(u32),
+}
+
+#[derive(Clone, Copy, Default, PartialEq)]
+enum MakesFunction {
+    #[default]
+    Undecided,
+    AfterCreate,
+    Yes,
+    No,
+}
+
+/// The reader. Call [`Script::next_piece`] until it gives `None`.
+pub struct Script<R> {
+    reader: R,
+    buffer: Vec<u8>,
+    start: usize,
+    ended: bool,
+    state: State,
+    /// `standard_conforming_strings = off` was set: a backslash escapes in every string.
+    backslashes: bool,
+    line: u64,
+    /// Line ends in the piece that was handed out last.
+    passed: u64,
+}
+
+impl<R: Read> Script<R> {
+    /// Begins a script.
+    pub fn new(reader: R) -> Self {
+        let state = State::Between;
+        Self { reader, buffer: Vec::new(), start: 0, ended: false, state, backslashes: false, line: 1, passed: 0 }
+    }
+
+    /// The line on which the piece that was handed out last begins, from 1.
+    pub fn line(&self) -> u64 {
+        self.line
+    }
+
+    /// After the end: what the script was in the middle of.
+    pub fn unfinished(&self) -> Option<Unfinished> {
+        match self.state {
+            State::Between => None,
+            State::Statement(ref inside) | State::LongStatement(ref inside) => {
+                (inside.begun || inside.literal != Literal::None).then_some(Unfinished::Statement)
+            }
+            State::RowsAhead | State::Rows { .. } => Some(Unfinished::Rows),
+        }
+    }
+
+    /// The next piece; `None` at the end of the stream.
+    pub fn next_piece(&mut self) -> io::Result<Option<Piece<'_>>> {
+        self.line += std::mem::take(&mut self.passed);
+        loop {
+            if let Some((length, kind)) = self.cut() {
+                let bytes = &self.buffer[self.start..self.start + length];
+                self.start += length;
+                self.passed = memchr::memchr_iter(b'\n', bytes).count() as u64;
+                return Ok(Some(Piece { kind, bytes }));
+            }
+            if self.ended {
+                return Ok(None);
+            }
+            self.fill()?;
+        }
+    }
+
+    fn fill(&mut self) -> io::Result<()> {
+        self.buffer.drain(..self.start);
+        self.start = 0;
+        let have = self.buffer.len();
+        self.buffer.resize(have + BLOCK, 0);
+        let got = loop {
+            match self.reader.read(&mut self.buffer[have..]) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => break result,
+            }
+        };
+        self.buffer.truncate(have + got.as_ref().map_or(0, |got| *got));
+        self.ended = got? == 0;
+        Ok(())
+    }
+
+    /// Decides on the next piece, or asks for more bytes with `None`.
+    fn cut(&mut self) -> Option<(usize, Kind)> {
+        let bytes = &self.buffer[self.start..];
+        if bytes.is_empty() {
+            return None;
+        }
+        match &mut self.state {
+            State::Between => {
+                let length = between(bytes, self.ended);
+                if length > 0 {
+                    return Some((length, Kind::Between));
+                }
+                let may_be_comment = bytes.len() < 2 || bytes.starts_with(b"--");
+                if may_be_comment && !self.ended && bytes.len() < WHOLE_STATEMENT {
+                    return None;
+                }
+                if bytes[0] == b'\\' {
+                    return whole_line(bytes, self.ended).map(|length| (length, Kind::Command));
+                }
+                self.state = State::Statement(Inside::default());
+                self.cut()
+            }
+            State::Statement(inside) => {
+                if let Some(end) = inside.advance(bytes, self.backslashes, self.ended) {
+                    return Some(self.statement(end));
+                }
+                if bytes.len() < WHOLE_STATEMENT && !self.ended {
+                    return None;
+                }
+                let length = if self.ended { bytes.len() } else { inside.at };
+                let begun = Inside { at: 0, ..std::mem::take(inside) };
+                self.state = State::LongStatement(begun);
+                (length > 0).then_some((length, Kind::StatementStart))
+            }
+            State::LongStatement(inside) => {
+                if let Some(end) = inside.advance(bytes, self.backslashes, self.ended) {
+                    let meets_command = matches!(end, End::Command(_));
+                    self.state = State::Between;
+                    return Some((end.length().max(usize::from(meets_command)), Kind::StatementPart));
+                }
+                let length = if self.ended { bytes.len() } else { std::mem::take(&mut inside.at) };
+                inside.at = 0;
+                (length > 0).then_some((length, Kind::StatementPart))
+            }
+            State::RowsAhead => {
+                let length = whole_line(bytes, self.ended)?;
+                self.state = State::Rows { line_start: true };
+                // Anything but space here would be read as SQL after the rows; nobody writes that.
+                let blank = bytes[..length].trim_ascii().is_empty();
+                Some((length, if blank { Kind::Between } else { Kind::StatementPart }))
+            }
+            State::Rows { line_start } => {
+                let (length, over) = rows(bytes, *line_start, self.ended)?;
+                if over {
+                    self.state = State::Between;
+                } else {
+                    *line_start = bytes[length - 1] == b'\n';
+                }
+                Some((length, Kind::Rows))
+            }
+        }
+    }
+
+    fn statement(&mut self, end: End) -> (usize, Kind) {
+        let text = &self.buffer[self.start..self.start + end.length()];
+        self.state = State::Between;
+        match end {
+            // psql would send what stands before a command only when the command says so.
+            End::Command(length) => (length, Kind::StatementStart),
+            End::Semicolon(length) => {
+                if treat(text) == Treatment::CopyRows {
+                    self.state = State::RowsAhead;
+                }
+                if let Some(on) = conforming_strings(text) {
+                    self.backslashes = !on;
+                }
+                (length, Kind::Statement)
+            }
+        }
+    }
+}
+
+enum End {
+    Semicolon(usize),
+    /// A backslash outside of literals: a psql command in the middle of a statement.
+    Command(usize),
+}
+
+impl End {
+    fn length(&self) -> usize {
+        match self {
+            Self::Semicolon(length) | Self::Command(length) => *length,
+        }
+    }
+}
+
+impl Inside {
+    /// Goes on from where it was; the end of the statement if it lies in these bytes.
+    fn advance(&mut self, bytes: &[u8], backslashes: bool, last: bool) -> Option<End> {
+        while self.at < bytes.len() {
+            if self.literal != Literal::None {
+                if !self.leave_literal(bytes) {
+                    return None;
+                }
+                continue;
+            }
+            let rest = &bytes[self.at..];
+            // These need a look at what follows.
+            let needs_more = !last && rest.len() < 66 && matches!(rest[0], b'-' | b'/' | b'$');
+            if needs_more {
+                return None;
+            }
+            let comment = rest.starts_with(b"--") || rest.starts_with(b"/*");
+            self.begun |= !comment && !rest[0].is_ascii_whitespace();
+            match rest[0] {
+                b';' if self.parentheses == 0 && self.begins == 0 => {
+                    self.at += 1;
+                    return Some(End::Semicolon(self.at));
+                }
+                b'\\' => return Some(End::Command(self.at)),
+                b'\'' => self.enter(Literal::Quote { quote: b'\'', backslash: backslashes }, 1),
+                b'"' => self.enter(Literal::Quote { quote: b'"', backslash: false }, 1),
+                b'-' if rest.starts_with(b"--") => self.enter(Literal::LineComment, 2),
+                b'/' if rest.starts_with(b"/*") => self.enter(Literal::BlockComment(1), 2),
+                b'$' => match dollar_tag(rest) {
+                    Some(tag) => self.enter(Literal::Dollar(tag.to_vec()), tag.len()),
+                    None => self.at += 1,
+                },
+                b'(' => (self.parentheses, self.at) = (self.parentheses + 1, self.at + 1),
+                b')' => (self.parentheses, self.at) = (self.parentheses.saturating_sub(1), self.at + 1),
+                byte if is_word(byte) => {
+                    let length = rest.iter().position(|byte| !is_word(*byte) && *byte != b'$').unwrap_or(rest.len());
+                    if length == rest.len() && !last && length < 4096 {
+                        return None; // the word may go on
+                    }
+                    self.word(&rest[..length]);
+                    self.at += length;
+                    let escapes = rest[..length].eq_ignore_ascii_case(b"e") && rest.get(length) == Some(&b'\'');
+                    if escapes {
+                        self.enter(Literal::Quote { quote: b'\'', backslash: true }, 1);
+                    }
+                }
+                _ => self.at += 1,
+            }
+        }
+        None
+    }
+
+    fn enter(&mut self, literal: Literal, length: usize) {
+        self.literal = literal;
+        self.at += length;
+    }
+
+    /// Passes the end of the literal, if it lies in these bytes.
+    fn leave_literal(&mut self, bytes: &[u8]) -> bool {
+        let rest = &bytes[self.at..];
+        match &mut self.literal {
+            Literal::None => return true,
+            Literal::Quote { quote, backslash: false } => {
+                // A doubled quote ends one literal and begins the next: the same in effect.
+                let Some(end) = memchr::memchr(*quote, rest) else {
+                    self.at = bytes.len();
+                    return false;
+                };
+                self.at += end + 1;
+            }
+            Literal::Quote { quote, backslash: true } => {
+                let Some(end) = memchr::memchr2(*quote, b'\\', rest) else {
+                    self.at = bytes.len();
+                    return false;
+                };
+                let escape = rest[end] == b'\\' || rest.get(end + 1) == Some(quote);
+                if escape && rest.len() < end + 2 || rest.len() == end + 1 {
+                    self.at += end;
+                    return rest.len() > end + 1; // what follows decides
+                }
+                self.at += end + 1 + usize::from(escape);
+                if escape {
+                    return true;
+                }
+            }
+            Literal::Dollar(tag) => {
+                let Some(end) = memchr::memmem::find(rest, tag) else {
+                    self.at = self.at.max((bytes.len() + 1).saturating_sub(tag.len()));
+                    return false;
+                };
+                self.at += end + tag.len();
+            }
+            Literal::LineComment => {
+                let Some(end) = memchr::memchr(b'\n', rest) else {
+                    self.at = bytes.len();
+                    return false;
+                };
+                self.at += end + 1;
+            }
+            Literal::BlockComment(depth) => {
+                let Some(end) = memchr::memchr2(b'*', b'/', rest) else {
+                    self.at = bytes.len();
+                    return false;
+                };
+                self.at += end;
+                match &rest[end..] {
+                    [_] => return false, // what follows decides
+                    [b'*', b'/', ..] if *depth == 1 => self.at += 2,
+                    [b'*', b'/', ..] => (*depth, self.at) = (*depth - 1, self.at + 2),
+                    [b'/', b'*', ..] => (*depth, self.at) = (*depth + 1, self.at + 2),
+                    _ => self.at += 1,
+                }
+                if bytes[..self.at].ends_with(b"*/") && *depth == 1 && rest[end] == b'*' {
+                    self.literal = Literal::None;
+                }
+                return true;
+            }
+        }
+        self.literal = Literal::None;
+        true
+    }
+
+    /// Follows the words as psql does: the body of a SQL-standard function holds semicolons.
+    fn word(&mut self, word: &[u8]) {
+        let is = |wanted: &[u8]| word.eq_ignore_ascii_case(wanted);
+        self.words = self.words.saturating_add(1);
+        self.makes_function = match self.makes_function {
+            MakesFunction::Undecided if is(b"create") => MakesFunction::AfterCreate,
+            MakesFunction::AfterCreate if is(b"or") || is(b"replace") => MakesFunction::AfterCreate,
+            MakesFunction::AfterCreate if is(b"function") || is(b"procedure") => MakesFunction::Yes,
+            MakesFunction::Yes => MakesFunction::Yes,
+            _ => MakesFunction::No,
+        };
+        if self.makes_function != MakesFunction::Yes || self.parentheses > 0 {
+            return;
+        }
+        if is(b"begin") || (is(b"case") && self.begins > 0) {
+            self.begins += 1;
+        } else if is(b"end") {
+            self.begins = self.begins.saturating_sub(1);
+        }
+    }
+}
+
+/// Length of the white space and whole comments at the start.
+fn between(bytes: &[u8], last: bool) -> usize {
+    let mut at = 0;
+    loop {
+        let rest = &bytes[at..];
+        at += rest.len() - rest.trim_ascii_start().len();
+        let rest = &bytes[at..];
+        if rest.starts_with(b"--") {
+            match memchr::memchr(b'\n', rest) {
+                Some(end) => at += end + 1,
+                None if last => return bytes.len(),
+                None => return at,
+            }
+        } else if rest.starts_with(b"\xef\xbb\xbf") && at == 0 {
+            at += 3; // a byte order mark
+        } else {
+            return at;
+        }
+    }
+}
+
+/// Length of the first line with its end.
+fn whole_line(bytes: &[u8], last: bool) -> Option<usize> {
+    memchr::memchr(b'\n', bytes).map(|end| end + 1).or(last.then_some(bytes.len()))
+}
+
+/// Length of the rows in these bytes, and whether their end mark is among them.
+fn rows(bytes: &[u8], line_start: bool, last: bool) -> Option<(usize, bool)> {
+    let mut from = 0;
+    loop {
+        let mark = if from == 0 && line_start && bytes.starts_with(b"\\.") {
+            0
+        } else {
+            match memchr::memmem::find(&bytes[from..], b"\n\\.") {
+                Some(found) => from + found + 1,
+                None => break,
+            }
+        };
+        match &bytes[mark + 2..] {
+            [b'\n', ..] => return Some((mark + 3, true)),
+            [b'\r', b'\n', ..] => return Some((mark + 4, true)),
+            [] | [b'\r'] if last => return Some((bytes.len(), true)),
+            [] | [b'\r'] => return (mark > 0).then_some((mark, false)),
+            _ => from = mark + 1,
+        }
+    }
+    if last {
+        return Some((bytes.len(), false));
+    }
+    // Whole lines only, so that the mark is always looked for at the start of a line; a line
+    // longer than the buffer is handed out in parts.
+    match memchr::memrchr(b'\n', bytes) {
+        Some(end) => Some((end + 1, false)),
+        None if bytes.len() >= 3 && bytes.len() >= BLOCK => Some((bytes.len(), false)),
+        None => None,
+    }
+}
+
+/// `SET standard_conforming_strings = on|off`: how strings are to be read from here on.
+fn conforming_strings(text: &[u8]) -> Option<bool> {
+    let text = text.trim_ascii_start();
+    if text.len() > 80 || !text.get(..4)?.eq_ignore_ascii_case(b"set ") {
+        return None;
+    }
+    let text = String::from_utf8_lossy(text).to_lowercase();
+    let value = text.strip_prefix("set ")?.trim_start().strip_prefix("standard_conforming_strings")?;
+    Some(!value.contains("off"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Hands out a few bytes at a time, so that every boundary is met.
+    struct Trickle<'a>(&'a [u8], usize);
+
+    impl Read for Trickle<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let length = self.1.min(self.0.len()).min(buffer.len());
+            buffer[..length].copy_from_slice(&self.0[..length]);
+            self.0 = &self.0[length..];
+            Ok(length)
+        }
+    }
+
+    fn letter(kind: Kind) -> char {
+        match kind {
+            Kind::Between => 'b',
+            Kind::Statement => 's',
+            Kind::StatementStart => 'l',
+            Kind::StatementPart => 'p',
+            Kind::Command => 'c',
+            Kind::Rows => 'r',
+        }
+    }
+
+    fn pieces(text: &[u8], step: usize) -> (Vec<(char, String, u64)>, Option<Unfinished>) {
+        let mut script = Script::new(Trickle(text, step));
+        let mut found: Vec<(char, String, u64)> = Vec::new();
+        loop {
+            let Some(piece) = script.next_piece().expect("reads") else { break };
+            let (kind, text) = (letter(piece.kind), String::from_utf8_lossy(piece.bytes).into_owned());
+            match found.last_mut() {
+                Some((last, before, _)) if *last == kind && "br".contains(kind) => before.push_str(&text),
+                _ => found.push((kind, text, script.line())),
+            }
+        }
+        (found, script.unfinished())
+    }
+
+    /// The statements, commands and rows, which must not depend on how the bytes arrive.
+    fn cut(text: &str) -> Vec<String> {
+        let mut first = None;
+        for step in [1, 2, 3, 7, 64, 4096] {
+            let (found, unfinished) = pieces(text.as_bytes(), step);
+            assert_eq!(unfinished, None, "{text}");
+            let whole: String = found.iter().map(|(_, text, _)| text.as_str()).collect();
+            assert_eq!(whole, text);
+            let told: Vec<String> = found
+                .into_iter()
+                .filter(|(kind, ..)| *kind != 'b')
+                .map(|(kind, text, line)| format!("{kind}{line} {text}"))
+                .collect();
+            assert_eq!(first.get_or_insert_with(|| told.clone()), &told, "in steps of {step}");
+        }
+        first.expect("was cut")
+    }
+
+    #[test]
+    fn cuts_statements_at_their_semicolons() {
+        assert_eq!(
+            cut("-- head; not\nSELECT 1;\n\nSELECT ';' || E'\\';' || \";\" /* ; /* ; */ */ -- ;\n;"),
+            ["s2 SELECT 1;", "s4 SELECT ';' || E'\\';' || \";\" /* ; /* ; */ */ -- ;\n;"]
+        );
+    }
+
+    #[test]
+    fn a_dollar_quote_hides_everything() {
+        assert_eq!(
+            cut("CREATE FUNCTION f() AS $body$ a; $x$ b; $body$ LANGUAGE sql; SELECT $1;"),
+            ["s1 CREATE FUNCTION f() AS $body$ a; $x$ b; $body$ LANGUAGE sql;", "s1 SELECT $1;"]
+        );
+    }
+
+    #[test]
+    fn a_function_body_of_statements_is_one_statement() {
+        let function =
+            "CREATE OR REPLACE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT CASE WHEN true THEN 1 END; SELECT 2; END;";
+        assert_eq!(cut(&format!("{function}\nBEGIN;")), [format!("s1 {function}"), "s2 BEGIN;".into()]);
+        let rule = "CREATE RULE r AS ON UPDATE TO t DO (SELECT 1; SELECT 2);";
+        assert_eq!(cut(rule), [format!("s1 {rule}")]);
+    }
+
+    #[test]
+    fn rows_are_not_sql() {
+        assert_eq!(
+            cut(
+                "COPY t (a) FROM stdin;\nit's; -- a row\n\\.x\n\\N\n\\.\nSELECT 1;\nCOPY e FROM stdin;\n\\.\nSELECT 2;"
+            ),
+            [
+                "s1 COPY t (a) FROM stdin;",
+                "r2 it's; -- a row\n\\.x\n\\N\n\\.\n",
+                "s6 SELECT 1;",
+                "s7 COPY e FROM stdin;",
+                "r8 \\.\n",
+                "s9 SELECT 2;"
+            ]
+        );
+    }
+
+    #[test]
+    fn psql_commands_are_seen_wherever_they_stand() {
+        assert_eq!(
+            cut("\\restrict abc\nSELECT 1;\n\\unrestrict abc\n"),
+            ["c1 \\restrict abc\n", "s2 SELECT 1;", "c3 \\unrestrict abc\n"]
+        );
+        assert_eq!(cut("SELECT 1 \\gexec\nSELECT 2;"), ["l1 SELECT 1 ", "c1 \\gexec\n", "s2 SELECT 2;"]);
+    }
+
+    #[test]
+    fn backslashes_escape_when_the_script_says_so() {
+        let text =
+            "SET standard_conforming_strings = off;SELECT 'a\\';b';SET standard_conforming_strings = on;SELECT 'a\\';";
+        assert_eq!(cut(text).len(), 4);
+    }
+
+    #[test]
+    fn a_script_that_ends_too_early_is_seen() {
+        for (text, what) in [
+            ("SELECT 1", Unfinished::Statement),
+            ("SELECT 'a;", Unfinished::Statement),
+            ("COPY t FROM stdin;\n1\n", Unfinished::Rows),
+            ("COPY t FROM stdin;", Unfinished::Rows),
+            ("CREATE FUNCTION f() AS $$ a;", Unfinished::Statement),
+        ] {
+            assert_eq!(pieces(text.as_bytes(), 5).1, Some(what), "{text}");
+        }
+        assert_eq!(pieces(b"SELECT 1; -- end", 5).1, None);
+    }
+
+    #[test]
+    fn a_long_statement_comes_in_parts() {
+        let text = format!("INSERT INTO t VALUES ('{}');SELECT 1;", "x;".repeat(WHOLE_STATEMENT));
+        let mut script = Script::new(text.as_bytes());
+        let (mut whole, mut kinds) = (Vec::new(), String::new());
+        while let Some(piece) = script.next_piece().expect("reads") {
+            assert!(piece.bytes.len() <= WHOLE_STATEMENT + 2 * BLOCK);
+            whole.extend_from_slice(piece.bytes);
+            kinds.push(letter(piece.kind));
+        }
+        assert_eq!(whole, text.as_bytes());
+        assert!(kinds.starts_with('l') && kinds.ends_with("ps"), "{kinds}");
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_is_lost_and_steps_do_not_matter(
+            text in "(SELECT|COPY t FROM stdin;\n|'|\"|\\$a\\$|\\$|;|--|/\\*|\\*/|\\(|\\)|\\\\|E'|\\\\\\.\n|\n|[a-z ]){0,40}", step in 1_usize..9
+        ) {
+            let (by_step, end_by_step) = pieces(text.as_bytes(), step);
+            let (at_once, end_at_once) = pieces(text.as_bytes(), 1 << 20);
+            let whole: String = by_step.iter().map(|(_, text, _)| text.as_str()).collect();
+            prop_assert_eq!(&whole, &text);
+            prop_assert_eq!(end_by_step, end_at_once);
+            let statements = |pieces: &[(char, String, u64)]| pieces.iter().filter(|(kind, ..)| *kind == 's').cloned().collect::<Vec<_>>();
+            prop_assert_eq!(statements(&by_step), statements(&at_once));
+        }
+    }
+}

@@ -1,0 +1,406 @@
+//! One SQL statement, understood as far as an import must.
+
+/// A word or sign of a statement. Comments and the insides of literals are passed over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Token {
+    /// A bare word, in upper case.
+    Word(String),
+    /// A quoted identifier, unquoted.
+    Quoted(String),
+    /// A string literal of any kind.
+    Literal,
+    /// Any other single character.
+    Sign(char),
+}
+
+impl Token {
+    fn is(&self, word: &str) -> bool {
+        matches!(self, Self::Word(found) if found == word)
+    }
+
+    /// The name that this token stands for: bare words are folded to lower case.
+    fn name(&self) -> Option<String> {
+        match self {
+            Self::Word(word) => Some(word.to_lowercase()),
+            Self::Quoted(name) => Some(name.clone()),
+            Self::Literal | Self::Sign(_) => None,
+        }
+    }
+}
+
+/// What an import does with a statement of a plain dump. It gets the same data as from an
+/// archive restored with `--no-owner --no-privileges`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Treatment {
+    /// Run as it is.
+    Run,
+    /// Run, unless this schema had to be made before.
+    CreateSchema(String),
+    /// `CREATE EXTENSION`: the administrator has created it before.
+    CreateExtension(ExtensionWish),
+    /// `CREATE POLICY`: these roles must exist.
+    CreatePolicy(Vec<String>),
+    /// Left out without loss: ownership, privileges, the script's own transaction.
+    Skip,
+    /// Left out, and the person is told: an object of this kind, for this reason.
+    LeaveOut(&'static str, &'static str),
+    /// Rows follow as `COPY` data.
+    CopyRows,
+    /// Cannot be part of an import, for this reason.
+    Refuse(&'static str),
+}
+
+/// An extension that a dump asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExtensionWish {
+    /// Its name.
+    pub name: String,
+    /// The schema that it shall live in.
+    pub schema: Option<String>,
+}
+
+/// Why event triggers are left out.
+pub const EVENT_TRIGGER_REASON: &str = "only a superuser can create them";
+/// Why subscriptions are left out.
+pub const SUBSCRIPTION_REASON: &str = "they would keep pulling data from another server";
+/// Why security labels are left out.
+pub const SECURITY_LABEL_REASON: &str = "their provider does not exist on the target";
+/// Why a publication of everything is left out.
+pub const PUBLICATION_REASON: &str = "only a superuser can publish all tables or a whole schema";
+
+/// Decides on a statement, given whole or, when it is very long, its beginning.
+pub fn treat(text: &[u8]) -> Treatment {
+    let mut head = Tokens::new(text);
+    let words: Vec<Token> = head.by_ref().take(6).collect();
+    let word = |place: usize| match words.get(place) {
+        Some(Token::Word(word)) => word.as_str(),
+        _ => "",
+    };
+    match (word(0), word(1), word(2)) {
+        ("ALTER", ..) if changes_owner(text) => Treatment::Skip,
+        ("GRANT" | "REVOKE", ..) | ("ALTER", "DEFAULT", "PRIVILEGES") => Treatment::Skip,
+        ("SET" | "RESET", "ROLE", _)
+        | ("SET" | "RESET", "SESSION", "AUTHORIZATION" | "ROLE")
+        | ("SET", "LOCAL", "ROLE") => Treatment::Skip,
+        ("BEGIN" | "COMMIT" | "END", ..) | ("START", "TRANSACTION", _) => Treatment::Skip,
+        ("ROLLBACK" | "ABORT", ..) if word(1) != "TO" => Treatment::Refuse("it would roll the import back"),
+        ("PREPARE", "TRANSACTION", _) => Treatment::Refuse("it would leave a prepared transaction behind"),
+        ("COMMENT", "ON", "EXTENSION" | "EVENT" | "SUBSCRIPTION") => Treatment::Skip,
+        ("ALTER", "EVENT", "TRIGGER") | ("ALTER", "SUBSCRIPTION", _) => Treatment::Skip,
+        ("CREATE", "EVENT", "TRIGGER") => Treatment::LeaveOut("EVENT TRIGGER", EVENT_TRIGGER_REASON),
+        ("CREATE", "SUBSCRIPTION", _) => Treatment::LeaveOut("SUBSCRIPTION", SUBSCRIPTION_REASON),
+        ("SECURITY", "LABEL", _) => Treatment::LeaveOut("SECURITY LABEL", SECURITY_LABEL_REASON),
+        ("CREATE" | "ALTER" | "DROP", "ROLE" | "USER" | "GROUP", second) if second != "MAPPING" => {
+            Treatment::Refuse("it manages roles; dump one database with pg_dump, not the server with pg_dumpall")
+        }
+        ("CREATE" | "ALTER" | "DROP", "DATABASE" | "TABLESPACE" | "SYSTEM", _) => {
+            Treatment::Refuse("it manages the server; dump one database with pg_dump without -C (--create)")
+        }
+        ("CREATE" | "ALTER", "PUBLICATION", _) => publication(text),
+        ("CREATE", "EXTENSION", _) => extension(text).map_or(Treatment::Run, Treatment::CreateExtension),
+        ("CREATE", "SCHEMA", next) if next != "IF" && next != "AUTHORIZATION" => {
+            words.get(2).and_then(Token::name).map_or(Treatment::Run, Treatment::CreateSchema)
+        }
+        ("CREATE", "POLICY", _) => Treatment::CreatePolicy(policy_roles(text)),
+        ("COPY", ..) => copy(text),
+        ("SET", "DEFAULT_TABLESPACE", _) if !ends_with_empty_literal(text) => Treatment::Skip,
+        _ => Treatment::Run,
+    }
+}
+
+/// `ALTER … OWNER TO role`, which always stands at the end.
+fn changes_owner(text: &[u8]) -> bool {
+    let tokens: Vec<Token> = Tokens::new(text).filter(|token| *token != Token::Sign(';')).collect();
+    let ends_so = matches!(tokens.as_slice(), [.., owner, to, _] if owner.is("OWNER") && to.is("TO"));
+    ends_so && !tokens.iter().any(|token| token.is("RENAME"))
+}
+
+fn ends_with_empty_literal(text: &[u8]) -> bool {
+    let end = text.trim_ascii_end().strip_suffix(b";").unwrap_or(text).trim_ascii_end();
+    end.ends_with(b"''")
+}
+
+fn publication(text: &[u8]) -> Treatment {
+    let tokens: Vec<Token> = Tokens::new(text).collect();
+    let whole = tokens
+        .windows(2)
+        .any(|pair| (pair[0].is("ALL") && pair[1].is("TABLES")) || (pair[0].is("TABLES") && pair[1].is("IN")));
+    if whole { Treatment::LeaveOut("PUBLICATION", PUBLICATION_REASON) } else { Treatment::Run }
+}
+
+/// `CREATE EXTENSION [IF NOT EXISTS] name [WITH] [SCHEMA schema] …`
+pub fn extension(text: &[u8]) -> Option<ExtensionWish> {
+    let mut tokens =
+        Tokens::new(text).skip(2).skip_while(|token| token.is("IF") || token.is("NOT") || token.is("EXISTS"));
+    let name = tokens.next()?.name()?;
+    let schema = tokens.find(|token| token.is("SCHEMA")).and_then(|_| tokens.next()?.name());
+    Some(ExtensionWish { name, schema })
+}
+
+/// The roles of `CREATE POLICY … TO role, …`, without the ones that are words of SQL.
+pub fn policy_roles(text: &[u8]) -> Vec<String> {
+    let mut depth = 0_u32;
+    let mut tokens = Tokens::new(text).skip(2).filter(move |token| {
+        depth += u32::from(*token == Token::Sign('('));
+        let inside = depth > 0;
+        depth = depth.saturating_sub(u32::from(*token == Token::Sign(')')));
+        !inside
+    });
+    if tokens.by_ref().find(|token| token.is("TO") || token.is("USING")).is_none_or(|token| token.is("USING")) {
+        return Vec::new();
+    }
+    tokens
+        .take_while(|token| !token.is("USING") && !token.is("WITH") && *token != Token::Sign(';'))
+        .filter(|token| !["PUBLIC", "CURRENT_USER", "CURRENT_ROLE", "SESSION_USER"].iter().any(|word| token.is(word)))
+        .filter_map(|token| token.name())
+        .collect()
+}
+
+fn copy(text: &[u8]) -> Treatment {
+    let mut depth = 0_u32;
+    let mut tokens = Tokens::new(text).filter(move |token| {
+        depth += u32::from(*token == Token::Sign('('));
+        let inside = depth > 0;
+        depth = depth.saturating_sub(u32::from(*token == Token::Sign(')')));
+        !inside
+    });
+    let Some(direction) = tokens.find(|token| token.is("FROM") || token.is("TO")) else { return Treatment::Run };
+    match tokens.next() {
+        Some(token) if token.is("STDIN") && direction.is("FROM") => Treatment::CopyRows,
+        Some(token) if token.is("STDOUT") => Treatment::Refuse("COPY … TO reads data, it does not bring any"),
+        Some(token) if token.is("PROGRAM") => Treatment::Refuse("COPY … PROGRAM runs a program on the server"),
+        _ => Treatment::Refuse("COPY with a file name reads or writes a file of the server"),
+    }
+}
+
+/// Whether a text begins as SQL for psql does, after comments.
+pub fn starts_like_sql(start: &[u8]) -> bool {
+    const FIRST_WORDS: [&str; 27] = [
+        "ALTER", "ANALYZE", "BEGIN", "CALL", "CLUSTER", "COMMENT", "COMMIT", "COPY", "CREATE", "DELETE", "DO", "DROP",
+        "EXPLAIN", "GRANT", "INSERT", "LOCK", "MERGE", "REINDEX", "RESET", "REVOKE", "SELECT", "SET", "START",
+        "TRUNCATE", "UPDATE", "VACUUM", "WITH",
+    ];
+    let start = start.strip_prefix(b"\xef\xbb\xbf").unwrap_or(start);
+    match Tokens::new(start).next() {
+        None => true, // only comments so far
+        Some(Token::Word(word)) => FIRST_WORDS.contains(&word.as_str()),
+        Some(Token::Sign('\\' | ';' | '(')) => true,
+        Some(_) => false,
+    }
+}
+
+/// Cuts SQL into tokens. A literal or comment that does not end takes all the rest.
+pub struct Tokens<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Tokens<'a> {
+    /// Begins at the start of a text.
+    pub fn new(text: &'a [u8]) -> Self {
+        Self { rest: text }
+    }
+
+    fn advance(&mut self, length: usize) -> &'a [u8] {
+        let (taken, rest) = self.rest.split_at(length.min(self.rest.len()));
+        self.rest = rest;
+        taken
+    }
+
+    fn skip_space_and_comments(&mut self) {
+        loop {
+            self.rest = self.rest.trim_ascii_start();
+            if self.rest.starts_with(b"--") {
+                self.advance(memchr::memchr(b'\n', self.rest).unwrap_or(usize::MAX));
+            } else if self.rest.starts_with(b"/*") {
+                self.advance(block_comment(self.rest));
+            } else {
+                return;
+            }
+        }
+    }
+}
+
+/// Length of a block comment; they nest.
+fn block_comment(text: &[u8]) -> usize {
+    let (mut depth, mut at) = (0_usize, 0);
+    while at < text.len() {
+        match &text[at..] {
+            [b'/', b'*', ..] => (depth, at) = (depth + 1, at + 2),
+            [b'*', b'/', ..] if depth == 1 => return at + 2,
+            [b'*', b'/', ..] => (depth, at) = (depth - 1, at + 2),
+            _ => at += 1,
+        }
+    }
+    text.len()
+}
+
+/// Length of a quoted run, quotes included; a doubled quote stands for itself.
+fn quoted(text: &[u8], quote: u8, backslash: bool) -> usize {
+    let mut at = 1;
+    while at < text.len() {
+        match text[at] {
+            b'\\' if backslash => at += 2,
+            byte if byte == quote && text.get(at + 1) == Some(&quote) => at += 2,
+            byte if byte == quote => return at + 1,
+            _ => at += 1,
+        }
+    }
+    text.len()
+}
+
+/// The `$tag$` that a text begins with, if it begins with one.
+pub(super) fn dollar_tag(text: &[u8]) -> Option<&[u8]> {
+    let name = text.get(1..)?;
+    let length = name.iter().position(|byte| !is_word(*byte)).unwrap_or(name.len());
+    let valid = name.get(length) == Some(&b'$') && !name.first().is_some_and(u8::is_ascii_digit);
+    (valid && text[0] == b'$').then(|| &text[..length + 2])
+}
+
+/// Whether a byte can stand inside a bare word (`$` aside). Bytes above ASCII can.
+pub(super) fn is_word(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_' || byte >= 0x80
+}
+
+impl Iterator for Tokens<'_> {
+    type Item = Token;
+
+    fn next(&mut self) -> Option<Token> {
+        self.skip_space_and_comments();
+        let first = *self.rest.first()?;
+        if first == b'\'' {
+            self.advance(quoted(self.rest, b'\'', false));
+            return Some(Token::Literal);
+        }
+        if first == b'"' {
+            let raw = self.advance(quoted(self.rest, b'"', false));
+            let inside = raw.get(1..raw.len().saturating_sub(1)).unwrap_or_default();
+            return Some(Token::Quoted(String::from_utf8_lossy(inside).replace("\"\"", "\"")));
+        }
+        if let Some(tag) = dollar_tag(self.rest) {
+            let body = &self.rest[tag.len()..];
+            let length = memchr::memmem::find(body, tag).map_or(self.rest.len(), |end| end + 2 * tag.len());
+            self.advance(length);
+            return Some(Token::Literal);
+        }
+        if !is_word(first) {
+            self.advance(1);
+            return Some(Token::Sign(char::from(first)));
+        }
+        let length = self.rest.iter().position(|byte| !is_word(*byte) && *byte != b'$').unwrap_or(self.rest.len());
+        let word = self.advance(length);
+        if word.eq_ignore_ascii_case(b"e") && self.rest.first() == Some(&b'\'') {
+            self.advance(quoted(self.rest, b'\'', true));
+            return Some(Token::Literal);
+        }
+        Some(Token::Word(String::from_utf8_lossy(word).to_uppercase()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn treated(text: &str) -> Treatment {
+        treat(text.as_bytes())
+    }
+
+    #[test]
+    fn ownership_and_privileges_go() {
+        for text in [
+            "ALTER TABLE public.t OWNER TO bob;",
+            "ALTER FUNCTION f(a integer, b text) OWNER TO \"Bob\";",
+            "ALTER TABLE ONLY t\n    owner to bob ;",
+            "GRANT SELECT ON TABLE t TO bob;",
+            "REVOKE ALL ON SCHEMA public FROM PUBLIC;",
+            "ALTER DEFAULT PRIVILEGES FOR ROLE bob IN SCHEMA public GRANT SELECT ON TABLES TO anna;",
+            "SET SESSION AUTHORIZATION 'bob';",
+            "set role bob;",
+            "COMMENT ON EXTENSION hstore IS 'x';",
+            "BEGIN;",
+            "COMMIT;",
+            "/* c */ -- d\nSET default_tablespace = fast;",
+        ] {
+            assert_eq!(treated(text), Treatment::Skip, "{text}");
+        }
+    }
+
+    #[test]
+    fn ordinary_statements_run() {
+        for text in [
+            "SET default_tablespace = '';",
+            "CREATE TABLE owner (\"to\" text);",
+            "ALTER TABLE t RENAME COLUMN owner TO boss;",
+            "INSERT INTO t VALUES ('GRANT ALL; OWNER TO bob');",
+            "CREATE SCHEMA IF NOT EXISTS a;",
+            "CREATE PUBLICATION p WITH (publish = 'insert');",
+            "ALTER PUBLICATION p ADD TABLE ONLY public.t;",
+            "CREATE USER MAPPING FOR bob SERVER s;",
+            "ROLLBACK TO SAVEPOINT a;",
+        ] {
+            assert_eq!(treated(text), Treatment::Run, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_the_target_cannot_have_is_named() {
+        assert!(matches!(
+            treated("CREATE EVENT TRIGGER e ON ddl_command_end EXECUTE FUNCTION f();"),
+            Treatment::LeaveOut("EVENT TRIGGER", _)
+        ));
+        assert!(matches!(treated("CREATE PUBLICATION p FOR ALL TABLES;"), Treatment::LeaveOut("PUBLICATION", _)));
+        assert!(matches!(
+            treated("CREATE SUBSCRIPTION s CONNECTION 'x' PUBLICATION p;"),
+            Treatment::LeaveOut("SUBSCRIPTION", _)
+        ));
+    }
+
+    #[test]
+    fn what_cannot_be_part_of_an_import_is_refused() {
+        for text in [
+            "CREATE ROLE bob;",
+            "CREATE DATABASE d;",
+            "ALTER SYSTEM SET x = 1;",
+            "ROLLBACK;",
+            "COPY t FROM PROGRAM 'id';",
+            "COPY t (a, b) FROM '/etc/passwd';",
+            "COPY (SELECT 1) TO '/tmp/x';",
+            "copy t to stdout;",
+        ] {
+            assert!(matches!(treated(text), Treatment::Refuse(_)), "{text}");
+        }
+    }
+
+    #[test]
+    fn rows_are_expected_after_copy() {
+        for text in ["COPY public.t (a, \"from\") FROM stdin;", "copy t from STDIN with (format csv);"] {
+            assert_eq!(treated(text), Treatment::CopyRows, "{text}");
+        }
+    }
+
+    #[test]
+    fn extensions_and_policies_are_read() {
+        let wish = |text: &str| extension(text.as_bytes()).expect("an extension");
+        assert_eq!(
+            wish("CREATE EXTENSION IF NOT EXISTS \"uuid-ossp\" WITH SCHEMA extensions;").schema.as_deref(),
+            Some("extensions")
+        );
+        assert_eq!(wish("CREATE EXTENSION hstore;"), ExtensionWish { name: "hstore".into(), schema: None });
+        let roles = |text: &str| policy_roles(text.as_bytes());
+        assert_eq!(
+            roles("CREATE POLICY \"to\" ON public.t AS PERMISSIVE FOR SELECT TO Anon, \"Web User\" USING (a TO b);"),
+            ["anon", "Web User"]
+        );
+        assert!(roles("CREATE POLICY p ON t USING ((a)::text = 'TO x');").is_empty());
+        assert!(roles("CREATE POLICY p ON t TO PUBLIC WITH CHECK (true);").is_empty());
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_cut_into_tokens(text in proptest::collection::vec(any::<u8>(), 0..200)) {
+            prop_assert!(Tokens::new(&text).count() <= text.len());
+            treat(&text);
+            starts_like_sql(&text);
+        }
+    }
+}
