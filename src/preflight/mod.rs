@@ -1,0 +1,175 @@
+//! Facts and limits become a graded report. Pure: one rule, one function, used by the
+//! preflight call, by the worker's gate, and for dumps.
+
+mod remedy;
+
+pub use remedy::remedy;
+
+use crate::wire::{Check, CheckStatus, Extension, Preflight, SourceFacts};
+
+/// Extensions that a target may have (the API's allowlist); `plpgsql` is always there.
+pub const ALLOWED_EXTENSIONS: [&str; 13] = [
+    "pg_stat_statements",
+    "pgcrypto",
+    "uuid-ossp",
+    "citext",
+    "hstore",
+    "pg_trgm",
+    "vector",
+    "postgis",
+    "unaccent",
+    "ltree",
+    "fuzzystrmatch",
+    "btree_gin",
+    "btree_gist",
+];
+
+/// Name of the check of the size.
+pub const SIZE: &str = "source_size_within_plan";
+/// Name of the check of the version.
+pub const VERSION: &str = "source_version_compatible";
+/// Name of the check of the extensions.
+pub const EXTENSIONS: &str = "extensions_available_on_target";
+
+/// What a target can take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// The plan limit, in bytes.
+    pub storage_limit_bytes: u64,
+    /// Major version of the target (`17`).
+    pub target_version: String,
+}
+
+/// Grades a source against the limits of its target.
+pub fn grade(source: SourceFacts, limits: &Limits) -> Preflight {
+    let checks = vec![
+        size_within_plan(source.database_size_bytes, limits.storage_limit_bytes),
+        version_compatible(&source.server_version, &limits.target_version),
+        extensions_available(&source.extensions),
+    ];
+    Preflight {
+        ok: checks.iter().all(|check| check.status != CheckStatus::Fail),
+        checks,
+        source,
+        storage_limit_bytes: limits.storage_limit_bytes,
+        target_version: limits.target_version.clone(),
+    }
+}
+
+/// The failed checks in one sentence; `None` when nothing failed.
+pub fn failure(report: &Preflight) -> Option<String> {
+    let failed: Vec<String> = report
+        .checks
+        .iter()
+        .filter(|check| check.status == CheckStatus::Fail)
+        .map(|check| format!("{}: {}", check.name, check.detail.as_deref().unwrap_or("failed")))
+        .collect();
+    (!failed.is_empty()).then(|| failed.join("; "))
+}
+
+/// Fails above the plan limit, warns above 80 % of it.
+fn size_within_plan(size: u64, limit: u64) -> Check {
+    let status = if size > limit {
+        CheckStatus::Fail
+    } else if u128::from(size) * 5 > u128::from(limit) * 4 {
+        CheckStatus::Warn
+    } else {
+        CheckStatus::Pass
+    };
+    let percent = u128::from(size) * 100 / u128::from(limit.max(1));
+    check(SIZE, status, format!("{} of {} ({percent} % of the plan)", bytes(size), bytes(limit)))
+}
+
+/// Fails when the source's major is newer than the target's, or cannot be read. SQL that was
+/// not written by `pg_dump` names no version, and may well load.
+fn version_compatible(server_version: &str, target_version: &str) -> Check {
+    if server_version.is_empty() {
+        return check(VERSION, CheckStatus::Pass, "the dump does not say which version it comes from".to_owned());
+    }
+    let shown = crate::text::printable(server_version, 60);
+    let (Some(source), Some(target)) = (major(server_version), major(target_version)) else {
+        return check(VERSION, CheckStatus::Fail, format!("the version `{shown}` cannot be read"));
+    };
+    if source > target {
+        return check(VERSION, CheckStatus::Fail, format!("the source runs Postgres {source}, the target {target}"));
+    }
+    check(VERSION, CheckStatus::Pass, format!("Postgres {source} into {target}"))
+}
+
+/// Fails with the name of every extension outside the allowlist.
+fn extensions_available(extensions: &[Extension]) -> Check {
+    let allowed = |name: &str| name == "plpgsql" || ALLOWED_EXTENSIONS.contains(&name);
+    let names = |wanted: bool| -> Vec<String> {
+        let matching = extensions.iter().filter(|extension| allowed(&extension.name) == wanted);
+        matching.map(|extension| crate::text::printable(&extension.name, 63)).collect()
+    };
+    let missing = names(false);
+    if !missing.is_empty() {
+        return check(EXTENSIONS, CheckStatus::Fail, format!("not available on the target: {}", missing.join(", ")));
+    }
+    check(EXTENSIONS, CheckStatus::Pass, format!("available: {}", names(true).join(", ")))
+}
+
+fn check(name: &str, status: CheckStatus, detail: String) -> Check {
+    Check { name: name.to_owned(), status, detail: Some(detail) }
+}
+
+/// Major version of a version text: `15.18 (Debian …)`, `17`, `9.6.24` (which is 9).
+pub fn major(version: &str) -> Option<u32> {
+    let digits: String = version.trim_start().chars().take_while(char::is_ascii_digit).collect();
+    digits.parse().ok().filter(|major| *major > 0)
+}
+
+/// A size for people, in units of 1000.
+pub fn bytes(size: u64) -> String {
+    bytesize::ByteSize::b(size).display().si().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn facts(size: u64, version: &str, extensions: &[&str]) -> SourceFacts {
+        let extension = |name: &&str| Extension { name: (*name).to_owned(), version: "1.0".to_owned() };
+        SourceFacts {
+            database_size_bytes: size,
+            server_version: version.to_owned(),
+            extensions: extensions.iter().map(extension).collect(),
+            ..SourceFacts::default()
+        }
+    }
+
+    fn verdicts(facts: SourceFacts) -> (bool, Vec<CheckStatus>) {
+        let report = grade(facts, &Limits { storage_limit_bytes: 1000, target_version: "17".into() });
+        (report.ok, report.checks.iter().map(|check| check.status).collect())
+    }
+
+    #[test]
+    fn grades_by_the_rules_of_the_contract() {
+        use CheckStatus::{Fail, Pass, Warn};
+        assert_eq!(verdicts(facts(800, "15.18", &["plpgsql", "vector"])), (true, vec![Pass, Pass, Pass]));
+        assert_eq!(verdicts(facts(801, "17.11", &[])), (true, vec![Warn, Pass, Pass]));
+        assert_eq!(verdicts(facts(1000, "9.6.24", &[])), (true, vec![Warn, Pass, Pass]));
+        assert_eq!(verdicts(facts(1001, "18.6", &["isn"])), (false, vec![Fail, Fail, Fail]));
+        assert_eq!(verdicts(facts(0, "garbage", &[])), (false, vec![Pass, Fail, Pass]));
+    }
+
+    #[test]
+    fn a_failure_names_every_extension() {
+        let limits = Limits { storage_limit_bytes: 1000, target_version: "17".into() };
+        let report = grade(facts(1, "15", &["isn", "hstore", "tablefunc"]), &limits);
+        assert_eq!(
+            failure(&report).as_deref(),
+            Some("extensions_available_on_target: not available on the target: isn, tablefunc")
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn ok_means_that_no_check_failed(size: u64, version in "\\PC{0,20}", name in "\\PC{0,20}") {
+            let report = grade(facts(size, &version, &[&name]), &Limits { storage_limit_bytes: u64::MAX / 2, target_version: "17".into() });
+            prop_assert_eq!(report.ok, failure(&report).is_none());
+        }
+    }
+}
