@@ -1,0 +1,193 @@
+use super::error::{self, CallError};
+use super::retry::retried;
+use crate::wire::{
+    Connections, ConnectionsAnswer, ImportRequest, Job, JobAnswer, JobList, JobState, Me, PROJECT_IMPORT, Preflight,
+    PreflightAnswer, PreflightRequest, Project, ProjectList, UploadSlot, UploadSlotAnswer,
+};
+use reqwest::{Method, Url};
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Serialize, de::DeserializeOwned};
+use std::time::{Duration, Instant};
+
+/// No answer of the API is larger; one that is must not fill the memory. In bytes.
+const LONGEST_ANSWER: usize = 16 << 20;
+
+/// How long an ordinary call may take.
+const CALL_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A preflight dials the source and reads it, which takes longer.
+const PREFLIGHT_TIMEOUT: Duration = Duration::from_secs(90);
+
+/// A control plane, and the key to it.
+pub struct Api {
+    http: reqwest::Client,
+    base: Url,
+    key: SecretString,
+}
+
+/// What became of the one call that starts an import.
+#[derive(Debug)]
+pub struct StartedImport {
+    /// The job.
+    pub job: Job,
+    /// The answer was lost; the job was found in the project's list.
+    pub recovered: bool,
+}
+
+impl Api {
+    /// A client of the control plane at a base URL.
+    pub fn new(base: Url, key: SecretString) -> anyhow::Result<Self> {
+        Ok(Self { http: super::http_client()?, base, key })
+    }
+
+    /// The HTTP client, for the upload that follows.
+    pub fn http(&self) -> &reqwest::Client {
+        &self.http
+    }
+
+    /// Host and port of the control plane, for messages.
+    pub fn host(&self) -> String {
+        let host = self.base.host_str().unwrap_or_default();
+        self.base.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+    }
+
+    /// Whose key this is.
+    pub async fn me(&self) -> Result<Me, CallError> {
+        self.get(&["v1", "me"], &[]).await
+    }
+
+    /// All projects that the key may see.
+    pub async fn projects(&self) -> Result<Vec<Project>, CallError> {
+        Ok(self.get::<ProjectList>(&["v1", "projects"], &[]).await?.projects)
+    }
+
+    /// One project.
+    pub async fn project(&self, id: &str) -> Result<Project, CallError> {
+        Ok(self.get::<crate::wire::ProjectAnswer>(&["v1", "projects", id], &[]).await?.project)
+    }
+
+    /// How to connect to a project's database: secrets.
+    pub async fn connections(&self, id: &str) -> Result<Connections, CallError> {
+        Ok(self.get::<ConnectionsAnswer>(&["v1", "projects", id, "connections"], &[]).await?.connections)
+    }
+
+    /// One job.
+    pub async fn job(&self, id: &str) -> Result<Job, CallError> {
+        Ok(self.get::<JobAnswer>(&["v1", "jobs", id], &[]).await?.job)
+    }
+
+    /// One job, asked once: the watcher has its own patience.
+    pub(super) async fn job_once(&self, id: &str) -> Result<Job, CallError> {
+        Ok(self.call::<JobAnswer>(Method::GET, &["v1", "jobs", id], &[], None::<&()>, CALL_TIMEOUT).await?.job)
+    }
+
+    /// A project's jobs, newest first.
+    pub async fn jobs(&self, project: &str, limit: u32) -> Result<Vec<Job>, CallError> {
+        let limit = limit.to_string();
+        Ok(self.get::<JobList>(&["v1", "projects", project, "jobs"], &[("limit", &limit)]).await?.jobs)
+    }
+
+    /// Has the control plane look at a source. It changes nothing, so it may be repeated.
+    pub async fn preflight(&self, project: &str, request: &PreflightRequest) -> Result<Preflight, CallError> {
+        let path = ["v1", "projects", project, "imports", "preflight"];
+        let call = || self.call::<PreflightAnswer>(Method::POST, &path, &[], Some(request), PREFLIGHT_TIMEOUT);
+        Ok(retried(call).await?.preflight)
+    }
+
+    /// A slot for a dump. An unused slot expires, so asking twice does no harm.
+    pub async fn upload_slot(&self, project: &str) -> Result<UploadSlot, CallError> {
+        let path = ["v1", "projects", project, "imports", "uploads"];
+        let call = || self.call::<UploadSlotAnswer>(Method::POST, &path, &[], None::<&()>, CALL_TIMEOUT);
+        Ok(retried(call).await?.upload)
+    }
+
+    /// Starts an import, once. When the answer is lost the project's jobs are asked instead
+    /// of starting again; `known` are the jobs that were there before.
+    pub async fn start_import(
+        &self,
+        project: &str,
+        request: &ImportRequest,
+        known: &[Job],
+    ) -> Result<StartedImport, CallError> {
+        let path = ["v1", "projects", project, "imports"];
+        let error = match self.call::<JobAnswer>(Method::POST, &path, &[], Some(request), CALL_TIMEOUT).await {
+            Ok(answer) => return Ok(StartedImport { job: answer.job, recovered: false }),
+            Err(error) => error,
+        };
+        let refused = matches!(error.cause, super::Cause::Status(status, _) if status < 500);
+        if refused {
+            return Err(error);
+        }
+        let is_new = |job: &Job| job.kind == PROJECT_IMPORT && !known.iter().any(|before| before.id == job.id);
+        match self.jobs(project, 25).await.map(|jobs| jobs.into_iter().find(is_new)) {
+            Ok(Some(job)) => Ok(StartedImport { job, recovered: true }),
+            _ => Err(error),
+        }
+    }
+
+    /// The project's import that is not over, if there is one.
+    pub fn unfinished_import(jobs: &[Job]) -> Option<&Job> {
+        let waits = |job: &&Job| matches!(job.state, JobState::Pending | JobState::Running);
+        jobs.iter().filter(waits).find(|job| job.kind == PROJECT_IMPORT)
+    }
+
+    async fn get<T: DeserializeOwned>(&self, path: &[&str], query: &[(&str, &str)]) -> Result<T, CallError> {
+        retried(|| self.call(Method::GET, path, query, None::<&()>, CALL_TIMEOUT)).await
+    }
+
+    async fn call<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &[&str],
+        query: &[(&str, &str)],
+        body: Option<&impl Serialize>,
+        timeout: Duration,
+    ) -> Result<T, CallError> {
+        let host = self.host();
+        let mut url = self.base.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend(path);
+        }
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        let shown = url.path().to_owned();
+        let mut request = self
+            .http
+            .request(method.clone(), url)
+            .timeout(timeout)
+            .header(reqwest::header::ACCEPT, "application/json")
+            .bearer_auth(self.key.expose_secret());
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        let started = Instant::now();
+        let result = request.send().await;
+        let mut response = result.map_err(|error| CallError::transport(&host, &error))?;
+        let status = response.status();
+        tracing::debug!("{method} {shown} answered {} after {:?}", status.as_u16(), started.elapsed());
+        let retry_after = error::retry_after(response.headers());
+        let mut answer = Vec::new();
+        while let Some(block) = response.chunk().await.map_err(|error| CallError::transport(&host, &error))? {
+            if answer.len() + block.len() > LONGEST_ANSWER {
+                return Err(CallError::garbled(&host, "it is longer than 16 MiB"));
+            }
+            answer.extend_from_slice(&block);
+        }
+        if !status.is_success() {
+            return Err(CallError::status(&host, status.as_u16(), retry_after, &answer));
+        }
+        serde_json::from_slice(&answer).map_err(|error| {
+            let html = answer.trim_ascii_start().starts_with(b"<");
+            CallError::garbled(&host, &if html { "it is a web page".into() } else { garbled_json(&error) })
+        })
+    }
+}
+
+/// Where the JSON went wrong, without quoting it.
+fn garbled_json(error: &serde_json::Error) -> String {
+    match error.classify() {
+        serde_json::error::Category::Data => "fields are missing or of another type".into(),
+        _ => "it is not JSON".into(),
+    }
+}

@@ -1,0 +1,27 @@
+//! Calling a control plane: ours or the hosted service.
+
+mod api;
+mod error;
+mod retry;
+mod upload;
+mod watch;
+
+pub use api::{Api, StartedImport};
+pub use error::{CallError, Cause};
+pub use upload::{Progress, Upload, UploadError, upload};
+pub use watch::{Watch, WatchEvent, watch};
+
+/// How programs introduce themselves.
+pub const USER_AGENT: &str = concat!("capydb-cli/", env!("CARGO_PKG_VERSION"));
+
+/// Builds the one HTTP client of a process. Redirects are not followed: an API key or a
+/// dump must not go where an answer says.
+fn http_client() -> anyhow::Result<reqwest::Client> {
+    // Only fails when a provider is set already, which is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    Ok(reqwest::Client::builder()
+        .user_agent(USER_AGENT)
+        .redirect(reqwest::redirect::Policy::none())
+        .connect_timeout(std::time::Duration::from_secs(15))
+        .build()?)
+}
