@@ -1,0 +1,120 @@
+//! Random names and passwords, hashes of keys, signatures, and secrets at rest.
+
+use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use ring::rand::{SecureRandom, SystemRandom};
+use ring::{digest, hmac};
+
+/// Random bytes as hexadecimal digits, twice as many as bytes.
+pub fn random_hex(bytes: usize) -> String {
+    let mut buffer = vec![0; bytes];
+    #[expect(clippy::expect_used, reason = "a system without random numbers cannot keep a secret")]
+    SystemRandom::new().fill(&mut buffer).expect("the system gives random numbers");
+    hex(&buffer)
+}
+
+/// Bytes as hexadecimal digits.
+pub fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}"); // writing to a string does not fail
+        text
+    })
+}
+
+/// Hexadecimal digits as bytes.
+pub fn unhex(text: &str) -> Option<Vec<u8>> {
+    let digits = text.as_bytes();
+    if digits.len() % 2 != 0 || !digits.iter().all(u8::is_ascii_hexdigit) {
+        return None;
+    }
+    digits.chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect()
+}
+
+/// What is stored of an API key.
+pub fn sha256(text: &str) -> Vec<u8> {
+    digest::digest(&digest::SHA256, text.as_bytes()).as_ref().to_vec()
+}
+
+/// Signs texts, such as the parts of an upload URL.
+pub struct Signer(hmac::Key);
+
+impl Signer {
+    /// A signer with a key of its own.
+    pub fn new(key: &[u8]) -> Self {
+        Self(hmac::Key::new(hmac::HMAC_SHA256, key))
+    }
+
+    /// The signature, in hexadecimal digits.
+    pub fn sign(&self, text: &str) -> String {
+        hex(hmac::sign(&self.0, text.as_bytes()).as_ref())
+    }
+
+    /// Whether a signature is right, in constant time.
+    pub fn verifies(&self, text: &str, signature: &str) -> bool {
+        unhex(signature).is_some_and(|tag| hmac::verify(&self.0, text.as_bytes(), &tag).is_ok())
+    }
+}
+
+/// Encrypts secrets before they are stored.
+pub struct Sealer(LessSafeKey);
+
+impl Sealer {
+    /// A sealer with a key of 32 bytes.
+    pub fn new(key: &[u8]) -> anyhow::Result<Self> {
+        let key =
+            UnboundKey::new(&CHACHA20_POLY1305, key).map_err(|_| anyhow::anyhow!("the sealing key is damaged"))?;
+        Ok(Self(LessSafeKey::new(key)))
+    }
+
+    /// Encrypts a text; a random nonce stands before it.
+    pub fn seal(&self, text: &str) -> anyhow::Result<Vec<u8>> {
+        let mut nonce = [0; NONCE_LEN];
+        let broken = |_| anyhow::anyhow!("encryption failed");
+        SystemRandom::new().fill(&mut nonce).map_err(broken)?;
+        let mut sealed = text.as_bytes().to_vec();
+        self.0
+            .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::empty(), &mut sealed)
+            .map_err(broken)?;
+        Ok([nonce.as_slice(), &sealed].concat())
+    }
+
+    /// Decrypts what [`Sealer::seal`] made.
+    pub fn open(&self, sealed: &[u8]) -> anyhow::Result<String> {
+        let broken = || anyhow::anyhow!("a stored secret cannot be read with this control plane's key");
+        let (nonce, text) = sealed.split_at_checked(NONCE_LEN).ok_or_else(broken)?;
+        let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| broken())?;
+        let mut text = text.to_vec();
+        let opened = self.0.open_in_place(nonce, Aad::empty(), &mut text).map_err(|_| broken())?;
+        String::from_utf8(opened.to_vec()).map_err(|_| broken())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_comes_back_and_only_with_its_key() {
+        let sealer = Sealer::new(&[1; 32]).expect("a key");
+        let sealed = sealer.seal("postgres://u:canary@h/d").expect("seals");
+        assert!(!sealed.windows(6).any(|window| window == b"canary"));
+        assert_eq!(sealer.open(&sealed).expect("opens"), "postgres://u:canary@h/d");
+        assert!(Sealer::new(&[2; 32]).expect("a key").open(&sealed).is_err());
+        assert!(sealer.open(&sealed[..8]).is_err());
+    }
+
+    #[test]
+    fn a_signature_holds_for_one_text() {
+        let signer = Signer::new(b"key");
+        let signature = signer.sign("text");
+        assert!(signer.verifies("text", &signature));
+        assert!(!signer.verifies("other", &signature) && !signer.verifies("text", "zz"));
+    }
+
+    #[test]
+    fn hexadecimal_digits_come_back() {
+        assert_eq!(unhex(&hex(&[0, 15, 255])), Some(vec![0, 15, 255]));
+        assert_eq!(unhex("0g"), None);
+        assert_eq!(unhex("+1"), None);
+    }
+}

@@ -1,0 +1,339 @@
+//! `capydb dev`: a whole control plane on one machine, with everything embedded.
+
+use super::crypto::{Sealer, Signer, random_hex, unhex};
+use super::importer::TargetServer;
+use super::objects::Disk;
+use super::postgres::{Cluster, ClusterOptions, Programs, RunAs, find, run_as};
+use super::store::{NewProject, ProjectRow, Store};
+use super::{App, http, worker};
+use anyhow::{Context, bail};
+use serde::{Deserialize, Serialize};
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::net::Ipv4Addr;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio_postgres::NoTls;
+use tokio_util::sync::CancellationToken;
+
+/// The port of the API unless another is asked for.
+pub const DEFAULT_PORT: u16 = 7654;
+/// The plan limit of new projects unless another is asked for, in bytes.
+pub const DEFAULT_PLAN_LIMIT: u64 = 10_000_000_000;
+
+/// The project of every dev control plane.
+const PROJECT: &str = "dev";
+/// Name of the file that holds the API key.
+const KEY_FILE: &str = "api-key";
+/// How long a stop waits for what is under way.
+const STOP_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How to start.
+#[derive(Debug)]
+pub struct DevOptions {
+    /// Where everything lives; made when missing.
+    pub data_dir: PathBuf,
+    /// The data is thrown away at the end.
+    pub ephemeral: bool,
+    /// Port of the API on 127.0.0.1; 0 takes a free one.
+    pub port: u16,
+    /// Folder of Postgres programs.
+    pub postgres_bin: Option<PathBuf>,
+    /// Plan limit in bytes; set on the project `dev` when given.
+    pub plan_limit: Option<u64>,
+    /// Whether sources in private networks may be dialled.
+    pub allow_private_sources: bool,
+}
+
+/// A running control plane.
+pub struct Dev {
+    /// Base URL of its API.
+    pub api_url: String,
+    /// Its API key.
+    pub api_key: String,
+    /// The file that holds the key.
+    pub key_file: PathBuf,
+    /// Where its data lives.
+    pub data_dir: PathBuf,
+    /// Major version of its targets.
+    pub postgres_major: u32,
+    ephemeral: bool,
+    cluster: Cluster,
+    stop: CancellationToken,
+    tasks: Vec<JoinHandle<()>>,
+    /// Held while it runs, so that no second one takes the same folder.
+    _lock: File,
+}
+
+/// Where the data lives unless another folder is named. Root's own folder would be closed to
+/// the user that Postgres runs as.
+pub fn default_data_dir() -> anyhow::Result<PathBuf> {
+    use etcetera::BaseStrategy;
+    if rustix::process::geteuid().is_root() {
+        return Ok(PathBuf::from("/var/lib/capydb/dev"));
+    }
+    let base =
+        etcetera::base_strategy::choose_base_strategy().context("find the home folder; name one with --data-dir")?;
+    Ok(base.data_dir().join("capydb").join("dev"))
+}
+
+/// A folder of its own below the system's folder for temporary files.
+pub fn ephemeral_data_dir() -> PathBuf {
+    std::env::temp_dir().join(format!("capydb-{}", random_hex(6)))
+}
+
+/// Starts everything and waits until the project is ready. `tell` gets lines for the person
+/// who waits.
+pub async fn start(options: DevOptions, tell: &dyn Fn(&str)) -> anyhow::Result<Dev> {
+    let result = start_in(&options, tell).await;
+    if result.is_err() && options.ephemeral {
+        let _ = fs::remove_dir_all(&options.data_dir);
+    }
+    result
+}
+
+async fn start_in(options: &DevOptions, tell: &dyn Fn(&str)) -> anyhow::Result<Dev> {
+    let run_as = run_as()?;
+    let data_dir = make_data_dir(&options.data_dir, run_as.as_ref())?;
+    let lock = lock(&data_dir)?;
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port)).await.with_context(|| {
+        format!("take the port {} (is another one running? choose one with --port, or --port 0)", options.port)
+    })?;
+    let programs = find(options.postgres_bin.as_deref(), tell)?;
+    let mut keep = Keep::load_or_make(&data_dir)?;
+    let cluster = Cluster::start(&ClusterOptions {
+        programs: &programs,
+        folder: &data_dir.join("postgres"),
+        password: &keep.admin_password,
+        port: keep.postgres_port,
+        run_as: run_as.as_ref(),
+        durable: !options.ephemeral,
+    })
+    .await?;
+    let mut dev = Dev {
+        api_url: format!("http://{}{}", listener.local_addr()?, http::BASE),
+        api_key: keep.api_key.clone(),
+        key_file: data_dir.join(KEY_FILE),
+        data_dir,
+        postgres_major: programs.version.0,
+        ephemeral: options.ephemeral,
+        cluster,
+        stop: CancellationToken::new(),
+        tasks: Vec::new(),
+        _lock: lock,
+    };
+    if keep.postgres_port.replace(dev.cluster.port) != Some(dev.cluster.port) {
+        keep.save(&dev.data_dir)?;
+    }
+    match dev.serve(options, listener, programs, run_as, &keep).await {
+        Ok(()) => Ok(dev),
+        Err(error) => {
+            dev.stop().await?;
+            Err(error)
+        }
+    }
+}
+
+impl Dev {
+    /// Opens the metadata, starts API and worker, and sees to it that there is a project.
+    async fn serve(
+        &mut self,
+        options: &DevOptions,
+        listener: TcpListener,
+        programs: Programs,
+        run_as: Option<RunAs>,
+        keep: &Keep,
+    ) -> anyhow::Result<()> {
+        let mut metadata = self.cluster.admin(&keep.admin_password);
+        create_metadata(&metadata).await?;
+        let store = Store::open(metadata.dbname(METADATA).application_name("capydb")).await?;
+        store.end_all_leases().await?; // the lock says that no other worker lives
+        let app = Arc::new(App {
+            store,
+            objects: Disk::open(self.data_dir.join("objects"), Signer::new(&key(&keep.signing_key)?), run_as.clone())?,
+            sealer: Sealer::new(&key(&keep.sealing_key)?)?,
+            allow_private_sources: options.allow_private_sources,
+            plan_limit: options.plan_limit.unwrap_or(DEFAULT_PLAN_LIMIT),
+            target: TargetServer {
+                admin: self.cluster.admin(&keep.admin_password),
+                port: self.cluster.port,
+                programs,
+                run_as: run_as.clone(),
+            },
+            address: listener.local_addr()?,
+            wake: Notify::new(),
+        });
+        let work = self.data_dir.join("work");
+        make_folder(&work, run_as.as_ref())?;
+        let (api, stop) = (http::router(app.clone()), self.stop.clone());
+        self.tasks.push(tokio::spawn(async move {
+            let stopped = stop.cancelled_owned();
+            if let Err(error) = axum::serve(listener, api).with_graceful_shutdown(stopped).await {
+                tracing::error!("the API stopped: {error}");
+            }
+        }));
+        self.tasks.push(tokio::spawn(worker::run(app.clone(), work, self.stop.clone())));
+        let project = ensure_project(&app, keep).await?;
+        if let Some(limit) = options.plan_limit {
+            app.store.set_storage_limit(&project.project.id, limit).await?;
+        }
+        Ok(())
+    }
+
+    /// Waits until the private Postgres is gone, which nobody asked for.
+    pub async fn broken(&mut self) {
+        while self.cluster.is_running() {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+    }
+
+    /// Stops everything: no new work, running imports are handed back for the next start.
+    pub async fn stop(self) -> anyhow::Result<()> {
+        self.stop.cancel();
+        for task in self.tasks {
+            let _ = tokio::time::timeout(STOP_TIMEOUT, task).await; // Postgres ends what is left
+        }
+        let stopped = tokio::task::spawn_blocking(|| self.cluster.stop()).await?;
+        if self.ephemeral {
+            fs::remove_dir_all(&self.data_dir).context("remove the throw-away data")?;
+        }
+        stopped
+    }
+}
+
+/// Name of the metadata's database.
+const METADATA: &str = "capydb";
+
+async fn create_metadata(config: &tokio_postgres::Config) -> anyhow::Result<()> {
+    let (client, connection) = config.connect(NoTls).await?;
+    let running = tokio::spawn(connection);
+    if client.query_opt("select from pg_database where datname = $1", &[&METADATA]).await?.is_none() {
+        client.batch_execute(&format!("create database {METADATA}")).await?;
+    }
+    // Projects' roles may not look into it, nor into the administrator's own.
+    client.batch_execute(&format!("revoke all on database {METADATA}, postgres, template1 from public")).await?;
+    drop(client);
+    Ok(running.await??)
+}
+
+/// The organization, its key and the project `dev`, made at the first start.
+async fn ensure_project(app: &App, keep: &Keep) -> anyhow::Result<ProjectRow> {
+    let organization = app.store.organization("Development", PROJECT).await?;
+    app.store.add_key(&organization, &keep.api_key).await?;
+    let new = NewProject {
+        organization_id: &organization,
+        name: PROJECT,
+        slug: PROJECT,
+        environment: "development",
+        storage_limit_bytes: app.plan_limit,
+        role_password: &app.sealer.seal(&random_hex(24))?,
+    };
+    app.store.create_project(&new).await?;
+    app.wake.notify_one();
+    loop {
+        let rows = app.store.projects(&organization, None).await?;
+        let row = rows.into_iter().find(|row| row.project.slug == PROJECT).context("the project dev is gone")?;
+        match row.project.state.as_str() {
+            "ready" => return Ok(row),
+            "failed" => bail!("the project dev could not be made: {}", row.project.last_error.unwrap_or_default()),
+            _ => tokio::time::sleep(Duration::from_millis(20)).await,
+        }
+    }
+}
+
+/// What a control plane must remember to read its own data; a file that only its owner reads.
+#[derive(Serialize, Deserialize)]
+struct Keep {
+    admin_password: String,
+    signing_key: String,
+    sealing_key: String,
+    #[serde(skip)]
+    api_key: String,
+    postgres_port: Option<u16>,
+}
+
+impl Keep {
+    fn load_or_make(data_dir: &Path) -> anyhow::Result<Self> {
+        let path = data_dir.join("secrets.json");
+        let key_path = data_dir.join(KEY_FILE);
+        if path.is_file() {
+            let mut keep: Self = serde_json::from_str(&fs::read_to_string(&path)?)
+                .map_err(|_| anyhow::anyhow!("{} is damaged", path.display()))?;
+            keep.api_key = match fs::read_to_string(&key_path) {
+                Ok(key) => key.trim().to_owned(),
+                Err(_) => new_api_key(),
+            };
+            write_private(&key_path, &format!("{}\n", keep.api_key))?;
+            return Ok(keep);
+        }
+        let keep = Self {
+            admin_password: random_hex(24),
+            signing_key: random_hex(32),
+            sealing_key: random_hex(32),
+            api_key: new_api_key(),
+            postgres_port: None,
+        };
+        write_private(&key_path, &format!("{}\n", keep.api_key))?;
+        keep.save(data_dir)?;
+        Ok(keep)
+    }
+
+    fn save(&self, data_dir: &Path) -> anyhow::Result<()> {
+        write_private(&data_dir.join("secrets.json"), &serde_json::to_string_pretty(self)?)
+    }
+}
+
+fn new_api_key() -> String {
+    format!("capy_live_{}", random_hex(24))
+}
+
+fn key(digits: &str) -> anyhow::Result<Vec<u8>> {
+    unhex(digits).context("a key in secrets.json is damaged")
+}
+
+/// Writes a file that only its owner can read, whole or not at all.
+fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
+    let new = path.with_extension("new");
+    let _ = fs::remove_file(&new);
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&new, path).with_context(|| format!("write {}", path.display()))
+}
+
+/// The folder of everything. When the server runs as another user, that one must pass
+/// through, and see nothing on the way.
+fn make_data_dir(path: &Path, run_as: Option<&RunAs>) -> anyhow::Result<PathBuf> {
+    let mode = if run_as.is_some() { 0o711 } else { 0o700 };
+    let made = fs::DirBuilder::new().recursive(true).mode(mode).create(path);
+    made.with_context(|| format!("make the data folder {}", path.display()))?;
+    let known = path.join("secrets.json").exists() || path.join(LOCK_FILE).exists();
+    if !known && fs::read_dir(path)?.next().is_some() {
+        bail!("{} holds other files; name an empty folder with --data-dir", path.display());
+    }
+    Ok(path.canonicalize()?)
+}
+
+fn make_folder(path: &Path, run_as: Option<&RunAs>) -> anyhow::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+    Ok(run_as.map_or(Ok(()), |user| user.own(path))?)
+}
+
+const LOCK_FILE: &str = "lock";
+
+fn lock(data_dir: &Path) -> anyhow::Result<File> {
+    let file =
+        OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(data_dir.join(LOCK_FILE))?;
+    if file.try_lock().is_err() {
+        bail!(
+            "another capydb dev is running on {}; stop it, or name another folder with --data-dir",
+            data_dir.display()
+        );
+    }
+    Ok(file)
+}

@@ -1,0 +1,98 @@
+use super::auth::{Authorized, visible_project};
+use super::body::Body;
+use super::error::Refused;
+use super::{Answer, BASE, Shared};
+use crate::preflight::{bytes, grade};
+use crate::server::App;
+use crate::server::store::NewJob;
+use crate::source::{SourceUrl, connect, inspect, providers};
+use crate::wire::{
+    ImportRequest, JobAnswer, PROJECT_IMPORT, PreflightAnswer, PreflightRequest, Project, UploadSlot, UploadSlotAnswer,
+};
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+
+pub(super) async fn preflight(
+    State(app): Shared,
+    Authorized(caller): Authorized,
+    Path(id): Path<String>,
+    Body(request): Body<PreflightRequest>,
+) -> Answer<PreflightAnswer> {
+    let row = visible_project(&app, &caller, &id).await?;
+    let url = source(&request.source_url)?;
+    let session = connect::connect(&url, app.allow_private_sources).await;
+    let session = session.map_err(|error| Refused::bad(error.to_string()))?;
+    let facts = inspect::inspect(&session).await.map_err(|error| Refused::bad(format!("{error:#}")))?;
+    Ok(Json(PreflightAnswer { preflight: grade(facts, &app.limits(&row.project)) }))
+}
+
+pub(super) async fn slot(
+    State(app): Shared,
+    Authorized(caller): Authorized,
+    Path(id): Path<String>,
+) -> Answer<UploadSlotAnswer> {
+    let row = visible_project(&app, &caller, &id).await?;
+    let object_key = app.objects.new_key();
+    app.store.add_upload(&object_key, &row.project.id).await?;
+    let (query, end) = app.objects.sign(&object_key);
+    let end = jiff::Timestamp::try_from(end).map_err(anyhow::Error::from)?;
+    let upload_url = format!("http://{}{BASE}/objects/{object_key}?{query}", app.address);
+    Ok(Json(UploadSlotAnswer { upload: UploadSlot { object_key, upload_url, expires_at: end.to_string() } }))
+}
+
+pub(super) async fn start(
+    State(app): Shared,
+    Authorized(caller): Authorized,
+    Path(id): Path<String>,
+    Body(request): Body<ImportRequest>,
+) -> Result<(StatusCode, Json<JobAnswer>), Refused> {
+    let row = visible_project(&app, &caller, &id).await?;
+    if !request.confirm {
+        return Err(Refused::bad("an import writes to the project's database: send confirm: true"));
+    }
+    if row.project.state != "ready" {
+        return Err(Refused::conflict(format!("the project is {}, not ready", row.project.state)));
+    }
+    let mut stored = request.clone();
+    let secret = match (stored.source_url.take(), &request.upload_key) {
+        (Some(url), None) => Some(app.sealer.seal(source(&url)?.expose())?),
+        (None, Some(key)) => {
+            check_upload(&app, &row.project, key).await?;
+            None
+        }
+        _ => return Err(Refused::bad("send exactly one of source_url and upload_key")),
+    };
+    let new = NewJob {
+        kind: PROJECT_IMPORT,
+        organization_id: &caller.organization.id,
+        project_id: &row.project.id,
+        request: serde_json::to_value(&stored).map_err(anyhow::Error::from)?,
+        secret,
+    };
+    let Some(job) = app.store.create_job(&new).await? else {
+        return Err(Refused::conflict("an import of this project is running already; wait until it is over"));
+    };
+    app.wake.notify_one();
+    Ok((StatusCode::ACCEPTED, Json(JobAnswer { job })))
+}
+
+/// The URL as it will be dialled, or why it will not be.
+fn source(text: &str) -> Result<SourceUrl, Refused> {
+    let url = SourceUrl::parse(text).map_err(|problem| Refused::bad(problem.to_string()))?;
+    if let Some(pooled) = providers::pooled_endpoint(&url) {
+        return Err(Refused::bad(pooled.advice()));
+    }
+    Ok(url.normalise().0)
+}
+
+async fn check_upload(app: &App, project: &Project, key: &str) -> Result<(), Refused> {
+    let Some(size) = app.store.upload_size(key, &project.id).await? else {
+        return Err(Refused::bad("upload_key names no dump that was uploaded for this project"));
+    };
+    if size > project.storage_limit_bytes {
+        let (size, limit) = (bytes(size), bytes(project.storage_limit_bytes));
+        return Err(Refused::too_large(format!("the dump has {size}, more than the {limit} of the project's plan")));
+    }
+    Ok(())
+}

@@ -1,0 +1,40 @@
+use super::auth::{Authorized, visible_project};
+use super::error::Refused;
+use super::{Answer, Shared};
+use crate::wire::{JobAnswer, JobList};
+use axum::Json;
+use axum::extract::{Path, Query, State};
+
+#[derive(serde::Deserialize)]
+pub(super) struct Paging {
+    limit: Option<String>,
+}
+
+pub(super) async fn show(
+    State(app): Shared,
+    Authorized(caller): Authorized,
+    Path(id): Path<String>,
+) -> Answer<JobAnswer> {
+    let none = || Refused::not_found("there is no such job");
+    let job = app.store.job(&id).await?.ok_or_else(none)?;
+    let project = job.project_id.clone().unwrap_or_default();
+    visible_project(&app, &caller, &project).await.map_err(|_| none())?;
+    Ok(Json(JobAnswer { job }))
+}
+
+pub(super) async fn list(
+    State(app): Shared,
+    Authorized(caller): Authorized,
+    Path(id): Path<String>,
+    Query(paging): Query<Paging>,
+) -> Answer<JobList> {
+    let row = visible_project(&app, &caller, &id).await?;
+    let limit = match paging.limit {
+        None => 25,
+        Some(text) => match text.parse() {
+            Ok(limit @ 1..=200) => limit,
+            _ => return Err(Refused::bad("limit must be a number from 1 to 200")),
+        },
+    };
+    Ok(Json(JobList { jobs: app.store.jobs(&row.project.id, limit).await? }))
+}

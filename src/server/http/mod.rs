@@ -1,0 +1,79 @@
+//! The API: routes, keys, errors.
+
+mod auth;
+mod body;
+mod error;
+mod imports;
+mod jobs;
+mod projects;
+mod storage;
+
+use super::App;
+use crate::wire::{Me, Organization, Principal, Status};
+use auth::Authorized;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::routing::{get, post, put};
+use axum::{Json, Router};
+use error::Refused;
+use std::sync::Arc;
+
+/// Everything of the API lies below this path, as at the hosted service.
+pub(super) const BASE: &str = "/api/capydb";
+
+/// No request of the API is larger, uploads aside. In bytes.
+const LONGEST_BODY: usize = 64 << 10;
+
+type Shared = State<Arc<App>>;
+type Answer<T> = Result<Json<T>, Refused>;
+
+/// The whole service.
+pub(super) fn router(app: Arc<App>) -> Router {
+    let api = Router::new()
+        .route("/status", get(status))
+        .route("/v1/me", get(me))
+        .route("/v1/projects", get(projects::list).post(projects::create))
+        .route("/v1/projects/{id}", get(projects::show))
+        .route("/v1/projects/{id}/connections", get(projects::connections))
+        .route("/v1/projects/{id}/imports", post(imports::start))
+        .route("/v1/projects/{id}/imports/preflight", post(imports::preflight))
+        .route("/v1/projects/{id}/imports/uploads", post(imports::slot))
+        .route("/v1/projects/{id}/jobs", get(jobs::list))
+        .route("/v1/jobs/{id}", get(jobs::show))
+        .layer(DefaultBodyLimit::max(LONGEST_BODY))
+        .route("/objects/{*key}", put(storage::receive).layer(DefaultBodyLimit::disable()))
+        .fallback(nothing_here)
+        .method_not_allowed_fallback(wrong_method);
+    Router::new().nest(BASE, api).fallback(nothing_here).with_state(app)
+}
+
+async fn nothing_here() -> Refused {
+    Refused::not_found("there is nothing at this address")
+}
+
+async fn wrong_method() -> Refused {
+    Refused::method()
+}
+
+async fn status(State(app): Shared) -> Json<Status> {
+    let now = jiff::Timestamp::now().to_string();
+    let status = if app.store.is_up().await { "operational" } else { "degraded" };
+    Json(Status {
+        service: "capydb".into(),
+        status: status.into(),
+        components: Vec::new(),
+        generated_at: now.clone(),
+        updated_at: now,
+    })
+}
+
+async fn me(Authorized(caller): Authorized) -> Json<Me> {
+    let Organization { id, .. } = &caller.organization;
+    let principal = Principal {
+        auth_source: "api_key".into(),
+        organization_id: Some(id.clone()),
+        scopes: caller.scopes,
+        is_admin: false,
+        user_id: None,
+    };
+    Json(Me { principal, organization: Some(caller.organization) })
+}

@@ -1,0 +1,96 @@
+use super::auth::{Authorized, visible_project};
+use super::body::Body;
+use super::error::Refused;
+use super::{Answer, Shared};
+use crate::server::crypto::random_hex;
+use crate::server::store::NewProject;
+use crate::wire::{ConnectionsAnswer, CreateProject, ProjectAnswer, ProjectCreated, ProjectList};
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+
+pub(super) async fn list(State(app): Shared, Authorized(caller): Authorized) -> Answer<ProjectList> {
+    let rows = app.store.projects(&caller.organization.id, caller.project_id.as_deref()).await?;
+    Ok(Json(ProjectList { projects: rows.iter().map(|row| app.shown(row)).collect() }))
+}
+
+pub(super) async fn show(
+    State(app): Shared,
+    Authorized(caller): Authorized,
+    Path(id): Path<String>,
+) -> Answer<ProjectAnswer> {
+    let row = visible_project(&app, &caller, &id).await?;
+    Ok(Json(ProjectAnswer { project: app.shown(&row) }))
+}
+
+pub(super) async fn connections(
+    State(app): Shared,
+    Authorized(caller): Authorized,
+    Path(id): Path<String>,
+) -> Answer<ConnectionsAnswer> {
+    let row = visible_project(&app, &caller, &id).await?;
+    Ok(Json(ConnectionsAnswer { connections: app.connections(&row)? }))
+}
+
+pub(super) async fn create(
+    State(app): Shared,
+    Authorized(caller): Authorized,
+    Body(wanted): Body<CreateProject>,
+) -> Result<(StatusCode, Json<ProjectCreated>), Refused> {
+    if caller.project_id.is_some() {
+        return Err(Refused::key("this key is restricted to one project, so it cannot make others"));
+    }
+    let name = wanted.name.trim();
+    if name.is_empty() || name.chars().count() > 100 || name.chars().any(char::is_control) {
+        return Err(Refused::bad("name must have 1 to 100 printable characters"));
+    }
+    let slug = wanted.slug.clone().unwrap_or_else(|| slug_of(name));
+    if !is_slug(&slug) {
+        return Err(Refused::bad("slug must have 1 to 40 characters from a-z, 0-9 and -, and begin with a letter"));
+    }
+    let target = app.target.programs.version.0.to_string();
+    if wanted.postgres_version.as_ref().is_some_and(|version| *version != target) {
+        return Err(Refused::bad(format!("postgres_version must be {target}: that is what this control plane runs")));
+    }
+    let new = NewProject {
+        organization_id: &caller.organization.id,
+        name,
+        slug: &slug,
+        environment: wanted.environment.as_deref().unwrap_or("development"),
+        storage_limit_bytes: app.plan_limit,
+        role_password: &app.sealer.seal(&random_hex(24))?,
+    };
+    let Some((id, job)) = app.store.create_project(&new).await? else {
+        return Err(Refused::conflict(format!("there is a project with the slug {slug} already")));
+    };
+    app.wake.notify_one();
+    let row = visible_project(&app, &caller, &id).await?;
+    Ok((StatusCode::ACCEPTED, Json(ProjectCreated { project: app.shown(&row), job })))
+}
+
+fn is_slug(slug: &str) -> bool {
+    let inside = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    slug.len() <= 40 && slug.starts_with(|c: char| c.is_ascii_lowercase()) && slug.chars().all(inside)
+}
+
+/// The slug that a name suggests: `My App` becomes `my-app`.
+fn slug_of(name: &str) -> String {
+    let words = name.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+    let slug: String = words.collect::<Vec<_>>().join("-").to_ascii_lowercase();
+    let slug = if slug.starts_with(|c: char| c.is_ascii_lowercase()) { slug } else { format!("p-{slug}") };
+    slug.chars().take(40).collect::<String>().trim_end_matches('-').to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{is_slug, slug_of};
+
+    #[test]
+    fn names_become_slugs() {
+        for (name, slug) in [("My App", "my-app"), ("  Über 2 ", "ber-2"), ("2nd", "p-2nd"), ("日本", "p")] {
+            assert_eq!(slug_of(name), slug);
+            assert!(is_slug(&slug_of(name)), "{name}");
+        }
+        assert!(!is_slug("") && !is_slug("a/b") && !is_slug("Ab"));
+    }
+}

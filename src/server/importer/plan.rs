@@ -1,0 +1,119 @@
+use crate::dump::archive::{Archive, Entry};
+use crate::dump::statement::{
+    EVENT_TRIGGER_REASON, ExtensionWish, PUBLICATION_REASON, SECURITY_LABEL_REASON, SUBSCRIPTION_REASON, Treatment,
+    extension, policy_roles, treat,
+};
+use crate::dump::survey::Survey;
+use crate::wire::{Extension, LeftOut, SourceFacts};
+use std::collections::BTreeMap;
+use std::io::Read;
+
+/// What an import makes before it loads, and what it leaves out.
+#[derive(Debug, Default)]
+pub(super) struct Plan {
+    /// Version of the server that was dumped; empty when unknown.
+    pub(super) server_version: String,
+    /// Extensions to create as administrator.
+    pub(super) extensions: Vec<ExtensionWish>,
+    /// Roles that must exist for policies to name them.
+    pub(super) roles: Vec<String>,
+    /// Entries of the archive to restore, in its order.
+    pub(super) entries: Vec<i32>,
+    /// What is left out, by kind.
+    left_out: BTreeMap<&'static str, (u64, &'static str)>,
+}
+
+impl Plan {
+    /// The plan for an archive, from its table of contents.
+    pub(super) fn of_archive(reader: impl Read) -> Result<Self, crate::dump::archive::ArchiveError> {
+        let mut archive = Archive::open(reader)?;
+        let mut plan = Self { server_version: archive.header().server_version.clone(), ..Self::default() };
+        let mut schemas = Vec::new();
+        while let Some(entry) = archive.next_entry()? {
+            plan.take(entry, &mut schemas);
+        }
+        // A schema that an extension lives in is made before the extension.
+        schemas.retain(|(_, name)| plan.makes_schema(name));
+        plan.entries.retain(|id| !schemas.iter().any(|(made, _)| made == id));
+        Ok(plan)
+    }
+
+    fn take(&mut self, entry: Entry, schemas: &mut Vec<(i32, String)>) {
+        let left_out = match entry.kind.as_str() {
+            "EXTENSION" => {
+                let wish = extension(entry.definition.as_bytes());
+                self.extensions.push(wish.unwrap_or(ExtensionWish { name: entry.tag, schema: None }));
+                return;
+            }
+            "COMMENT" if entry.tag.starts_with("EXTENSION ") => return,
+            "COMMENT" if entry.tag.starts_with("EVENT TRIGGER ") => return,
+            "COMMENT" if entry.tag.starts_with("SUBSCRIPTION ") => return,
+            "EVENT TRIGGER" => Some(("EVENT TRIGGER", EVENT_TRIGGER_REASON)),
+            "SUBSCRIPTION" => Some(("SUBSCRIPTION", SUBSCRIPTION_REASON)),
+            "SUBSCRIPTION TABLE" => return,
+            "SECURITY LABEL" => Some(("SECURITY LABEL", SECURITY_LABEL_REASON)),
+            "PUBLICATION" if matches!(treat(entry.definition.as_bytes()), Treatment::LeaveOut(..)) => {
+                Some(("PUBLICATION", PUBLICATION_REASON))
+            }
+            "PUBLICATION TABLES IN SCHEMA" => Some(("PUBLICATION", PUBLICATION_REASON)),
+            _ => None,
+        };
+        if let Some((kind, reason)) = left_out {
+            self.left_out.entry(kind).or_insert((0, reason)).0 += 1;
+            return;
+        }
+        if entry.kind == "SCHEMA" {
+            schemas.push((entry.id, entry.tag.clone()));
+        }
+        if entry.kind == "POLICY" {
+            self.roles.extend(policy_roles(entry.definition.as_bytes()));
+        }
+        self.entries.push(entry.id);
+    }
+
+    /// The plan for a plain dump.
+    pub(super) fn of_script(survey: Survey) -> Self {
+        Self {
+            server_version: survey.server_version,
+            extensions: survey.extensions,
+            roles: survey.policy_roles,
+            entries: Vec::new(),
+            left_out: survey.left_out,
+        }
+    }
+
+    /// Whether a schema is made before the dump is loaded, so that the dump must not.
+    pub(super) fn makes_schema(&self, name: &str) -> bool {
+        name == "public" || self.extensions.iter().any(|wish| wish.schema.as_deref() == Some(name))
+    }
+
+    /// The list of entries for `pg_restore -L`.
+    pub(super) fn restore_list(&self) -> String {
+        self.entries.iter().fold(String::new(), |mut list, id| {
+            use std::fmt::Write;
+            let _ = writeln!(list, "{id};"); // writing to a string does not fail
+            list
+        })
+    }
+
+    /// What is left out, as the job's result tells it.
+    pub(super) fn left_out(&self) -> Vec<LeftOut> {
+        let told = |(kind, (count, reason)): (&&str, &(u64, &str))| LeftOut {
+            kind: (*kind).to_owned(),
+            count: *count,
+            reason: (*reason).to_owned(),
+        };
+        self.left_out.iter().map(told).collect()
+    }
+
+    /// The facts of a dump, for the gate.
+    pub(super) fn facts(&self, size: u64) -> SourceFacts {
+        let name = |wish: &ExtensionWish| Extension { name: wish.name.clone(), version: String::new() };
+        SourceFacts {
+            server_version: self.server_version.clone(),
+            database_size_bytes: size,
+            extensions: self.extensions.iter().map(name).collect(),
+            ..SourceFacts::default()
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! A clean slate: load into a staging database, then give it the target's name.
+
+use super::input::Input;
+use super::target::{TargetServer, literal, quoted};
+use super::{Failure, Import, restore};
+use crate::preflight::bytes;
+use crate::server::store::Store;
+use crate::wire::ImportSummary;
+use anyhow::Context;
+use std::time::Duration;
+use tokio_postgres::Client;
+
+/// The database that a job loads into.
+pub(in crate::server) fn staging_name(job: &str) -> String {
+    format!("capydb_new_{}", job.replace('-', ""))
+}
+
+/// What a job has taken the place of.
+fn old_name(job: &str) -> String {
+    format!("capydb_old_{}", job.replace('-', ""))
+}
+
+/// Whether an attempt before this one swapped the databases: only then is there an old one.
+pub(super) async fn finished_before(import: &Import<'_>) -> Result<bool, Failure> {
+    reopen(import.server, import.database).await?;
+    Ok(import.server.has_database(&old_name(&import.job.id)).await?)
+}
+
+/// Loads and swaps, or leaves everything as it was.
+pub(super) async fn run(import: &Import<'_>, input: &Input) -> Result<ImportSummary, Failure> {
+    let server = import.server;
+    let staging = staging_name(&import.job.id);
+    server.drop_database(&staging).await?;
+    server.create_database(&staging, import.role).await?;
+    let made = match server.prepare(&staging, import.role, &input.plan).await {
+        Ok(made) => made,
+        Err(error) => {
+            server.drop_database(&staging).await?;
+            return Err(error.into());
+        }
+    };
+    match load_and_swap(import, input, &staging).await {
+        Ok(summary) => Ok(ImportSummary { extensions: made.extensions, left_out: input.plan.left_out(), ..summary }),
+        Err(failure) => {
+            if server.has_database(&old_name(&import.job.id)).await? {
+                // The swap was made, and only its answer was lost.
+                return Ok(server.measure(import.database).await?.into());
+            }
+            reopen(server, import.database).await?;
+            server.drop_database(&staging).await?;
+            // The extensions went with the staging database; the roles are the server's.
+            server.take_back("postgres", &made.roles_only()).await;
+            Err(failure)
+        }
+    }
+}
+
+async fn load_and_swap(import: &Import<'_>, input: &Input, staging: &str) -> Result<ImportSummary, Failure> {
+    let server = import.server;
+    let before = server.measure(staging).await?;
+    tracing::info!("job {}: loading into a staging database", import.job.id);
+    restore::into_staging(import, staging, input).await?;
+    server.settle(&import.application_name()).await?;
+    let after = server.measure(staging).await?;
+    let limit = import.limits.storage_limit_bytes;
+    if after.size > limit {
+        let why = format!("the database has {}, more than the {} of the plan", bytes(after.size), bytes(limit));
+        return Err(Failure::permanent(why));
+    }
+    if !import.store.extend_lease(import.job).await? {
+        return Err(Failure::transient("another worker has taken over this job"));
+    }
+    swap(server, import.database, staging, &old_name(&import.job.id)).await?;
+    Ok(ImportSummary { rows: Some(after.inserted.saturating_sub(before.inserted)), ..after.into() })
+}
+
+/// Gives the staging database the target's name, settings and privileges. Sessions of the
+/// target are ended; the renames are one transaction.
+async fn swap(server: &TargetServer, live: &str, staging: &str, old: &str) -> anyhow::Result<()> {
+    let session = server.session("postgres").await?;
+    carry_over(&session, live, staging).await.context("carry over the database's settings")?;
+    let mut last = None;
+    for _ in 0..5 {
+        // Nobody may come in between the end of the sessions and the renames.
+        for name in [live, staging] {
+            session.batch_execute(&format!("alter database {} allow_connections false", quoted(name))).await?;
+        }
+        let end = "select pg_terminate_backend(pid, 5000) from pg_stat_activity where datname = any($1)";
+        session.query(end, &[&[live, staging].as_slice()]).await?;
+        let rename = format!(
+            "begin; alter database {live} rename to {old}; alter database {staging} rename to {live};
+             alter database {live} allow_connections true; commit;",
+            live = quoted(live),
+            staging = quoted(staging),
+            old = quoted(old)
+        );
+        match session.batch_execute(&rename).await {
+            Ok(()) => return Ok(()),
+            Err(error) => last = Some(error),
+        }
+        session.batch_execute("rollback").await?;
+        tokio::time::sleep(Duration::from_millis(200)).await; // a maintenance process was in the way
+    }
+    Err(anyhow::anyhow!("the databases could not be swapped: {}", last.map_or_else(String::new, |e| e.to_string())))
+}
+
+/// Lets sessions into the live database again, after a swap that did not come about.
+async fn reopen(server: &TargetServer, live: &str) -> anyhow::Result<()> {
+    let session = server.session("postgres").await?;
+    let sql = "select from pg_database where datname = $1 and not datallowconn";
+    if session.query_opt(sql, &[&live]).await?.is_some() {
+        session.batch_execute(&format!("alter database {} allow_connections true", quoted(live))).await?;
+    }
+    Ok(())
+}
+
+/// Settings whose stored value is a list that is quoted already.
+const LISTS: [&str; 4] = ["search_path", "temp_tablespaces", "local_preload_libraries", "session_preload_libraries"];
+
+/// Copies what belongs to the name rather than to the data: settings, privileges, the
+/// connection limit, the comment. The owner is the same role.
+async fn carry_over(session: &Client, live: &str, staging: &str) -> anyhow::Result<()> {
+    let to = quoted(staging);
+    let mut statements = Vec::new();
+    let sql = "select datconnlimit, shobj_description(oid, 'pg_database') from pg_database where datname = $1";
+    let row = session.query_one(sql, &[&live]).await?;
+    statements.push(format!("alter database {to} connection limit {}", row.get::<_, i32>(0)));
+    if let Some(comment) = row.get::<_, Option<&str>>(1) {
+        statements.push(format!("comment on database {to} is {}", literal(comment)));
+    }
+    let sql = "select a.privilege_type, a.is_grantable, r.rolname
+               from pg_database d cross join aclexplode(d.datacl) a left join pg_roles r on r.oid = a.grantee
+               where d.datname = $1 and a.grantee <> d.datdba";
+    for row in session.query(sql, &[&live]).await? {
+        let (privilege, grantable): (&str, bool) = (row.get(0), row.get(1));
+        let grantee = row.get::<_, Option<&str>>(2).map_or_else(|| "public".to_owned(), quoted);
+        let option = if grantable { " with grant option" } else { "" };
+        statements.push(format!("grant {privilege} on database {to} to {grantee}{option}"));
+    }
+    let sql = "select r.rolname, setting from pg_db_role_setting s join pg_database d on d.oid = s.setdatabase
+               left join pg_roles r on r.oid = s.setrole cross join unnest(s.setconfig) setting
+               where d.datname = $1";
+    for row in session.query(sql, &[&live]).await? {
+        let setting: &str = row.get(1);
+        let Some((name, value)) = setting.split_once('=') else { continue };
+        let value = if LISTS.contains(&name) { value.to_owned() } else { literal(value) };
+        let name = name.split('.').map(quoted).collect::<Vec<_>>().join(".");
+        statements.push(match row.get::<_, Option<&str>>(0) {
+            Some(role) => format!("alter role {} in database {to} set {name} to {value}", quoted(role)),
+            None => format!("alter database {to} set {name} to {value}"),
+        });
+    }
+    for sql in statements {
+        session.batch_execute(&sql).await?;
+    }
+    Ok(())
+}
+
+/// Drops staging databases and replaced databases of jobs that are over.
+pub(in crate::server) async fn sweep(server: &TargetServer, store: &Store) -> anyhow::Result<()> {
+    let session = server.session("postgres").await?;
+    let sql = "select datname::text from pg_database where datname ~ '^capydb_(new|old)_[0-9a-f]{32}$'";
+    for row in session.query(sql, &[]).await? {
+        let name: String = row.get(0);
+        let id = name.rsplit('_').next().and_then(|digits| uuid::Uuid::try_parse(digits).ok());
+        let Some(id) = id else { continue };
+        let job = store.job(&id.to_string()).await?;
+        if job.is_none_or(|job| job.state.is_final()) {
+            tracing::info!("dropping {name}, which its job has left behind");
+            server.drop_database(&name).await?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,251 @@
+use super::plan::Plan;
+use crate::server::postgres::{Programs, RunAs};
+use crate::wire::ImportSummary;
+use anyhow::{Context, bail};
+use std::time::Duration;
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, Config, NoTls};
+
+/// The Postgres that holds the projects' databases, and the programs to work on it.
+pub(in crate::server) struct TargetServer {
+    /// Connection settings of the administrator.
+    pub(in crate::server) admin: Config,
+    /// Where it listens, on this machine.
+    pub(in crate::server) port: u16,
+    pub(in crate::server) programs: Programs,
+    /// The user that the programs run as.
+    pub(in crate::server) run_as: Option<RunAs>,
+}
+
+/// Extensions of every new project (the API's rules).
+const FIRST_EXTENSIONS: [&str; 4] = ["vector", "pgcrypto", "uuid-ossp", "pg_trgm"];
+
+/// Settings of superusers that functions in dumps carry. They govern cost and statistics of
+/// the role's own sessions, so the role may have them (Postgres 15, "GRANT … ON PARAMETER").
+const HARMLESS_PARAMETERS: &str =
+    "deadlock_timeout, lc_messages, log_min_duration_statement, temp_file_limit, track_functions, track_io_timing";
+
+/// What was made for an import outside of its transaction, to be taken back if it fails.
+#[derive(Debug, Default)]
+pub(super) struct Made {
+    pub(super) extensions: Vec<String>,
+    schemas: Vec<String>,
+    roles: Vec<String>,
+}
+
+impl Made {
+    /// What belongs to the server rather than to the database.
+    pub(super) fn roles_only(self) -> Self {
+        Self { roles: self.roles, ..Self::default() }
+    }
+}
+
+/// Numbers of a database.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Measure {
+    pub(super) size: u64,
+    pub(super) tables: u64,
+    /// Rows that were ever inserted.
+    pub(super) inserted: u64,
+}
+
+impl From<Measure> for ImportSummary {
+    fn from(measure: Measure) -> Self {
+        Self { database_size_bytes: Some(measure.size), tables: Some(measure.tables), ..Self::default() }
+    }
+}
+
+/// An identifier in SQL.
+pub(super) fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// A string in SQL, whatever `standard_conforming_strings` is.
+pub(super) fn literal(text: &str) -> String {
+    let doubled = text.replace('\'', "''");
+    if text.contains('\\') { format!("E'{}'", doubled.replace('\\', "\\\\")) } else { format!("'{doubled}'") }
+}
+
+impl TargetServer {
+    /// A session of the administrator in a database.
+    pub(super) async fn session(&self, database: &str) -> anyhow::Result<Client> {
+        let mut config = self.admin.clone();
+        let connected = config.dbname(database).application_name("capydb worker").connect(NoTls).await;
+        let (client, connection) = connected.with_context(|| format!("connect to the database {database}"))?;
+        tokio::spawn(async move {
+            let _ = connection.await; // seen by whoever uses the client
+        });
+        Ok(client)
+    }
+
+    /// Makes a project's role and database, or what of them is missing.
+    pub(in crate::server) async fn provision(&self, database: &str, role: &str, password: &str) -> anyhow::Result<()> {
+        let server = self.session("postgres").await?;
+        if !exists(&server, "select from pg_roles where rolname = $1", &[&role]).await? {
+            let sql = format!("create role {} login password {}", quoted(role), literal(password));
+            server.batch_execute(&sql).await.context("create the project's role")?;
+        }
+        if self.programs.version.0 >= 15 {
+            let sql = format!("grant set on parameter {HARMLESS_PARAMETERS} to {}", quoted(role));
+            server.batch_execute(&sql).await.context("let the project's role change its own limits")?;
+        }
+        self.create_database(database, role).await?;
+        let inside = self.session(database).await?;
+        for name in FIRST_EXTENSIONS {
+            let sql = format!("create extension if not exists {}", quoted(name));
+            // A Postgres that was installed without it can still hold the project.
+            if let Err(error) = inside.batch_execute(&sql).await {
+                tracing::warn!("the extension {name} is not there: {error}");
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes an empty database that only its owner may use, unless it is there.
+    pub(super) async fn create_database(&self, database: &str, owner: &str) -> anyhow::Result<()> {
+        let server = self.session("postgres").await?;
+        if !self.has_database(database).await? {
+            let sql = format!("create database {} owner {} template template0", quoted(database), quoted(owner));
+            server.batch_execute(&sql).await.with_context(|| format!("create the database {database}"))?;
+        }
+        let sql = format!("revoke all on database {} from public", quoted(database));
+        Ok(server.batch_execute(&sql).await?)
+    }
+
+    pub(super) async fn has_database(&self, database: &str) -> anyhow::Result<bool> {
+        let server = self.session("postgres").await?;
+        exists(&server, "select from pg_database where datname = $1", &[&database]).await
+    }
+
+    /// Drops a database with its sessions; one that is not there is fine.
+    pub(super) async fn drop_database(&self, database: &str) -> anyhow::Result<()> {
+        let server = self.session("postgres").await?;
+        let sql = format!("drop database if exists {} with (force)", quoted(database));
+        server.batch_execute(&sql).await.with_context(|| format!("drop the database {database}"))
+    }
+
+    /// Ends all sessions of this application name, and waits until they are gone.
+    pub(super) async fn end_sessions(&self, application: &str) -> anyhow::Result<()> {
+        let server = self.session("postgres").await?;
+        for _ in 0..300 {
+            let sql = "select count(pg_terminate_backend(pid)) from pg_stat_activity where application_name = $1";
+            if server.query_one(sql, &[&application]).await?.get::<_, i64>(0) == 0 {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        bail!("sessions of an earlier attempt do not end");
+    }
+
+    /// Waits until the sessions of a program that is over have ended, so that the server has
+    /// counted what they did.
+    pub(super) async fn settle(&self, application: &str) -> anyhow::Result<()> {
+        let server = self.session("postgres").await?;
+        for _ in 0..500 {
+            let sql = "select count(*) from pg_stat_activity where application_name = $1";
+            if server.query_one(sql, &[&application]).await?.get::<_, i64>(0) == 0 {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        Ok(())
+    }
+
+    /// Size, tables and inserted rows of a database.
+    pub(super) async fn measure(&self, database: &str) -> anyhow::Result<Measure> {
+        let sql = "select pg_database_size(current_database()),
+                       (select count(*) from pg_class c join pg_namespace n on n.oid = c.relnamespace
+                        where c.relkind in ('r', 'p') and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
+                          and not exists (select from pg_depend d where d.classid = 'pg_class'::regclass
+                                          and d.objid = c.oid and d.deptype = 'e')),
+                       (select coalesce(sum(n_tup_ins), 0)::bigint from pg_stat_user_tables)";
+        let row = self.session(database).await?.query_one(sql, &[]).await?;
+        let number = |column: usize| u64::try_from(row.get::<_, i64>(column)).unwrap_or_default();
+        Ok(Measure { size: number(0), tables: number(1), inserted: number(2) })
+    }
+
+    /// Makes as administrator what the dump's own role cannot: extensions with their schemas,
+    /// and the roles that policies name. On an error what was made is taken back.
+    pub(super) async fn prepare(&self, database: &str, owner: &str, plan: &Plan) -> anyhow::Result<Made> {
+        let mut made = Made::default();
+        match self.prepare_all(database, owner, plan, &mut made).await {
+            Ok(()) => Ok(made),
+            Err(error) => {
+                self.take_back(database, &made).await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn prepare_all(&self, database: &str, owner: &str, plan: &Plan, made: &mut Made) -> anyhow::Result<()> {
+        let session = self.session(database).await?;
+        for role in &plan.roles {
+            let reserved = role.starts_with("pg_") || role.len() > 63 || role.is_empty();
+            if reserved || exists(&session, "select from pg_roles where rolname = $1", &[role]).await? {
+                continue;
+            }
+            session.batch_execute(&format!("create role {} nologin", quoted(role))).await?;
+            made.roles.push(role.clone());
+        }
+        for wish in plan.extensions.iter().filter(|wish| wish.name != "plpgsql") {
+            if exists(&session, "select from pg_extension where extname = $1", &[&wish.name]).await? {
+                continue;
+            }
+            let mut sql = format!("create extension {}", quoted(&wish.name));
+            if let Some(schema) = &wish.schema {
+                if !exists(&session, "select from pg_namespace where nspname = $1", &[schema]).await? {
+                    let sql = format!("create schema {} authorization {}", quoted(schema), quoted(owner));
+                    session.batch_execute(&sql).await?;
+                    made.schemas.push(schema.clone());
+                }
+                sql = format!("{sql} schema {}", quoted(schema));
+            }
+            session.batch_execute(&sql).await.with_context(|| format!("create the extension {}", wish.name))?;
+            made.extensions.push(wish.name.clone());
+            self.open_configuration(&session, &wish.name, owner).await?;
+        }
+        Ok(())
+    }
+
+    /// Rows that users add to an extension's tables are in their dumps (spatial_ref_sys), so
+    /// the owner must be able to load them.
+    async fn open_configuration(&self, session: &Client, extension: &str, owner: &str) -> anyhow::Result<()> {
+        let sql = "select c.oid::regclass::text from pg_extension e, unnest(e.extconfig) config, pg_class c
+                   where e.extname = $1 and c.oid = config and c.relkind = 'r'";
+        for row in session.query(sql, &[&extension]).await? {
+            let table: String = row.get(0);
+            session.batch_execute(&format!("grant all on {table} to {}", quoted(owner))).await?;
+        }
+        Ok(())
+    }
+
+    /// Takes back what [`TargetServer::prepare`] made. What cannot be taken back is in use by
+    /// somebody else by now, and stays.
+    pub(super) async fn take_back(&self, database: &str, made: &Made) {
+        let Ok(session) = self.session(database).await else { return };
+        let drops = made.extensions.iter().rev().map(|name| format!("drop extension if exists {}", quoted(name)));
+        let drops = drops.chain(made.schemas.iter().map(|name| format!("drop schema if exists {}", quoted(name))));
+        let drops = drops.chain(made.roles.iter().map(|name| format!("drop role if exists {}", quoted(name))));
+        for sql in drops {
+            if let Err(error) = session.batch_execute(&sql).await {
+                tracing::warn!("{sql}: {error}");
+            }
+        }
+    }
+}
+
+async fn exists(client: &Client, sql: &str, values: &[&(dyn ToSql + Sync)]) -> anyhow::Result<bool> {
+    Ok(client.query_opt(sql, values).await?.is_some())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{literal, quoted};
+
+    #[test]
+    fn names_and_texts_are_quoted() {
+        assert_eq!(quoted("a\"b"), "\"a\"\"b\"");
+        assert_eq!(literal("it's"), "'it''s'");
+        assert_eq!(literal("a\\'"), "E'a\\\\'''");
+    }
+}

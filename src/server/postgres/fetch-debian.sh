@@ -1,0 +1,149 @@
+#!/usr/bin/env bash
+# Fetches a complete, private Postgres (server, clients, contrib, pgvector, PostGIS)
+# into a directory of its own, from the Debian mirror this machine already uses.
+# Nothing is installed: the machine's packages and apt state stay as they are.
+#
+#   fetch-debian.sh MAJOR DIR       MAJOR is 15, 17 or 18; prints the programs' folder
+#
+# Safe to repeat: a complete DIR is only checked, an unfinished one is made anew, and
+# one that was moved is mended. Root is not needed.
+set -euo pipefail
+umask 022
+shopt -s nullglob
+
+note() { echo "postgres $major: $*" >&2; }
+fail() { note "$*"; exit 1; }
+
+[ $# -eq 2 ] || { echo "usage: fetch-debian.sh MAJOR DIR" >&2; exit 2; }
+major=$1
+# The Debian release that carries each major.
+case $major in
+15) release=bookworm ;;
+17) release=trixie ;;
+18) release=forky ;;
+*) fail "no Debian release is known to carry it" ;;
+esac
+for program in apt-get apt-cache dpkg dpkg-deb tar flock ldd realpath; do
+    type -P "$program" >/dev/null || fail "this needs $program, so it only works on Debian"
+done
+
+mkdir -p "$2"
+home=$(realpath "$2")
+programs=$home/usr/lib/postgresql/$major/bin
+ready=$home/READY # line 1: where the programs were pointed at; line 2: recipe number
+recipe=1
+
+exec 8>"$home/.lock"
+flock 8
+
+starts() { "$programs/postgres" --version && "$programs/pg_restore" --version; } >/dev/null 2>&1
+
+# The programs get the loader and the libraries that came with them, by absolute
+# loader path (the kernel wants that) and by RPATH. RUNPATH would not do: it does not
+# serve the libraries that an extension's module pulls in later.
+point_at_own_libraries() {
+    local triplet loader file
+    triplet=$(cd "$home/usr/lib" && echo *-linux-gnu*/libc.so.6)
+    triplet=${triplet%%/*}
+    for file in "$home/usr/lib/$triplet"/ld-linux*.so.*; do loader=$file; done
+    for file in "$programs"/*; do
+        "$loader" --library-path "$home/usr/lib/$triplet" "$home/usr/bin/patchelf" \
+            --set-interpreter "$loader" \
+            --force-rpath --set-rpath "\$ORIGIN/../../../$triplet" "$file"
+    done
+    printf '%s\n%s\n' "$home" "$recipe" >"$ready.new"
+}
+
+if [ -f "$ready" ] && [ "$(sed -n 2p "$ready")" = "$recipe" ]; then
+    if [ "$(sed -n 1p "$ready")" != "$home" ]; then
+        point_at_own_libraries
+        mv "$ready.new" "$ready"
+    fi
+    if starts; then
+        echo "$programs"
+        exit 0
+    fi
+fi
+for left in "$home"/*; do
+    case ${left##*/} in
+    usr | bin | sbin | lib | lib64 | etc | var | apt | READY | READY.new) rm -rf "$left" ;;
+    *) fail "$home holds other files (${left##*/}); name an empty directory" ;;
+    esac
+done
+
+# apt with a state of its own: same mirror, keys and proxy settings, another release,
+# and a machine on which nothing is installed.
+apt=$home/apt
+mkdir -p "$apt/lists/partial" "$apt/archives/partial" "$apt/none"
+: >"$apt/installed"
+private=(
+    -q -o Dir::State="$apt" -o Dir::State::lists="$apt/lists" -o Dir::State::status="$apt/installed"
+    -o Dir::Cache="$apt" -o Dir::Cache::archives="$apt/archives" -o Dir::Etc::sourcelist="$apt/source.list"
+    -o Dir::Etc::sourceparts="$apt/none" -o Dir::Etc::preferences="$apt/none/x" -o Dir::Etc::preferencesparts="$apt/none"
+    -o APT::Sandbox::User="$(id -un)" -o APT::Install-Recommends=false -o Acquire::Languages=none
+    -o Acquire::Retries=3 -o APT::Update::Post-Invoke-Success::= -o APT::Default-Release=
+    -o Debug::NoLocking=true
+)
+logged() { "$@" >>"$apt/log" 2>&1 || { tail -n 15 "$apt/log" >&2; return 1; }; }
+
+mirror=$(apt-get indextargets --format '$(REPO_URI)|$(ORIGIN)|$(COMPONENT)|$(RELEASE)' 'Created-By: Packages' 2>/dev/null |
+    awk -F'|' '$3 == "main" && $4 !~ /security/ && ($2 == "Debian" || $2 == "") { print $1; exit }')
+[ -n "$mirror" ] || fail "apt names no Debian mirror here"
+keys=/usr/share/keyrings/debian-archive-keyring.gpg
+[ -r "$keys" ] || fail "the package debian-archive-keyring is missing"
+echo "deb [signed-by=$keys] $mirror $release main" >"$apt/source.list"
+
+note "reading the package index of Debian $release"
+logged apt-get "${private[@]}" update || fail "could not read the index of Debian $release"
+wanted=("postgresql-$major" patchelf)
+for extra in "postgresql-$major-pgvector" "postgresql-$major-postgis-3"; do
+    if [ -n "$(apt-cache "${private[@]}" show "$extra" 2>/dev/null)" ]; then wanted+=("$extra"); fi
+done
+
+# What only a JIT, raster and 3D geometry, Debian's cluster scripts or a bare system
+# would need is declared as installed, which leaves about a third of the packages.
+needless_libraries='llvm gdal sfcgal perl pam- db5'
+needless='postgresql-common postgresql-client-common ssl-cert locales tzdata debconf sensible-utils adduser passwd
+    procps openssl libc-bin libc-l10n netbase ucf systemd init-system-helpers sysvinit dpkg fonts- gnupg gpg
+    pinentry readline-common'
+alternatives() { echo $1 | tr ' ' '|'; }
+pattern="^((lib)?($(alternatives "$needless_libraries"))|($(alternatives "$needless")))"
+logged apt-get "${private[@]}" install --simulate "${wanted[@]}" || fail "Debian $release cannot provide it"
+arch=$(dpkg --print-architecture)
+grep '^Inst ' "$apt/log" | awk '{ print $2 }' | grep -E "$pattern" | while read -r name; do
+    printf 'Package: %s\nStatus: install ok installed\nVersion: 99999\nArchitecture: %s\n' "$name" "$arch"
+    printf 'Multi-Arch: allowed\nMaintainer: nobody\nDescription: not needed here\n\n'
+done >"$apt/installed"
+
+note "downloading (about 60 MB)"
+logged apt-get "${private[@]}" install --download-only --yes "${wanted[@]}" || fail "the download failed"
+
+note "unpacking into $home"
+for folder in bin sbin lib lib64; do # a few packages still use the names from before /usr was merged
+    mkdir -p "$home/usr/$folder"
+    ln -s "usr/$folder" "$home/$folder"
+done
+for package in "$apt"/archives/*.deb; do
+    dpkg-deb --fsys-tarfile "$package" | tar -x -C "$home" --no-same-owner --keep-directory-symlink \
+        --exclude='./usr/share/doc*' --exclude=./usr/share/man --exclude=./usr/share/locale \
+        --exclude=./usr/share/lintian --exclude='*/bitcode' --exclude='*llvmjit*' \
+        --exclude='*postgis_raster*' --exclude='*postgis_sfcgal*'
+done
+# Debian's alternatives system would link the control files of PostGIS; PROJ looks for
+# its database in a share folder next to the library's.
+for versioned in "$home/usr/share/postgresql/$major/extension"/*-3.control; do
+    ln -sf "${versioned##*/}" "${versioned%-3.control}.control"
+done
+ln -sfn ../share "$home/usr/lib/share"
+
+point_at_own_libraries
+starts || fail "what was unpacked does not start: $("$programs/postgres" --version 2>&1 | tail -n 1)"
+for program in "$programs"/*; do
+    outside=$(ldd "$program" | awk '/=> \// && $1 !~ /ld-linux/ { print $3 }' | grep -v "^$home/") || continue
+    fail "$program would use the machine's $outside"
+done
+chmod -R a+rX "$home/usr"
+rm -rf "$apt"
+mv "$ready.new" "$ready"
+note "ready: $("$programs/postgres" --version)"
+echo "$programs"

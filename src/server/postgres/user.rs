@@ -1,0 +1,54 @@
+use std::fs;
+use std::path::Path;
+
+/// The unprivileged user that Postgres and the import's programs run as when the control
+/// plane was started by root: the server refuses root, and a dump is a stranger's text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunAs {
+    /// Name, for messages.
+    pub name: String,
+    /// Numeric user id.
+    pub uid: u32,
+    /// Numeric group id.
+    pub gid: u32,
+}
+
+/// `postgres` or else `nobody` for root; `None` for everybody else.
+pub fn run_as() -> anyhow::Result<Option<RunAs>> {
+    if !rustix::process::geteuid().is_root() {
+        return Ok(None);
+    }
+    let users = fs::read_to_string("/etc/passwd")?;
+    let found = ["postgres", "nobody"].iter().find_map(|name| entry(&users, name));
+    found
+        .map(Some)
+        .ok_or_else(|| anyhow::anyhow!("Postgres does not run as root, and there is no user postgres or nobody"))
+}
+
+fn entry(users: &str, wanted: &str) -> Option<RunAs> {
+    users.lines().find_map(|line| {
+        let fields: Vec<&str> = line.split(':').collect();
+        let [name, _, uid, gid, ..] = fields.as_slice() else { return None };
+        (*name == wanted)
+            .then(|| Some(RunAs { name: (*name).into(), uid: uid.parse().ok()?, gid: gid.parse().ok()? }))?
+    })
+}
+
+impl RunAs {
+    /// Gives a file or folder to this user.
+    pub fn own(&self, path: &Path) -> std::io::Result<()> {
+        std::os::unix::fs::chown(path, Some(self.uid), Some(self.gid))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_the_list_of_users() {
+        let users = "root:x:0:0:root:/root:/bin/bash\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n";
+        assert_eq!(entry(users, "nobody"), Some(RunAs { name: "nobody".into(), uid: 65534, gid: 65534 }));
+        assert_eq!(entry(users, "postgres"), None);
+    }
+}

@@ -1,0 +1,46 @@
+use super::{Store, new_id};
+use crate::server::crypto::sha256;
+use crate::wire::Organization;
+
+/// Who makes a call: the holder of a valid key.
+#[derive(Debug, Clone)]
+pub(crate) struct Caller {
+    /// The organization that owns the key.
+    pub organization: Organization,
+    /// The only project that the key may see, if it is restricted.
+    pub project_id: Option<String>,
+    /// What the key may do.
+    pub scopes: Vec<String>,
+}
+
+impl Store {
+    /// Finds the holder of a key. Only hashes are stored and compared, so the time it takes
+    /// tells nothing about a key.
+    pub(crate) async fn caller(&self, key: &str) -> anyhow::Result<Option<Caller>> {
+        let sql = "select o.id, o.name, o.slug, k.project_id, k.scopes
+                   from api_keys k join organizations o on o.id = k.organization_id where k.key_sha256 = $1";
+        let row = self.client().await?.query_opt(sql, &[&sha256(key)]).await?;
+        Ok(row.map(|row| Caller {
+            organization: Organization { id: row.get(0), name: row.get(1), slug: row.get(2) },
+            project_id: row.get(3),
+            scopes: row.get(4),
+        }))
+    }
+
+    /// The organization of a slug, made when it is not there.
+    pub(crate) async fn organization(&self, name: &str, slug: &str) -> anyhow::Result<String> {
+        let client = self.client().await?;
+        let sql = "insert into organizations (id, name, slug) values ($1, $2, $3) on conflict (slug) do nothing";
+        client.execute(sql, &[&new_id(), &name, &slug]).await?;
+        Ok(client.query_one("select id from organizations where slug = $1", &[&slug]).await?.get(0))
+    }
+
+    /// Makes a key of an organization valid.
+    pub(crate) async fn add_key(&self, organization: &str, key: &str) -> anyhow::Result<()> {
+        let sql = "insert into api_keys (id, organization_id, key_sha256, scopes) values ($1, $2, $3, $4)
+                   on conflict (key_sha256) do nothing";
+        let scopes = ["projects:read", "projects:write"].map(str::to_owned).to_vec();
+        self.client().await?.execute(sql, &[&new_id(), &organization, &sha256(key), &scopes]).await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,195 @@
+use super::{Store, new_id, rfc3339};
+use crate::wire::{Job, JobState};
+use serde_json::Value;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::{GenericClient, Row};
+
+/// Seconds that a worker keeps a job without a sign of life.
+pub(super) const LEASE_SECONDS: i32 = 30;
+
+/// How often a job may be begun: a crash of the machine is forgiven twice.
+const MAX_ATTEMPTS: i32 = 3;
+
+/// What a new job is made from.
+pub(crate) struct NewJob<'a> {
+    /// Its type.
+    pub kind: &'a str,
+    /// The organization that it belongs to.
+    pub organization_id: &'a str,
+    /// The project that it works on.
+    pub project_id: &'a str,
+    /// What is to be done, without secrets.
+    pub request: Value,
+    /// The secret that it needs, sealed.
+    pub secret: Option<Vec<u8>>,
+}
+
+/// A job that a worker has taken, for one attempt.
+#[derive(Debug, Clone)]
+pub(crate) struct Claim {
+    /// The job as the API shows it; `attempts` is the fencing number of every write.
+    pub job: Job,
+    /// What is to be done.
+    pub request: Value,
+    /// The secret that it needs, sealed.
+    pub secret: Option<Vec<u8>>,
+    /// The transaction of an attempt before this one.
+    pub transaction_id: Option<String>,
+}
+
+/// How a job ended.
+#[derive(Debug, Default)]
+pub(crate) struct Ending {
+    /// What came of it; `None` when it failed.
+    pub result: Option<Value>,
+    /// Why it failed.
+    pub error: Option<String>,
+    /// Exit code of the program that failed.
+    pub exit_code: Option<i32>,
+    /// The end of what it wrote to standard error.
+    pub stderr: Option<String>,
+    /// Whether the same job may work later.
+    pub transient: bool,
+}
+
+const COLUMNS: &str = "id, type, state, attempts, max_attempts, organization_id, project_id, created_at, updated_at,
+    claimed_at, claimed_by, started_at, completed_at, error, last_exit_code, last_stdout, last_stderr,
+    retry_classification, result";
+
+impl Store {
+    /// Stores a job. `None` when the project has an import that is not over.
+    pub(crate) async fn create_job(&self, new: &NewJob<'_>) -> anyhow::Result<Option<Job>> {
+        let client = self.client().await?;
+        match insert(&**client, new).await {
+            Err(error) if error.code() == Some(&SqlState::UNIQUE_VIOLATION) => Ok(None),
+            result => Ok(Some(result?)),
+        }
+    }
+
+    /// One job, whoever owns it.
+    pub(crate) async fn job(&self, id: &str) -> anyhow::Result<Option<Job>> {
+        let sql = format!("select {COLUMNS} from jobs where id = $1");
+        Ok(self.client().await?.query_opt(&sql, &[&id]).await?.as_ref().map(from_row))
+    }
+
+    /// A project's jobs, newest first.
+    pub(crate) async fn jobs(&self, project: &str, limit: i64) -> anyhow::Result<Vec<Job>> {
+        let sql =
+            format!("select {COLUMNS} from jobs where project_id = $1 order by created_at desc, id desc limit $2");
+        let rows = self.client().await?.query(&sql, &[&project, &limit]).await?;
+        Ok(rows.iter().map(from_row).collect())
+    }
+
+    /// Takes the oldest job that waits, or whose worker gave no sign of life. A job that was
+    /// begun too often is ended instead.
+    pub(crate) async fn claim(&self, worker: &str) -> anyhow::Result<Option<Claim>> {
+        let client = self.client().await?;
+        let given_up = "update jobs set state = 'failed', secret = null, completed_at = now(), updated_at = now(),
+                            retry_classification = 'transient',
+                            error = 'the worker died ' || attempts || ' times while it ran this job'
+                        where state = 'running' and lease_until < now() and attempts >= max_attempts";
+        client.execute(given_up, &[]).await?;
+        let sql = format!(
+            "update jobs set state = 'running', attempts = attempts + 1, claimed_by = $1, claimed_at = now(),
+                 started_at = coalesce(started_at, now()), updated_at = now(),
+                 lease_until = now() + make_interval(secs => $2)
+             where id = (select id from jobs
+                         where state = 'pending' or (state = 'running' and lease_until < now())
+                         order by created_at limit 1 for update skip locked)
+             returning {COLUMNS}, request, secret, transaction_id"
+        );
+        let row = client.query_opt(&sql, &[&worker, &f64::from(LEASE_SECONDS)]).await?;
+        Ok(row.map(|row| Claim {
+            job: from_row(&row),
+            request: row.get(19),
+            secret: row.get(20),
+            transaction_id: row.get(21),
+        }))
+    }
+
+    /// Shows a sign of life. False when the lease was lost: the worker must stop.
+    pub(crate) async fn extend_lease(&self, job: &Job) -> anyhow::Result<bool> {
+        let sql = "update jobs set lease_until = now() + make_interval(secs => $3)
+                   where id = $1 and attempts = $2 and state = 'running'";
+        let values: [&(dyn tokio_postgres::types::ToSql + Sync); 3] =
+            [&job.id, &job.attempts, &f64::from(LEASE_SECONDS)];
+        Ok(self.client().await?.execute(sql, &values).await? == 1)
+    }
+
+    /// Remembers the transaction of this attempt. False when the lease was lost.
+    pub(crate) async fn set_transaction(&self, job: &Job, transaction: &str) -> anyhow::Result<bool> {
+        let sql = "update jobs set transaction_id = $3, updated_at = now() where id = $1 and attempts = $2 and state = 'running'";
+        Ok(self.client().await?.execute(sql, &[&job.id, &job.attempts, &transaction]).await? == 1)
+    }
+
+    /// Ends a job and erases its secret. False when the lease was lost.
+    pub(crate) async fn end_job(&self, job: &Job, ending: &Ending) -> anyhow::Result<bool> {
+        let state = if ending.error.is_some() { "failed" } else { "completed" };
+        let class = ending.error.as_ref().map(|_| if ending.transient { "transient" } else { "permanent" });
+        let sql = "update jobs set state = $3, result = $4, error = $5, last_exit_code = $6, last_stderr = $7,
+                       retry_classification = $8, secret = null, lease_until = null, completed_at = now(), updated_at = now()
+                   where id = $1 and attempts = $2 and state = 'running'";
+        let values: [&(dyn tokio_postgres::types::ToSql + Sync); 8] =
+            [&job.id, &job.attempts, &state, &ending.result, &ending.error, &ending.exit_code, &ending.stderr, &class];
+        Ok(self.client().await?.execute(sql, &values).await? == 1)
+    }
+
+    /// Hands a job back unfinished; the attempt does not count.
+    pub(crate) async fn release_job(&self, job: &Job) -> anyhow::Result<()> {
+        let sql = "update jobs set state = 'pending', attempts = attempts - 1, lease_until = null, claimed_by = null,
+                       claimed_at = null, updated_at = now()
+                   where id = $1 and attempts = $2 and state = 'running'";
+        self.client().await?.execute(sql, &[&job.id, &job.attempts]).await?;
+        Ok(())
+    }
+
+    /// Ends the leases of all workers: for a start when none of them can be alive.
+    pub(crate) async fn end_all_leases(&self) -> anyhow::Result<()> {
+        self.client().await?.execute("update jobs set lease_until = now() where state = 'running'", &[]).await?;
+        Ok(())
+    }
+}
+
+/// Stores a job within a transaction or on its own.
+pub(super) async fn insert(client: &impl GenericClient, new: &NewJob<'_>) -> Result<Job, tokio_postgres::Error> {
+    let sql = format!(
+        "insert into jobs (id, type, state, max_attempts, organization_id, project_id, request, secret)
+         values ($1, $2, 'pending', $3, $4, $5, $6, $7) returning {COLUMNS}"
+    );
+    let values: [&(dyn tokio_postgres::types::ToSql + Sync); 7] =
+        [&new_id(), &new.kind, &MAX_ATTEMPTS, &new.organization_id, &new.project_id, &new.request, &new.secret];
+    Ok(from_row(&client.query_one(&sql, &values).await?))
+}
+
+fn from_row(row: &Row) -> Job {
+    let time = |column: usize| row.get::<_, Option<jiff::Timestamp>>(column).map(rfc3339);
+    let state = match row.get(2) {
+        "pending" => JobState::Pending,
+        "running" => JobState::Running,
+        "completed" => JobState::Completed,
+        _ => JobState::Failed,
+    };
+    let project_id: Option<String> = row.get(6);
+    Job {
+        id: row.get(0),
+        kind: row.get(1),
+        state,
+        attempts: row.get(3),
+        max_attempts: row.get(4),
+        organization_id: row.get(5),
+        locked_resource: project_id.as_ref().map(|id| format!("project:{id}")),
+        project_id,
+        created_at: time(7).unwrap_or_default(),
+        updated_at: time(8).unwrap_or_default(),
+        claimed_at: time(9),
+        claimed_by: row.get(10),
+        started_at: time(11),
+        completed_at: time(12),
+        error: row.get(13),
+        last_exit_code: row.get(14),
+        last_stdout: row.get(15),
+        last_stderr: row.get(16),
+        retry_classification: row.get(17),
+        result: row.get(18),
+    }
+}

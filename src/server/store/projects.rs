@@ -1,0 +1,118 @@
+use super::{NewJob, Store, new_id, rfc3339};
+use crate::wire::{Job, PROJECT_CREATE, Project};
+use tokio_postgres::Row;
+use tokio_postgres::error::SqlState;
+
+/// A project as it is stored; the parts that depend on the running control plane are added
+/// where the API answers.
+#[derive(Clone)]
+pub(crate) struct ProjectRow {
+    /// What the API shows.
+    pub project: Project,
+    /// The role's password, sealed.
+    pub role_password: Vec<u8>,
+}
+
+/// What a new project is made from.
+pub(crate) struct NewProject<'a> {
+    /// The organization that shall own it.
+    pub organization_id: &'a str,
+    /// Display name.
+    pub name: &'a str,
+    /// Name in URLs.
+    pub slug: &'a str,
+    /// `development` and the like.
+    pub environment: &'a str,
+    /// The plan limit, in bytes.
+    pub storage_limit_bytes: u64,
+    /// The role's password, sealed.
+    pub role_password: &'a [u8],
+}
+
+const COLUMNS: &str =
+    "p.id, p.name, p.slug, p.organization_id, p.environment, p.plan, p.region, p.state, p.database_name,
+    p.role_name, p.storage_limit_bytes, p.last_error, p.created_at, p.updated_at, p.role_password,
+    (select j.id from jobs j where j.project_id = p.id order by j.created_at desc, j.id desc limit 1)";
+
+impl Store {
+    /// An organization's projects, by name; only one of them when the key is restricted.
+    pub(crate) async fn projects(&self, organization: &str, only: Option<&str>) -> anyhow::Result<Vec<ProjectRow>> {
+        let sql = format!(
+            "select {COLUMNS} from projects p where p.organization_id = $1 and ($2::text is null or p.id = $2) order by p.name"
+        );
+        let rows = self.client().await?.query(&sql, &[&organization, &only]).await?;
+        Ok(rows.iter().map(from_row).collect())
+    }
+
+    /// One project, whoever owns it.
+    pub(crate) async fn project(&self, id: &str) -> anyhow::Result<Option<ProjectRow>> {
+        let sql = format!("select {COLUMNS} from projects p where p.id = $1");
+        Ok(self.client().await?.query_opt(&sql, &[&id]).await?.as_ref().map(from_row))
+    }
+
+    /// Stores a project and the job that makes it, together. `None` when the slug is taken.
+    pub(crate) async fn create_project(&self, new: &NewProject<'_>) -> anyhow::Result<Option<(String, Job)>> {
+        let mut client = self.client().await?;
+        let transaction = client.transaction().await?;
+        let id = new_id();
+        // The end of the id keeps names apart that differ only in what a name cannot hold.
+        let name = format!("{}_{}", new.slug.replace('-', "_"), &id[id.len() - 6..]);
+        let limit = i64::try_from(new.storage_limit_bytes).unwrap_or(i64::MAX);
+        let sql = "insert into projects (id, organization_id, name, slug, environment, region, plan, state,
+                       database_name, role_name, role_password, storage_limit_bytes)
+                   values ($1, $2, $3, $4, $5, 'local', 'dev', 'creating', $6, $6, $7, $8)";
+        let values: [&(dyn tokio_postgres::types::ToSql + Sync); 8] =
+            [&id, &new.organization_id, &new.name, &new.slug, &new.environment, &name, &new.role_password, &limit];
+        match transaction.execute(sql, &values).await {
+            Err(error) if error.code() == Some(&SqlState::UNIQUE_VIOLATION) => return Ok(None),
+            result => result?,
+        };
+        let job = NewJob {
+            kind: PROJECT_CREATE,
+            organization_id: new.organization_id,
+            project_id: &id,
+            request: serde_json::json!({}),
+            secret: None,
+        };
+        let job = super::jobs::insert(&*transaction, &job).await?;
+        transaction.commit().await?;
+        Ok(Some((id, job)))
+    }
+
+    /// Changes the plan limit of a project, in bytes.
+    pub(crate) async fn set_storage_limit(&self, id: &str, bytes: u64) -> anyhow::Result<()> {
+        let limit = i64::try_from(bytes).unwrap_or(i64::MAX);
+        let sql = "update projects set storage_limit_bytes = $2, updated_at = now() where id = $1 and storage_limit_bytes <> $2";
+        self.client().await?.execute(sql, &[&id, &limit]).await?;
+        Ok(())
+    }
+
+    /// Sets where a project stands, and what went wrong with it.
+    pub(crate) async fn set_project_state(&self, id: &str, state: &str, error: Option<&str>) -> anyhow::Result<()> {
+        let sql = "update projects set state = $2, last_error = $3, updated_at = now() where id = $1";
+        self.client().await?.execute(sql, &[&id, &state, &error]).await?;
+        Ok(())
+    }
+}
+
+fn from_row(row: &Row) -> ProjectRow {
+    let project = Project {
+        id: row.get(0),
+        name: row.get(1),
+        slug: row.get(2),
+        organization_id: row.get(3),
+        environment: row.get(4),
+        plan: row.get(5),
+        region: row.get(6),
+        state: row.get(7),
+        database_name: row.get(8),
+        role_name: row.get(9),
+        storage_limit_bytes: u64::try_from(row.get::<_, i64>(10)).unwrap_or_default(),
+        last_error: row.get(11),
+        created_at: rfc3339(row.get(12)),
+        updated_at: rfc3339(row.get(13)),
+        latest_job_id: row.get(15),
+        ..Project::default()
+    };
+    ProjectRow { project, role_password: row.get(14) }
+}

@@ -1,0 +1,199 @@
+//! The worker: claims jobs, keeps their leases alive, runs them, ends them.
+
+use super::importer::{self, Failure, Import, Source};
+use super::store::{Claim, Ending};
+use super::{App, postgres::RunAs};
+use crate::source::SourceUrl;
+use crate::wire::{ImportRequest, ImportSummary, PROJECT_CREATE, PROJECT_IMPORT};
+use anyhow::Context;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio_util::sync::CancellationToken;
+
+/// Pause between two looks for work when nobody calls.
+const IDLE: Duration = Duration::from_secs(1);
+/// Pause between two signs of life, well below the lease.
+const HEARTBEAT: Duration = Duration::from_secs(5);
+/// Pause between two rounds of cleaning.
+const CLEANING: Duration = Duration::from_secs(600);
+
+/// Runs jobs one after another until it is told to stop.
+pub(super) async fn run(app: Arc<App>, work: std::path::PathBuf, stop: CancellationToken) {
+    let name = format!("worker-{}", std::process::id());
+    let mut cleaned: Option<Instant> = None;
+    while !stop.is_cancelled() {
+        if cleaned.is_none_or(|last| last.elapsed() > CLEANING) {
+            if let Err(error) = clean(&app).await {
+                tracing::error!("cleaning failed: {error:#}");
+            }
+            cleaned = Some(Instant::now());
+        }
+        match app.store.claim(&name).await {
+            Ok(Some(claim)) => attempt(&app, claim, &work, &stop).await,
+            Ok(None) => idle(&app, &stop).await,
+            Err(error) => {
+                tracing::error!("the queue cannot be read: {error:#}");
+                idle(&app, &stop).await;
+            }
+        }
+    }
+}
+
+async fn idle(app: &App, stop: &CancellationToken) {
+    tokio::select! {
+        () = app.wake.notified() => {}
+        () = stop.cancelled() => {}
+        () = tokio::time::sleep(IDLE) => {}
+    }
+}
+
+/// One attempt at one job. It ends the job, or hands it back when the worker must stop, or
+/// leaves it alone when another worker has it.
+async fn attempt(app: &App, claim: Claim, work: &Path, stop: &CancellationToken) {
+    let started = Instant::now();
+    let job = &claim.job;
+    tracing::info!("job {} ({}) begins, attempt {} of {}", job.id, job.kind, job.attempts, job.max_attempts);
+    let work = work.join(&job.id);
+    let outcome = tokio::select! {
+        outcome = perform(app, &claim, &work) => Some(outcome),
+        () = lease_lost(app, &claim) => None,
+        () = stop.cancelled() => None,
+    };
+    // What the attempt was running died with it; what it made on the server is taken away.
+    let _ = std::fs::remove_dir_all(&work);
+    let ending = match outcome {
+        Some(Ok(result)) => Ending { result: Some(with_duration(result, started)), ..Ending::default() },
+        Some(Err(failure)) => failure.into_ending(),
+        None => {
+            if stop.is_cancelled() {
+                hand_back(app, &claim).await;
+            }
+            return;
+        }
+    };
+    match ending.error {
+        None => tracing::info!("job {} completed after {:.1?}", job.id, started.elapsed()),
+        Some(ref error) => tracing::warn!("job {} failed: {error}", job.id),
+    }
+    match end(app, &claim, &ending).await {
+        Ok(true) => {}
+        Ok(false) => tracing::warn!("job {} was taken over by another worker", job.id),
+        Err(error) => tracing::error!("job {} could not be ended: {error:#}", job.id),
+    }
+}
+
+/// Stores how the job ended, then cleans up after it.
+async fn end(app: &App, claim: &Claim, ending: &Ending) -> anyhow::Result<bool> {
+    let mut tries = 0;
+    let stored = loop {
+        match app.store.end_job(&claim.job, ending).await {
+            Err(error) if tries < 5 => {
+                tracing::warn!("storing the end of a job failed, trying again: {error:#}");
+                tries += 1;
+                tokio::time::sleep(Duration::from_secs(tries)).await;
+            }
+            result => break result?,
+        }
+    };
+    if !stored || claim.job.kind != PROJECT_IMPORT {
+        return Ok(stored);
+    }
+    importer::sweep(&app.target, &app.store).await?;
+    let request: ImportRequest = serde_json::from_value(claim.request.clone())?;
+    if let Some(key) = request.upload_key.filter(|_| ending.error.is_none()) {
+        app.objects.delete(&key)?;
+        app.store.remove_upload(&key).await?;
+    }
+    Ok(stored)
+}
+
+async fn hand_back(app: &App, claim: &Claim) {
+    let tidied = importer::tidy(&app.target, &claim.job.id).await;
+    if let Err(error) = tidied.and(app.store.release_job(&claim.job).await) {
+        tracing::error!("job {} could not be handed back: {error:#}", claim.job.id);
+    }
+}
+
+/// Ends when the lease can no longer be kept.
+async fn lease_lost(app: &App, claim: &Claim) {
+    let mut last = Instant::now();
+    loop {
+        tokio::time::sleep(HEARTBEAT).await;
+        match app.store.extend_lease(&claim.job).await {
+            Ok(true) => last = Instant::now(),
+            Ok(false) => return,
+            // The lease lasts a while without the metadata; then another worker may have it.
+            Err(_) if last.elapsed() < 4 * HEARTBEAT => {}
+            Err(_) => return,
+        }
+    }
+}
+
+async fn perform(app: &App, claim: &Claim, work: &Path) -> Result<ImportSummary, Failure> {
+    match claim.job.kind.as_str() {
+        PROJECT_IMPORT => import(app, claim, work).await,
+        PROJECT_CREATE => create(app, claim).await.map(|()| ImportSummary::default()),
+        other => Err(anyhow::anyhow!("this worker does not know jobs of the type {other}").into()),
+    }
+}
+
+async fn create(app: &App, claim: &Claim) -> Result<(), Failure> {
+    let id = claim.job.project_id.as_deref().unwrap_or_default();
+    let row = app.store.project(id).await?.context("the project is gone")?;
+    let password = app.sealer.open(&row.role_password)?;
+    let made = app.target.provision(&row.project.database_name, &row.project.role_name, &password).await;
+    let (state, error) = match &made {
+        Ok(()) => ("ready", None),
+        Err(error) => ("failed", Some(format!("{error:#}"))),
+    };
+    app.store.set_project_state(id, state, error.as_deref()).await?;
+    Ok(made?)
+}
+
+async fn import(app: &App, claim: &Claim, work: &Path) -> Result<ImportSummary, Failure> {
+    let id = claim.job.project_id.as_deref().unwrap_or_default();
+    let row = app.store.project(id).await?.context("the project is gone")?;
+    let request: ImportRequest = serde_json::from_value(claim.request.clone()).map_err(anyhow::Error::from)?;
+    let source = match (&claim.secret, &request.upload_key) {
+        (Some(sealed), _) => {
+            let url = SourceUrl::parse(&app.sealer.open(sealed)?).map_err(anyhow::Error::from)?;
+            Source::Url(url.normalise().0)
+        }
+        (None, Some(key)) => Source::Dump(app.objects.path(key)),
+        (None, None) => return Err(anyhow::anyhow!("the job names no source").into()),
+    };
+    let run_as: Option<&RunAs> = app.target.run_as.as_ref();
+    importer::make_work_folder(work, run_as).context("make a work folder")?;
+    let import = Import {
+        server: &app.target,
+        store: &app.store,
+        job: &claim.job,
+        transaction_id: claim.transaction_id.as_deref(),
+        source,
+        recreate: request.recreate,
+        database: &row.project.database_name,
+        role: &row.project.role_name,
+        role_password: &app.sealer.open(&row.role_password)?,
+        limits: app.limits(&row.project),
+        work,
+        allow_private_sources: app.allow_private_sources,
+    };
+    importer::run(&import).await
+}
+
+fn with_duration(summary: ImportSummary, started: Instant) -> serde_json::Value {
+    let seconds = (started.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
+    let summary = ImportSummary { duration_seconds: Some(seconds), ..summary };
+    serde_json::to_value(summary).unwrap_or_default()
+}
+
+/// Takes away what crashes and people who gave up have left.
+async fn clean(app: &App) -> anyhow::Result<()> {
+    importer::sweep(&app.target, &app.store).await?;
+    for key in app.store.abandoned_uploads().await? {
+        app.objects.delete(&key)?;
+        app.store.remove_upload(&key).await?;
+    }
+    Ok(())
+}
