@@ -1,0 +1,248 @@
+use crate::config::{ENV_API_KEY, ENV_API_URL, ENV_POSTGRES_BIN, ENV_SOURCE_URL};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Move a Postgres database into CapyDB
+#[derive(Debug, Parser)]
+#[command(name = "capydb", version, propagate_version = true, max_term_width = 100, after_help = EXAMPLES)]
+pub(super) struct Cli {
+    #[command(subcommand)]
+    pub(super) command: Command,
+    #[command(flatten)]
+    pub(super) global: Global,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  capydb import preflight --source-url \"postgres://user@host/db\"
+  capydb import --source-url \"postgres://user@host/db\" --recreate --wait
+  capydb import --file app.dump --recreate --wait
+  capydb jobs wait JOB
+
+Exit codes:
+  0 success   1 error or failed job   2 usage   3 key missing or refused   4 not found
+  5 conflict or failed precondition   6 timeout   130 interrupted";
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Global options")]
+pub(super) struct Global {
+    /// Form of the result on standard output
+    #[arg(short, long, value_enum, default_value_t = Format::Text, global = true, value_name = "FORMAT")]
+    pub(super) output: Format,
+    /// Base URL of the control plane
+    #[arg(long, global = true, value_name = "URL", env = ENV_API_URL, hide_env_values = true)]
+    pub(super) api_url: Option<String>,
+    /// API key; better in the environment, where other users do not see it
+    #[arg(long, global = true, value_name = "KEY", env = ENV_API_KEY, hide_env_values = true)]
+    pub(super) api_key: Option<String>,
+    /// Only results and errors
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub(super) quiet: bool,
+    /// Say what is being done; twice for more
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(super) verbose: u8,
+    /// No moving progress line; a plain one every few seconds instead
+    #[arg(long, global = true)]
+    pub(super) no_progress: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    /// For people
+    Text,
+    /// One JSON document, also for errors
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Import a database from a live source or a dump file
+    Import(ImportArgs),
+    /// Look at jobs
+    #[command(subcommand)]
+    Jobs(JobsCommand),
+    /// Look at projects
+    #[command(subcommand)]
+    Projects(ProjectsCommand),
+    /// Run a whole control plane on this machine
+    #[cfg(feature = "server")]
+    Dev(DevArgs),
+    /// Print the completion script of a shell
+    #[command(
+        after_help = "Examples:\n  capydb completion bash > ~/.local/share/bash-completion/completions/capydb\n  capydb completion zsh > \"${fpath[1]}/_capydb\""
+    )]
+    Completion {
+        /// The shell
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true, after_help = IMPORT_EXAMPLES)]
+pub(super) struct ImportArgs {
+    #[command(subcommand)]
+    pub(super) command: Option<ImportCommand>,
+    #[command(flatten)]
+    pub(super) import: ImportOptions,
+}
+
+const IMPORT_EXAMPLES: &str = "\
+Examples:
+  # Replace the project's database with a live one, unattended
+  CAPYDB_SOURCE_URL=\"postgres://user:password@host/db\" capydb import --recreate --wait
+
+  # From a dump (pg_dump -Fc or plain SQL)
+  pg_dump -Fc -f app.dump \"$DATABASE_URL\"
+  capydb import --file app.dump --recreate --wait";
+
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("source").args(["source_url", "file"]))]
+pub(super) struct ImportOptions {
+    /// Connection URL of a live source; `-` reads it from standard input
+    #[arg(long, value_name = "URL", long_help = SOURCE_URL_HELP)]
+    pub(super) source_url: Option<String>,
+    /// Dump file: custom format (pg_dump -Fc) or plain SQL
+    #[arg(long, value_name = "PATH")]
+    pub(super) file: Option<PathBuf>,
+    /// Replace the target database: what it holds now is dropped once the import has succeeded
+    #[arg(long)]
+    pub(super) recreate: bool,
+    /// Wait until the import is over, and report
+    #[arg(long)]
+    pub(super) wait: bool,
+    /// Stop waiting after this time (30s, 15m, 2h); the import itself goes on
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, requires = "wait")]
+    pub(super) wait_timeout: Option<Duration>,
+    /// Project: id, slug or name [default: the linked one, or the only one]
+    #[arg(long, value_name = "REF")]
+    pub(super) project: Option<String>,
+    /// Do not ask before replacing the database
+    #[arg(short, long, alias = "confirm")]
+    pub(super) yes: bool,
+}
+
+const SOURCE_URL_HELP: &str = "\
+Connection URL of a live source (postgres://user:password@host:5432/database); `-` reads it from \
+standard input.
+
+Arguments can be seen by other users of the machine, so a URL with a password is better given by \
+the environment variable CAPYDB_SOURCE_URL or on standard input. TLS is asked for (sslmode=require) \
+unless the URL says otherwise.";
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ImportCommand {
+    /// Check a source without changing anything
+    #[command(
+        after_help = "Examples:\n  capydb import preflight --source-url \"postgres://user:password@host/db\"\n  echo \"$SOURCE\" | capydb import preflight --source-url - -o json"
+    )]
+    Preflight(PreflightArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct PreflightArgs {
+    /// Connection URL of a live source; `-` reads it from standard input
+    #[arg(long, value_name = "URL", long_help = SOURCE_URL_HELP)]
+    pub(super) source_url: Option<String>,
+    /// Project: id, slug or name [default: the linked one, or the only one]
+    #[arg(long, value_name = "REF")]
+    pub(super) project: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum JobsCommand {
+    /// Show one job
+    Get {
+        /// The job's id
+        id: String,
+    },
+    /// List a project's jobs, newest first
+    List {
+        /// Project: id, slug or name [default: the linked one, or the only one]
+        #[arg(long, value_name = "REF")]
+        project: Option<String>,
+        /// How many
+        #[arg(long, default_value_t = 25, value_parser = clap::value_parser!(u32).range(1..=200))]
+        limit: u32,
+    },
+    /// Wait until a job is over, and report
+    Wait {
+        /// The job's id
+        id: String,
+        /// Stop waiting after this time (30s, 15m, 2h); the job itself goes on
+        #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+        wait_timeout: Option<Duration>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ProjectsCommand {
+    /// List the projects that the key may see
+    List,
+    /// Print a project's connection URL, password included
+    Url {
+        /// Project: id, slug or name [default: the linked one, or the only one]
+        #[arg(long, value_name = "REF")]
+        project: Option<String>,
+        /// The URL without connection pooling
+        #[arg(long)]
+        direct: bool,
+    },
+}
+
+#[cfg(feature = "server")]
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  capydb dev
+  capydb dev --ephemeral -- ./integration-tests.sh
+
+With a command, it runs with CAPYDB_API_URL and CAPYDB_API_KEY set, and its exit code is ours.")]
+pub(super) struct DevArgs {
+    /// Where everything lives [default: /var/lib/capydb/dev for root, else ~/.local/share/capydb/dev]
+    #[arg(long, value_name = "DIR", conflicts_with = "ephemeral")]
+    pub(super) data_dir: Option<PathBuf>,
+    /// Use a throw-away data directory
+    #[arg(long)]
+    pub(super) ephemeral: bool,
+    /// Port of the API on 127.0.0.1; 0 takes a free one [default: 7654; with --ephemeral a free one]
+    #[arg(long)]
+    pub(super) port: Option<u16>,
+    /// Folder of Postgres programs to use [default: found, or fetched once]
+    #[arg(long, value_name = "DIR", env = ENV_POSTGRES_BIN)]
+    pub(super) postgres_bin: Option<PathBuf>,
+    /// Plan limit of the project `dev` and of new ones (10GB, 500MiB) [default: 10GB]
+    #[arg(long, value_name = "SIZE", value_parser = plan_limit)]
+    pub(super) plan_limit: Option<u64>,
+    /// Whether sources in private networks may be dialled
+    #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
+    pub(super) allow_private_sources: bool,
+    /// A command to run meanwhile
+    #[arg(last = true, value_name = "COMMAND")]
+    pub(super) command: Vec<std::ffi::OsString>,
+}
+
+#[cfg(feature = "server")]
+fn plan_limit(text: &str) -> Result<u64, String> {
+    let size: bytesize::ByteSize = text.parse().map_err(|_| "give a size such as 10GB or 500MiB".to_owned())?;
+    match size.as_u64() {
+        0 => Err("the limit must be larger than nothing".into()),
+        bytes if bytes > i64::MAX as u64 => Err("the limit is too large".into()),
+        bytes => Ok(bytes),
+    }
+}
+
+/// Name of the environment variable, for messages.
+pub(super) const SOURCE_VARIABLE: &str = ENV_SOURCE_URL;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,167 @@
+use super::args::Global;
+use super::confirm::{ask, person_is_there};
+use super::output::Output;
+use super::{Failure, Kind};
+use crate::client::Api;
+use crate::config::{self, DASHBOARD_URL, DEFAULT_API_URL, LinkedProject};
+use crate::wire::Project;
+use secrecy::{ExposeSecret, SecretString};
+use url::Url;
+
+/// All settings of one command, resolved once.
+pub(super) struct Context<'a> {
+    pub(super) output: &'a Output,
+    api_url: Url,
+    api_key: Option<SecretString>,
+    link: Option<LinkedProject>,
+}
+
+impl<'a> Context<'a> {
+    /// Flags before environment before the linked project before the saved login.
+    pub(super) fn resolve(global: &Global, output: &'a Output) -> Result<Self, Failure> {
+        let here = std::env::current_dir().map_err(anyhow::Error::from)?;
+        let link = config::linked_project(&here)?;
+        let login = match config::login_path() {
+            Some(path) => config::saved_login(&path)?,
+            None => None,
+        };
+        let set = |text: &&String| !text.trim().is_empty();
+        let linked_url = link.as_ref().map(|link| &link.api_url).filter(set);
+        let login_url = login.as_ref().and_then(|login| login.api_url.as_ref());
+        let api_url = global.api_url.as_ref().filter(set).or(linked_url).or(login_url);
+        let api_url = parse_api_url(api_url.map_or(DEFAULT_API_URL, |url| url.trim()))?;
+        let given = global.api_key.as_ref().filter(set).map(|key| SecretString::from(key.trim()));
+        let api_key = given.or_else(|| login.and_then(|login| login.api_key));
+        Ok(Self { output, api_url, api_key: api_key.filter(|key| !key.expose_secret().is_empty()), link })
+    }
+
+    /// A client of the control plane.
+    pub(super) fn api(&self) -> Result<Api, Failure> {
+        let Some(key) = &self.api_key else {
+            return Err(Failure::new(Kind::Auth, "no API key").hint(format!(
+                "set CAPYDB_API_KEY to a key of your organization ({DASHBOARD_URL}), or run against `capydb dev`"
+            )));
+        };
+        if !key.expose_secret().bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(Failure::new(Kind::Auth, "the API key has characters that no key has"));
+        }
+        Ok(Api::new(self.api_url.clone(), key.clone())?)
+    }
+
+    /// The project that is meant: the named one, the linked one, the only one, or the one
+    /// that a person chooses.
+    pub(super) async fn project(&self, api: &Api, wanted: Option<&str>) -> Result<Project, Failure> {
+        if let Some(wanted) = wanted {
+            return named(api.projects().await?, wanted);
+        }
+        if let Some(link) = &self.link {
+            return api.project(&link.project_id).await.map_err(|error| {
+                Failure::from(error).hint(format!(
+                    "this directory is linked to the project {} (.capydb/project.json); name another with --project",
+                    if link.project_slug.is_empty() { &link.project_id } else { &link.project_slug }
+                ))
+            });
+        }
+        let mut projects = api.projects().await?;
+        match projects.len() {
+            0 => Err(Failure::new(Kind::NotFound, "there is no project to import into")
+                .hint(format!("create one first: {DASHBOARD_URL}"))),
+            1 => Ok(projects.swap_remove(0)),
+            _ if person_is_there() => choose(self.output, projects),
+            _ => Err(Failure::new(Kind::Usage, "there are several projects")
+                .hint(format!("name one with --project: {}", list(&projects)))),
+        }
+    }
+}
+
+fn parse_api_url(text: &str) -> Result<Url, Failure> {
+    let bad = || {
+        Failure::new(Kind::Usage, "the address of the control plane is not an http or https URL")
+            .hint("it should look like https://capydb.dev/api/capydb (--api-url, CAPYDB_API_URL)")
+    };
+    let mut url = Url::parse(text).map_err(|_| bad())?;
+    if !matches!(url.scheme(), "http" | "https")
+        || !url.has_host()
+        || !url.username().is_empty()
+        || url.query().is_some()
+    {
+        return Err(bad());
+    }
+    let path = url.path().trim_end_matches('/').to_owned();
+    url.set_path(&path);
+    Ok(url)
+}
+
+fn named(projects: Vec<Project>, wanted: &str) -> Result<Project, Failure> {
+    if let Some(project) = projects.iter().find(|project| project.id == wanted) {
+        return Ok(project.clone());
+    }
+    let lower = wanted.to_lowercase();
+    let by_slug = projects.iter().find(|project| project.slug.to_lowercase() == lower);
+    if let Some(project) = by_slug {
+        return Ok(project.clone());
+    }
+    let mut by_name = projects.iter().filter(|project| project.name.to_lowercase() == lower);
+    match (by_name.next(), by_name.next()) {
+        (Some(project), None) => Ok(project.clone()),
+        (Some(_), Some(_)) => Err(Failure::new(Kind::Usage, format!("several projects are named {wanted}"))
+            .hint(format!("use the slug: {}", list(&projects)))),
+        (None, _) => {
+            let failure = Failure::new(Kind::NotFound, format!("there is no project {wanted}"));
+            Err(if projects.is_empty() { failure } else { failure.hint(format!("there are: {}", list(&projects))) })
+        }
+    }
+}
+
+fn list(projects: &[Project]) -> String {
+    let shown: Vec<&str> = projects.iter().take(20).map(label).collect();
+    let more = if projects.len() > 20 { ", …" } else { "" };
+    format!("{}{more}", shown.join(", "))
+}
+
+/// What people call a project.
+pub(super) fn label(project: &Project) -> &str {
+    [&project.slug, &project.name, &project.id].into_iter().find(|text| !text.is_empty()).map_or("", String::as_str)
+}
+
+fn choose(output: &Output, mut projects: Vec<Project>) -> Result<Project, Failure> {
+    let lines = projects.iter().enumerate().map(|(at, project)| format!("  {}  {}\n", at + 1, label(project)));
+    let question = format!("There are several projects:\n{}Number: ", lines.collect::<String>());
+    let answer: usize = ask(output, &question)?.parse().unwrap_or(0);
+    if answer == 0 || answer > projects.len() {
+        return Err(Failure::new(Kind::Usage, "that is none of the numbers").hint("name the project with --project"));
+    }
+    Ok(projects.swap_remove(answer - 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn project(id: &str, slug: &str, name: &str) -> Project {
+        Project { id: id.into(), slug: slug.into(), name: name.into(), ..Project::default() }
+    }
+
+    #[test]
+    fn a_project_is_found_by_id_slug_or_name() {
+        let all =
+            || vec![project("1", "shop", "The Shop"), project("2", "blog", "Blog"), project("3", "blog-2", "Blog")];
+        assert_eq!(named(all(), "2").expect("by id").slug, "blog");
+        assert_eq!(named(all(), "SHOP").expect("by slug").id, "1");
+        assert_eq!(named(all(), "the shop").expect("by name").id, "1");
+        assert_eq!(named(all(), "nope").expect_err("none").kind, Kind::NotFound);
+        let twice = vec![project("2", "b1", "Blog"), project("3", "b2", "Blog")];
+        assert_eq!(named(twice, "blog").expect_err("two").kind, Kind::Usage);
+    }
+
+    #[test]
+    fn an_address_must_be_one() {
+        assert_eq!(
+            parse_api_url("http://127.0.0.1:1/api/capydb/").expect("reads").as_str(),
+            "http://127.0.0.1:1/api/capydb"
+        );
+        for text in ["capydb.dev", "ftp://x/", "https://u:p@x/", "http://x/?a=b", ""] {
+            assert!(parse_api_url(text).is_err(), "{text}");
+        }
+    }
+}

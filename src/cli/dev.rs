@@ -1,0 +1,130 @@
+use super::args::DevArgs;
+use super::output::{Output, log_to_stderr};
+use super::{Failure, Kind};
+use crate::config::{ENV_API_KEY, ENV_API_URL};
+use crate::server::dev::{self, DEFAULT_PORT, Dev, DevOptions};
+use std::ffi::OsString;
+use std::os::unix::process::ExitStatusExt;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// `capydb dev`: runs until Ctrl-C, or as long as a command runs.
+pub(super) fn run(args: DevArgs, output: &Output) -> Result<u8, Failure> {
+    log_to_stderr(if args.command.is_empty() { tracing::Level::INFO } else { tracing::Level::ERROR });
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(anyhow::Error::from)?;
+    runtime.block_on(serve(args, output))
+}
+
+async fn serve(args: DevArgs, output: &Output) -> Result<u8, Failure> {
+    let default_port = if args.ephemeral { 0 } else { DEFAULT_PORT };
+    let data_dir = match args.data_dir {
+        Some(folder) => folder,
+        None if args.ephemeral => dev::ephemeral_data_dir(),
+        None => dev::default_data_dir()?,
+    };
+    let options = DevOptions {
+        data_dir,
+        ephemeral: args.ephemeral,
+        port: args.port.unwrap_or(default_port),
+        postgres_bin: args.postgres_bin,
+        plan_limit: args.plan_limit,
+        allow_private_sources: args.allow_private_sources,
+    };
+    let mut stop = Stop::listen()?;
+    let tell = |line: &str| output.note(line);
+    let started = tokio::select! {
+        started = dev::start(options, &tell) => started?,
+        () = stop.asked() => return Err(Failure::new(Kind::Interrupted, "stopped while it was starting")),
+    };
+    if args.command.is_empty() {
+        stay(started, stop, output, args.allow_private_sources).await
+    } else {
+        run_command(started, stop, &args.command).await
+    }
+}
+
+async fn stay(mut dev: Dev, mut stop: Stop, output: &Output, private: bool) -> Result<u8, Failure> {
+    output
+        .result(&banner(&dev, private), || serde_json::json!({ "api_url": dev.api_url, "api_key_file": dev.key_file }));
+    let broken = tokio::select! {
+        () = stop.asked() => false,
+        () = dev.broken() => true,
+    };
+    output.note("Stopping …");
+    let stopped = dev.stop().await;
+    if broken {
+        return Err(Failure::new(
+            Kind::Error,
+            "the private Postgres ended by itself; its log is in the data folder, under postgres/log",
+        ));
+    }
+    stopped?;
+    output.note("Stopped.");
+    Ok(0)
+}
+
+/// What a person needs to use it. The key stays in its file, so that it reaches no log.
+fn banner(dev: &Dev, private: bool) -> String {
+    let (url, key, data) = (&dev.api_url, dev.key_file.display(), dev.data_dir.display());
+    let sources = if private { "allowed" } else { "refused" };
+    format!(
+        "CapyDB is running on this machine (Postgres {}, project dev).\n\n  \
+         data             {data}\n  \
+         private sources  {sources}\n\n\
+         In another terminal:\n\n  \
+         export {ENV_API_URL}={url}\n  \
+         export {ENV_API_KEY}=\"$(cat {key})\"\n  \
+         capydb import --file app.dump --recreate --wait\n\n\
+         Ctrl-C stops it; the data stays.",
+        dev.postgres_major
+    )
+}
+
+/// Runs a command against the control plane and gives its exit code.
+async fn run_command(dev: Dev, mut stop: Stop, words: &[OsString]) -> Result<u8, Failure> {
+    let (program, arguments) = words.split_first().ok_or_else(|| Failure::new(Kind::Usage, "no command"))?;
+    let spawned = tokio::process::Command::new(program)
+        .args(arguments)
+        .env(ENV_API_URL, &dev.api_url)
+        .env(ENV_API_KEY, &dev.api_key)
+        .spawn();
+    let mut child = match spawned {
+        Ok(child) => child,
+        Err(error) => {
+            dev.stop().await?;
+            return Err(Failure::new(Kind::Error, format!("cannot run {}: {error}", program.to_string_lossy())));
+        }
+    };
+    // Ctrl-C reaches the command too; it decides when it is over.
+    let status = loop {
+        tokio::select! {
+            status = child.wait() => break status,
+            () = stop.asked() => {}
+        }
+    };
+    let stopped = dev.stop().await;
+    let status = status.map_err(anyhow::Error::from)?;
+    stopped?;
+    // As shells do: 128 and the number of the signal.
+    let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(1);
+    Ok(u8::try_from(code).unwrap_or(1))
+}
+
+/// Ctrl-C and the signal that service managers send.
+struct Stop {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+}
+
+impl Stop {
+    fn listen() -> Result<Self, Failure> {
+        let listen = |kind| signal(kind).map_err(anyhow::Error::from);
+        Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
+    }
+
+    async fn asked(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}

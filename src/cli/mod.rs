@@ -1,0 +1,77 @@
+//! What a person types and sees: arguments become settings, settings a plan, a plan calls.
+
+mod args;
+mod completion;
+mod confirm;
+mod context;
+#[cfg(feature = "server")]
+mod dev;
+mod failure;
+mod import;
+mod jobs;
+mod output;
+mod preflight;
+mod projects;
+mod source;
+
+pub use failure::{Failure, Kind};
+
+use args::{Cli, Command, ImportCommand, JobsCommand, ProjectsCommand};
+use clap::{CommandFactory, Parser};
+use context::Context;
+use output::Output;
+use std::ffi::OsString;
+
+/// Runs one command line and gives the exit code.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let cli = match Cli::try_parse_from(&arguments) {
+        Ok(cli) => cli,
+        Err(error) => return output::usage(&error, &arguments),
+    };
+    let output = Output::new(&cli.global);
+    match execute(cli, &output) {
+        Ok(code) => code,
+        Err(failure) => {
+            output.failure(&failure);
+            failure.kind.exit_code()
+        }
+    }
+}
+
+fn execute(cli: Cli, output: &Output) -> Result<u8, Failure> {
+    let command = match cli.command {
+        Command::Completion { shell } => {
+            output.result(&completion::script(shell, Cli::command()), || serde_json::Value::Null);
+            return Ok(0);
+        }
+        #[cfg(feature = "server")]
+        Command::Dev(args) => return dev::run(args, output),
+        command => command,
+    };
+    let context = Context::resolve(&cli.global, output)?;
+    // One thread is enough to talk to one server, and starts faster than a pool.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(anyhow::Error::from)?;
+    let work = async {
+        match command {
+            Command::Import(args) => match args.command {
+                Some(ImportCommand::Preflight(args)) => preflight::run(&context, args).await,
+                None => import::run(&context, args.import).await,
+            },
+            Command::Jobs(JobsCommand::Get { id }) => jobs::get(&context, &id).await,
+            Command::Jobs(JobsCommand::List { project, limit }) => {
+                jobs::list(&context, project.as_deref(), limit).await
+            }
+            Command::Jobs(JobsCommand::Wait { id, wait_timeout }) => jobs::wait(&context, &id, wait_timeout).await,
+            Command::Projects(ProjectsCommand::List) => projects::list(&context).await,
+            Command::Projects(ProjectsCommand::Url { project, direct }) => {
+                projects::url(&context, project.as_deref(), direct).await
+            }
+            Command::Completion { .. } => Ok(()),
+            #[cfg(feature = "server")]
+            Command::Dev(_) => Ok(()),
+        }
+    };
+    runtime.block_on(work)?;
+    Ok(0)
+}

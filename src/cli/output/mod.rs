@@ -1,0 +1,157 @@
+//! The only place that knows terminals: results on standard output, talk on standard error.
+#![expect(clippy::print_stderr, reason = "this is where printing happens")]
+
+pub(super) mod meter;
+pub(super) mod report;
+mod table;
+pub(super) mod waiting;
+
+use super::args::{Format, Global};
+use super::{Failure, Kind};
+use console::style;
+use serde_json::{Value, json};
+use std::ffi::OsString;
+use std::io::{self, Write};
+
+/// Where and how a command speaks.
+pub(super) struct Output {
+    json: bool,
+    quiet: bool,
+    progress: Drawing,
+}
+
+/// How progress is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Drawing {
+    /// A line that moves.
+    Live,
+    /// A plain line now and then.
+    Lines,
+    /// Not at all.
+    None,
+}
+
+impl Output {
+    pub(super) fn new(global: &Global) -> Self {
+        let live = console::user_attended_stderr() && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
+        let progress = if global.quiet {
+            Drawing::None
+        } else if live && !global.no_progress {
+            Drawing::Live
+        } else {
+            Drawing::Lines
+        };
+        let output = Self { json: global.output == Format::Json, quiet: global.quiet, progress };
+        if global.verbose > 0 {
+            log_to_stderr(if global.verbose > 1 { tracing::Level::TRACE } else { tracing::Level::DEBUG });
+        }
+        output
+    }
+
+    pub(super) fn progress(&self) -> Drawing {
+        self.progress
+    }
+
+    /// Talk: what is being done.
+    pub(super) fn note(&self, text: &str) {
+        if !self.quiet {
+            eprintln!("{text}");
+        }
+    }
+
+    /// Talk that should not be missed.
+    pub(super) fn warn(&self, text: &str) {
+        if !self.quiet {
+            eprintln!("{} {text}", style("warning:").yellow().bold().for_stderr());
+        }
+    }
+
+    /// A question; the answer comes on the same line.
+    #[expect(clippy::unused_self, reason = "all output goes through here")]
+    pub(super) fn ask(&self, question: &str) {
+        eprint!("{question}");
+        let _ = io::stderr().flush(); // a question that cannot be shown gets no answer
+    }
+
+    /// The result, in the form that was asked for.
+    pub(super) fn result(&self, text: &str, json: impl FnOnce() -> Value) {
+        self.text_result(text);
+        self.json_result(json);
+    }
+
+    pub(super) fn text_result(&self, text: &str) {
+        if !self.json {
+            print(text);
+        }
+    }
+
+    pub(super) fn json_result(&self, json: impl FnOnce() -> Value) {
+        if self.json {
+            print(&format!("{:#}", json()));
+        }
+    }
+
+    /// One message for an error: on standard error for people, on standard output as JSON.
+    pub(super) fn failure(&self, failure: &Failure) {
+        if self.json {
+            print(&format!("{:#}", document(failure)));
+        }
+        eprintln!("{} {}", style("error:").red().bold().for_stderr(), failure.message);
+        if let Some(hint) = &failure.hint {
+            eprintln!("{} {hint}", style("hint:").cyan().for_stderr());
+        }
+    }
+}
+
+fn document(failure: &Failure) -> Value {
+    let mut error = json!({ "code": failure.kind.code(), "message": failure.message });
+    if let Some(hint) = &failure.hint {
+        error["hint"] = json!(hint);
+    }
+    let mut document = json!({ "error": error });
+    if let Some((name, value)) = &failure.extra {
+        document[name] = value.clone();
+    }
+    document
+}
+
+/// A command line that cannot be read, or a wish for help or the version.
+pub(super) fn usage(error: &clap::Error, arguments: &[OsString]) -> u8 {
+    if !error.use_stderr() {
+        let _ = error.print(); // a reader that went away has seen enough
+        return 0;
+    }
+    if wants_json(arguments) {
+        let text = error.to_string();
+        let message = text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
+        let failure = Failure::new(Kind::Usage, message).hint("see capydb --help");
+        print(&format!("{:#}", document(&failure)));
+    }
+    let _ = error.print();
+    Kind::Usage.exit_code()
+}
+
+/// Whether the arguments ask for JSON, although they could not be read as a whole.
+fn wants_json(arguments: &[OsString]) -> bool {
+    let texts: Vec<_> = arguments.iter().map(|argument| argument.to_string_lossy()).collect();
+    texts.iter().any(|text| text == "-ojson" || text == "-o=json" || text == "--output=json")
+        || texts.windows(2).any(|pair| (pair[0] == "-o" || pair[0] == "--output") && pair[1] == "json")
+}
+
+/// Prints to standard output. A reader that went away (`| head`) has seen enough.
+fn print(text: &str) {
+    let _ = writeln!(io::stdout().lock(), "{text}");
+}
+
+/// Sends diagnostics to standard error.
+pub(super) fn log_to_stderr(level: tracing::Level) {
+    use tracing_subscriber::filter::filter_fn;
+    use tracing_subscriber::layer::SubscriberExt;
+    use tracing_subscriber::util::SubscriberInitExt;
+    let ours = filter_fn(move |about| *about.level() <= level && about.target().starts_with("capydb"));
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(io::stderr)
+        .with_target(false)
+        .with_ansi(console::colors_enabled_stderr());
+    let _ = tracing_subscriber::registry().with(lines).with(ours).try_init(); // set once
+}

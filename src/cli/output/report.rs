@@ -1,0 +1,274 @@
+//! Results as text for people.
+
+use super::table::aligned;
+use crate::cli::context::label;
+use crate::preflight::{bytes, remedy};
+use crate::text::printable;
+use crate::wire::{Check, CheckStatus, ImportSummary, Job, JobState, Preflight, Project};
+use console::{StyledObject, style};
+
+fn verdict(status: CheckStatus) -> StyledObject<&'static str> {
+    let word = style(status.as_str()).bold();
+    match status {
+        CheckStatus::Pass => word.green(),
+        CheckStatus::Warn => word.yellow(),
+        CheckStatus::Fail => word.red(),
+    }
+}
+
+/// One check on one line, with what to do about it.
+pub(in crate::cli) fn check(check: &Check) -> String {
+    let detail = printable(check.detail.as_deref().unwrap_or(""), 500);
+    match remedy(&check.name, check.status) {
+        Some(remedy) => format!("{}: {detail}; {remedy}", check.name),
+        None => format!("{}: {detail}", check.name),
+    }
+}
+
+/// The checks as a table, with what to do, and the facts below.
+pub(in crate::cli) fn preflight(report: &Preflight) -> String {
+    let mut rows = Vec::new();
+    for check in &report.checks {
+        let detail = printable(check.detail.as_deref().unwrap_or(""), 500);
+        rows.push(vec![printable(&check.name, 60), verdict(check.status).to_string(), detail]);
+        if let Some(remedy) = remedy(&check.name, check.status) {
+            rows.push(vec![String::new(), String::new(), format!("→ {remedy}")]);
+        }
+    }
+    format!("{}\n\nSource\n{}", aligned(&rows), facts(report))
+}
+
+fn facts(report: &Preflight) -> String {
+    let source = &report.source;
+    let names = |names: &[String]| printable(&names.join(", "), 300);
+    let extensions: Vec<String> =
+        source.extensions.iter().map(|found| format!("{} {}", found.name, found.version)).collect();
+    let mut rows: Vec<(&str, String)> = vec![
+        ("server", format!("Postgres {}", printable(&source.server_version, 100))),
+        ("size", bytes(source.database_size_bytes)),
+        ("extensions", names(&extensions)),
+        ("schemas", names(&source.app_schemas)),
+        ("provider", source.provider.as_deref().map_or_else(String::new, |name| printable(name, 60))),
+        ("platform schemas", names(&source.provider_schemas)),
+        ("event triggers", names(&source.event_triggers)),
+        (
+            "target",
+            format!(
+                "Postgres {}, {} plan limit",
+                printable(&report.target_version, 20),
+                bytes(report.storage_limit_bytes)
+            ),
+        ),
+    ];
+    if !source.provider_auth_fks.is_empty() {
+        let keys: Vec<String> = source.provider_auth_fks.iter().map(|key| key.constraint.clone()).collect();
+        rows.push(("keys into platform", names(&keys)));
+    }
+    if !source.provider_auth_policy_tables.is_empty() {
+        rows.push(("platform policies", names(&source.provider_auth_policy_tables)));
+    }
+    if let Some(replication) = &source.replication {
+        let state =
+            if replication.ready { "ready".to_owned() } else { format!("not ready: {}", names(&replication.blockers)) };
+        rows.push(("replication", state));
+    }
+    let told = rows.into_iter().filter(|(_, value)| !value.is_empty());
+    aligned(&told.map(|(name, value)| vec![format!("  {name}"), value]).collect::<Vec<_>>())
+}
+
+/// Projects as a table.
+pub(in crate::cli) fn projects(projects: &[Project]) -> String {
+    if projects.is_empty() {
+        return "no projects".to_owned();
+    }
+    let mut rows = vec![["SLUG", "NAME", "STATE", "POSTGRES", "PLAN LIMIT", "ID"].map(str::to_owned).to_vec()];
+    rows.extend(projects.iter().map(|project| {
+        let limit = if project.storage_limit_bytes == 0 { String::new() } else { bytes(project.storage_limit_bytes) };
+        vec![
+            printable(&project.slug, 60),
+            printable(&project.name, 60),
+            printable(&project.state, 20),
+            printable(project.postgres_version.as_deref().unwrap_or(""), 20),
+            limit,
+            printable(&project.id, 60),
+        ]
+    }));
+    aligned(&rows)
+}
+
+fn state(state: JobState) -> String {
+    let word = style(state.as_str());
+    match state {
+        JobState::Completed => word.green(),
+        JobState::Failed => word.red(),
+        JobState::Pending | JobState::Running | JobState::Unknown => word.yellow(),
+    }
+    .to_string()
+}
+
+/// Jobs as a table.
+pub(in crate::cli) fn jobs(jobs: &[Job]) -> String {
+    if jobs.is_empty() {
+        return "no jobs".to_owned();
+    }
+    let mut rows = vec![["ID", "TYPE", "STATE", "CREATED", "ERROR"].map(str::to_owned).to_vec()];
+    rows.extend(jobs.iter().map(|job| {
+        vec![
+            printable(&job.id, 60),
+            printable(&job.kind, 30),
+            state(job.state),
+            printable(&job.created_at, 30),
+            printable(job.error.as_deref().unwrap_or(""), 80),
+        ]
+    }));
+    aligned(&rows)
+}
+
+/// One job with everything that is known.
+pub(in crate::cli) fn job(job: &Job) -> String {
+    let mut rows: Vec<(&str, String)> = vec![
+        ("job", printable(&job.id, 60)),
+        ("type", printable(&job.kind, 30)),
+        ("state", state(job.state)),
+        ("attempts", format!("{} of {}", job.attempts, job.max_attempts)),
+        ("created", printable(&job.created_at, 40)),
+    ];
+    let mut known = |name: &'static str, value: Option<&String>, longest: usize| {
+        rows.extend(value.map(|value| (name, printable(value, longest))));
+    };
+    known("started", job.started_at.as_ref(), 40);
+    known("completed", job.completed_at.as_ref(), 40);
+    known("error", job.error.as_ref(), 1000);
+    known("retry", job.retry_classification.as_ref(), 40);
+    let mut text = aligned(&rows.into_iter().map(|(name, value)| vec![name.to_owned(), value]).collect::<Vec<_>>());
+    if let Some(summary) = job.import_summary().filter(|_| job.state == JobState::Completed) {
+        text = format!("{text}\n{}", aligned(&arrived(&summary)));
+    }
+    if let Some(stderr) = job.last_stderr.as_deref().filter(|stderr| !stderr.is_empty()) {
+        let lines = crate::text::tail(stderr, 4000);
+        let shown: Vec<String> = lines.lines().map(|line| format!("  | {line}")).collect();
+        text = format!("{text}\nstderr\n{}", shown.join("\n"));
+    }
+    text
+}
+
+/// A job that was started and is not waited for.
+pub(in crate::cli) fn started(job: &Job, project: &Project) -> String {
+    format!(
+        "Import job {} of project {} was started.\nFollow it with: capydb jobs wait {}",
+        job.id,
+        label(project),
+        job.id
+    )
+}
+
+/// A job that has completed; after an import with what remains to be done.
+pub(in crate::cli) fn ended(job: &Job, project: Option<&Project>) -> String {
+    if job.kind != crate::wire::PROJECT_IMPORT {
+        return format!("Job {} completed.", job.id);
+    }
+    let place = match project {
+        Some(project) if !project.database_name.is_empty() => {
+            format!("Imported into {} of project {}.", project.database_name, label(project))
+        }
+        Some(project) => format!("Imported into project {}.", label(project)),
+        None => format!("Import job {} completed.", job.id),
+    };
+    let arrived = aligned(&arrived(&job.import_summary().unwrap_or_default()));
+    let arrived = if arrived.is_empty() { arrived } else { format!("{arrived}\n") };
+    // The job names its project by id, which `--project` takes as well.
+    let project = project.map(label).or(job.project_id.as_deref()).unwrap_or_default();
+    format!("{}\n{arrived}\nNext\n{}", style(place).bold(), checklist(project))
+}
+
+fn arrived(summary: &ImportSummary) -> Vec<Vec<String>> {
+    let mut rows: Vec<(&str, String)> = Vec::new();
+    rows.extend(summary.database_size_bytes.map(|size| ("size", bytes(size))));
+    rows.extend(summary.tables.map(|tables| ("tables", grouped(tables))));
+    rows.extend(summary.rows.map(|count| ("rows", grouped(count))));
+    rows.extend(summary.duration_seconds.map(|seconds| ("duration", format!("{seconds:.1} s"))));
+    if !summary.extensions.is_empty() {
+        rows.push(("extensions", printable(&summary.extensions.join(", "), 300)));
+    }
+    for left in &summary.left_out {
+        rows.push(("left out", printable(&format!("{} × {}: {}", left.count, left.kind, left.reason), 200)));
+    }
+    rows.into_iter().map(|(name, value)| vec![format!("  {name}"), value]).collect()
+}
+
+/// The four steps after every import.
+fn checklist(project: &str) -> String {
+    let steps = [
+        ("env cutover", format!("export DATABASE_URL=\"$(capydb projects url --project {project})\"")),
+        ("sequences", "psql \"$DATABASE_URL\" -c 'select * from pg_sequences'".to_owned()),
+        ("extensions", "psql \"$DATABASE_URL\" -c '\\dx'".to_owned()),
+        ("statistics", "psql \"$DATABASE_URL\" -c 'ANALYZE'".to_owned()),
+    ];
+    aligned(&steps.map(|(name, command)| vec![format!("  {name}"), command]))
+}
+
+/// A number with its thousands apart.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{Extension, LeftOut, SourceFacts};
+
+    #[test]
+    fn a_preflight_reads_well() {
+        let source = SourceFacts {
+            server_version: "18.6".into(),
+            database_size_bytes: 900 << 20,
+            extensions: vec![Extension { name: "isn".into(), version: "1.2".into() }],
+            app_schemas: vec!["public".into(), "shop".into()],
+            ..SourceFacts::default()
+        };
+        let limits = crate::preflight::Limits { storage_limit_bytes: 1 << 30, target_version: "17".into() };
+        insta::assert_snapshot!(preflight(&crate::preflight::grade(source, &limits)));
+    }
+
+    #[test]
+    fn an_ended_import_reads_well() {
+        let summary = ImportSummary {
+            database_size_bytes: Some(12_345_678),
+            tables: Some(15),
+            rows: Some(1_234_567),
+            duration_seconds: Some(1.8),
+            extensions: vec!["hstore".into()],
+            left_out: vec![LeftOut {
+                kind: "EVENT TRIGGER".into(),
+                count: 6,
+                reason: "only a superuser can create them".into(),
+            }],
+        };
+        let job = Job {
+            kind: crate::wire::PROJECT_IMPORT.into(),
+            result: serde_json::to_value(summary).ok(),
+            ..serde_json::from_str(r#"{"id":"j","state":"completed"}"#).expect("a job")
+        };
+        let project = Project { slug: "shop".into(), database_name: "shop_db".into(), ..Project::default() };
+        insta::assert_snapshot!(ended(&job, Some(&project)));
+    }
+
+    #[test]
+    fn an_import_of_a_service_that_tells_nothing_reads_well() {
+        let job = serde_json::from_str(r#"{"id":"j","type":"project.import","state":"completed","project_id":"p"}"#);
+        insta::assert_snapshot!(ended(&job.expect("a job"), None));
+    }
+
+    #[test]
+    fn thousands_are_kept_apart() {
+        assert_eq!([0, 999, 1000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
+    }
+}

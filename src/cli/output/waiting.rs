@@ -1,0 +1,81 @@
+use super::{Drawing, Output};
+use crate::client::WatchEvent;
+use crate::wire::JobState;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::time::{Duration, Instant};
+
+/// On a log, a job that takes long shows that it lives this often.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(60);
+
+/// The live line of a job that is waited for.
+pub(in crate::cli) struct Waiting {
+    drawing: Drawing,
+    spinner: ProgressBar,
+    seen: Option<JobState>,
+    troubled: bool,
+    said: Instant,
+    started: Instant,
+}
+
+impl Waiting {
+    pub(in crate::cli) fn start(output: &Output) -> Self {
+        let drawing = output.progress();
+        let spinner = match drawing {
+            Drawing::Live => ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr()),
+            Drawing::Lines | Drawing::None => ProgressBar::hidden(),
+        };
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}  {elapsed}") {
+            spinner.set_style(style);
+        }
+        if drawing == Drawing::Live {
+            spinner.enable_steady_tick(Duration::from_millis(120));
+        }
+        Self { drawing, spinner, seen: None, troubled: false, said: Instant::now(), started: Instant::now() }
+    }
+
+    /// Shows what the watcher saw.
+    pub(in crate::cli) fn show(&mut self, event: &WatchEvent<'_>) {
+        match event {
+            WatchEvent::Job(job) => {
+                let words = words(job.state);
+                self.spinner.set_message(words);
+                let news = self.seen.replace(job.state) != Some(job.state) || std::mem::take(&mut self.troubled);
+                if news {
+                    self.line(words);
+                } else if self.said.elapsed() > SIGN_OF_LIFE {
+                    self.line(&format!("{words} (for {} s)", self.started.elapsed().as_secs()));
+                }
+            }
+            WatchEvent::Trouble(error) => {
+                self.spinner.set_message(format!("{error}; still trying"));
+                if !self.troubled {
+                    self.line(&format!("{error}; still trying"));
+                }
+                self.troubled = true;
+            }
+        }
+    }
+
+    /// Takes the line away.
+    pub(in crate::cli) fn end(&self) {
+        self.spinner.finish_and_clear();
+    }
+
+    #[expect(clippy::print_stderr, reason = "progress goes to standard error")]
+    fn line(&mut self, text: &str) {
+        if self.drawing == Drawing::Lines {
+            eprintln!("{text}");
+        }
+        self.said = Instant::now();
+    }
+}
+
+fn words(state: JobState) -> &'static str {
+    match state {
+        JobState::Pending => "Waiting for a worker",
+        JobState::Running => "Importing",
+        JobState::Completed => "Completed",
+        JobState::Failed => "Failed",
+        JobState::Unknown => "In a state that this version does not know",
+    }
+}

@@ -1,0 +1,23 @@
+use super::context::Context;
+use super::output::report;
+use super::{Failure, Kind};
+use serde_json::json;
+
+/// `capydb projects list`.
+pub(super) async fn list(context: &Context<'_>) -> Result<(), Failure> {
+    let projects = context.api()?.projects().await?;
+    context.output.result(&report::projects(&projects), || json!({ "projects": projects }));
+    Ok(())
+}
+
+/// `capydb projects url`.
+pub(super) async fn url(context: &Context<'_>, project: Option<&str>, direct: bool) -> Result<(), Failure> {
+    let api = context.api()?;
+    let project = context.project(&api, project).await?;
+    let connections = api.connections(&project.id).await?;
+    let (first, second) = (connections.pooled_url, connections.direct_url);
+    let url = if direct { second } else { first.or(second) };
+    let url = url.ok_or_else(|| Failure::new(Kind::NotFound, "the service gives no such URL for this project"))?;
+    context.output.result(&url, || json!({ "url": url }));
+    Ok(())
+}

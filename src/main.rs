@@ -1,0 +1,7 @@
+//! The `capydb` program: parse, run, exit code.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ExitCode::from(capydb::cli::run(std::env::args_os()))
+}
