@@ -1,4 +1,6 @@
-use crate::config::{ENV_API_KEY, ENV_API_URL, ENV_POSTGRES_BIN, ENV_SOURCE_URL};
+#[cfg(feature = "server")]
+use crate::config::ENV_POSTGRES_BIN;
+use crate::config::{ENV_API_KEY, ENV_API_URL, ENV_SOURCE_URL};
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use std::time::Duration;

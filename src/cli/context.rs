@@ -52,7 +52,7 @@ impl<'a> Context<'a> {
     /// that a person chooses.
     pub(super) async fn project(&self, api: &Api, wanted: Option<&str>) -> Result<Project, Failure> {
         if let Some(wanted) = wanted {
-            return named(api.projects().await?, wanted);
+            return named(&api.projects().await?, wanted);
         }
         if let Some(link) = &self.link {
             return api.project(&link.project_id).await.map_err(|error| {
@@ -92,7 +92,7 @@ fn parse_api_url(text: &str) -> Result<Url, Failure> {
     Ok(url)
 }
 
-fn named(projects: Vec<Project>, wanted: &str) -> Result<Project, Failure> {
+fn named(projects: &[Project], wanted: &str) -> Result<Project, Failure> {
     if let Some(project) = projects.iter().find(|project| project.id == wanted) {
         return Ok(project.clone());
     }
@@ -105,10 +105,10 @@ fn named(projects: Vec<Project>, wanted: &str) -> Result<Project, Failure> {
     match (by_name.next(), by_name.next()) {
         (Some(project), None) => Ok(project.clone()),
         (Some(_), Some(_)) => Err(Failure::new(Kind::Usage, format!("several projects are named {wanted}"))
-            .hint(format!("use the slug: {}", list(&projects)))),
+            .hint(format!("use the slug: {}", list(projects)))),
         (None, _) => {
             let failure = Failure::new(Kind::NotFound, format!("there is no project {wanted}"));
-            Err(if projects.is_empty() { failure } else { failure.hint(format!("there are: {}", list(&projects))) })
+            Err(if projects.is_empty() { failure } else { failure.hint(format!("there are: {}", list(projects))) })
         }
     }
 }
@@ -146,12 +146,12 @@ mod tests {
     fn a_project_is_found_by_id_slug_or_name() {
         let all =
             || vec![project("1", "shop", "The Shop"), project("2", "blog", "Blog"), project("3", "blog-2", "Blog")];
-        assert_eq!(named(all(), "2").expect("by id").slug, "blog");
-        assert_eq!(named(all(), "SHOP").expect("by slug").id, "1");
-        assert_eq!(named(all(), "the shop").expect("by name").id, "1");
-        assert_eq!(named(all(), "nope").expect_err("none").kind, Kind::NotFound);
+        assert_eq!(named(&all(), "2").expect("by id").slug, "blog");
+        assert_eq!(named(&all(), "SHOP").expect("by slug").id, "1");
+        assert_eq!(named(&all(), "the shop").expect("by name").id, "1");
+        assert_eq!(named(&all(), "nope").expect_err("none").kind, Kind::NotFound);
         let twice = vec![project("2", "b1", "Blog"), project("3", "b2", "Blog")];
-        assert_eq!(named(twice, "blog").expect_err("two").kind, Kind::Usage);
+        assert_eq!(named(&twice, "blog").expect_err("two").kind, Kind::Usage);
     }
 
     #[test]

@@ -15,9 +15,9 @@ const BLOCK: usize = 256 << 10;
 /// Blocks that are read while one is being sent.
 const AHEAD: usize = 4;
 /// No byte accepted for so long means that the connection is dead.
-const STALL: Duration = Duration::from_secs(60);
+const STALL: Duration = Duration::from_mins(1);
 /// How long storage may take to answer once it has everything.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(300);
+const ANSWER_TIMEOUT: Duration = Duration::from_mins(5);
 
 /// What is to be sent where.
 pub struct Upload<'a> {

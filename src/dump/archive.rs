@@ -280,34 +280,38 @@ mod tests {
             self.0.extend(text.unwrap_or_default().as_bytes());
         }
 
+        fn strings(&mut self, texts: &[Option<&str>]) {
+            for text in texts {
+                self.string(*text);
+            }
+        }
+
         fn archive(minor: u8, entries: &[(&str, &str)]) -> Vec<u8> {
             let mut w = Self(MAGIC.to_vec());
             w.0.extend([1, minor, 0, 4, 8, 1]);
             if minor >= 15 {
-                w.0.push(1)
+                w.0.push(1);
             } else {
-                w.int(-1)
+                w.int(-1);
             }
             (0..7).for_each(|n| w.int(n));
-            [Some("app"), Some("15.18"), Some("17.11")].into_iter().for_each(|text| w.string(text));
+            w.strings(&[Some("app"), Some("15.18"), Some("17.11")]);
             w.int(i32::try_from(entries.len()).expect("few"));
             for (number, (kind, definition)) in entries.iter().enumerate() {
                 w.int(i32::try_from(number).expect("few") + 1);
                 w.int(0);
-                [Some("0"), Some("0"), Some("tag"), Some(*kind)].into_iter().for_each(|text| w.string(text));
+                w.strings(&[Some("0"), Some("0"), Some("tag"), Some(*kind)]);
                 if minor >= 11 {
                     w.int(2);
                 }
-                [Some(*definition), Some(""), None, Some("public"), Some("")]
-                    .into_iter()
-                    .for_each(|text| w.string(text));
+                w.strings(&[Some(*definition), Some(""), None, Some("public"), Some("")]);
                 if minor >= 14 {
                     w.string(Some("heap"));
                 }
                 if minor >= 16 {
                     w.int(114);
                 }
-                [Some("owner"), Some("false"), Some("3"), None].into_iter().for_each(|text| w.string(text));
+                w.strings(&[Some("owner"), Some("false"), Some("3"), None]);
                 w.0.push(3);
                 w.0.extend([0; 8]);
             }

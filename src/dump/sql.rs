@@ -249,6 +249,7 @@ impl<R: Read> Script<R> {
     }
 }
 
+#[derive(Clone, Copy)]
 enum End {
     Semicolon(usize),
     /// A backslash outside of literals: a psql command in the middle of a statement.
@@ -256,9 +257,9 @@ enum End {
 }
 
 impl End {
-    fn length(&self) -> usize {
+    fn length(self) -> usize {
         match self {
-            Self::Semicolon(length) | Self::Command(length) => *length,
+            Self::Semicolon(length) | Self::Command(length) => length,
         }
     }
 }
@@ -507,8 +508,7 @@ mod tests {
     fn pieces(text: &[u8], step: usize) -> (Vec<(char, String, u64)>, Option<Unfinished>) {
         let mut script = Script::new(Trickle(text, step));
         let mut found: Vec<(char, String, u64)> = Vec::new();
-        loop {
-            let Some(piece) = script.next_piece().expect("reads") else { break };
+        while let Some(piece) = script.next_piece().expect("reads") {
             let (kind, text) = (letter(piece.kind), String::from_utf8_lossy(piece.bytes).into_owned());
             match found.last_mut() {
                 Some((last, before, _)) if *last == kind && "br".contains(kind) => before.push_str(&text),

@@ -41,7 +41,7 @@ pub fn survey(reader: impl Read) -> io::Result<Survey> {
             Kind::Between | Kind::Rows => {}
             Kind::StatementPart if in_long => long = true,
             Kind::StatementPart => {
-                refuse(&mut found, script.line(), "text follows COPY … FROM stdin on its line".into())
+                refuse(&mut found, script.line(), "text follows COPY … FROM stdin on its line".into());
             }
             Kind::Command => {
                 if let Some(why) = refused_command(piece.bytes) {

@@ -5,6 +5,10 @@ use ring::rand::{SecureRandom, SystemRandom};
 use ring::{digest, hmac};
 
 /// Random bytes as hexadecimal digits, twice as many as bytes.
+///
+/// # Panics
+///
+/// When the system gives no random numbers: without them nothing can be kept secret.
 pub fn random_hex(bytes: usize) -> String {
     let mut buffer = vec![0; bytes];
     #[expect(clippy::expect_used, reason = "a system without random numbers cannot keep a secret")]
@@ -24,7 +28,7 @@ pub fn hex(bytes: &[u8]) -> String {
 /// Hexadecimal digits as bytes.
 pub fn unhex(text: &str) -> Option<Vec<u8>> {
     let digits = text.as_bytes();
-    if digits.len() % 2 != 0 || !digits.iter().all(u8::is_ascii_hexdigit) {
+    if !digits.len().is_multiple_of(2) || !digits.iter().all(u8::is_ascii_hexdigit) {
         return None;
     }
     digits.chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect()

@@ -16,7 +16,7 @@ const IDLE: Duration = Duration::from_secs(1);
 /// Pause between two signs of life, well below the lease.
 const HEARTBEAT: Duration = Duration::from_secs(5);
 /// Pause between two rounds of cleaning.
-const CLEANING: Duration = Duration::from_secs(600);
+const CLEANING: Duration = Duration::from_mins(10);
 
 /// Runs jobs one after another until it is told to stop.
 pub(super) async fn run(app: Arc<App>, work: std::path::PathBuf, stop: CancellationToken) {

@@ -11,10 +11,12 @@ pub fn private_kind(address: IpAddr) -> Option<&'static str> {
     }
 }
 
+/// Endings of names that are not public.
+const SUFFIXES: [&str; 7] = [".localhost", ".local", ".internal", ".lan", ".localdomain", ".home.arpa", ".flycast"];
+
 /// Names that mean this machine or somebody's own network, whatever they resolve to.
 pub fn private_name(host: &str) -> bool {
     let host = host.trim_end_matches('.').to_ascii_lowercase();
-    const SUFFIXES: [&str; 7] = [".localhost", ".local", ".internal", ".lan", ".localdomain", ".home.arpa", ".flycast"];
     host == "localhost" || SUFFIXES.iter().any(|suffix| host.ends_with(suffix))
 }
 
@@ -26,7 +28,7 @@ fn private_v4(address: Ipv4Addr) -> Option<&'static str> {
         (10, ..) | (172, 16..=31, _) | (192, 168, _) => "a private address",
         (169, 254, _) => "a link-local address",
         (100, 64..=127, _) => "a carrier-grade NAT address",
-        (0, ..) | (192, 0, 0) | (240.., ..) => "a reserved address",
+        (0 | 240.., ..) | (192, 0, 0) => "a reserved address",
         (224..=239, ..) => "a multicast address",
         (192, 0, 2) | (198, 51, 100) | (203, 0, 113) => "a documentation address",
         (198, 18 | 19, _) => "a benchmarking address",

@@ -116,9 +116,9 @@ mod tests {
     #[test]
     fn a_line_tells_bytes_percent_rate_and_time_left() {
         assert_eq!(
-            line(256 << 20, 1 << 30, Duration::from_secs(4)),
-            "Uploading 25 %  256.0 MiB of 1.0 GiB  64.0 MiB/s  12s left"
+            line(256_000_000, 1_024_000_000, Duration::from_secs(4)),
+            "Uploading 25 %  256.0 MB of 1.0 GB  64.0 MB/s  12s left"
         );
-        assert_eq!(line(0, 1 << 30, Duration::from_secs(4)), "Uploading 0 %  0 B of 1.0 GiB  0 B/s  time left unknown");
+        assert_eq!(line(0, 1_000, Duration::from_secs(4)), "Uploading 0 %  0 B of 1.0 kB  0 B/s  time left unknown");
     }
 }

@@ -4,6 +4,7 @@ use super::error::Refused;
 use super::{Answer, BASE, Shared};
 use crate::preflight::{bytes, grade};
 use crate::server::App;
+use crate::server::objects::Disk;
 use crate::server::store::NewJob;
 use crate::source::{SourceUrl, connect, inspect, providers};
 use crate::wire::{
@@ -33,7 +34,7 @@ pub(super) async fn slot(
     Path(id): Path<String>,
 ) -> Answer<UploadSlotAnswer> {
     let row = visible_project(&app, &caller, &id).await?;
-    let object_key = app.objects.new_key();
+    let object_key = Disk::new_key();
     app.store.add_upload(&object_key, &row.project.id).await?;
     let (query, end) = app.objects.sign(&object_key);
     let end = jiff::Timestamp::try_from(end).map_err(anyhow::Error::from)?;

@@ -86,11 +86,11 @@ fn reason(stderr: &str, numbered: Lines) -> String {
             text = format!("{text} {line}");
         }
     }
-    // pg_restore names the entry in the line before, psql the line of the script in the same.
-    let entry = lines[..at].iter().rev().find_map(|line| line.split_once("from TOC entry ")).map(|(_, entry)| entry);
+    // pg_restore quotes the statement after the error, psql names its line before it.
+    let command = lines[at..].iter().find_map(|line| line.strip_prefix("Command was: "));
     let place = words.split_once("<stdin>:").and_then(|(_, rest)| rest.split_once(':')).map(|(line, _)| line);
-    match (entry, place) {
-        (Some(entry), _) => text = format!("{text} (archive entry {entry})"),
+    match (command, place) {
+        (Some(command), _) => text = format!("{text} (in: {})", crate::text::printable(command, 100)),
         (None, Some(line)) if numbered == Lines::OfTheDump => text = format!("{text} (line {line} of the dump)"),
         (None, _) => {}
     }
@@ -114,10 +114,10 @@ mod tests {
         assert_eq!(
             reason(
                 "pg_restore: while PROCESSING TOC:\npg_restore: from TOC entry 215; 1259 16390 VIEW v postgres\n\
-                    pg_restore: error: could not execute query: ERROR:  column \"x\" does not exist\nLINE 1: …\nCommand was: …",
+                    pg_restore: error: could not execute query: ERROR:  column \"x\" does not exist\nLINE 1: …\nCommand was: CREATE VIEW v AS\n SELECT x;",
                 Lines::Unknown
             ),
-            "ERROR:  column \"x\" does not exist (archive entry 215; 1259 16390 VIEW v postgres)"
+            "ERROR:  column \"x\" does not exist (in: CREATE VIEW v AS)"
         );
         assert_eq!(
             reason("psql:<stdin>:12: ERROR:  relation \"t\" already exists\n", Lines::OfTheDump),

@@ -45,7 +45,7 @@ pub(super) fn feed(dump: File, psql: impl Write, made_schemas: &[String], batche
                 false
             }
             Kind::Statement | Kind::StatementStart => {
-                if matches!(batches, Batches::Of(most) if statements > 0 && statements % most == 0) {
+                if matches!(batches, Batches::Of(most) if statements > 0 && statements.is_multiple_of(most)) {
                     out.write_all(b"commit;begin;")?;
                 }
                 statements += 1;

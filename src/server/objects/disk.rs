@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::io::AsyncWriteExt;
 
 /// How long an upload URL works.
-pub(super) const URL_LIFE: Duration = Duration::from_secs(3600);
+pub(super) const URL_LIFE: Duration = Duration::from_hours(1);
 
 /// Bytes that are gathered before they are written.
 const WRITE_BLOCK: usize = 1 << 20;
@@ -67,7 +67,7 @@ impl Disk {
     }
 
     /// A key that no object has yet.
-    pub(crate) fn new_key(&self) -> String {
+    pub(crate) fn new_key() -> String {
         format!("imports/{}.dump", random_hex(16))
     }
 
@@ -190,7 +190,7 @@ mod tests {
             let parts: Vec<_> = parts.iter().map(|part| Ok::<_, io::Error>(axum::body::Bytes::from(*part))).collect();
             futures_util::stream::iter(parts)
         };
-        let key = disk.new_key();
+        let key = Disk::new_key();
         assert!(matches!(disk.put(&key, 6, body(&["abc"])).await, Err(Refusal::Incomplete)));
         assert!(matches!(disk.put(&key, 2, body(&["abc"])).await, Err(Refusal::Incomplete)));
         assert_eq!(fs::read_dir(folder.path().join("objects")).expect("lists").count(), 0);

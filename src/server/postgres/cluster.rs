@@ -15,9 +15,9 @@ use tokio_postgres::{Config, NoTls};
 pub(super) const ADMIN: &str = "capydb";
 
 /// How long the server may take to start, recovery after a crash included.
-const START_TIMEOUT: Duration = Duration::from_secs(120);
+const START_TIMEOUT: Duration = Duration::from_mins(2);
 /// How long the server may take to stop.
-const STOP_TIMEOUT: Duration = Duration::from_secs(60);
+const STOP_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// What a private cluster is made from.
 pub struct ClusterOptions<'a> {

@@ -1,0 +1,158 @@
+//! Whole imports, compared with their source object by object.
+
+use crate::support::world::{Project, fingerprint, open_folder, plane, psql, source};
+use serde_json::json;
+
+#[track_caller]
+fn same_as_source(project: &Project<'_>, database: &str) {
+    let (there, here) = (fingerprint(&source().url(database)), fingerprint(&project.url));
+    let only = |these: &str, those: &str| -> Vec<String> {
+        these.lines().filter(|line| !those.lines().any(|other| other == *line)).map(str::to_owned).collect()
+    };
+    assert_eq!(only(&there, &here), Vec::<String>::new(), "missing");
+    assert_eq!(only(&here, &there), Vec::<String>::new(), "too much");
+    assert!(there.lines().count() > 150, "the sample has many objects");
+}
+
+#[test]
+fn a_live_source_arrives_whole() {
+    let project = plane().project("by url");
+    let mut command = plane().capydb(&["import", "--project", &project.slug, "--recreate", "--wait", "-o", "json"]);
+    command.env("CAPYDB_SOURCE_URL", source().url("sample")); // no sslmode: TLS is added
+    let ran = crate::support::run(command).succeeds();
+    assert!(ran.stderr.contains("added sslmode=require"), "{ran:#?}");
+    assert!(!ran.stderr.contains("source-secret"), "{ran:#?}");
+    let result = &ran.json()["job"]["result"];
+    assert!(result["rows"].as_u64() > Some(8000) && result["tables"].as_u64() > Some(12), "{result}");
+    same_as_source(&project, "sample");
+    assert_eq!(project.sql("select email from shop.customer where id = 500"), "customer500@example.com");
+}
+
+#[test]
+fn dumps_arrive_whole() {
+    let folder = open_folder();
+    for format in ["custom", "plain"] {
+        let project = plane().project(&format!("by {format} dump"));
+        let path = folder.join(format);
+        source().dump("sample", format, &path);
+        let ran = project.import(&["--file", path.to_str().expect("a path"), "--recreate", "--wait"]).succeeds();
+        assert!(ran.stderr.contains(&format!("{format} format")), "{ran:#?}");
+        assert!(ran.stdout.contains("tables") && ran.stdout.contains("capydb projects url"), "{ran:#?}");
+        same_as_source(&project, "sample");
+        let objects = std::fs::read_dir(plane().data_dir.join("objects")).expect("lists");
+        let sizes: Vec<u64> =
+            objects.flatten().filter_map(|object| object.metadata().ok()).map(|about| about.len()).collect();
+        assert!(!sizes.contains(&std::fs::metadata(&path).expect("is there").len()), "the dump is deleted");
+    }
+}
+
+#[test]
+fn a_second_recreate_replaces_the_first() {
+    let project = plane().project("twice");
+    let first = source().create("first", "create table a (x int); insert into a values (1)");
+    let second = source().create("second", "create table b (x int); insert into b values (2)");
+    plane().admin(
+        "postgres",
+        &format!(
+            "alter database {db} set work_mem = '7MB'; alter database {db} set search_path = public, \"$user\";
+         alter role {db} in database {db} set lock_timeout = '3s'; grant connect on database {db} to pg_monitor;
+         comment on database {db} is 'it''s mine'; alter database {db} connection limit 33",
+            db = database_of(&project)
+        ),
+    );
+    project.import(&["--source-url", &first, "--recreate", "--wait"]).succeeds();
+    // A session that stays open must not be in the way.
+    let mut sleeper = std::process::Command::new(crate::support::world::postgres(17).join("psql"))
+        .args([&project.url, "-c", "select pg_sleep(600)"])
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .expect("psql runs");
+    crate::support::until("it sleeps", || {
+        project
+            .sql("select count(*) from pg_stat_activity where query like '%pg_sleep(600)%' and pid <> pg_backend_pid()")
+            == "1"
+    });
+    project.import(&["--source-url", &second, "--recreate", "--wait"]).succeeds();
+    sleeper.wait().expect("its session was ended");
+    assert_eq!(project.sql("select x from b"), "2");
+    assert_eq!(project.sql("select to_regclass('a') is null"), "t");
+    assert_eq!(project.sql("show work_mem; show search_path; show lock_timeout"), "7MB\npublic, \"$user\"\n3s");
+    let kept = project.sql(
+        "select datconnlimit, shobj_description(oid, 'pg_database'), datdba::regrole = current_user::regrole,
+                has_database_privilege('pg_monitor', oid, 'connect'), has_database_privilege('public', oid, 'connect')
+         from pg_database where datname = current_database()",
+    );
+    assert_eq!(kept, "33|it's mine|t|t|f");
+}
+
+fn database_of(project: &Project<'_>) -> String {
+    psql(&project.url, "select current_database()")
+}
+
+#[test]
+fn what_belongs_to_the_old_server_is_left_out_and_told() {
+    let url = source().create(
+        "platform",
+        "create role boss; create role web_anon; create schema extensions;
+         create extension pgcrypto schema extensions; comment on extension pgcrypto is 'x';
+         create table t (id int primary key); alter table t owner to boss; grant select on t to web_anon;
+         alter default privileges for role boss grant select on tables to web_anon;
+         alter table t enable row level security; create policy p on t to web_anon using (true);
+         create function f() returns event_trigger language plpgsql as 'begin end';
+         create event trigger e on ddl_command_end execute function f();
+         create publication everything for all tables; create publication one for table t;",
+    );
+    let folder = open_folder();
+    for format in ["custom", "plain", "url"] {
+        let project = plane().project(&format!("platform {format}"));
+        let path = folder.join(format);
+        let mut arguments = vec!["--recreate", "--wait", "-o", "json"];
+        if format == "url" {
+            arguments.extend(["--source-url", &url]);
+        } else {
+            source().dump("platform", format, &path);
+            arguments.extend(["--file", path.to_str().expect("a path")]);
+        }
+        let ran = project.import(&arguments).succeeds();
+        let result = &ran.json()["job"]["result"];
+        let left: Vec<_> =
+            result["left_out"].as_array().expect("a list").iter().map(|left| (&left["kind"], &left["count"])).collect();
+        assert_eq!(left, [(&json!("EVENT TRIGGER"), &json!(1)), (&json!("PUBLICATION"), &json!(1))], "{format}");
+        assert_eq!(project.sql("select polroles::regrole[]::text from pg_policy"), "{web_anon}");
+        assert_eq!(
+            project.sql("select relowner::regrole = current_user::regrole from pg_class where relname = 't'"),
+            "t"
+        );
+        assert_eq!(
+            project.sql("select extnamespace::regnamespace from pg_extension where extname = 'pgcrypto'"),
+            "extensions"
+        );
+        assert_eq!(project.sql("select string_agg(pubname, ',') from pg_publication"), "one");
+    }
+}
+
+#[test]
+fn many_tables_do_not_meet_the_lock_limit() {
+    let sql = "select format('create table t%s (id int primary key, x text); insert into t%s values (1)', n, n) from generate_series(1, 1500) n \\gexec\n";
+    let url = source().create("many", sql);
+    let project = plane().project("many");
+    for arguments in [&["--recreate"][..], &[]] {
+        if arguments.is_empty() {
+            project.sql("drop schema public cascade; create schema public");
+        }
+        project.import(&[&["--source-url", &url, "--wait"], arguments].concat()).succeeds();
+        assert_eq!(project.sql("select count(*) from pg_tables where schemaname = 'public'"), "1500");
+    }
+}
+
+#[test]
+fn a_larger_database_is_moved_over_several_connections() {
+    let url = source().create(
+        "larger",
+        "create table a as select n, md5(n::text) || repeat('x', 300) as t from generate_series(1, 150000) n;
+         create table b as select * from a; create index on a (t); alter table b add primary key (n);",
+    );
+    let project = plane().project("larger");
+    project.import(&["--source-url", &url, "--recreate", "--wait"]).succeeds();
+    assert_eq!(project.sql("select (select count(*) from a), (select sum(n) from b)"), "150000|11250075000");
+}

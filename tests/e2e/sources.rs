@@ -1,0 +1,84 @@
+//! Sources that cannot be used: each its own message, in time.
+
+use crate::support::world::{Plane, plane, source};
+use std::net::TcpListener;
+use std::time::Instant;
+
+#[track_caller]
+fn preflight_fails(url: &str, words: &str) {
+    let ran = plane().run(&["import", "preflight", "--project", "dev", "--source-url", url]).fails(1, words);
+    assert!(!ran.stderr.contains("canary"), "{ran:#?}");
+    assert!(ran.stdout.is_empty(), "{ran:#?}");
+}
+
+#[test]
+fn each_cause_has_its_own_message() {
+    let port = source().port;
+    preflight_fails(
+        &format!("postgres://owner:canary@127.0.0.1:{port}/sample"),
+        "refused the login: password authentication failed",
+    );
+    preflight_fails(&format!("postgres://owner:source-secret@127.0.0.1:{port}/nowhere"), "no such database");
+    preflight_fails("postgres://u:canary@no-such-host.invalid/d", "cannot find the source's host no-such-host.invalid");
+    let closed = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").port();
+    preflight_fails(&format!("postgres://u:canary@127.0.0.1:{closed}/d"), "refused the connection");
+    preflight_fails(
+        &format!("postgres://owner:source-secret@127.0.0.1:{port}/sample?sslmode=verify-full"),
+        "no encrypted connection",
+    );
+}
+
+#[test]
+fn a_server_without_tls_is_told_apart() {
+    let plain = crate::support::world::Source::start(17, &["ssl=off"]);
+    preflight_fails(&plain.url("postgres"), "add sslmode=disable to the URL to go without");
+    let url = format!("{}?sslmode=disable", plain.url("postgres"));
+    plane().run(&["import", "preflight", "--project", "dev", "--source-url", &url]).succeeds();
+}
+
+#[test]
+fn a_server_that_says_nothing_is_given_up_after_ten_seconds() {
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = silent.local_addr().expect("an address").port();
+    let started = Instant::now();
+    preflight_fails(
+        &format!("postgres://u:canary@127.0.0.1:{port}/d"),
+        "did not answer as a Postgres server within 10 seconds",
+    );
+    assert!(started.elapsed().as_secs() < 20);
+}
+
+#[test]
+fn private_sources_are_refused_where_they_are_not_allowed() {
+    let plane = Plane::start(&["--allow-private-sources", "false"]);
+    for (host, words) in [
+        ("127.0.0.1", "a loopback address"),
+        ("localhost", "an internal name"),
+        ("10.0.0.1", "a private address"),
+        ("169.254.169.254", "a link-local address"),
+        ("[::ffff:127.0.0.1]", "a loopback address"),
+        ("db.internal", "an internal name"),
+        ("0x7f000001", "a loopback address"),
+    ] {
+        let url = format!("postgres://u:p@{host}:{}/d", source().port);
+        plane.run(&["import", "preflight", "--source-url", &url]).fails(1, words);
+    }
+}
+
+#[test]
+fn pooled_endpoints_are_refused_on_both_sides() {
+    let url = "postgres://u:canary@ep-a-pooler.eu.aws.neon.tech/d";
+    plane()
+        .run(&["import", "--project", "dev", "--source-url", url])
+        .fails(5, "use postgres://u:***@ep-a.eu.aws.neon.tech/d");
+    let (status, answer) = plane().call(
+        "POST",
+        &format!("/v1/projects/{}/imports/preflight", plane().project("pooled").id),
+        Some(&serde_json::json!({ "source_url": url })),
+    );
+    assert_eq!(status, 400);
+    assert!(
+        answer["error"].as_str().is_some_and(|error| error.contains("pooled endpoint") && !error.contains("canary")),
+        "{answer}"
+    );
+}

@@ -1,0 +1,312 @@
+//! Real Postgres servers and a real control plane, started once for a test program. They end
+//! with it, however it ends: each waits for the end of a pipe that the program holds.
+
+use super::{Ran, capydb, run};
+use serde_json::{Value, json};
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// Folder of the programs of a Postgres major, fetched when it is not there.
+pub fn postgres(major: u32) -> PathBuf {
+    static FOUND: [OnceLock<PathBuf>; 3] = [OnceLock::new(), OnceLock::new(), OnceLock::new()];
+    let place = [15, 17, 18].iter().position(|known| *known == major).expect("a major that tests use");
+    FOUND[place]
+        .get_or_init(|| {
+            let root =
+                fs::metadata("/proc/self").map(|about| std::os::unix::fs::MetadataExt::uid(&about)).ok() == Some(0);
+            let home = std::env::var("XDG_CACHE_HOME")
+                .or_else(|_| std::env::var("HOME").map(|home| format!("{home}/.cache")))
+                .unwrap_or_default();
+            let cache = if root { "/var/cache/capydb".to_owned() } else { format!("{home}/capydb") };
+            let output = Command::new("bash")
+                .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/src/server/postgres/fetch-debian.sh"))
+                .arg(major.to_string())
+                .arg(format!("{cache}/postgres/{major}"))
+                .stderr(Stdio::inherit())
+                .output()
+                .expect("bash runs");
+            assert!(output.status.success(), "Postgres {major} could not be fetched");
+            PathBuf::from(String::from_utf8_lossy(&output.stdout).trim())
+        })
+        .clone()
+}
+
+/// A folder of its own that other users may pass through.
+pub fn open_folder() -> PathBuf {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let folder = std::env::temp_dir().join(format!("capydb-test-{}-{number}", std::process::id()));
+    fs::create_dir_all(&folder).expect("a folder");
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).expect("opened");
+    folder
+}
+
+/// A source server: superuser `owner`, password `source-secret`, TLS with a certificate that
+/// nobody knows.
+pub struct Source {
+    pub port: u16,
+    major: u32,
+    child: Child,
+}
+
+impl Source {
+    pub fn start(major: u32, settings: &[&str]) -> Self {
+        let folder = open_folder();
+        let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).expect("a certificate");
+        fs::write(folder.join("server.crt"), made.cert.pem()).expect("written");
+        fs::write(folder.join("server.key"), made.signing_key.serialize_pem()).expect("written");
+        let mut child = Command::new("sh")
+            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/source-server.sh"))
+            .arg(postgres(major))
+            .arg(&folder)
+            .args(settings)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("sh runs");
+        let port = first_line(&mut child).trim().parse().expect("the server starts");
+        Self { port, major, child }
+    }
+
+    /// The URL of one of its databases; TLS is left open.
+    pub fn url(&self, database: &str) -> String {
+        format!("postgres://owner:source-secret@127.0.0.1:{}/{database}", self.port)
+    }
+
+    /// Makes a database and runs SQL in it.
+    pub fn create(&self, database: &str, sql: &str) -> String {
+        psql(&self.url("postgres"), &format!("create database {database} template template0"));
+        psql(&self.url(database), sql);
+        self.url(database)
+    }
+
+    /// Dumps one of its databases into a file with its own pg_dump.
+    pub fn dump(&self, database: &str, format: &str, into: &Path) {
+        let output = Command::new(postgres(self.major).join("pg_dump"))
+            .arg(format!("--format={format}"))
+            .arg("--file")
+            .arg(into)
+            .arg(self.url(database))
+            .output()
+            .expect("pg_dump runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+impl Drop for Source {
+    fn drop(&mut self) {
+        drop(self.child.stdin.take());
+        let _ = self.child.wait();
+    }
+}
+
+fn first_line(child: &mut Child) -> String {
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().expect("a pipe")).read_line(&mut line).expect("a line");
+    line
+}
+
+/// Runs SQL and gives its rows, one a line.
+#[track_caller]
+pub fn psql(url: &str, sql: &str) -> String {
+    let ran = try_psql(url, sql);
+    assert_eq!(ran.code, 0, "{sql}: {ran:#?}");
+    ran.stdout.trim_end().to_owned()
+}
+
+pub fn try_psql(url: &str, sql: &str) -> Ran {
+    use std::io::Write;
+    let mut child = Command::new(postgres(17).join("psql"))
+        .args(["-XAtq", "-v", "ON_ERROR_STOP=1", url])
+        .env("PGOPTIONS", "-c client_min_messages=warning")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("psql runs");
+    child.stdin.take().expect("a pipe").write_all(sql.as_bytes()).expect("written");
+    Ran::of(&child.wait_with_output().expect("psql ends"))
+}
+
+/// Everything that a database holds, line by line.
+#[track_caller]
+pub fn fingerprint(url: &str) -> String {
+    psql(url, include_str!("fingerprint.sql"))
+}
+
+/// The sample database of the project.
+pub const SAMPLE: &str = include_str!("../../demo/sample.sql");
+
+/// A running `capydb dev`.
+pub struct Plane {
+    pub api_url: String,
+    pub api_key: String,
+    /// Where its data lives.
+    pub data_dir: PathBuf,
+    child: Child,
+}
+
+impl Plane {
+    pub fn start(options: &[&str]) -> Self {
+        let folder = open_folder();
+        let mut command = capydb(&["dev", "--data-dir"]);
+        command.arg(folder.join("data")).args(["--port", "0", "--postgres-bin"]).arg(postgres(17)).args(options);
+        Self::spawn(command, folder.join("data"))
+    }
+
+    /// Starts again on the data of one that has ended.
+    pub fn start_again(data_dir: &Path) -> Self {
+        let mut command = capydb(&["dev", "--data-dir"]);
+        command.arg(data_dir).args(["--port", "0", "--postgres-bin"]).arg(postgres(17));
+        Self::spawn(command, data_dir.to_owned())
+    }
+
+    fn spawn(mut command: Command, data_dir: PathBuf) -> Self {
+        command.args(["--", "sh", "-c", "echo $CAPYDB_API_URL $CAPYDB_API_KEY; exec cat"]);
+        let mut child = command.stdin(Stdio::piped()).stderr(Stdio::inherit()).spawn().expect("capydb runs");
+        let line = first_line(&mut child);
+        let (api_url, api_key) = line.trim().split_once(' ').expect("the control plane starts");
+        Self { api_url: api_url.into(), api_key: api_key.into(), data_dir, child }
+    }
+
+    /// Ends it as a power cut would.
+    pub fn kill(mut self) -> PathBuf {
+        self.child.kill().expect("killed");
+        self.child.wait().expect("gone");
+        self.data_dir.clone()
+    }
+
+    /// A command against this control plane.
+    pub fn capydb(&self, arguments: &[&str]) -> Command {
+        let mut command = capydb(arguments);
+        command.env("CAPYDB_API_URL", &self.api_url).env("CAPYDB_API_KEY", &self.api_key);
+        command
+    }
+
+    pub fn run(&self, arguments: &[&str]) -> Ran {
+        run(self.capydb(arguments))
+    }
+
+    /// A call of the API: status and answer.
+    pub fn call(&self, method: &str, path: &str, body: Option<&Value>) -> (u16, Value) {
+        call(method, &format!("{}{path}", self.api_url), &self.api_key, body)
+    }
+
+    /// A new project of its own for a test.
+    pub fn project(&self, name: &str) -> Project<'_> {
+        let (status, answer) = self.call("POST", "/v1/projects", Some(&json!({ "name": name })));
+        assert_eq!(status, 202, "{answer}");
+        let text = |value: &Value| value.as_str().expect("a text").to_owned();
+        let job = text(&answer["job"]["id"]);
+        self.run(&["jobs", "wait", &job]).succeeds();
+        let id = text(&answer["project"]["id"]);
+        let (_, connections) = self.call("GET", &format!("/v1/projects/{id}/connections"), None);
+        Project {
+            plane: self,
+            slug: text(&answer["project"]["slug"]),
+            url: text(&connections["connections"]["direct_url"]),
+            id,
+        }
+    }
+
+    /// Runs SQL as administrator in one of its databases.
+    pub fn admin(&self, database: &str, sql: &str) -> String {
+        let kept = fs::read_to_string(self.data_dir.join("secrets.json")).expect("reads");
+        let kept: Value = serde_json::from_str(&kept).expect("JSON");
+        let (password, port) = (kept["admin_password"].as_str().expect("a password"), &kept["postgres_port"]);
+        psql(&format!("postgres://capydb:{password}@127.0.0.1:{port}/{database}"), sql)
+    }
+
+    /// Nothing that belongs to an import may stay when it is over.
+    #[track_caller]
+    pub fn has_no_leftovers(&self) {
+        let left = self.admin("postgres", "select datname from pg_database where datname like 'capydb\\_%'");
+        assert_eq!(left, "", "databases");
+        let work = fs::read_dir(self.data_dir.join("work")).expect("lists").count();
+        assert_eq!(work, 0, "work folders");
+        assert_eq!(
+            self.admin(
+                "capydb",
+                "select count(*) from jobs where state in ('completed', 'failed') and secret is not null"
+            ),
+            "0"
+        );
+    }
+}
+
+impl Drop for Plane {
+    fn drop(&mut self) {
+        drop(self.child.stdin.take());
+        let _ = self.child.wait();
+    }
+}
+
+pub fn call(method: &str, url: &str, key: &str, body: Option<&Value>) -> (u16, Value) {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+        let mut request = client.request(method.parse().expect("a method"), url).bearer_auth(key);
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        let answer = request.send().await.expect("an answer");
+        let status = answer.status().as_u16();
+        let text = answer.text().await.expect("a body");
+        (status, serde_json::from_str(&text).unwrap_or(Value::String(text)))
+    })
+}
+
+pub struct Project<'a> {
+    plane: &'a Plane,
+    pub id: String,
+    pub slug: String,
+    /// Connects as the project's role.
+    pub url: String,
+}
+
+impl Project<'_> {
+    /// `capydb import … --project THIS`.
+    pub fn import(&self, arguments: &[&str]) -> Ran {
+        self.plane.run(&[&["import", "--project", &self.slug], arguments].concat())
+    }
+
+    /// Starts an import by the API alone and gives the job when it is over.
+    pub fn import_by_api(&self, body: &Value) -> Value {
+        let (status, answer) = self.plane.call("POST", &format!("/v1/projects/{}/imports", self.id), Some(body));
+        assert_eq!(status, 202, "{answer}");
+        let path = format!("/v1/jobs/{}", answer["job"]["id"].as_str().expect("an id"));
+        let mut job = Value::Null;
+        super::until("the job is over", || {
+            job = self.plane.call("GET", &path, None).1["job"].clone();
+            job["state"] == "completed" || job["state"] == "failed"
+        });
+        job
+    }
+
+    #[track_caller]
+    pub fn sql(&self, sql: &str) -> String {
+        psql(&self.url, sql)
+    }
+}
+
+/// The control plane that most tests share.
+pub fn plane() -> &'static Plane {
+    static PLANE: OnceLock<Plane> = OnceLock::new();
+    PLANE.get_or_init(|| Plane::start(&[]))
+}
+
+/// The Postgres 15 source that most tests share; it has the sample database.
+pub fn source() -> &'static Source {
+    static SOURCE: OnceLock<Source> = OnceLock::new();
+    SOURCE.get_or_init(|| {
+        let source = Source::start(15, &[]);
+        source.create("sample", SAMPLE);
+        source
+    })
+}
