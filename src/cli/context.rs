@@ -56,7 +56,11 @@ impl<'a> Context<'a> {
         }
         if let Some(link) = &self.link {
             return api.project(&link.project_id).await.map_err(|error| {
-                Failure::from(error).hint(format!(
+                let failure = Failure::from(error);
+                if failure.kind != Kind::NotFound {
+                    return failure;
+                }
+                failure.hint(format!(
                     "this directory is linked to the project {} (.capydb/project.json); name another with --project",
                     if link.project_slug.is_empty() { &link.project_id } else { &link.project_slug }
                 ))

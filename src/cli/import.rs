@@ -118,8 +118,11 @@ async fn send(context: &Context<'_>, api: &Api, project: &Project, dump: &DumpFi
         let slot = api.upload_slot(&project.id).await?;
         let progress = Progress::default();
         let meter = Meter::start(context.output, dump.size, progress.clone());
-        let sending =
-            upload(api.http(), Upload { file: &dump.file, size: dump.size, url: &slot.upload_url }, &progress);
+        let sending = upload(
+            api.http(),
+            Upload { file: &dump.file, size: dump.size, modified: dump.modified, url: &slot.upload_url },
+            &progress,
+        );
         let sent = tokio::select! {
             sent = sending => sent,
             _ = tokio::signal::ctrl_c() => {

@@ -27,7 +27,7 @@ impl CallError {
     pub fn is_transient(&self) -> bool {
         match self.cause {
             Cause::Transport => true,
-            Cause::Status(status, _) => matches!(status, 408 | 429 | 500 | 502 | 503 | 504),
+            Cause::Status(status, _) => matches!(status, 408 | 429 | 500 | 502..=504 | 506..=599),
             Cause::Garbled => false,
         }
     }

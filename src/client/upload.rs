@@ -25,6 +25,8 @@ pub struct Upload<'a> {
     pub file: &'a File,
     /// Its length when it was looked at, in bytes. Storage needs it beforehand.
     pub size: u64,
+    /// When it had last been changed then.
+    pub modified: Option<SystemTime>,
     /// The presigned URL, a secret.
     pub url: &'a str,
 }
@@ -66,7 +68,10 @@ pub async fn upload(http: &reqwest::Client, upload: Upload<'_>, progress: &Progr
     progress.store(0, Ordering::Relaxed);
     let host =
         reqwest::Url::parse(upload.url).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default();
-    let before = modified(upload.file)?;
+    let before = (upload.size, upload.modified);
+    if modified(upload.file)? != before {
+        return Err(UploadError::Changed);
+    }
     let (body, fault) = body(upload.file, upload.size, progress.clone())?;
     let sending = http
         .put(upload.url)

@@ -4,8 +4,10 @@ use std::time::{Duration, Instant};
 
 /// First pause between two looks at a job: a short import must not wait for us.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
-/// Longest pause.
+/// Longest pause, unless the service asks for a longer one.
 const LONGEST_PAUSE: Duration = Duration::from_secs(3);
+/// Longest pause that a service may ask for.
+const LONGEST_ASKED: Duration = Duration::from_secs(60);
 
 /// Something worth drawing.
 #[derive(Debug)]
@@ -36,6 +38,7 @@ pub async fn watch(
     let deadline = timeout.map(|timeout| Instant::now() + timeout);
     let mut pause = FIRST_PAUSE;
     loop {
+        let mut wait = pause;
         match api.job_once(id).await {
             Ok(job) => {
                 told(WatchEvent::Job(&job));
@@ -45,11 +48,11 @@ pub async fn watch(
             }
             Err(error) if error.is_transient() => {
                 told(WatchEvent::Trouble(&error));
-                pause = pause.max(error.retry_after().unwrap_or_default()).max(Duration::from_millis(500));
+                let asked = error.retry_after().unwrap_or(Duration::from_millis(500));
+                wait = pause.max(asked.min(LONGEST_ASKED));
             }
             Err(error) => return Err(error),
         }
-        let mut wait = pause;
         if let Some(deadline) = deadline {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
@@ -58,6 +61,6 @@ pub async fn watch(
             wait = wait.min(left);
         }
         tokio::time::sleep(wait).await;
-        pause = (pause * 3 / 2).min(LONGEST_PAUSE.max(wait));
+        pause = (pause * 3 / 2).min(LONGEST_PAUSE);
     }
 }

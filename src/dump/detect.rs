@@ -4,6 +4,7 @@ use super::archive::{Archive, ArchiveError, Data, Header, Layout, MAGIC};
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
+use std::time::SystemTime;
 
 /// The formats that an import takes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +32,8 @@ pub struct DumpFile {
     pub file: File,
     /// Its length in bytes.
     pub size: u64,
+    /// When it was last changed, by which a file that is being written is known.
+    pub modified: Option<SystemTime>,
     /// What it is.
     pub format: DumpFormat,
 }
@@ -71,7 +74,7 @@ pub fn open(path: &Path) -> Result<DumpFile, DumpProblem> {
     let mut file = File::open(path).map_err(unreadable)?;
     let format = identify(&mut file, about.len(), &shown)?;
     file.rewind().map_err(unreadable)?;
-    Ok(DumpFile { file, size: about.len(), format })
+    Ok(DumpFile { file, size: about.len(), modified: about.modified().ok(), format })
 }
 
 /// Identifies an open file of known length; `shown` names it in messages.

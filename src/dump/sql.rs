@@ -1,7 +1,7 @@
 //! Cuts plain SQL into statements, psql commands and `COPY` rows, in one pass over a stream
 //! and with a bounded buffer, by the rules of psql's own lexer.
 
-use super::statement::{Treatment, dollar_tag, is_word, treat};
+use super::statement::{Treatment, dollar_tag, is_space, is_word, treat, trim_space};
 use std::io::{self, Read};
 
 /// Statements up to this length come in one piece, in bytes.
@@ -17,6 +17,8 @@ pub struct Piece<'a> {
     pub kind: Kind,
     /// The bytes.
     pub bytes: &'a [u8],
+    /// The line on which they begin, from 1.
+    pub line: u64,
 }
 
 /// What a piece of a script is.
@@ -32,6 +34,8 @@ pub enum Kind {
     StatementPart,
     /// A backslash command of psql, up to and with the end of its line.
     Command,
+    /// The same in the middle of a statement, which may go on behind it.
+    CommandInside,
     /// Rows of a `COPY … FROM stdin`, or a part of them, with the line `\.` at their end.
     Rows,
 }
@@ -109,18 +113,16 @@ pub struct Script<R> {
     line: u64,
     /// Line ends in the piece that was handed out last.
     passed: u64,
+    /// A psql command stands in the middle of a statement.
+    interrupted: bool,
 }
 
 impl<R: Read> Script<R> {
     /// Begins a script.
     pub fn new(reader: R) -> Self {
         let state = State::Between;
-        Self { reader, buffer: Vec::new(), start: 0, ended: false, state, backslashes: false, line: 1, passed: 0 }
-    }
-
-    /// The line on which the piece that was handed out last begins, from 1.
-    pub fn line(&self) -> u64 {
-        self.line
+        let (buffer, interrupted) = (Vec::new(), false);
+        Self { reader, buffer, start: 0, ended: false, state, backslashes: false, line: 1, passed: 0, interrupted }
     }
 
     /// After the end: what the script was in the middle of.
@@ -128,7 +130,8 @@ impl<R: Read> Script<R> {
         match self.state {
             State::Between => None,
             State::Statement(ref inside) | State::LongStatement(ref inside) => {
-                (inside.begun || inside.literal != Literal::None).then_some(Unfinished::Statement)
+                let comment = matches!(inside.literal, Literal::None | Literal::LineComment);
+                (inside.begun || !comment).then_some(Unfinished::Statement)
             }
             State::RowsAhead | State::Rows { .. } => Some(Unfinished::Rows),
         }
@@ -142,7 +145,7 @@ impl<R: Read> Script<R> {
                 let bytes = &self.buffer[self.start..self.start + length];
                 self.start += length;
                 self.passed = memchr::memchr_iter(b'\n', bytes).count() as u64;
-                return Ok(Some(Piece { kind, bytes }));
+                return Ok(Some(Piece { kind, bytes, line: self.line }));
             }
             if self.ended {
                 return Ok(None);
@@ -184,7 +187,9 @@ impl<R: Read> Script<R> {
                     return None;
                 }
                 if bytes[0] == b'\\' {
-                    return whole_line(bytes, self.ended).map(|length| (length, Kind::Command));
+                    let length = whole_line(bytes, self.ended)?;
+                    let inside = std::mem::take(&mut self.interrupted);
+                    return Some((length, if inside { Kind::CommandInside } else { Kind::Command }));
                 }
                 self.state = State::Statement(Inside::default());
                 self.cut()
@@ -203,9 +208,12 @@ impl<R: Read> Script<R> {
             }
             State::LongStatement(inside) => {
                 if let Some(end) = inside.advance(bytes, self.backslashes, self.ended) {
-                    let meets_command = matches!(end, End::Command(_));
                     self.state = State::Between;
-                    return Some((end.length().max(usize::from(meets_command)), Kind::StatementPart));
+                    self.interrupted = matches!(end, End::Command(_));
+                    if end.length() == 0 {
+                        return self.cut(); // the command is at hand
+                    }
+                    return Some((end.length(), Kind::StatementPart));
                 }
                 let length = if self.ended { bytes.len() } else { std::mem::take(&mut inside.at) };
                 inside.at = 0;
@@ -235,7 +243,10 @@ impl<R: Read> Script<R> {
         self.state = State::Between;
         match end {
             // psql would send what stands before a command only when the command says so.
-            End::Command(length) => (length, Kind::StatementStart),
+            End::Command(length) => {
+                self.interrupted = true;
+                (length, Kind::StatementStart)
+            }
             End::Semicolon(length) => {
                 if treat(text) == Treatment::CopyRows {
                     self.state = State::RowsAhead;
@@ -281,7 +292,7 @@ impl Inside {
                 return None;
             }
             let comment = rest.starts_with(b"--") || rest.starts_with(b"/*");
-            self.begun |= !comment && !rest[0].is_ascii_whitespace();
+            self.begun |= !comment && !is_space(rest[0]);
             match rest[0] {
                 b';' if self.parentheses == 0 && self.begins == 0 => {
                     self.at += 1;
@@ -357,7 +368,7 @@ impl Inside {
                 self.at += end + tag.len();
             }
             Literal::LineComment => {
-                let Some(end) = memchr::memchr(b'\n', rest) else {
+                let Some(end) = memchr::memchr2(b'\n', b'\r', rest) else {
                     self.at = bytes.len();
                     return false;
                 };
@@ -413,10 +424,10 @@ fn between(bytes: &[u8], last: bool) -> usize {
     let mut at = 0;
     loop {
         let rest = &bytes[at..];
-        at += rest.len() - rest.trim_ascii_start().len();
+        at += rest.len() - trim_space(rest).len();
         let rest = &bytes[at..];
         if rest.starts_with(b"--") {
-            match memchr::memchr(b'\n', rest) {
+            match memchr::memchr2(b'\n', b'\r', rest) {
                 Some(end) => at += end + 1,
                 None if last => return bytes.len(),
                 None => return at,
@@ -501,6 +512,7 @@ mod tests {
             Kind::StatementStart => 'l',
             Kind::StatementPart => 'p',
             Kind::Command => 'c',
+            Kind::CommandInside => 'i',
             Kind::Rows => 'r',
         }
     }
@@ -509,10 +521,11 @@ mod tests {
         let mut script = Script::new(Trickle(text, step));
         let mut found: Vec<(char, String, u64)> = Vec::new();
         while let Some(piece) = script.next_piece().expect("reads") {
-            let (kind, text) = (letter(piece.kind), String::from_utf8_lossy(piece.bytes).into_owned());
+            let (kind, line) = (letter(piece.kind), piece.line);
+            let text = String::from_utf8_lossy(piece.bytes).into_owned();
             match found.last_mut() {
                 Some((last, before, _)) if *last == kind && "br".contains(kind) => before.push_str(&text),
-                _ => found.push((kind, text, script.line())),
+                _ => found.push((kind, text, line)),
             }
         }
         (found, script.unfinished())
@@ -584,7 +597,24 @@ mod tests {
             cut("\\restrict abc\nSELECT 1;\n\\unrestrict abc\n"),
             ["c1 \\restrict abc\n", "s2 SELECT 1;", "c3 \\unrestrict abc\n"]
         );
-        assert_eq!(cut("SELECT 1 \\gexec\nSELECT 2;"), ["l1 SELECT 1 ", "c1 \\gexec\n", "s2 SELECT 2;"]);
+        assert_eq!(cut("SELECT 1 \\gexec\nSELECT 2;"), ["l1 SELECT 1 ", "i1 \\gexec\n", "s2 SELECT 2;"]);
+    }
+
+    #[test]
+    fn a_comment_ends_where_psql_ends_it() {
+        assert_eq!(cut("-- x\rCOMMIT;\n\x0bCOMMIT;"), ["s1 COMMIT;", "s2 COMMIT;"]);
+        assert_eq!(pieces(b"SELECT 1; /* c */ -- bye", 3).1, None);
+    }
+
+    #[test]
+    fn a_command_behind_a_long_statement_is_still_one() {
+        let text = format!("SELECT '{}'\\! id\n", "x".repeat(WHOLE_STATEMENT - 9));
+        let mut script = Script::new(text.as_bytes());
+        let mut kinds = Vec::new();
+        while let Some(piece) = script.next_piece().expect("reads") {
+            kinds.push(piece.kind);
+        }
+        assert_eq!(kinds.last(), Some(&Kind::CommandInside));
     }
 
     #[test]

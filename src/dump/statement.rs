@@ -40,8 +40,12 @@ pub enum Treatment {
     CreateExtension(ExtensionWish),
     /// `CREATE POLICY`: these roles must exist.
     CreatePolicy(Vec<String>),
-    /// Left out without loss: ownership, privileges, the script's own transaction.
+    /// Left out without loss: ownership, privileges.
     Skip,
+    /// Left out: a transaction of the script begins, which is part of the import's own.
+    Begin,
+    /// Left out: a transaction of the script ends.
+    Commit,
     /// Left out, and the person is told: an object of this kind, for this reason.
     LeaveOut(&'static str, &'static str),
     /// Rows follow as `COPY` data.
@@ -82,10 +86,11 @@ pub fn treat(text: &[u8]) -> Treatment {
         ("SET" | "RESET", "ROLE", _)
         | ("SET" | "RESET", "SESSION", "AUTHORIZATION" | "ROLE")
         | ("SET", "LOCAL", "ROLE") => Treatment::Skip,
-        ("BEGIN" | "COMMIT" | "END", ..) | ("START", "TRANSACTION", _) => Treatment::Skip,
+        ("BEGIN", ..) | ("START", "TRANSACTION", _) => Treatment::Begin,
+        ("COMMIT" | "END", ..) => Treatment::Commit,
         ("ROLLBACK" | "ABORT", ..) if word(1) != "TO" => Treatment::Refuse("it would roll the import back"),
         ("PREPARE", "TRANSACTION", _) => Treatment::Refuse("it would leave a prepared transaction behind"),
-        ("COMMENT", "ON", "EXTENSION" | "EVENT" | "SUBSCRIPTION") => Treatment::Skip,
+        ("COMMENT", "ON", "EXTENSION" | "EVENT" | "SUBSCRIPTION" | "DATABASE") => Treatment::Skip,
         ("ALTER", "EVENT", "TRIGGER") | ("ALTER", "SUBSCRIPTION", _) => Treatment::Skip,
         ("CREATE", "EVENT", "TRIGGER") => Treatment::LeaveOut("EVENT TRIGGER", EVENT_TRIGGER_REASON),
         ("CREATE", "SUBSCRIPTION", _) => Treatment::LeaveOut("SUBSCRIPTION", SUBSCRIPTION_REASON),
@@ -208,9 +213,9 @@ impl<'a> Tokens<'a> {
 
     fn skip_space_and_comments(&mut self) {
         loop {
-            self.rest = self.rest.trim_ascii_start();
+            self.rest = trim_space(self.rest);
             if self.rest.starts_with(b"--") {
-                self.advance(memchr::memchr(b'\n', self.rest).unwrap_or(usize::MAX));
+                self.advance(memchr::memchr2(b'\n', b'\r', self.rest).unwrap_or(usize::MAX));
             } else if self.rest.starts_with(b"/*") {
                 self.advance(block_comment(self.rest));
             } else {
@@ -254,6 +259,16 @@ pub(super) fn dollar_tag(text: &[u8]) -> Option<&[u8]> {
     let length = name.iter().position(|byte| !is_word(*byte)).unwrap_or(name.len());
     let valid = name.get(length) == Some(&b'$') && !name.first().is_some_and(u8::is_ascii_digit);
     (valid && text[0] == b'$').then(|| &text[..length + 2])
+}
+
+/// White space as Postgres and psql see it, which is one byte more than Rust's.
+pub(super) fn is_space(byte: u8) -> bool {
+    byte.is_ascii_whitespace() || byte == 0x0b
+}
+
+pub(super) fn trim_space(text: &[u8]) -> &[u8] {
+    let start = text.iter().position(|byte| !is_space(*byte)).unwrap_or(text.len());
+    &text[start..]
 }
 
 /// Whether a byte can stand inside a bare word (`$` aside). Bytes above ASCII can.
@@ -317,11 +332,20 @@ mod tests {
             "SET SESSION AUTHORIZATION 'bob';",
             "set role bob;",
             "COMMENT ON EXTENSION hstore IS 'x';",
-            "BEGIN;",
-            "COMMIT;",
+            "COMMENT ON DATABASE d IS 'x';",
             "/* c */ -- d\nSET default_tablespace = fast;",
         ] {
             assert_eq!(treated(text), Treatment::Skip, "{text}");
+        }
+    }
+
+    #[test]
+    fn transactions_are_seen_however_they_are_written() {
+        for text in ["BEGIN;", "start transaction isolation level serializable;", "/* x */ -- y\rBEGIN;"] {
+            assert_eq!(treated(text), Treatment::Begin, "{text}");
+        }
+        for text in ["COMMIT;", "end;", "\x0bCOMMIT;", "-- x\rCOMMIT\x0bWORK;", "\x0c\tEND TRANSACTION;"] {
+            assert_eq!(treated(text), Treatment::Commit, "{text:?}");
         }
     }
 

@@ -24,6 +24,11 @@ pub struct Survey {
     pub unfinished: Option<Unfinished>,
 }
 
+/// Why a dump with zero bytes is refused: psql would pass over the rest of each such line.
+pub const ZERO_BYTES: &str = "it holds zero bytes, so the file is damaged";
+/// Why a psql command within a statement is refused.
+pub const INSIDE_STATEMENT: &str = "a psql command stands in the middle of a statement";
+
 /// The most names that are kept: no honest dump has more, and memory stays bounded.
 const MOST_NAMES: usize = 10_000;
 
@@ -34,6 +39,9 @@ pub fn survey(reader: impl Read) -> io::Result<Survey> {
     let mut long = false;
     while let Some(piece) = script.next_piece()? {
         let in_long = std::mem::replace(&mut long, false);
+        if memchr::memchr(0, piece.bytes).is_some() {
+            refuse(&mut found, piece.line, ZERO_BYTES.into());
+        }
         match piece.kind {
             Kind::Between if found.server_version.is_empty() && found.statements < 2 => {
                 found.server_version = dumped_from(piece.bytes).unwrap_or_default();
@@ -41,18 +49,19 @@ pub fn survey(reader: impl Read) -> io::Result<Survey> {
             Kind::Between | Kind::Rows => {}
             Kind::StatementPart if in_long => long = true,
             Kind::StatementPart => {
-                refuse(&mut found, script.line(), "text follows COPY … FROM stdin on its line".into());
+                refuse(&mut found, piece.line, "text follows COPY … FROM stdin on its line".into());
             }
+            Kind::CommandInside => refuse(&mut found, piece.line, INSIDE_STATEMENT.into()),
             Kind::Command => {
                 if let Some(why) = refused_command(piece.bytes) {
-                    refuse(&mut found, script.line(), why);
+                    refuse(&mut found, piece.line, why);
                 }
             }
             Kind::Statement | Kind::StatementStart => {
                 let treatment = treat(piece.bytes);
                 long = piece.kind == Kind::StatementStart;
                 found.statements += 1;
-                note(&mut found, treatment, script.line());
+                note(&mut found, treatment, piece.line);
             }
         }
     }
@@ -112,6 +121,14 @@ mod tests {
         assert_eq!(found.policy_roles, ["anon"]);
         assert_eq!(found.left_out["EVENT TRIGGER"].0, 1);
         assert_eq!((found.statements, found.refusal, found.unfinished), (5, None, None));
+    }
+
+    #[test]
+    fn damage_and_disguise_are_refused() {
+        let refusal = |text: &str| survey(text.as_bytes()).expect("reads").refusal.map(|(_, why)| why);
+        assert_eq!(refusal("COPY t FROM stdin;\n1\0\n\\.\n").as_deref(), Some(ZERO_BYTES));
+        assert_eq!(refusal("PREPARE \\restrict x\nTRANSACTION 'a';").as_deref(), Some(INSIDE_STATEMENT));
+        assert_eq!(refusal("SELECT 1 \\gexec\n").as_deref(), Some(INSIDE_STATEMENT));
     }
 
     #[test]

@@ -62,12 +62,24 @@ pub struct Dev {
     pub data_dir: PathBuf,
     /// Major version of its targets.
     pub postgres_major: u32,
-    ephemeral: bool,
     cluster: Cluster,
     stop: CancellationToken,
     tasks: Vec<JoinHandle<()>>,
     /// Held while it runs, so that no second one takes the same folder.
     _lock: File,
+    /// Last, so that the folder goes when nothing uses it any more.
+    _throw_away: Option<ThrowAway>,
+}
+
+/// A folder that is removed with this.
+struct ThrowAway(PathBuf);
+
+impl Drop for ThrowAway {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_dir_all(&self.0) {
+            tracing::error!("the throw-away data stays in {}: {error}", self.0.display());
+        }
+    }
 }
 
 /// Where the data lives unless another folder is named. Root's own folder would be closed to
@@ -90,16 +102,11 @@ pub fn ephemeral_data_dir() -> PathBuf {
 /// Starts everything and waits until the project is ready. `tell` gets lines for the person
 /// who waits.
 pub async fn start(options: DevOptions, tell: &dyn Fn(&str)) -> anyhow::Result<Dev> {
-    let result = start_in(&options, tell).await;
-    if result.is_err() && options.ephemeral {
-        let _ = fs::remove_dir_all(&options.data_dir);
-    }
-    result
-}
-
-async fn start_in(options: &DevOptions, tell: &dyn Fn(&str)) -> anyhow::Result<Dev> {
+    let options = &options;
     let run_as = run_as()?;
     let data_dir = make_data_dir(&options.data_dir, run_as.as_ref())?;
+    // Before all else that may fail or be interrupted, so that it goes after all else.
+    let throw_away = options.ephemeral.then(|| ThrowAway(data_dir.clone()));
     let lock = lock(&data_dir)?;
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port)).await.with_context(|| {
         format!("take the port {} (is another one running? choose one with --port, or --port 0)", options.port)
@@ -121,11 +128,11 @@ async fn start_in(options: &DevOptions, tell: &dyn Fn(&str)) -> anyhow::Result<D
         key_file: data_dir.join(KEY_FILE),
         data_dir,
         postgres_major: programs.version.0,
-        ephemeral: options.ephemeral,
         cluster,
         stop: CancellationToken::new(),
         tasks: Vec::new(),
         _lock: lock,
+        _throw_away: throw_away,
     };
     if keep.postgres_port.replace(dev.cluster.port) != Some(dev.cluster.port) {
         keep.save(&dev.data_dir)?;
@@ -198,11 +205,7 @@ impl Dev {
         for task in self.tasks {
             let _ = tokio::time::timeout(STOP_TIMEOUT, task).await; // Postgres ends what is left
         }
-        let stopped = tokio::task::spawn_blocking(|| self.cluster.stop()).await?;
-        if self.ephemeral {
-            fs::remove_dir_all(&self.data_dir).context("remove the throw-away data")?;
-        }
-        stopped
+        tokio::task::spawn_blocking(|| self.cluster.stop()).await?
     }
 }
 

@@ -7,7 +7,7 @@ use crate::source::SourceUrl;
 use crate::wire::{ImportRequest, ImportSummary, PROJECT_CREATE, PROJECT_IMPORT};
 use anyhow::Context;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
@@ -24,7 +24,7 @@ pub(super) async fn run(app: Arc<App>, work: std::path::PathBuf, stop: Cancellat
     let mut cleaned: Option<Instant> = None;
     while !stop.is_cancelled() {
         if cleaned.is_none_or(|last| last.elapsed() > CLEANING) {
-            if let Err(error) = clean(&app).await {
+            if let Err(error) = clean(&app, &work).await {
                 tracing::error!("cleaning failed: {error:#}");
             }
             cleaned = Some(Instant::now());
@@ -109,8 +109,14 @@ async fn end(app: &App, claim: &Claim, ending: &Ending) -> anyhow::Result<bool> 
 }
 
 async fn hand_back(app: &App, claim: &Claim) {
-    let tidied = importer::tidy(&app.target, &claim.job.id).await;
-    if let Err(error) = tidied.and(app.store.release_job(&claim.job).await) {
+    let handed = async {
+        if app.store.extend_lease(&claim.job).await? {
+            importer::tidy(&app.target, &claim.job.id).await?;
+            app.store.release_job(&claim.job).await?;
+        }
+        anyhow::Ok(())
+    };
+    if let Err(error) = handed.await {
         tracing::error!("job {} could not be handed back: {error:#}", claim.job.id);
     }
 }
@@ -170,6 +176,7 @@ async fn import(app: &App, claim: &Claim, work: &Path) -> Result<ImportSummary, 
         store: &app.store,
         job: &claim.job,
         transaction_id: claim.transaction_id.as_deref(),
+        transaction: OnceLock::new(),
         source,
         recreate: request.recreate,
         database: &row.project.database_name,
@@ -189,8 +196,14 @@ fn with_duration(summary: ImportSummary, started: Instant) -> serde_json::Value 
 }
 
 /// Takes away what crashes and people who gave up have left.
-async fn clean(app: &App) -> anyhow::Result<()> {
+async fn clean(app: &App, work: &Path) -> anyhow::Result<()> {
     importer::sweep(&app.target, &app.store).await?;
+    for folder in std::fs::read_dir(work)?.flatten() {
+        let job = app.store.job(&folder.file_name().to_string_lossy()).await?;
+        if job.is_none_or(|job| job.state.is_final()) {
+            std::fs::remove_dir_all(folder.path())?;
+        }
+    }
     for key in app.store.abandoned_uploads().await? {
         app.objects.delete(&key)?;
         app.store.remove_upload(&key).await?;

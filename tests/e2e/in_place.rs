@@ -83,8 +83,8 @@ fn a_script_cannot_reach_beyond_its_import() {
     let shown = marker.to_str().expect("a path");
     let hostile = [
         (format!("SELECT 1;\n\\! touch {shown}\n"), "the psql command \\!"),
-        (format!("SELECT 'touch {shown}' \\gexec\n"), "the psql command \\gexec"),
-        (format!("SELECT 1 \\g |touch {shown}\n"), "the psql command \\g"),
+        (format!("SELECT 'touch {shown}' \\gexec\n"), "in the middle of a statement"),
+        (format!("SELECT 1 \\g |touch {shown}\n"), "in the middle of a statement"),
         ("\\connect postgres\nSELECT 1;\n".into(), "the psql command \\connect"),
         (format!("CREATE TABLE a (x text);\nCOPY a FROM PROGRAM 'touch {shown}';\n"), "COPY … PROGRAM"),
         ("CREATE TABLE a (x text);\nCOPY a FROM '/etc/passwd';\n".into(), "with a file name"),
@@ -107,4 +107,51 @@ fn a_script_cannot_reach_beyond_its_import() {
         assert_eq!(fingerprint(&project.url), before, "{script}");
     }
     assert!(!marker.exists());
+}
+
+#[test]
+fn large_objects_do_not_end_the_transaction() {
+    let sql = "select lo_from_bytea(0, 'large') from generate_series(1, 1200); create table taken (x int); create index i on taken (x)";
+    let url = source().create("large_objects", sql);
+    let folder = open_folder();
+    for format in ["custom", "plain", "url"] {
+        let project = plane().project(&format!("large objects {format}"));
+        project.sql("create table i (mine int)"); // clashes with the index, after the data
+        let before = fingerprint(&project.url);
+        let path = folder.join(format);
+        let arguments = if format == "url" {
+            vec!["--source-url", &url, "--wait"]
+        } else {
+            source().dump("large_objects", format, &path);
+            vec!["--file", path.to_str().expect("a path"), "--wait"]
+        };
+        project.import(&arguments).fails(1, "relation \"i\" already exists");
+        assert_eq!(fingerprint(&project.url), before, "{format}");
+        project.import(&[&arguments[..], &["--recreate"]].concat()).succeeds();
+        let count = "select count(*), min(convert_from(lo_get(oid), 'UTF8')) from pg_largeobject_metadata";
+        assert_eq!(project.sql(count), "1200|large", "{format}");
+    }
+}
+
+#[test]
+fn a_dump_cannot_borrow_the_administrators_hands() {
+    let folder = open_folder();
+    let project = plane().project("borrowed hands");
+    let script = "CREATE TABLE public.stolen (who text, super text);
+        CREATE FUNCTION public.steal(name, text) RETURNS boolean LANGUAGE plpgsql AS
+            $$ BEGIN INSERT INTO public.stolen VALUES (current_user, current_setting('is_superuser')); RETURN true; END $$;
+        CREATE OPERATOR public.!~ (LEFTARG = name, RIGHTARG = text, FUNCTION = public.steal);
+        CREATE FUNCTION public.steal2(name, name) RETURNS boolean LANGUAGE sql AS $$ select public.steal($1, $2::text) $$;
+        CREATE OPERATOR public.!~ (LEFTARG = name, RIGHTARG = name, FUNCTION = public.steal2);\n";
+    let path = folder.join("steal.sql");
+    fs::write(&path, script).expect("written");
+    let file = path.to_str().expect("a path");
+    project.import(&["--file", file, "--recreate", "--wait"]).succeeds();
+    project.sql(&format!(
+        "alter database {} set search_path = public, pg_catalog",
+        project.sql("select current_database()")
+    ));
+    fs::write(&path, "CREATE TABLE more (x int);\n").expect("written");
+    project.import(&["--file", file, "--wait"]).succeeds();
+    assert_eq!(project.sql("select count(*) from public.stolen"), "0");
 }

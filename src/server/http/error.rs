@@ -20,6 +20,11 @@ impl Refused {
         Self(StatusCode::NOT_FOUND, why.into())
     }
 
+    /// The same refusal, in other words when it says that something does not exist.
+    pub(super) fn or_not_found(self, why: &str) -> Self {
+        if self.0 == StatusCode::NOT_FOUND { Self::not_found(why) } else { self }
+    }
+
     pub(super) fn conflict(why: impl Into<String>) -> Self {
         Self(StatusCode::CONFLICT, why.into())
     }

@@ -18,7 +18,7 @@ pub(super) async fn show(
     let none = || Refused::not_found("there is no such job");
     let job = app.store.job(&id).await?.ok_or_else(none)?;
     let project = job.project_id.clone().unwrap_or_default();
-    visible_project(&app, &caller, &project).await.map_err(|_| none())?;
+    visible_project(&app, &caller, &project).await.map_err(|refused| refused.or_not_found("there is no such job"))?;
     Ok(Json(JobAnswer { job }))
 }
 

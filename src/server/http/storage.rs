@@ -36,7 +36,11 @@ async fn store(app: &App, key: &str, ticket: &Ticket, headers: &HeaderMap, body:
         return Err(Refusal::TooLarge(length, project.storage_limit_bytes));
     }
     app.objects.put(key, length, body.into_data_stream()).await?;
-    app.store.finish_upload(key, length).await.map_err(internal)
+    if !app.store.finish_upload(key, length).await.map_err(internal)? {
+        app.objects.delete(key)?;
+        return Err(Refusal::Expired);
+    }
+    Ok(())
 }
 
 fn answer(refusal: &Refusal) -> Response {

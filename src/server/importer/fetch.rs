@@ -35,6 +35,8 @@ pub(super) async fn fetch(
     if let Some(options) = url.options() {
         command.env("PGOPTIONS", options);
     }
+    // A source that falls silent must not hold the worker for ever.
+    command.arg("--dbname=keepalives_idle=30 keepalives_interval=10 keepalives_count=3 tcp_user_timeout=60000");
     command.arg("--format=directory").arg("--file").arg(&folder);
     command.args([
         "--compress=0", // the archive goes from one local process to another

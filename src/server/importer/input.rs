@@ -90,7 +90,7 @@ fn directory(path: PathBuf) -> Result<Input, Failure> {
 
 /// An uploaded dump. It was looked at before it was sent, but not by us.
 fn open(path: &Path) -> Result<Input, Failure> {
-    let DumpFile { mut file, size, format } = detect::open(path).map_err(|problem| explain(&problem, path))?;
+    let DumpFile { mut file, size, format, .. } = detect::open(path).map_err(|problem| explain(&problem, path))?;
     let (kind, plan) = match format {
         DumpFormat::Custom(_) => {
             let plan = Plan::of_archive(BufReader::with_capacity(128 << 10, file)).map_err(anyhow::Error::from)?;

@@ -17,7 +17,7 @@ mod script;
 mod target;
 
 pub(super) use failure::Failure;
-pub(super) use recreate::{staging_name, sweep};
+pub(super) use recreate::sweep;
 pub(super) use target::TargetServer;
 
 use super::postgres::RunAs;
@@ -26,6 +26,7 @@ use crate::preflight::Limits;
 use crate::source::SourceUrl;
 use crate::wire::{ImportSummary, Job};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 /// One attempt at one import.
 pub(super) struct Import<'a> {
@@ -34,6 +35,8 @@ pub(super) struct Import<'a> {
     pub(super) job: &'a Job,
     /// The transaction of an attempt before this one.
     pub(super) transaction_id: Option<&'a str>,
+    /// The transaction of this attempt, once it has begun.
+    pub(super) transaction: OnceLock<String>,
     pub(super) source: Source,
     /// Replace the target instead of loading into it.
     pub(super) recreate: bool,
@@ -71,6 +74,11 @@ pub(super) async fn run(import: &Import<'_>) -> Result<ImportSummary, Failure> {
     } else {
         in_place::finished_before(import).await?
     };
+    if import.job.attempts > import.job.max_attempts && !finished {
+        tidy(import.server, &import.job.id).await?;
+        let died = import.job.max_attempts;
+        return Err(Failure::transient(format!("the worker died {died} times while it ran this job")));
+    }
     if finished {
         tracing::info!("job {}: an attempt before this one had finished it", import.job.id);
         return Ok(import.server.measure(import.database).await?.into());
@@ -83,7 +91,7 @@ pub(super) async fn run(import: &Import<'_>) -> Result<ImportSummary, Failure> {
 /// Takes away what an attempt that was ended from outside left on the target server.
 pub(super) async fn tidy(server: &TargetServer, job: &str) -> anyhow::Result<()> {
     server.end_sessions(&application_name(job)).await?;
-    server.drop_database(&staging_name(job)).await
+    recreate::drop_staging(server, job).await
 }
 
 /// Makes a folder that the import's programs can use.

@@ -5,14 +5,29 @@ use super::target::{TargetServer, literal, quoted};
 use super::{Failure, Import, restore};
 use crate::preflight::bytes;
 use crate::server::store::Store;
-use crate::wire::ImportSummary;
+use crate::wire::{ImportSummary, Job};
 use anyhow::Context;
 use std::time::Duration;
 use tokio_postgres::Client;
 
-/// The database that a job loads into.
-pub(in crate::server) fn staging_name(job: &str) -> String {
-    format!("capydb_new_{}", job.replace('-', ""))
+/// The database that an attempt of a job loads into. Each has its own: one that is late must
+/// not find the half-full database of the next under its name.
+fn staging_name(job: &Job) -> String {
+    format!("{}{}", staging_prefix(&job.id), job.attempts)
+}
+
+fn staging_prefix(job: &str) -> String {
+    format!("capydb_new_{}_", job.replace('-', ""))
+}
+
+/// Drops the staging databases of all attempts of a job.
+pub(super) async fn drop_staging(server: &TargetServer, job: &str) -> anyhow::Result<()> {
+    let session = server.session("postgres").await?;
+    let sql = "select datname::text from pg_database where starts_with(datname, $1)";
+    for row in session.query(sql, &[&staging_prefix(job)]).await? {
+        server.drop_database(row.get(0)).await?;
+    }
+    Ok(())
 }
 
 /// What a job has taken the place of.
@@ -29,8 +44,8 @@ pub(super) async fn finished_before(import: &Import<'_>) -> Result<bool, Failure
 /// Loads and swaps, or leaves everything as it was.
 pub(super) async fn run(import: &Import<'_>, input: &Input) -> Result<ImportSummary, Failure> {
     let server = import.server;
-    let staging = staging_name(&import.job.id);
-    server.drop_database(&staging).await?;
+    let staging = staging_name(import.job);
+    drop_staging(server, &import.job.id).await?;
     server.create_database(&staging, import.role).await?;
     let made = match server.prepare(&staging, import.role, &input.plan).await {
         Ok(made) => made,
@@ -46,8 +61,12 @@ pub(super) async fn run(import: &Import<'_>, input: &Input) -> Result<ImportSumm
                 // The swap was made, and only its answer was lost.
                 return Ok(server.measure(import.database).await?.into());
             }
-            reopen(server, import.database).await?;
-            server.drop_database(&staging).await?;
+            // What cannot be put right at once is by the next sweep.
+            for mended in [reopen(server, import.database).await, server.drop_database(&staging).await] {
+                if let Err(error) = mended {
+                    tracing::warn!("job {}: {error:#}", import.job.id);
+                }
+            }
             // The extensions went with the staging database; the roles are the server's.
             server.take_back("postgres", &made.roles_only()).await;
             Err(failure)
@@ -156,18 +175,27 @@ async fn carry_over(session: &Client, live: &str, staging: &str) -> anyhow::Resu
     Ok(())
 }
 
-/// Drops staging databases and replaced databases of jobs that are over.
+/// Drops staging databases and replaced databases of jobs that are over, and opens live ones
+/// that a swap has closed.
 pub(in crate::server) async fn sweep(server: &TargetServer, store: &Store) -> anyhow::Result<()> {
     let session = server.session("postgres").await?;
-    let sql = "select datname::text from pg_database where datname ~ '^capydb_(new|old)_[0-9a-f]{32}$'";
+    let sql = "select datname::text from pg_database where datname ~ '^capydb_(new|old)_[0-9a-f]{32}(_[0-9]+)?$'";
     for row in session.query(sql, &[]).await? {
         let name: String = row.get(0);
-        let id = name.rsplit('_').next().and_then(|digits| uuid::Uuid::try_parse(digits).ok());
+        let id = name.split('_').nth(2).and_then(|digits| uuid::Uuid::try_parse(digits).ok());
         let Some(id) = id else { continue };
         let job = store.job(&id.to_string()).await?;
         if job.is_none_or(|job| job.state.is_final()) {
             tracing::info!("dropping {name}, which its job has left behind");
             server.drop_database(&name).await?;
+        }
+    }
+    let sql = "select datname::text from pg_database where not datallowconn and datname !~ '^(template0|capydb_(new|old)_.*)$'";
+    for row in session.query(sql, &[]).await? {
+        let name: String = row.get(0);
+        if !store.has_open_import(&name).await? {
+            tracing::warn!("opening {name}, which a swap has closed");
+            reopen(server, &name).await?;
         }
     }
     Ok(())

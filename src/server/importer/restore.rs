@@ -6,7 +6,7 @@ use super::script::{Batches, FeedError, feed};
 use super::{Failure, Import};
 use crate::server::crypto::random_hex;
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::process::Stdio;
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -57,7 +57,8 @@ pub(super) async fn in_one_transaction(import: &Import<'_>, input: &Input) -> Re
 }
 
 /// Settings of every session that loads: the limits of the role are for its applications.
-const SESSION: &str = "-c statement_timeout=0 -c lock_timeout=0 -c idle_in_transaction_session_timeout=0";
+const SESSION: &str = "-c statement_timeout=0 -c lock_timeout=0 -c idle_in_transaction_session_timeout=0 \
+                       -c standard_conforming_strings=on";
 
 /// A program that talks to the target as the project's role.
 fn as_owner(import: &Import<'_>, database: &str, name: &str) -> Command {
@@ -94,12 +95,15 @@ struct Psql {
 
 impl Psql {
     /// Starts it, learns the transaction's id, and has it check the plan limit last.
-    async fn start(import: &Import<'_>, database: &str, restrict: bool) -> Result<Self, Failure> {
+    async fn start(import: &Import<'_>, database: &str, batches: Batches) -> Result<Self, Failure> {
         let arrived = random_hex(16);
         let mut command = as_owner(import, database, "psql");
         command.args(["--no-psqlrc", "--quiet", "--no-align", "--tuples-only", "--single-transaction"]);
         command.args(["--set=ON_ERROR_STOP=1", "--command=select pg_current_xact_id()"]);
-        if restrict {
+        if batches == Batches::One {
+            command.arg(format!("--command={}", guard(&arrived)));
+        }
+        if import.server.programs.psql_restricts() {
             // psql itself refuses all its commands from here on, should our reading of the
             // script ever differ from its own.
             command.arg(format!("--command=\\restrict {}", random_hex(16)));
@@ -117,22 +121,42 @@ impl Psql {
             drop(stdin);
             return Err(Failure::program("loading the data", &running.finish().await?));
         };
-        if database == import.database && !import.store.set_transaction(import.job, &transaction).await? {
-            return Err(Failure::transient("another worker has taken over this job"));
+        if batches == Batches::One {
+            if !import.store.set_transaction(import.job, &transaction).await? {
+                return Err(Failure::transient("another worker has taken over this job"));
+            }
+            let _ = import.transaction.set(transaction); // one transaction an attempt
         }
         tokio::spawn(end_of(lines.into_inner())); // what the script selects is of no interest
         Ok(Self { running, pipe: blocking(stdin.into_owned_fd().map_err(anyhow::Error::from)?)?, arrived })
     }
 }
 
+/// A deferred trigger that fires when the transaction commits, and stops a commit that comes
+/// before the end of the input, whoever wrote it and however it was disguised.
+fn guard(arrived: &str) -> String {
+    format!(
+        "create function pg_temp.capydb_guard() returns trigger language plpgsql as $guard$ begin
+             if coalesce(pg_catalog.current_setting('capydb.arrived', true), '') operator(pg_catalog.<>) '{arrived}' then
+                 raise exception 'the dump ends its transaction before its own end';
+             end if;
+             return null;
+         end $guard$;
+         create temporary table capydb_guard (x int) on commit drop;
+         create constraint trigger capydb_guard after insert on pg_temp.capydb_guard deferrable initially deferred
+             for each row execute function pg_temp.capydb_guard();
+         insert into pg_temp.capydb_guard values (1)"
+    )
+}
+
 /// The end of every transaction: all of the input was seen, and the plan's limit holds.
 fn last_check(arrived: &str, limit: u64) -> String {
     format!(
         "do $$ begin
-             if coalesce(pg_catalog.current_setting('capydb.arrived', true), '') <> '{arrived}' then
+             if coalesce(pg_catalog.current_setting('capydb.arrived', true), '') operator(pg_catalog.<>) '{arrived}' then
                  raise exception 'the dump did not arrive whole';
              end if;
-             if pg_catalog.pg_database_size(pg_catalog.current_database()) > {limit} then
+             if pg_catalog.pg_database_size(pg_catalog.current_database()) operator(pg_catalog.>) {limit} then
                  raise exception 'the database would have % bytes, more than the {limit} bytes of the plan',
                      pg_catalog.pg_database_size(pg_catalog.current_database());
              end if;
@@ -148,8 +172,7 @@ fn arrival(arrived: &str) -> String {
 /// Plain SQL through psql.
 async fn script(import: &Import<'_>, database: &str, input: &Input, batches: Batches) -> Result<(), Failure> {
     let file = File::open(&input.path).map_err(anyhow::Error::from)?;
-    let Psql { running, mut pipe, arrived } =
-        Psql::start(import, database, import.server.programs.psql_restricts()).await?;
+    let Psql { running, mut pipe, arrived } = Psql::start(import, database, batches).await?;
     let schemas: Vec<String> = input.plan.extensions.iter().filter_map(|wish| wish.schema.clone()).collect();
     let feeding = tokio::task::spawn_blocking(move || {
         feed(file, &mut pipe, &schemas, batches)?;
@@ -163,21 +186,22 @@ async fn archive_as_script(import: &Import<'_>, input: &Input) -> Result<(), Fai
     let list = restore_list(import, input)?;
     let mut command = program(&import.server.programs, import.server.run_as.as_ref(), "pg_restore", import.work);
     command.arg("--file=-").args(STRIPPED).arg("--use-list").arg(list).arg(&input.path).stdout(Stdio::piped());
-    let Psql { running, mut pipe, arrived } = Psql::start(import, import.database, false).await?;
+    let Psql { running, mut pipe, arrived } = Psql::start(import, import.database, Batches::One).await?;
     let mut unpacking = Running::start(command, &[])?;
     let stdout = unpacking.child.stdout.take().ok_or_else(|| anyhow::anyhow!("no pipe from pg_restore"))?;
-    let mut source = blocking(stdout.into_owned_fd().map_err(anyhow::Error::from)?)?;
-    let feeding = tokio::task::spawn_blocking(move || copy_blocks(&mut source, &mut pipe).map(|()| pipe));
-    let fed = match feeding.await.map_err(anyhow::Error::from)? {
-        Err(error) => Err(FeedError::Pipe(error)), // psql has stopped; its own words say why
-        Ok(mut pipe) => {
-            let unpacked = unpacking.finish().await?;
-            if !unpacked.is_success() {
-                return Err(Failure::program("reading the archive", &unpacked));
-            }
-            pipe.write_all(arrival(&arrived).as_bytes()).map_err(FeedError::Pipe)
-        }
-    };
+    let source = blocking(stdout.into_owned_fd().map_err(anyhow::Error::from)?)?;
+    // pg_restore's own text goes through the same filter: it ends transactions, too.
+    let feeding = tokio::task::spawn_blocking(move || feed(source, &mut pipe, &[], Batches::One).map(|()| pipe));
+    let fed = feeding.await.map_err(anyhow::Error::from)?;
+    if let Err(FeedError::Pipe(_)) = fed {
+        drop(unpacking); // psql has stopped; its own words say why
+        return conclude(running, fed.map(drop), Failure::program).await;
+    }
+    let unpacked = unpacking.finish().await?;
+    if !unpacked.is_success() {
+        return Err(Failure::program("reading the archive", &unpacked));
+    }
+    let fed = fed.and_then(|mut pipe| Ok(pipe.write_all(arrival(&arrived).as_bytes())?));
     conclude(running, fed, Failure::program).await
 }
 
@@ -201,15 +225,4 @@ async fn conclude(
 fn blocking(pipe: OwnedFd) -> anyhow::Result<File> {
     rustix::fs::fcntl_setfl(&pipe, rustix::fs::fcntl_getfl(&pipe)? - rustix::fs::OFlags::NONBLOCK)?;
     Ok(File::from(pipe))
-}
-
-fn copy_blocks(from: &mut File, to: &mut File) -> io::Result<()> {
-    let mut block = vec![0; 256 << 10];
-    loop {
-        let length = from.read(&mut block)?;
-        if length == 0 {
-            return Ok(());
-        }
-        to.write_all(&block[..length])?;
-    }
 }

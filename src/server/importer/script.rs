@@ -1,8 +1,7 @@
 use crate::dump::sql::{Kind, Script};
 use crate::dump::statement::{Treatment, treat};
-use crate::dump::survey::refused_command;
-use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use crate::dump::survey::{INSIDE_STATEMENT, ZERO_BYTES, refused_command};
+use std::io::{self, BufWriter, Read, Write};
 
 /// How a script is divided into transactions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,36 +26,34 @@ pub(super) enum FeedError {
     Pipe(#[from] io::Error),
 }
 
-/// Sends a plain dump to psql without what an import leaves out. What is left out leaves its
-/// line ends behind, so that the lines in psql's messages are those of the dump.
-pub(super) fn feed(dump: File, psql: impl Write, made_schemas: &[String], batches: Batches) -> Result<(), FeedError> {
+/// Sends SQL to psql without what an import leaves out. What is left out leaves its line ends
+/// behind, so that the lines in psql's messages are those of the dump.
+pub(super) fn feed(
+    dump: impl Read,
+    psql: impl Write,
+    made_schemas: &[String],
+    batches: Batches,
+) -> Result<(), FeedError> {
     let mut out = BufWriter::with_capacity(256 << 10, psql);
     let mut script = Script::new(dump);
-    let mut statements = 0_usize;
-    let mut leaving_out = false;
+    let mut course = Course::default();
     while let Some(piece) = script.next_piece().map_err(FeedError::Read)? {
+        if memchr::memchr(0, piece.bytes).is_some() {
+            return Err(refused(piece.line, ZERO_BYTES));
+        }
         let run = match piece.kind {
+            Kind::CommandInside => return Err(refused(piece.line, INSIDE_STATEMENT)),
+            Kind::Command => match refused_command(piece.bytes) {
+                Some(why) => return Err(refused(piece.line, &why)),
+                None => false,
+            },
             Kind::Between | Kind::Rows => true,
-            Kind::StatementPart => !leaving_out,
-            Kind::Command => {
-                if let Some(why) = refused_command(piece.bytes) {
-                    return Err(refused(script.line(), &why));
-                }
-                false
-            }
+            Kind::StatementPart => !course.leaving_out,
             Kind::Statement | Kind::StatementStart => {
-                if matches!(batches, Batches::Of(most) if statements > 0 && statements.is_multiple_of(most)) {
+                if course.ends_batch(batches) {
                     out.write_all(b"commit;begin;")?;
                 }
-                statements += 1;
-                let run = match treat(piece.bytes) {
-                    Treatment::Run | Treatment::CreatePolicy(_) | Treatment::CopyRows => true,
-                    Treatment::CreateSchema(name) => name != "public" && !made_schemas.contains(&name),
-                    Treatment::CreateExtension(_) | Treatment::Skip | Treatment::LeaveOut(..) => false,
-                    Treatment::Refuse(why) => return Err(refused(script.line(), why)),
-                };
-                leaving_out = !run;
-                run
+                course.statement(piece.bytes, made_schemas).map_err(|why| refused(piece.line, why))?
             }
         };
         if run {
@@ -71,6 +68,47 @@ pub(super) fn feed(dump: File, psql: impl Write, made_schemas: &[String], batche
     }
     out.flush()?;
     Ok(())
+}
+
+/// Where a script stands.
+#[derive(Default)]
+struct Course {
+    /// The statement that is passing by is left out.
+    leaving_out: bool,
+    /// The script has begun a transaction of its own and not ended it.
+    own_transaction: bool,
+    /// Statements since the last commit.
+    statements: usize,
+}
+
+impl Course {
+    /// Whether it is time to commit. What the script wants in one transaction stays in one:
+    /// large objects are written through descriptors that end with it.
+    fn ends_batch(&mut self, batches: Batches) -> bool {
+        let ends = matches!(batches, Batches::Of(most) if self.statements >= most) && !self.own_transaction;
+        self.statements = if ends { 1 } else { self.statements + 1 };
+        ends
+    }
+
+    /// Whether a statement is run; why not, when the script cannot go on without it.
+    fn statement(&mut self, text: &[u8], made_schemas: &[String]) -> Result<bool, &'static str> {
+        let run = match treat(text) {
+            Treatment::Run | Treatment::CreatePolicy(_) | Treatment::CopyRows => true,
+            Treatment::CreateSchema(name) => name != "public" && !made_schemas.contains(&name),
+            Treatment::CreateExtension(_) | Treatment::Skip | Treatment::LeaveOut(..) => false,
+            Treatment::Begin => {
+                self.own_transaction = true;
+                false
+            }
+            Treatment::Commit => {
+                self.own_transaction = false;
+                false
+            }
+            Treatment::Refuse(why) => return Err(why),
+        };
+        self.leaving_out = !run;
+        Ok(run)
+    }
 }
 
 fn refused(line: u64, why: &str) -> FeedError {

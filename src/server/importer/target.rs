@@ -67,9 +67,12 @@ pub(super) fn literal(text: &str) -> String {
 }
 
 impl TargetServer {
-    /// A session of the administrator in a database.
+    /// A session of the administrator in a database. The database's owner is a stranger, so
+    /// nothing in it may stand in for what the administrator means: no object of its own, and
+    /// no setting (those given at the start of a session beat those of the database).
     pub(super) async fn session(&self, database: &str) -> anyhow::Result<Client> {
         let mut config = self.admin.clone();
+        config.options("-c search_path=pg_catalog,pg_temp -c statement_timeout=0 -c default_transaction_read_only=off");
         let connected = config.dbname(database).application_name("capydb worker").connect(NoTls).await;
         let (client, connection) = connected.with_context(|| format!("connect to the database {database}"))?;
         tokio::spawn(async move {
@@ -92,7 +95,7 @@ impl TargetServer {
         self.create_database(database, role).await?;
         let inside = self.session(database).await?;
         for name in FIRST_EXTENSIONS {
-            let sql = format!("create extension if not exists {}", quoted(name));
+            let sql = format!("create extension if not exists {} schema public", quoted(name));
             // A Postgres that was installed without it can still hold the project.
             if let Err(error) = inside.batch_execute(&sql).await {
                 tracing::warn!("the extension {name} is not there: {error}");
@@ -188,18 +191,25 @@ impl TargetServer {
             made.roles.push(role.clone());
         }
         for wish in plan.extensions.iter().filter(|wish| wish.name != "plpgsql") {
-            if exists(&session, "select from pg_extension where extname = $1", &[&wish.name]).await? {
+            let schema = wish.schema.as_deref().unwrap_or("public");
+            if !exists(&session, "select from pg_namespace where nspname = $1", &[&schema]).await? {
+                let sql = format!("create schema {} authorization {}", quoted(schema), quoted(owner));
+                session.batch_execute(&sql).await?;
+                made.schemas.push(schema.to_owned());
+            }
+            let sql = "select extnamespace::regnamespace::text from pg_extension where extname = $1";
+            if let Some(row) = session.query_opt(sql, &[&wish.name]).await? {
+                let there: String = row.get(0);
+                if wish.schema.as_ref().is_some_and(|wished| quoted(wished) != quoted(there.trim_matches('"'))) {
+                    bail!(
+                        "the extension {} is in the schema {there} of the target, and the dump wants it in {schema}; \
+                         import with --recreate",
+                        wish.name
+                    );
+                }
                 continue;
             }
-            let mut sql = format!("create extension {}", quoted(&wish.name));
-            if let Some(schema) = &wish.schema {
-                if !exists(&session, "select from pg_namespace where nspname = $1", &[schema]).await? {
-                    let sql = format!("create schema {} authorization {}", quoted(schema), quoted(owner));
-                    session.batch_execute(&sql).await?;
-                    made.schemas.push(schema.clone());
-                }
-                sql = format!("{sql} schema {}", quoted(schema));
-            }
+            let sql = format!("create extension {} schema {}", quoted(&wish.name), quoted(schema));
             session.batch_execute(&sql).await.with_context(|| format!("create the extension {}", wish.name))?;
             made.extensions.push(wish.name.clone());
             self.open_configuration(&session, &wish.name, owner).await?;

@@ -80,15 +80,10 @@ impl Store {
         Ok(rows.iter().map(from_row).collect())
     }
 
-    /// Takes the oldest job that waits, or whose worker gave no sign of life. A job that was
-    /// begun too often is ended instead.
+    /// Takes the oldest job that waits, or whose worker gave no sign of life. When its attempts
+    /// are used up, what is left to do is to find out how the last one ended.
     pub(crate) async fn claim(&self, worker: &str) -> anyhow::Result<Option<Claim>> {
         let client = self.client().await?;
-        let given_up = "update jobs set state = 'failed', secret = null, completed_at = now(), updated_at = now(),
-                            retry_classification = 'transient',
-                            error = 'the worker died ' || attempts || ' times while it ran this job'
-                        where state = 'running' and lease_until < now() and attempts >= max_attempts";
-        client.execute(given_up, &[]).await?;
         let sql = format!(
             "update jobs set state = 'running', attempts = attempts + 1, claimed_by = $1, claimed_at = now(),
                  started_at = coalesce(started_at, now()), updated_at = now(),
@@ -141,6 +136,13 @@ impl Store {
                    where id = $1 and attempts = $2 and state = 'running'";
         self.client().await?.execute(sql, &[&job.id, &job.attempts]).await?;
         Ok(())
+    }
+
+    /// Whether an import into this database is not over.
+    pub(crate) async fn has_open_import(&self, database: &str) -> anyhow::Result<bool> {
+        let sql = "select from jobs j join projects p on p.id = j.project_id
+                   where p.database_name = $1 and j.type = 'project.import' and j.state in ('pending', 'running')";
+        Ok(self.client().await?.query_opt(sql, &[&database]).await?.is_some())
     }
 
     /// Ends the leases of all workers: for a start when none of them can be alive.

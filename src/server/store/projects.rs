@@ -55,8 +55,9 @@ impl Store {
         let mut client = self.client().await?;
         let transaction = client.transaction().await?;
         let id = new_id();
-        // The end of the id keeps names apart that differ only in what a name cannot hold.
-        let name = format!("{}_{}", new.slug.replace('-', "_"), &id[id.len() - 6..]);
+        // The end of the id keeps names apart that differ only in what a name cannot hold; the
+        // beginning keeps them out of Postgres's own (`pg_`).
+        let name = format!("capy_{}_{}", new.slug.replace('-', "_"), &id[id.len() - 6..]);
         let limit = i64::try_from(new.storage_limit_bytes).unwrap_or(i64::MAX);
         let sql = "insert into projects (id, organization_id, name, slug, environment, region, plan, state,
                        database_name, role_name, role_password, storage_limit_bytes)

@@ -14,12 +14,12 @@ impl Store {
         Ok(self.client().await?.query_opt(sql, &[&key]).await?.map(|row| row.get(0)))
     }
 
-    /// Remembers that an object is there, with its size in bytes.
-    pub(crate) async fn finish_upload(&self, key: &str, size: u64) -> anyhow::Result<()> {
+    /// Remembers that an object is there, with its size in bytes. False when it is not wanted
+    /// any more.
+    pub(crate) async fn finish_upload(&self, key: &str, size: u64) -> anyhow::Result<bool> {
         let size = i64::try_from(size).unwrap_or(i64::MAX);
         let sql = "update uploads set size_bytes = $2 where object_key = $1";
-        self.client().await?.execute(sql, &[&key, &size]).await?;
-        Ok(())
+        Ok(self.client().await?.execute(sql, &[&key, &size]).await? == 1)
     }
 
     /// Size of an object of this project in bytes; `None` when it is not there.
@@ -35,9 +35,10 @@ impl Store {
         Ok(())
     }
 
-    /// Objects whose URL expired more than an hour ago and that no open job waits for.
+    /// Objects of slots that were given out two days ago, which is time for the slowest upload,
+    /// and that no job waits for or has just used.
     pub(crate) async fn abandoned_uploads(&self) -> anyhow::Result<Vec<String>> {
-        let sql = "select object_key from uploads u where created_at < now() - interval '2 hours'
+        let sql = "select object_key from uploads u where created_at < now() - interval '2 days'
                    and not exists (select from jobs j where j.state in ('pending', 'running')
                                    and j.request->>'upload_key' = u.object_key)
                    and not exists (select from jobs j where j.request->>'upload_key' = u.object_key

@@ -1,0 +1,38 @@
+# Everything a newcomer needs: `make demo` shows the product, `make test` checks it.
+# Both fetch what they need by themselves (a private Postgres 15, 17 and 18; nothing is
+# installed on the machine).
+
+# Root's own cache would be closed to the user that Postgres runs as.
+CACHE := $(if $(filter 0,$(shell id -u)),/var/cache/capydb,$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/capydb)
+FETCH := bash src/server/postgres/fetch-debian.sh
+
+.PHONY: build demo test setup completions check
+
+build:
+	cargo build --release --locked
+
+# One after the other: they share the mirror and the two cores.
+setup:
+	$(FETCH) 17 $(CACHE)/postgres/17 >/dev/null
+	$(FETCH) 15 $(CACHE)/postgres/15 >/dev/null
+	$(FETCH) 18 $(CACHE)/postgres/18 >/dev/null
+
+demo: build
+	bash demo/demo.sh
+
+test: setup
+	cargo test --locked
+
+check:
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	cargo clippy --locked --all-targets --no-default-features -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
+
+completions:
+	cargo build --locked
+	target/debug/capydb completion bash >completions/capydb.bash
+	target/debug/capydb completion zsh >completions/_capydb
+	target/debug/capydb completion fish >completions/capydb.fish
+	target/debug/capydb completion powershell >completions/_capydb.ps1
+	target/debug/capydb completion elvish >completions/capydb.elv

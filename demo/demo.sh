@@ -1,0 +1,67 @@
+#!/usr/bin/env bash
+# Shows the whole product on this machine: a Postgres 15 source with a sample database, a
+# control plane, a preflight, and the same database imported by URL, from a custom dump and
+# from a plain dump. Leaves nothing behind.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+capydb=$PWD/target/release/capydb
+
+if [ "${1:-}" != inside ]; then
+    # The control plane runs as long as the demo, and fetches its Postgres if need be.
+    exec "$capydb" dev --ephemeral -- bash demo/demo.sh inside
+fi
+
+# A Postgres 15 to come from: the machine's own, or a private one.
+bin=/usr/lib/postgresql/15/bin
+if ! [ -x "$bin/initdb" ]; then
+    cache=${XDG_CACHE_HOME:-$HOME/.cache}/capydb
+    [ "$(id -u)" != 0 ] || cache=/var/cache/capydb
+    bin=$(bash src/server/postgres/fetch-debian.sh 15 "$cache/postgres/15")
+fi
+work=$(mktemp -d)
+mkdir -m 755 "$work/server"
+chmod 711 "$work"
+coproc SERVER { exec tests/support/source-server.sh "$bin" "$work/server"; }
+finish() {
+    exec {SERVER[1]}>&- # the server ends with its input
+    wait "$SERVER_PID" 2>/dev/null || true
+    rm -rf "$work"
+}
+trap finish EXIT
+read -r port <&"${SERVER[0]}"
+export PGPASSWORD=source-secret PGCONNECT_TIMEOUT=10
+source="postgres://owner@127.0.0.1:$port/shop?sslmode=disable"
+"$bin/psql" -Xq "postgres://owner@127.0.0.1:$port/postgres" -c 'create database shop'
+"$bin/psql" -Xq -v ON_ERROR_STOP=1 "$source" -f demo/sample.sql -o /dev/null
+export CAPYDB_SOURCE_URL="postgres://owner:$PGPASSWORD@127.0.0.1:$port/shop?sslmode=disable"
+
+show() { printf '\n\033[1m$ %s\033[0m\n' "$*"; }
+run() {
+    show "capydb $*"
+    "$capydb" "$@"
+}
+rows() {
+    show 'psql "$DATABASE_URL" -f rows.sql'
+    env -u PGPASSWORD "$bin/psql" -X "$("$capydb" projects url --direct)" <<'SQL'
+select (select count(*) from shop.customer) as customers, (select count(*) from shop.product) as products,
+       (select count(*) from shop."order") as orders, (select count(*) from shop.order_line) as lines,
+       (select count(*) from "Reports & more".sales) as days, (select last_value from shop.invoice_number) as invoice;
+SQL
+}
+
+echo "A Postgres $("$bin/postgres" --version | grep -o '[0-9][0-9.]*' | head -n 1) with a sample shop is the source (its URL is in CAPYDB_SOURCE_URL)."
+run import preflight
+run import --recreate --wait
+rows
+
+show "pg_dump -Fc -f shop.dump"
+"$bin/pg_dump" -Fc -f "$work/shop.dump" "$source"
+run import --file "$work/shop.dump" --recreate --wait
+rows
+
+show "pg_dump -f shop.sql"
+"$bin/pg_dump" -f "$work/shop.sql" "$source"
+run import --file "$work/shop.sql" --recreate --wait
+rows
+
+printf '\nThe demo is over: three imports, the same rows each time.\n'

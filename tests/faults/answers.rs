@@ -1,0 +1,186 @@
+use crate::support::peer::{Answer, Peer};
+use crate::support::{capydb, run};
+use crate::{KEY, PROJECT, against, dump, folder, works};
+use serde_json::json;
+use std::time::{Duration, Instant};
+
+const URL: &str = "postgres://u:canary_password@db.example.com/d";
+
+#[test]
+fn every_bad_answer_reads_well_and_has_its_code() {
+    let cases: [(u16, &'static str, &str, i32, &str); 12] = [
+        (200, "Content-Type: text/html", "<!doctype html><p>hello", 1, "it is a web page"),
+        (200, "Content-Type: application/json", "{]", 1, "it is not JSON"),
+        (200, "Content-Type: application/json", r#"{"projects":7}"#, 1, "fields are missing"),
+        (401, "X: y", r#"{"error":"key revoked"}"#, 3, "key revoked"),
+        (403, "X: y", "<html>", 3, "answered 403 Forbidden"),
+        (404, "X: y", "", 4, "answered 404 Not Found"),
+        (409, "X: y", r#"{"error":"busy"}"#, 5, "busy"),
+        (412, "X: y", r#"{"error":"not ready"}"#, 5, "not ready"),
+        (429, "Retry-After: 99", "", 1, "try again in 99 seconds"),
+        (500, "X: y", "", 1, "the control plane has trouble"),
+        (504, "X: y", "<html>", 6, "answered 504 Gateway Timeout"),
+        (302, "Location: http://elsewhere.invalid/", "", 1, "answered 302 Found"),
+    ];
+    let threads = cases.map(|(status, head, body, code, words)| {
+        std::thread::spawn(move || {
+            let peer = Peer::start(move |_, _, _| Answer::Raw(status, head, body.to_owned()));
+            let ran = against(&peer, &["projects", "list", "-o", "json"]).fails(code, words);
+            let document = ran.json();
+            assert!(document["error"]["message"].is_string() && document["error"]["code"].is_string(), "{ran:#?}");
+            assert!(!format!("{ran:?}").contains("canary"), "{ran:#?}");
+        })
+    });
+    threads.into_iter().for_each(|thread| thread.join().expect("the case holds"));
+}
+
+#[test]
+fn no_answer_at_all_is_told() {
+    let peer = Peer::start(|_, _, _| Answer::Drop);
+    against(&peer, &["projects", "list"]).fails(1, "cannot reach 127.0.0.1");
+    assert_eq!(peer.lines().len(), 4, "a call that changes nothing is repeated");
+    let mut command = capydb(&["projects", "list", "--api-url", "http://127.0.0.1:1/api/capydb"]);
+    command.env("CAPYDB_API_KEY", KEY);
+    run(command).fails(1, "check the address");
+}
+
+#[test]
+fn a_call_that_changes_nothing_survives_trouble() {
+    let peer = Peer::start(|peer, request, before| match before {
+        0 => Answer::Raw(503, "Retry-After: 0", String::new()),
+        1 => Answer::Drop,
+        _ => works(peer, request),
+    });
+    let ran = against(&peer, &["projects", "list"]).succeeds();
+    assert!(ran.stdout.contains("shop"), "{ran:#?}");
+}
+
+#[test]
+fn an_import_makes_few_calls_and_the_key_stays_with_the_api() {
+    let peer = Peer::start(|peer, request, _| works(peer, request));
+    let folder = folder();
+    let ran = against(&peer, &["import", "--file", &dump(&folder), "--recreate", "--wait"]).succeeds();
+    assert!(ran.stdout.contains("Imported into shop_db of project shop"), "{ran:#?}");
+    assert_eq!(
+        peer.lines(),
+        [
+            "GET /v1/projects",
+            "GET /v1/projects/p1/jobs",
+            "POST /v1/projects/p1/imports/uploads",
+            "PUT /put",
+            "POST /v1/projects/p1/imports",
+            "GET /v1/jobs/j1"
+        ]
+    );
+    for request in peer.seen() {
+        let expected = (request.method != "PUT").then(|| format!("Bearer {KEY}"));
+        assert_eq!(request.header("authorization"), expected.as_deref(), "{request:?}");
+        assert!(request.header("user-agent").is_some_and(|agent| agent.starts_with("capydb-cli/")));
+        assert_eq!(request.header("content-type").is_some(), !request.body.is_empty(), "{request:?}");
+    }
+    let put = &peer.seen()[3];
+    assert_eq!(
+        (put.header("content-length"), put.header("content-type")),
+        (Some("24"), Some("application/octet-stream"))
+    );
+    assert_eq!(put.body, b"CREATE TABLE t (x int);\n");
+    let start: serde_json::Value = serde_json::from_slice(&peer.seen()[4].body).expect("JSON");
+    assert_eq!(start, json!({ "confirm": true, "recreate": true, "upload_key": "k" }));
+}
+
+#[test]
+fn without_wait_the_job_and_the_next_command_are_printed() {
+    let peer = Peer::start(|peer, request, _| works(peer, request));
+    let ran = against(&peer, &["import", "--source-url", URL]).succeeds();
+    assert!(ran.stdout.contains("capydb jobs wait j1"), "{ran:#?}");
+    assert!(!peer.lines().contains(&"GET /v1/jobs/j1".to_owned()));
+    assert!(!format!("{ran:?}").contains("canary"), "{ran:#?}");
+}
+
+#[test]
+fn a_lost_answer_to_the_start_does_not_start_twice() {
+    let peer = Peer::start(|peer, request, before| {
+        match (request.line().as_str(), before) {
+        ("POST /v1/projects/p1/imports", _) => Answer::Drop,
+        ("GET /v1/projects/p1/jobs", 1) => Answer::Json(
+            200,
+            r#"{"jobs":[{"id":"j1","type":"project.import","state":"running"},{"id":"j0","type":"project.import","state":"failed"}]}"#.into(),
+        ),
+        ("GET /v1/projects/p1/jobs", _) => Answer::Json(200, r#"{"jobs":[{"id":"j0","type":"project.import","state":"failed"}]}"#.into()),
+        _ => works(peer, request),
+    }
+    });
+    against(&peer, &["import", "--source-url", URL, "--wait"]).succeeds();
+    assert_eq!(peer.lines().iter().filter(|line| *line == "POST /v1/projects/p1/imports").count(), 1);
+    let peer = Peer::start(|peer, request, _| match request.line().as_str() {
+        "POST /v1/projects/p1/imports" => Answer::Drop,
+        _ => works(peer, request),
+    });
+    against(&peer, &["import", "--source-url", URL, "--wait"]).fails(1, "whether the import began is not known");
+    assert_eq!(peer.lines().iter().filter(|line| *line == "POST /v1/projects/p1/imports").count(), 1);
+}
+
+#[test]
+fn waiting_rides_out_trouble_and_is_quick() {
+    let peer = Peer::start(|peer, request, before| match (request.line().as_str(), before) {
+        ("GET /v1/jobs/j1", 0) => Answer::Json(200, r#"{"job":{"id":"j1","state":"running"}}"#.into()),
+        ("GET /v1/jobs/j1", 1) => Answer::Drop,
+        ("GET /v1/jobs/j1", 2) => Answer::Raw(502, "X: y", "<html>".into()),
+        _ => works(peer, request),
+    });
+    let ran = against(&peer, &["jobs", "wait", "j1"]).succeeds();
+    assert!(ran.stderr.contains("still trying"), "{ran:#?}");
+    let began = Instant::now();
+    let short = Peer::start(move |peer, request, _| match began.elapsed() < Duration::from_millis(500) {
+        true => Answer::Json(200, r#"{"job":{"id":"j1","type":"project.import","state":"running"}}"#.into()),
+        false => works(peer, request),
+    });
+    against(&short, &["jobs", "wait", "j1"]).succeeds();
+    let looks = short.lines().len();
+    assert!((3..=8).contains(&looks), "a job of half a second was looked at {looks} times");
+}
+
+#[test]
+fn a_failed_job_shows_its_words_and_no_escape_sequences() {
+    let peer = Peer::start(|_, _, _| {
+        let job = json!({ "job": { "id": "j1", "type": "project.import", "state": "failed", "error": "it \u{1b}[31mbroke",
+            "last_stderr": "one\ntwo \u{1b}]0;x\u{7}\nthree", "retry_classification": "transient" } });
+        Answer::Json(200, job.to_string())
+    });
+    let ran = against(&peer, &["jobs", "wait", "j1", "-o", "json"]).fails(1, "the job failed: it");
+    assert!(ran.stderr.contains("  | three") && ran.stderr.contains("run the import again"), "{ran:#?}");
+    assert!(!ran.stderr.contains('\u{1b}'), "{ran:#?}");
+    assert_eq!(ran.json()["job"]["state"], "failed");
+}
+
+#[test]
+fn an_import_that_runs_already_is_met_before_anything_is_sent() {
+    let peer = Peer::start(|peer, request, _| match request.line().as_str() {
+        "GET /v1/projects/p1/jobs" => {
+            Answer::Json(200, r#"{"jobs":[{"id":"j9","type":"project.import","state":"running"}]}"#.into())
+        }
+        _ => works(peer, request),
+    });
+    let folder = folder();
+    against(&peer, &["import", "--file", &dump(&folder)]).fails(5, "capydb jobs wait j9");
+    assert_eq!(peer.lines().len(), 2);
+}
+
+#[test]
+fn projects_are_chosen_or_listed() {
+    let two = || {
+        Answer::Json(
+            200,
+            format!(r#"{{"projects":[{PROJECT},{}]}}"#, PROJECT.replace("p1", "p2").replace("hop", "hip")),
+        )
+    };
+    let peer = Peer::start(move |peer, request, _| match request.line().as_str() {
+        "GET /v1/projects" => two(),
+        _ => works(peer, request),
+    });
+    against(&peer, &["jobs", "list"]).fails(2, "name one with --project: shop, ship");
+    against(&peer, &["jobs", "list", "--project", "SHOP"]).succeeds();
+    against(&peer, &["jobs", "list", "--project", "nope"]).fails(4, "there are: shop, ship");
+    let none = Peer::start(|_, _, _| Answer::Json(200, r#"{"projects":null}"#.into()));
+    against(&none, &["jobs", "list"]).fails(4, "create one first");
+}

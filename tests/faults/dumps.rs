@@ -1,0 +1,37 @@
+use crate::support::peer::Peer;
+use crate::{against, folder, works};
+use std::fs;
+
+/// Files that are no dumps are told before anything is asked.
+#[test]
+fn what_is_no_dump_is_named_before_the_network() {
+    let peer = Peer::start(|peer, request, _| works(peer, request));
+    let folder = folder();
+    let mut tar = vec![0; 1024];
+    tar[..8].copy_from_slice(b"toc.dat\0");
+    tar[257..262].copy_from_slice(b"ustar");
+    fs::create_dir(folder.path().join("directory")).expect("made");
+    fs::write(folder.path().join("directory/toc.dat"), "PGDMP").expect("written");
+    let cases: [(&str, Option<&[u8]>, i32, &str); 11] = [
+        ("missing.dump", None, 1, "No such file"),
+        ("directory", None, 5, "a dump in directory format"),
+        ("empty.dump", Some(b""), 5, "is empty"),
+        ("app.tar", Some(&tar), 5, "a dump in tar format"),
+        ("app.sql.gz", Some(b"\x1f\x8b\x08\0\0\0"), 5, "compressed with gzip"),
+        ("app.zip", Some(b"PK\x03\x04rest"), 5, "a zip archive"),
+        ("app.db", Some(b"SQLite format 3\0rest"), 5, "a SQLite database"),
+        ("my.sql", Some(b"-- MySQL dump 10.13  Distrib 8\n"), 5, "a dump of MySQL"),
+        ("page.html", Some(b"<html></html>"), 5, "is text, but not SQL"),
+        ("cut.dump", Some(b"PGDMP\x01\x10\x00\x04\x08\x01\x01"), 5, "the file is cut off"),
+        ("cut.sql", Some(b"--\n-- PostgreSQL database dump\n--\n\nSET x = 1;\n"), 5, "is cut off"),
+    ];
+    for (name, bytes, code, words) in cases {
+        let path = folder.path().join(name);
+        if let Some(bytes) = bytes {
+            fs::write(&path, bytes).expect("written");
+        }
+        let ran = against(&peer, &["import", "--file", path.to_str().expect("a path"), "--wait"]).fails(code, words);
+        assert!(code == 1 || ran.stderr.contains("pg_dump -Fc -f app.dump"), "{ran:#?}");
+    }
+    assert_eq!(peer.lines(), Vec::<String>::new(), "nothing was asked");
+}

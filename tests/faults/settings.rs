@@ -1,0 +1,110 @@
+use crate::support::peer::{Answer, Peer};
+use crate::support::{capydb, run};
+use crate::{KEY, against, folder, works};
+use std::fs;
+
+#[test]
+fn the_command_line_is_checked_first() {
+    let cases: [(&[&str], &str); 12] = [
+        (&["import"], "no source given"),
+        (&["import", "--source-url", "postgres://u@h/d", "--file", "x"], "cannot be used with"),
+        (&["import", "--file", "x", "--wait-timeout", "2h"], "--wait"),
+        (&["import", "--source-url", "http://h/d"], "not with postgres://"),
+        (&["import", "--source-url", "postgres:///d"], "names no host"),
+        (&["import", "--source-url", "postgres://u@h"], "names no database"),
+        (&["import", "--source-url", "postgres://u@a,b/d"], "several hosts"),
+        (&["import", "--source-url", "postgres://u@h:99999/d"], "bad port"),
+        (&["import", "--source-url", "postgres://u:canary@h/d?sslmode=maybe"], "sslmode=maybe"),
+        (&["import", "--source-url", "postgres://u:canary@h/d?host=/tmp"], "the parameter `host`"),
+        (&["import", "--sorce-url", "x"], "--source-url"),
+        (&["projects", "list", "--api-url", "nonsense"], "not an http or https URL"),
+    ];
+    for (arguments, words) in cases {
+        let ran = run(capydb(arguments)).fails(2, words);
+        assert!(ran.stdout.is_empty() && !ran.stderr.contains("canary"), "{ran:#?}");
+        let ran = run(capydb(&[arguments, &["-o", "json"]].concat()));
+        assert_eq!((ran.code, &ran.json()["error"]["code"]), (2, &serde_json::json!("usage")), "{ran:#?}");
+    }
+}
+
+#[test]
+fn without_a_key_nothing_is_called() {
+    run(capydb(&["projects", "list"])).fails(3, "CAPYDB_API_KEY");
+    let ran = run(capydb(&["projects", "list", "-o", "json"]));
+    assert_eq!((ran.code, &ran.json()["error"]["code"]), (3, &serde_json::json!("auth")));
+}
+
+#[test]
+fn settings_come_from_flags_before_environment_before_link_before_login() {
+    let peer = Peer::start(|peer, request, _| works(peer, request));
+    let other = Peer::start(|_, _, _| Answer::Json(500, "{}".into()));
+    let home = folder();
+    let config = home.path().join("config/capydb");
+    fs::create_dir_all(&config).expect("made");
+    let login = |url: &str, key: &str| {
+        let text = format!(
+            r#"{{"active_org":"o","organizations":{{"o":{{"api_key":"{key}","api_url":"{url}","app_url":"","name":"O","slug":"o"}}}}}}"#
+        );
+        fs::write(config.join("config.json"), text).expect("written");
+    };
+    let command = |arguments: &[&str]| {
+        let mut command = capydb(arguments);
+        command.env("XDG_CONFIG_HOME", home.path().join("config")).current_dir(home.path());
+        command
+    };
+    let list = ["jobs", "list"];
+    login(&peer.api_url(), KEY);
+    run(command(&list)).succeeds();
+    // The link beats the login's address, and names the project.
+    login(&other.api_url(), KEY);
+    fs::create_dir(home.path().join(".capydb")).expect("made");
+    let link = format!(
+        r#"{{"project_id":"p1","project_name":"Shop","project_slug":"shop","api_url":"{}","later":1}}"#,
+        peer.api_url()
+    );
+    fs::write(home.path().join(".capydb/project.json"), link).expect("written");
+    run(command(&list)).succeeds();
+    // The environment beats both, a flag beats the environment.
+    let mut by_environment = command(&list);
+    by_environment.env("CAPYDB_API_URL", other.api_url());
+    run(by_environment).fails(1, "has trouble");
+    let mut by_flag = command(&["jobs", "list", "--api-url", &peer.api_url(), "--api-key", "flag_key"]);
+    by_flag.env("CAPYDB_API_URL", other.api_url()).env("CAPYDB_API_KEY", "environment_key");
+    run(by_flag).succeeds();
+    let keys: Vec<String> =
+        peer.seen().iter().filter_map(|request| request.header("authorization").map(str::to_owned)).collect();
+    // Two commands of two calls each with the saved key, then one with the flag's.
+    assert_eq!(keys.len(), 6, "{keys:?}");
+    assert!(keys[..4].iter().all(|key| *key == format!("Bearer {KEY}")), "{keys:?}");
+    assert!(keys[4..].iter().all(|key| key == "Bearer flag_key"), "{keys:?}");
+    // A broken file is named, and its text is not.
+    fs::write(config.join("config.json"), r#"{"api_key":"capy_live_canary"#).expect("written");
+    let ran = run(command(&list)).fails(1, "config.json is not valid");
+    assert!(!ran.stderr.contains("canary"), "{ran:#?}");
+}
+
+#[test]
+fn no_secret_shows_at_the_highest_verbosity() {
+    let peer = Peer::start(|peer, request, before| match (request.line().as_str(), before % 2) {
+        ("PUT /put", 0) => Answer::Drop,
+        ("POST /v1/projects/p1/imports", _) => Answer::Json(500, r#"{"error":"no"}"#.into()),
+        _ => works(peer, request),
+    });
+    let folder = folder();
+    let dump = crate::dump(&folder);
+    let url = "postgres://u:canary_password@db.example.com/d?sslpassword2=canary_parameter";
+    let commands: [&[&str]; 8] = [
+        &["import", "--source-url", url],
+        &["import", "--source-url", url, "-o", "json"],
+        &["import", "preflight", "--source-url", url],
+        &["import", "--file", &dump],
+        &["projects", "list"],
+        &["jobs", "get", "j1"],
+        &["jobs", "wait", "j1"],
+        &["jobs", "list"],
+    ];
+    for command in commands {
+        let ran = against(&peer, &[command, &["-vv"]].concat());
+        assert!(!format!("{ran:?}").contains("canary"), "{ran:#?}");
+    }
+}

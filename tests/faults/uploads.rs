@@ -1,0 +1,81 @@
+use crate::support::peer::{Answer, Peer};
+use crate::{against, dump, folder, works};
+use std::io::Write;
+
+const PUT: &str = "PUT /put";
+
+#[test]
+fn a_transient_fault_gets_a_fresh_slot() {
+    let peer = Peer::start(|peer, request, before| match (request.line().as_str(), before) {
+        (PUT, 0) => Answer::Raw(503, "X: y", "<Error><Message>Slow down</Message></Error>".into()),
+        _ => works(peer, request),
+    });
+    let folder = folder();
+    let ran = against(&peer, &["import", "--file", &dump(&folder), "-vv"]).succeeds();
+    assert!(ran.stderr.contains("Slow down; trying again in 2 s (2 of 4)"), "{ran:#?}");
+    assert_eq!(peer.lines().iter().filter(|line| line.ends_with("imports/uploads")).count(), 2);
+    assert!(!format!("{ran:?}").contains("canary"), "{ran:#?}");
+}
+
+#[test]
+fn a_refusal_is_final_and_shows_the_words_of_storage() {
+    let peer = Peer::start(|peer, request, _| match request.line().as_str() {
+        PUT => {
+            let xml = "<?xml version=\"1.0\"?><Error><Code>AccessDenied</Code><Message>Request has expired</Message><Signature>canary</Signature></Error>";
+            Answer::Raw(403, "Content-Type: application/xml", xml.into())
+        }
+        _ => works(peer, request),
+    });
+    let folder = folder();
+    let ran = against(&peer, &["import", "--file", &dump(&folder), "-vv", "-o", "json"])
+        .fails(1, "status 403: Request has expired");
+    assert!(!format!("{ran:?}").contains("canary"), "{ran:#?}");
+    assert_eq!(peer.lines().iter().filter(|line| *line == PUT).count(), 1);
+    assert!(!peer.lines().contains(&"POST /v1/projects/p1/imports".to_owned()), "nothing is started");
+}
+
+#[test]
+fn a_dump_that_grows_while_it_is_sent_is_refused() {
+    let folder = folder();
+    let path = dump(&folder);
+    let growing = path.clone();
+    let peer = Peer::start(move |peer, request, _| {
+        if request.line() == PUT {
+            let mut file = std::fs::OpenOptions::new().append(true).open(&growing).expect("opens");
+            file.write_all(b"CREATE TABLE late (x int);\n").expect("grows");
+        }
+        works(peer, request)
+    });
+    against(&peer, &["import", "--file", &path]).fails(5, "the dump changed while it was being sent");
+    assert!(!peer.lines().contains(&"POST /v1/projects/p1/imports".to_owned()), "nothing is started");
+}
+
+#[test]
+fn a_dump_that_shrinks_while_it_is_sent_is_refused() {
+    let folder = folder();
+    let path = dump(&folder);
+    let shrinking = path.clone();
+    let peer = Peer::start(move |peer, request, _| {
+        if request.line().ends_with("imports/uploads") {
+            std::fs::write(&shrinking, "S").expect("shrinks");
+        }
+        works(peer, request)
+    });
+    against(&peer, &["import", "--file", &path]).fails(5, "the dump changed while it was being sent");
+    assert!(!peer.lines().contains(&"POST /v1/projects/p1/imports".to_owned()), "nothing is started");
+}
+
+#[test]
+fn progress_on_a_log_is_plain_lines() {
+    let peer = Peer::start(works_always);
+    let folder = folder();
+    let ran = against(&peer, &["import", "--file", &dump(&folder)]).succeeds();
+    assert!(ran.stderr.contains("Uploading 24 B\n") && ran.stderr.contains("Uploaded 24 B in "), "{ran:#?}");
+    assert!(!ran.stderr.contains('\r') && !ran.stderr.contains('\u{1b}'), "{ran:#?}");
+    let ran = against(&peer, &["import", "--file", &dump(&folder), "--quiet"]).succeeds();
+    assert_eq!(ran.stderr, "");
+}
+
+fn works_always(peer: &Peer, request: &crate::support::peer::Request, _: usize) -> Answer {
+    works(peer, request)
+}
