@@ -5,7 +5,7 @@ use super::output::meter::Meter;
 use super::output::report;
 use super::{Failure, Kind, jobs, preflight, source};
 use crate::client::{Api, Progress, Upload, upload};
-use crate::dump::{DumpFile, detect};
+use crate::dump::{DumpFile, DumpFormat, detect};
 use crate::preflight::bytes;
 use crate::source::SourceUrl;
 use crate::wire::{CheckStatus, ImportRequest, Job, PreflightRequest, Project};
@@ -71,12 +71,16 @@ fn look(context: &Context<'_>, options: &ImportOptions) -> Result<Looked, Failur
 
 fn open(context: &Context<'_>, path: &Path) -> Result<DumpFile, Failure> {
     let dump = detect::open(path)?;
-    context.output.note(&format!("Dump: {}, {} format, {}", path.display(), dump.format.name(), bytes(dump.size)));
-    if let crate::dump::DumpFormat::Custom(header) = &dump.format {
-        let (server, tool) = (&header.server_version, &header.dump_version);
-        let about = format!("  of a Postgres {server}, by pg_dump {tool}");
-        context.output.note(&crate::text::printable(&about, 200));
-    }
+    let first_word = |text: &str| crate::text::printable(text.split(' ').next().unwrap_or_default(), 20);
+    let origin = match &dump.format {
+        DumpFormat::Custom(header) => {
+            let (server, tool) = (first_word(&header.server_version), first_word(&header.dump_version));
+            format!(", of Postgres {server} by pg_dump {tool}")
+        }
+        DumpFormat::Plain => String::new(),
+    };
+    let (format, size) = (dump.format.name(), bytes(dump.size));
+    context.output.note(&format!("Dump: {}, {format} format, {size}{origin}", path.display()));
     Ok(dump)
 }
 

@@ -7,7 +7,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// Longest pause, unless the service asks for a longer one.
 const LONGEST_PAUSE: Duration = Duration::from_secs(3);
 /// Longest pause that a service may ask for.
-const LONGEST_ASKED: Duration = Duration::from_secs(60);
+const LONGEST_ASKED: Duration = Duration::from_mins(1);
 
 /// Something worth drawing.
 #[derive(Debug)]

@@ -2,6 +2,7 @@
 
 pub mod archive;
 pub mod detect;
+mod lexer;
 pub mod sql;
 pub mod statement;
 pub mod survey;

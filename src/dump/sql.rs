@@ -1,7 +1,8 @@
 //! Cuts plain SQL into statements, psql commands and `COPY` rows, in one pass over a stream
 //! and with a bounded buffer, by the rules of psql's own lexer.
 
-use super::statement::{Treatment, dollar_tag, is_space, is_word, treat, trim_space};
+use super::lexer::{End, Inside};
+use super::statement::{Treatment, treat, trim_space};
 use std::io::{self, Read};
 
 /// Statements up to this length come in one piece, in bytes.
@@ -63,44 +64,6 @@ enum State {
     },
 }
 
-/// What the lexer must remember inside a statement.
-#[derive(Clone, Default, PartialEq)]
-struct Inside {
-    /// Bytes of the buffer that are understood.
-    at: usize,
-    /// There was more than space and comments.
-    begun: bool,
-    literal: Literal,
-    parentheses: u32,
-    /// The first words, to know the functions that have a body of statements.
-    words: u32,
-    makes_function: MakesFunction,
-    /// `BEGIN` and `CASE` that wait for their `END`.
-    begins: u32,
-}
-
-#[derive(Clone, Default, PartialEq)]
-enum Literal {
-    #[default]
-    None,
-    Quote {
-        quote: u8,
-        backslash: bool,
-    },
-    Dollar(Vec<u8>),
-    LineComment,
-    BlockComment(u32),
-}
-
-#[derive(Clone, Copy, Default, PartialEq)]
-enum MakesFunction {
-    #[default]
-    Undecided,
-    AfterCreate,
-    Yes,
-    No,
-}
-
 /// The reader. Call [`Script::next_piece`] until it gives `None`.
 pub struct Script<R> {
     reader: R,
@@ -130,8 +93,7 @@ impl<R: Read> Script<R> {
         match self.state {
             State::Between => None,
             State::Statement(ref inside) | State::LongStatement(ref inside) => {
-                let comment = matches!(inside.literal, Literal::None | Literal::LineComment);
-                (inside.begun || !comment).then_some(Unfinished::Statement)
+                inside.is_unfinished().then_some(Unfinished::Statement)
             }
             State::RowsAhead | State::Rows { .. } => Some(Unfinished::Rows),
         }
@@ -202,7 +164,8 @@ impl<R: Read> Script<R> {
                     return None;
                 }
                 let length = if self.ended { bytes.len() } else { inside.at };
-                let begun = Inside { at: 0, ..std::mem::take(inside) };
+                let mut begun = std::mem::take(inside);
+                begun.at = 0;
                 self.state = State::LongStatement(begun);
                 (length > 0).then_some((length, Kind::StatementStart))
             }
@@ -256,165 +219,6 @@ impl<R: Read> Script<R> {
                 }
                 (length, Kind::Statement)
             }
-        }
-    }
-}
-
-#[derive(Clone, Copy)]
-enum End {
-    Semicolon(usize),
-    /// A backslash outside of literals: a psql command in the middle of a statement.
-    Command(usize),
-}
-
-impl End {
-    fn length(self) -> usize {
-        match self {
-            Self::Semicolon(length) | Self::Command(length) => length,
-        }
-    }
-}
-
-impl Inside {
-    /// Goes on from where it was; the end of the statement if it lies in these bytes.
-    fn advance(&mut self, bytes: &[u8], backslashes: bool, last: bool) -> Option<End> {
-        while self.at < bytes.len() {
-            if self.literal != Literal::None {
-                if !self.leave_literal(bytes) {
-                    return None;
-                }
-                continue;
-            }
-            let rest = &bytes[self.at..];
-            // These need a look at what follows.
-            let needs_more = !last && rest.len() < 66 && matches!(rest[0], b'-' | b'/' | b'$');
-            if needs_more {
-                return None;
-            }
-            let comment = rest.starts_with(b"--") || rest.starts_with(b"/*");
-            self.begun |= !comment && !is_space(rest[0]);
-            match rest[0] {
-                b';' if self.parentheses == 0 && self.begins == 0 => {
-                    self.at += 1;
-                    return Some(End::Semicolon(self.at));
-                }
-                b'\\' => return Some(End::Command(self.at)),
-                b'\'' => self.enter(Literal::Quote { quote: b'\'', backslash: backslashes }, 1),
-                b'"' => self.enter(Literal::Quote { quote: b'"', backslash: false }, 1),
-                b'-' if rest.starts_with(b"--") => self.enter(Literal::LineComment, 2),
-                b'/' if rest.starts_with(b"/*") => self.enter(Literal::BlockComment(1), 2),
-                b'$' => match dollar_tag(rest) {
-                    Some(tag) => self.enter(Literal::Dollar(tag.to_vec()), tag.len()),
-                    None => self.at += 1,
-                },
-                b'(' => (self.parentheses, self.at) = (self.parentheses + 1, self.at + 1),
-                b')' => (self.parentheses, self.at) = (self.parentheses.saturating_sub(1), self.at + 1),
-                byte if is_word(byte) => {
-                    let length = rest.iter().position(|byte| !is_word(*byte) && *byte != b'$').unwrap_or(rest.len());
-                    if length == rest.len() && !last && length < 4096 {
-                        return None; // the word may go on
-                    }
-                    self.word(&rest[..length]);
-                    self.at += length;
-                    let escapes = rest[..length].eq_ignore_ascii_case(b"e") && rest.get(length) == Some(&b'\'');
-                    if escapes {
-                        self.enter(Literal::Quote { quote: b'\'', backslash: true }, 1);
-                    }
-                }
-                _ => self.at += 1,
-            }
-        }
-        None
-    }
-
-    fn enter(&mut self, literal: Literal, length: usize) {
-        self.literal = literal;
-        self.at += length;
-    }
-
-    /// Passes the end of the literal, if it lies in these bytes.
-    fn leave_literal(&mut self, bytes: &[u8]) -> bool {
-        let rest = &bytes[self.at..];
-        match &mut self.literal {
-            Literal::None => return true,
-            Literal::Quote { quote, backslash: false } => {
-                // A doubled quote ends one literal and begins the next: the same in effect.
-                let Some(end) = memchr::memchr(*quote, rest) else {
-                    self.at = bytes.len();
-                    return false;
-                };
-                self.at += end + 1;
-            }
-            Literal::Quote { quote, backslash: true } => {
-                let Some(end) = memchr::memchr2(*quote, b'\\', rest) else {
-                    self.at = bytes.len();
-                    return false;
-                };
-                let escape = rest[end] == b'\\' || rest.get(end + 1) == Some(quote);
-                if escape && rest.len() < end + 2 || rest.len() == end + 1 {
-                    self.at += end;
-                    return rest.len() > end + 1; // what follows decides
-                }
-                self.at += end + 1 + usize::from(escape);
-                if escape {
-                    return true;
-                }
-            }
-            Literal::Dollar(tag) => {
-                let Some(end) = memchr::memmem::find(rest, tag) else {
-                    self.at = self.at.max((bytes.len() + 1).saturating_sub(tag.len()));
-                    return false;
-                };
-                self.at += end + tag.len();
-            }
-            Literal::LineComment => {
-                let Some(end) = memchr::memchr2(b'\n', b'\r', rest) else {
-                    self.at = bytes.len();
-                    return false;
-                };
-                self.at += end + 1;
-            }
-            Literal::BlockComment(depth) => {
-                let Some(end) = memchr::memchr2(b'*', b'/', rest) else {
-                    self.at = bytes.len();
-                    return false;
-                };
-                self.at += end;
-                match &rest[end..] {
-                    [_] => return false, // what follows decides
-                    [b'*', b'/', ..] if *depth == 1 => self.at += 2,
-                    [b'*', b'/', ..] => (*depth, self.at) = (*depth - 1, self.at + 2),
-                    [b'/', b'*', ..] => (*depth, self.at) = (*depth + 1, self.at + 2),
-                    _ => self.at += 1,
-                }
-                if bytes[..self.at].ends_with(b"*/") && *depth == 1 && rest[end] == b'*' {
-                    self.literal = Literal::None;
-                }
-                return true;
-            }
-        }
-        self.literal = Literal::None;
-        true
-    }
-
-    /// Follows the words as psql does: the body of a SQL-standard function holds semicolons.
-    fn word(&mut self, word: &[u8]) {
-        let is = |wanted: &[u8]| word.eq_ignore_ascii_case(wanted);
-        self.words = self.words.saturating_add(1);
-        self.makes_function = match self.makes_function {
-            MakesFunction::Undecided if is(b"create") => MakesFunction::AfterCreate,
-            MakesFunction::AfterCreate if is(b"or") || is(b"replace") => MakesFunction::AfterCreate,
-            MakesFunction::AfterCreate if is(b"function") || is(b"procedure") => MakesFunction::Yes,
-            MakesFunction::Yes => MakesFunction::Yes,
-            _ => MakesFunction::No,
-        };
-        if self.makes_function != MakesFunction::Yes || self.parentheses > 0 {
-            return;
-        }
-        if is(b"begin") || (is(b"case") && self.begins > 0) {
-            self.begins += 1;
-        } else if is(b"end") {
-            self.begins = self.begins.saturating_sub(1);
         }
     }
 }

@@ -1,0 +1,204 @@
+//! psql's lexer within one statement: where it ends.
+
+use super::statement::{dollar_tag, is_space, is_word};
+
+/// What the lexer must remember inside a statement.
+#[derive(Clone, Default, PartialEq)]
+pub(super) struct Inside {
+    /// Bytes of the buffer that are understood.
+    pub(super) at: usize,
+    /// There was more than space and comments.
+    begun: bool,
+    literal: Literal,
+    parentheses: u32,
+    /// Whether it makes a function, which may have a body of statements.
+    makes_function: MakesFunction,
+    /// `BEGIN` and `CASE` that wait for their `END`.
+    begins: u32,
+}
+
+#[derive(Clone, Default, PartialEq)]
+enum Literal {
+    #[default]
+    None,
+    Quote {
+        quote: u8,
+        backslash: bool,
+    },
+    Dollar(Vec<u8>),
+    LineComment,
+    BlockComment(u32),
+}
+
+#[derive(Clone, Copy, Default, PartialEq)]
+enum MakesFunction {
+    #[default]
+    Undecided,
+    AfterCreate,
+    Yes,
+    No,
+}
+
+/// What ends a statement, with its length.
+#[derive(Clone, Copy)]
+pub(super) enum End {
+    Semicolon(usize),
+    /// A backslash outside of literals: a psql command in the middle of a statement.
+    Command(usize),
+}
+
+impl End {
+    pub(super) fn length(self) -> usize {
+        match self {
+            Self::Semicolon(length) | Self::Command(length) => length,
+        }
+    }
+}
+
+impl Inside {
+    /// Whether a script that ends here ends in the middle of something.
+    pub(super) fn is_unfinished(&self) -> bool {
+        self.begun || !matches!(self.literal, Literal::None | Literal::LineComment)
+    }
+
+    /// Goes on from where it was; the end of the statement if it lies in these bytes.
+    pub(super) fn advance(&mut self, bytes: &[u8], backslashes: bool, last: bool) -> Option<End> {
+        while self.at < bytes.len() {
+            if self.literal != Literal::None {
+                if !self.leave_literal(bytes) {
+                    return None;
+                }
+                continue;
+            }
+            let rest = &bytes[self.at..];
+            // These need a look at what follows.
+            let needs_more = !last && rest.len() < 66 && matches!(rest[0], b'-' | b'/' | b'$');
+            if needs_more {
+                return None;
+            }
+            let comment = rest.starts_with(b"--") || rest.starts_with(b"/*");
+            self.begun |= !comment && !is_space(rest[0]);
+            match rest[0] {
+                b';' if self.parentheses == 0 && self.begins == 0 => {
+                    self.at += 1;
+                    return Some(End::Semicolon(self.at));
+                }
+                b'\\' => return Some(End::Command(self.at)),
+                b'\'' => self.enter(Literal::Quote { quote: b'\'', backslash: backslashes }, 1),
+                b'"' => self.enter(Literal::Quote { quote: b'"', backslash: false }, 1),
+                b'-' if rest.starts_with(b"--") => self.enter(Literal::LineComment, 2),
+                b'/' if rest.starts_with(b"/*") => self.enter(Literal::BlockComment(1), 2),
+                b'$' => match dollar_tag(rest) {
+                    Some(tag) => self.enter(Literal::Dollar(tag.to_vec()), tag.len()),
+                    None => self.at += 1,
+                },
+                b'(' => (self.parentheses, self.at) = (self.parentheses + 1, self.at + 1),
+                b')' => (self.parentheses, self.at) = (self.parentheses.saturating_sub(1), self.at + 1),
+                byte if is_word(byte) => {
+                    let length = rest.iter().position(|byte| !is_word(*byte) && *byte != b'$').unwrap_or(rest.len());
+                    if length == rest.len() && !last && length < 4096 {
+                        return None; // the word may go on
+                    }
+                    self.word(&rest[..length]);
+                    self.at += length;
+                    let escapes = rest[..length].eq_ignore_ascii_case(b"e") && rest.get(length) == Some(&b'\'');
+                    if escapes {
+                        self.enter(Literal::Quote { quote: b'\'', backslash: true }, 1);
+                    }
+                }
+                _ => self.at += 1,
+            }
+        }
+        None
+    }
+
+    fn enter(&mut self, literal: Literal, length: usize) {
+        self.literal = literal;
+        self.at += length;
+    }
+
+    /// Passes the end of the literal, if it lies in these bytes.
+    fn leave_literal(&mut self, bytes: &[u8]) -> bool {
+        let rest = &bytes[self.at..];
+        match &mut self.literal {
+            Literal::None => return true,
+            Literal::Quote { quote, backslash: false } => {
+                // A doubled quote ends one literal and begins the next: the same in effect.
+                let Some(end) = memchr::memchr(*quote, rest) else {
+                    self.at = bytes.len();
+                    return false;
+                };
+                self.at += end + 1;
+            }
+            Literal::Quote { quote, backslash: true } => {
+                let Some(end) = memchr::memchr2(*quote, b'\\', rest) else {
+                    self.at = bytes.len();
+                    return false;
+                };
+                let escape = rest[end] == b'\\' || rest.get(end + 1) == Some(quote);
+                if escape && rest.len() < end + 2 || rest.len() == end + 1 {
+                    self.at += end;
+                    return rest.len() > end + 1; // what follows decides
+                }
+                self.at += end + 1 + usize::from(escape);
+                if escape {
+                    return true;
+                }
+            }
+            Literal::Dollar(tag) => {
+                let Some(end) = memchr::memmem::find(rest, tag) else {
+                    self.at = self.at.max((bytes.len() + 1).saturating_sub(tag.len()));
+                    return false;
+                };
+                self.at += end + tag.len();
+            }
+            Literal::LineComment => {
+                let Some(end) = memchr::memchr2(b'\n', b'\r', rest) else {
+                    self.at = bytes.len();
+                    return false;
+                };
+                self.at += end + 1;
+            }
+            Literal::BlockComment(depth) => {
+                let Some(end) = memchr::memchr2(b'*', b'/', rest) else {
+                    self.at = bytes.len();
+                    return false;
+                };
+                self.at += end;
+                match &rest[end..] {
+                    [_] => return false, // what follows decides
+                    [b'*', b'/', ..] if *depth == 1 => self.at += 2,
+                    [b'*', b'/', ..] => (*depth, self.at) = (*depth - 1, self.at + 2),
+                    [b'/', b'*', ..] => (*depth, self.at) = (*depth + 1, self.at + 2),
+                    _ => self.at += 1,
+                }
+                if bytes[..self.at].ends_with(b"*/") && *depth == 1 && rest[end] == b'*' {
+                    self.literal = Literal::None;
+                }
+                return true;
+            }
+        }
+        self.literal = Literal::None;
+        true
+    }
+
+    /// Follows the words as psql does: the body of a SQL-standard function holds semicolons.
+    fn word(&mut self, word: &[u8]) {
+        let is = |wanted: &[u8]| word.eq_ignore_ascii_case(wanted);
+        self.makes_function = match self.makes_function {
+            MakesFunction::Undecided if is(b"create") => MakesFunction::AfterCreate,
+            MakesFunction::AfterCreate if is(b"or") || is(b"replace") => MakesFunction::AfterCreate,
+            MakesFunction::AfterCreate if is(b"function") || is(b"procedure") => MakesFunction::Yes,
+            MakesFunction::Yes => MakesFunction::Yes,
+            _ => MakesFunction::No,
+        };
+        if self.makes_function != MakesFunction::Yes || self.parentheses > 0 {
+            return;
+        }
+        if is(b"begin") || (is(b"case") && self.begins > 0) {
+            self.begins += 1;
+        } else if is(b"end") {
+            self.begins = self.begins.saturating_sub(1);
+        }
+    }
+}
