@@ -31,7 +31,7 @@ fn the_committed_completions_are_current() {
 #[cfg(feature = "server")]
 #[test]
 fn help_reads_well() {
-    let mut text = String::new();
+    let mut texts = Vec::new();
     for command in [
         &[][..],
         &["import"],
@@ -43,9 +43,9 @@ fn help_reads_well() {
         &["completion"],
     ] {
         let help = run(capydb(&[command, &["--help"]].concat())).succeeds().stdout;
-        text.push_str(&format!("$ capydb {} --help\n{help}\n", command.join(" ")));
+        texts.push(format!("$ capydb {} --help\n{help}", command.join(" ")));
     }
-    insta::assert_snapshot!(text);
+    insta::assert_snapshot!(texts.join("\n"));
 }
 
 #[test]

@@ -56,9 +56,13 @@ fn a_clash_leaves_everything_as_it_was() {
 fn a_script_that_fails_on_its_last_line_leaves_nothing() {
     let folder = open_folder();
     let path = folder.join("late.sql");
-    let rows: String = (0..20_000).map(|n| format!("{n}\n")).collect();
-    fs::write(&path, format!("CREATE TABLE late (x int);\nCOPY late FROM stdin;\n{rows}\\.\nSELECT * FROM nowhere;\n"))
-        .expect("written");
+    let rows: Vec<String> = (0..20_000).map(|n| n.to_string()).collect();
+    let rows = rows.join("\n");
+    fs::write(
+        &path,
+        format!("CREATE TABLE late (x int);\nCOPY late FROM stdin;\n{rows}\n\\.\nSELECT * FROM nowhere;\n"),
+    )
+    .expect("written");
     for arguments in [&["--recreate"][..], &[]] {
         let project = plane().project(&format!("late {}", arguments.len()));
         project.sql("create table old (x int)");

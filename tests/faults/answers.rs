@@ -31,7 +31,9 @@ fn every_bad_answer_reads_well_and_has_its_code() {
             assert!(!format!("{ran:?}").contains("canary"), "{ran:#?}");
         })
     });
-    threads.into_iter().for_each(|thread| thread.join().expect("the case holds"));
+    for thread in threads {
+        thread.join().expect("the case holds");
+    }
 }
 
 #[test]
@@ -131,9 +133,12 @@ fn waiting_rides_out_trouble_and_is_quick() {
     let ran = against(&peer, &["jobs", "wait", "j1"]).succeeds();
     assert!(ran.stderr.contains("still trying"), "{ran:#?}");
     let began = Instant::now();
-    let short = Peer::start(move |peer, request, _| match began.elapsed() < Duration::from_millis(500) {
-        true => Answer::Json(200, r#"{"job":{"id":"j1","type":"project.import","state":"running"}}"#.into()),
-        false => works(peer, request),
+    let short = Peer::start(move |peer, request, _| {
+        if began.elapsed() < Duration::from_millis(500) {
+            Answer::Json(200, r#"{"job":{"id":"j1","type":"project.import","state":"running"}}"#.into())
+        } else {
+            works(peer, request)
+        }
     });
     against(&short, &["jobs", "wait", "j1"]).succeeds();
     let looks = short.lines().len();
