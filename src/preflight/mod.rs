@@ -7,7 +7,7 @@ pub use remedy::remedy;
 
 use crate::wire::{Check, CheckStatus, Extension, Preflight, SourceFacts};
 
-/// Extensions that a target may have (the API's allowlist); `plpgsql` is always there.
+/// The API's allowlist. A target may have those of them that its server has.
 pub const ALLOWED_EXTENSIONS: [&str; 13] = [
     "pg_stat_statements",
     "pgcrypto",
@@ -38,6 +38,8 @@ pub struct Limits {
     pub storage_limit_bytes: u64,
     /// Major version of the target (`17`).
     pub target_version: String,
+    /// Extensions that the target can have; `plpgsql` is always there.
+    pub extensions: Vec<String>,
 }
 
 /// Grades a source against the limits of its target.
@@ -45,7 +47,7 @@ pub fn grade(source: SourceFacts, limits: &Limits) -> Preflight {
     let checks = vec![
         size_within_plan(source.database_size_bytes, limits.storage_limit_bytes),
         version_compatible(&source.server_version, &limits.target_version),
-        extensions_available(&source.extensions),
+        extensions_available(&source.extensions, &limits.extensions),
     ];
     Preflight {
         ok: checks.iter().all(|check| check.status != CheckStatus::Fail),
@@ -96,9 +98,9 @@ fn version_compatible(server_version: &str, target_version: &str) -> Check {
     check(VERSION, CheckStatus::Pass, format!("Postgres {source} into {target}"))
 }
 
-/// Fails with the name of every extension outside the allowlist.
-fn extensions_available(extensions: &[Extension]) -> Check {
-    let allowed = |name: &str| name == "plpgsql" || ALLOWED_EXTENSIONS.contains(&name);
+/// Fails with the name of every extension that the target cannot have.
+fn extensions_available(extensions: &[Extension], available: &[String]) -> Check {
+    let allowed = |name: &str| name == "plpgsql" || available.iter().any(|known| known == name);
     let names = |wanted: bool| -> Vec<String> {
         let matching = extensions.iter().filter(|extension| allowed(&extension.name) == wanted);
         matching.map(|extension| crate::text::printable(&extension.name, 63)).collect()
@@ -140,8 +142,13 @@ mod tests {
         }
     }
 
+    fn limits(storage_limit_bytes: u64) -> Limits {
+        let extensions = ALLOWED_EXTENSIONS.map(str::to_owned).to_vec();
+        Limits { storage_limit_bytes, target_version: "17".into(), extensions }
+    }
+
     fn verdicts(facts: SourceFacts) -> (bool, Vec<CheckStatus>) {
-        let report = grade(facts, &Limits { storage_limit_bytes: 1000, target_version: "17".into() });
+        let report = grade(facts, &limits(1000));
         (report.ok, report.checks.iter().map(|check| check.status).collect())
     }
 
@@ -156,9 +163,15 @@ mod tests {
     }
 
     #[test]
+    fn an_extension_that_the_server_lacks_is_not_available() {
+        let bare = Limits { extensions: vec!["hstore".into()], ..limits(1000) };
+        let report = grade(facts(1, "15", &["plpgsql", "hstore", "postgis"]), &bare);
+        assert_eq!(report.checks[2].detail.as_deref(), Some("not available on the target: postgis"));
+    }
+
+    #[test]
     fn a_failure_names_every_extension() {
-        let limits = Limits { storage_limit_bytes: 1000, target_version: "17".into() };
-        let report = grade(facts(1, "15", &["isn", "hstore", "tablefunc"]), &limits);
+        let report = grade(facts(1, "15", &["isn", "hstore", "tablefunc"]), &limits(1000));
         assert_eq!(
             failure(&report).as_deref(),
             Some("extensions_available_on_target: not available on the target: isn, tablefunc")
@@ -168,7 +181,7 @@ mod tests {
     proptest! {
         #[test]
         fn ok_means_that_no_check_failed(size: u64, version in "\\PC{0,20}", name in "\\PC{0,20}") {
-            let report = grade(facts(size, &version, &[&name]), &Limits { storage_limit_bytes: u64::MAX / 2, target_version: "17".into() });
+            let report = grade(facts(size, &version, &[&name]), &limits(u64::MAX / 2));
             prop_assert_eq!(report.ok, failure(&report).is_none());
         }
     }

@@ -160,18 +160,21 @@ impl Dev {
         create_metadata(&metadata).await?;
         let store = Store::open(metadata.dbname(METADATA).application_name("capydb")).await?;
         store.end_all_leases().await?; // the lock says that no other worker lives
+        let mut target = TargetServer {
+            admin: self.cluster.admin(&keep.admin_password),
+            port: self.cluster.port,
+            programs,
+            run_as: run_as.clone(),
+            extensions: Vec::new(),
+        };
+        target.look_for_extensions().await?;
         let app = Arc::new(App {
             store,
             objects: Disk::open(self.data_dir.join("objects"), Signer::new(&key(&keep.signing_key)?), run_as.clone())?,
             sealer: Sealer::new(&key(&keep.sealing_key)?)?,
             allow_private_sources: options.allow_private_sources,
             plan_limit: options.plan_limit.unwrap_or(DEFAULT_PLAN_LIMIT),
-            target: TargetServer {
-                admin: self.cluster.admin(&keep.admin_password),
-                port: self.cluster.port,
-                programs,
-                run_as: run_as.clone(),
-            },
+            target,
             address: listener.local_addr()?,
             wake: Notify::new(),
         });

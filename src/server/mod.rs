@@ -39,6 +39,7 @@ impl App {
         Limits {
             storage_limit_bytes: project.storage_limit_bytes,
             target_version: self.target.programs.version.0.to_string(),
+            extensions: self.target.extensions.clone(),
         }
     }
 

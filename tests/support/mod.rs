@@ -51,7 +51,9 @@ impl Ran {
 pub fn capydb(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_capydb"));
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    for name in ["CAPYDB_API_URL", "CAPYDB_API_KEY", "CAPYDB_SOURCE_URL", "HTTP_PROXY", "http_proxy", "ALL_PROXY"] {
+    for name in
+        ["CAPYDB_API_URL", "CAPYDB_API_KEY", "CAPYDB_SOURCE_URL", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "COLUMNS"]
+    {
         command.env_remove(name);
     }
     let home = empty_home();

@@ -234,7 +234,11 @@ mod tests {
             app_schemas: vec!["public".into(), "shop".into()],
             ..SourceFacts::default()
         };
-        let limits = crate::preflight::Limits { storage_limit_bytes: 1 << 30, target_version: "17".into() };
+        let limits = crate::preflight::Limits {
+            storage_limit_bytes: 1 << 30,
+            target_version: "17".into(),
+            extensions: Vec::new(),
+        };
         insta::assert_snapshot!(preflight(&crate::preflight::grade(source, &limits)));
     }
 

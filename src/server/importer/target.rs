@@ -1,4 +1,5 @@
 use super::plan::Plan;
+use crate::preflight::ALLOWED_EXTENSIONS;
 use crate::server::postgres::{Programs, RunAs};
 use crate::wire::ImportSummary;
 use anyhow::{Context, bail};
@@ -15,6 +16,8 @@ pub(in crate::server) struct TargetServer {
     pub(in crate::server) programs: Programs,
     /// The user that the programs run as.
     pub(in crate::server) run_as: Option<RunAs>,
+    /// Those extensions of the allowlist that are installed there.
+    pub(in crate::server) extensions: Vec<String>,
 }
 
 /// Extensions of every new project (the API's rules).
@@ -67,6 +70,15 @@ pub(super) fn literal(text: &str) -> String {
 }
 
 impl TargetServer {
+    /// Learns which extensions of the allowlist the server has.
+    pub(in crate::server) async fn look_for_extensions(&mut self) -> anyhow::Result<()> {
+        let session = self.session("postgres").await?;
+        let sql = "select name::text from pg_available_extensions where name = any($1)";
+        let rows = session.query(sql, &[&ALLOWED_EXTENSIONS.as_slice()]).await?;
+        self.extensions = rows.iter().map(|row| row.get(0)).collect();
+        Ok(())
+    }
+
     /// A session of the administrator in a database. The database's owner is a stranger, so
     /// nothing in it may stand in for what the administrator means: no object of its own, and
     /// no setting (those given at the start of a session beat those of the database).
@@ -94,12 +106,9 @@ impl TargetServer {
         }
         self.create_database(database, role).await?;
         let inside = self.session(database).await?;
-        for name in FIRST_EXTENSIONS {
+        for name in FIRST_EXTENSIONS.into_iter().filter(|name| self.extensions.iter().any(|known| known == name)) {
             let sql = format!("create extension if not exists {} schema public", quoted(name));
-            // A Postgres that was installed without it can still hold the project.
-            if let Err(error) = inside.batch_execute(&sql).await {
-                tracing::warn!("the extension {name} is not there: {error}");
-            }
+            inside.batch_execute(&sql).await.with_context(|| format!("create the extension {name}"))?;
         }
         Ok(())
     }

@@ -66,7 +66,11 @@ fn version(text: &str) -> Option<(u32, u32)> {
 /// `tell` gets lines for the person who waits.
 pub fn find(named: Option<&Path>, tell: &dyn Fn(&str)) -> anyhow::Result<Programs> {
     if let Some(bin) = named {
-        return Programs::at(bin);
+        let programs = Programs::at(bin)?;
+        if programs.version.0 < WANTED {
+            tell(&older(&programs));
+        }
+        return Ok(programs);
     }
     let cache = cache_folder()?;
     let cached = cache.join(WANTED.to_string());
@@ -91,10 +95,16 @@ pub fn find(named: Option<&Path>, tell: &dyn Fn(&str)) -> anyhow::Result<Program
                 )));
             };
             tell(&format!("Could not fetch Postgres {WANTED} ({error:#})"));
-            tell(&format!("Using the installed Postgres {} instead: newer sources will be refused", older.version.0));
+            tell(&self::older(older));
             Ok(older.clone())
         }
     }
+}
+
+/// What a target older than the hosted service's means.
+fn older(programs: &Programs) -> String {
+    let major = programs.version.0;
+    format!("warning: the target is Postgres {major}, not {WANTED}: sources newer than {major} will be refused")
 }
 
 /// Where fetched copies are kept. Root's own cache folder would be closed to the user that
