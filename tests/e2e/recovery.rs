@@ -1,8 +1,44 @@
 //! A control plane that dies in the middle of an import.
 
 use crate::support::until;
-use crate::support::world::{Plane, fingerprint, psql, source};
+use crate::support::world::{Plane, Project, fingerprint, psql, source};
 use serde_json::json;
+
+fn start(plane: &Plane, project: &Project<'_>, recreate: bool, url: &str) -> String {
+    let body = json!({ "confirm": true, "recreate": recreate, "source_url": url });
+    let (status, answer) = plane.call("POST", &format!("/v1/projects/{}/imports", project.id), Some(&body));
+    assert_eq!(status, 202, "{answer}");
+    answer["job"]["id"].as_str().expect("an id").to_owned()
+}
+
+fn until_loading(plane: &Plane, job: &str) {
+    let sql = format!(
+        "select count(*) from pg_stat_activity where application_name = 'capydb import {job}' and query ilike 'COPY%'"
+    );
+    until("data is being loaded", || plane.admin("postgres", &sql) != "0");
+}
+
+#[test]
+fn a_killed_import_that_cannot_be_finished_leaves_nothing() {
+    let sql = "create extension hstore; create role killed_role;
+               create table doomed as select n, md5(n::text) as t from generate_series(1, 400000) n;
+               alter table doomed enable row level security; create policy p on doomed to killed_role using (true)";
+    let url = source().create("doomed", sql);
+    let plane = Plane::start(&[]);
+    let project = plane.project("doomed");
+    project.sql("create table old (x int)");
+    let before = fingerprint(&project.url);
+    let (id, slug) = (start(&plane, &project, false, &url), project.slug.clone());
+    until_loading(&plane, &id);
+    let data_dir = plane.kill();
+    psql(&source().url("postgres"), "drop database doomed with (force)");
+    let plane = Plane::start_again(&data_dir);
+    plane.run(&["jobs", "wait", &id]).fails(1, "no such database");
+    let target = plane.run(&["projects", "url", "--project", &slug]).succeeds().stdout.trim().to_owned();
+    assert_eq!(fingerprint(&target), before);
+    assert_eq!(psql(&target, "select count(*) from pg_roles where rolname = 'killed_role'"), "0");
+    plane.has_no_leftovers();
+}
 
 #[test]
 fn a_killed_import_is_finished_by_the_next_start() {
@@ -12,14 +48,9 @@ fn a_killed_import_is_finished_by_the_next_start() {
         let project = plane.project("killed");
         project.sql("create table old (x int)");
         let before = fingerprint(&project.url);
-        let body = json!({ "confirm": true, "recreate": recreate, "source_url": url });
-        let (status, answer) = plane.call("POST", &format!("/v1/projects/{}/imports", project.id), Some(&body));
-        assert_eq!(status, 202);
-        let id = answer["job"]["id"].as_str().expect("an id").to_owned();
+        let id = start(&plane, &project, recreate, &url);
         let (slug, target) = (project.slug.clone(), project.url.clone());
-        until("data is being loaded", || {
-            plane.admin("postgres", &format!("select count(*) from pg_stat_activity where application_name = 'capydb import {id}' and query ilike 'COPY%'")) != "0"
-        });
+        until_loading(&plane, &id);
         assert_eq!(fingerprint(&target), before, "nobody sees half of it");
         let plane = Plane::start_again(&plane.kill());
         let ran = plane.run(&["jobs", "wait", &id]).succeeds();

@@ -225,8 +225,8 @@ impl Plane {
     /// Nothing that belongs to an import may stay when it is over.
     #[track_caller]
     pub fn has_no_leftovers(&self) {
-        let left = self.admin("postgres", "select datname from pg_database where datname like 'capydb\\_%'");
-        assert_eq!(left, "", "databases");
+        let left = "select datname from pg_database where datname like 'capydb\\_%'";
+        super::until("its databases are gone", || self.admin("postgres", left).is_empty());
         let work = fs::read_dir(self.data_dir.join("work")).expect("lists").count();
         assert_eq!(work, 0, "work folders");
         assert_eq!(

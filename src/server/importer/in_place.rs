@@ -1,6 +1,7 @@
 //! Loading into the live database, in one transaction.
 
 use super::input::Input;
+use super::prepare::prepare;
 use super::{Failure, Import, restore};
 use crate::wire::ImportSummary;
 
@@ -22,7 +23,7 @@ async fn committed(import: &Import<'_>, transaction: &str) -> anyhow::Result<boo
 /// Loads, or leaves everything as it was.
 pub(super) async fn run(import: &Import<'_>, input: &Input) -> Result<ImportSummary, Failure> {
     let server = import.server;
-    let made = server.prepare(import.database, import.role, &input.plan).await?;
+    let made = prepare(import, import.database, &input.plan).await?;
     let before = server.measure(import.database).await?;
     tracing::info!("job {}: loading into {} in one transaction", import.job.id, import.database);
     let loaded = restore::in_one_transaction(import, input).await;

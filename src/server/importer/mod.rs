@@ -11,6 +11,7 @@ mod fetch;
 mod in_place;
 mod input;
 mod plan;
+mod prepare;
 mod recreate;
 mod restore;
 mod script;
@@ -18,6 +19,7 @@ mod target;
 
 pub(super) use failure::Failure;
 pub(super) use recreate::sweep;
+use target::Made;
 pub(super) use target::TargetServer;
 
 use super::postgres::RunAs;
@@ -37,6 +39,8 @@ pub(super) struct Import<'a> {
     pub(super) transaction_id: Option<&'a str>,
     /// The transaction of this attempt, once it has begun.
     pub(super) transaction: OnceLock<String>,
+    /// What an attempt before this one had made outside of it.
+    pub(super) made: Option<&'a serde_json::Value>,
     pub(super) source: Source,
     /// Replace the target instead of loading into it.
     pub(super) recreate: bool,
@@ -74,6 +78,12 @@ pub(super) async fn run(import: &Import<'_>) -> Result<ImportSummary, Failure> {
     } else {
         in_place::finished_before(import).await?
     };
+    if !finished && let Some(made) = import.made {
+        let made: Made = serde_json::from_value(made.clone()).map_err(anyhow::Error::from)?;
+        // Extensions of a staging database went with it.
+        let made = if import.recreate { made.roles_only() } else { made };
+        import.server.take_back(import.database, &made).await;
+    }
     if import.job.attempts > import.job.max_attempts && !finished {
         tidy(import.server, &import.job.id).await?;
         let died = import.job.max_attempts;

@@ -1,6 +1,7 @@
 //! A clean slate: load into a staging database, then give it the target's name.
 
 use super::input::Input;
+use super::prepare::prepare;
 use super::target::{TargetServer, literal, quoted};
 use super::{Failure, Import, restore};
 use crate::preflight::bytes;
@@ -47,11 +48,11 @@ pub(super) async fn run(import: &Import<'_>, input: &Input) -> Result<ImportSumm
     let staging = staging_name(import.job);
     drop_staging(server, &import.job.id).await?;
     server.create_database(&staging, import.role).await?;
-    let made = match server.prepare(&staging, import.role, &input.plan).await {
+    let made = match prepare(import, &staging, &input.plan).await {
         Ok(made) => made,
         Err(error) => {
             server.drop_database(&staging).await?;
-            return Err(error.into());
+            return Err(error);
         }
     };
     match load_and_swap(import, input, &staging).await {

@@ -1,8 +1,8 @@
-use super::plan::Plan;
 use crate::preflight::ALLOWED_EXTENSIONS;
 use crate::server::postgres::{Programs, RunAs};
 use crate::wire::ImportSummary;
 use anyhow::{Context, bail};
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Config, NoTls};
@@ -29,11 +29,11 @@ const HARMLESS_PARAMETERS: &str =
     "deadlock_timeout, lc_messages, log_min_duration_statement, temp_file_limit, track_functions, track_io_timing";
 
 /// What was made for an import outside of its transaction, to be taken back if it fails.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone, Serialize, Deserialize)]
 pub(super) struct Made {
     pub(super) extensions: Vec<String>,
-    schemas: Vec<String>,
-    roles: Vec<String>,
+    pub(super) schemas: Vec<String>,
+    pub(super) roles: Vec<String>,
 }
 
 impl Made {
@@ -176,69 +176,7 @@ impl TargetServer {
         Ok(Measure { size: number(0), tables: number(1), inserted: number(2) })
     }
 
-    /// Makes as administrator what the dump's own role cannot: extensions with their schemas,
-    /// and the roles that policies name. On an error what was made is taken back.
-    pub(super) async fn prepare(&self, database: &str, owner: &str, plan: &Plan) -> anyhow::Result<Made> {
-        let mut made = Made::default();
-        match self.prepare_all(database, owner, plan, &mut made).await {
-            Ok(()) => Ok(made),
-            Err(error) => {
-                self.take_back(database, &made).await;
-                Err(error)
-            }
-        }
-    }
-
-    async fn prepare_all(&self, database: &str, owner: &str, plan: &Plan, made: &mut Made) -> anyhow::Result<()> {
-        let session = self.session(database).await?;
-        for role in &plan.roles {
-            let reserved = role.starts_with("pg_") || role.len() > 63 || role.is_empty();
-            if reserved || exists(&session, "select from pg_roles where rolname = $1", &[role]).await? {
-                continue;
-            }
-            session.batch_execute(&format!("create role {} nologin", quoted(role))).await?;
-            made.roles.push(role.clone());
-        }
-        for wish in plan.extensions.iter().filter(|wish| wish.name != "plpgsql") {
-            let schema = wish.schema.as_deref().unwrap_or("public");
-            if !exists(&session, "select from pg_namespace where nspname = $1", &[&schema]).await? {
-                let sql = format!("create schema {} authorization {}", quoted(schema), quoted(owner));
-                session.batch_execute(&sql).await?;
-                made.schemas.push(schema.to_owned());
-            }
-            let sql = "select extnamespace::regnamespace::text from pg_extension where extname = $1";
-            if let Some(row) = session.query_opt(sql, &[&wish.name]).await? {
-                let there: String = row.get(0);
-                if wish.schema.as_ref().is_some_and(|wished| quoted(wished) != quoted(there.trim_matches('"'))) {
-                    bail!(
-                        "the extension {} is in the schema {there} of the target, and the dump wants it in {schema}; \
-                         import with --recreate",
-                        wish.name
-                    );
-                }
-                continue;
-            }
-            let sql = format!("create extension {} schema {}", quoted(&wish.name), quoted(schema));
-            session.batch_execute(&sql).await.with_context(|| format!("create the extension {}", wish.name))?;
-            made.extensions.push(wish.name.clone());
-            self.open_configuration(&session, &wish.name, owner).await?;
-        }
-        Ok(())
-    }
-
-    /// Rows that users add to an extension's tables are in their dumps (spatial_ref_sys), so
-    /// the owner must be able to load them.
-    async fn open_configuration(&self, session: &Client, extension: &str, owner: &str) -> anyhow::Result<()> {
-        let sql = "select c.oid::regclass::text from pg_extension e, unnest(e.extconfig) config, pg_class c
-                   where e.extname = $1 and c.oid = config and c.relkind = 'r'";
-        for row in session.query(sql, &[&extension]).await? {
-            let table: String = row.get(0);
-            session.batch_execute(&format!("grant all on {table} to {}", quoted(owner))).await?;
-        }
-        Ok(())
-    }
-
-    /// Takes back what [`TargetServer::prepare`] made. What cannot be taken back is in use by
+    /// Takes back what was made for an import. What cannot be taken back is in use by
     /// somebody else by now, and stays.
     pub(super) async fn take_back(&self, database: &str, made: &Made) {
         let Ok(session) = self.session(database).await else { return };
@@ -253,7 +191,8 @@ impl TargetServer {
     }
 }
 
-async fn exists(client: &Client, sql: &str, values: &[&(dyn ToSql + Sync)]) -> anyhow::Result<bool> {
+/// Whether a query has a row.
+pub(super) async fn exists(client: &Client, sql: &str, values: &[&(dyn ToSql + Sync)]) -> anyhow::Result<bool> {
     Ok(client.query_opt(sql, values).await?.is_some())
 }
 

@@ -35,6 +35,8 @@ pub(crate) struct Claim {
     pub secret: Option<Vec<u8>>,
     /// The transaction of an attempt before this one.
     pub transaction_id: Option<String>,
+    /// What an attempt before this one had made outside of it.
+    pub made: Option<Value>,
 }
 
 /// How a job ended.
@@ -91,7 +93,7 @@ impl Store {
              where id = (select id from jobs
                          where state = 'pending' or (state = 'running' and lease_until < now())
                          order by created_at limit 1 for update skip locked)
-             returning {COLUMNS}, request, secret, transaction_id"
+             returning {COLUMNS}, request, secret, transaction_id, made"
         );
         let row = client.query_opt(&sql, &[&worker, &f64::from(LEASE_SECONDS)]).await?;
         Ok(row.map(|row| Claim {
@@ -99,6 +101,7 @@ impl Store {
             request: row.get(19),
             secret: row.get(20),
             transaction_id: row.get(21),
+            made: row.get(22),
         }))
     }
 
@@ -115,6 +118,13 @@ impl Store {
     pub(crate) async fn set_transaction(&self, job: &Job, transaction: &str) -> anyhow::Result<bool> {
         let sql = "update jobs set transaction_id = $3, updated_at = now() where id = $1 and attempts = $2 and state = 'running'";
         Ok(self.client().await?.execute(sql, &[&job.id, &job.attempts, &transaction]).await? == 1)
+    }
+
+    /// Remembers what is about to be made outside of the transaction. False when the lease was
+    /// lost.
+    pub(crate) async fn set_made(&self, job: &Job, made: &Value) -> anyhow::Result<bool> {
+        let sql = "update jobs set made = $3 where id = $1 and attempts = $2 and state = 'running'";
+        Ok(self.client().await?.execute(sql, &[&job.id, &job.attempts, made]).await? == 1)
     }
 
     /// Ends a job and erases its secret. False when the lease was lost.

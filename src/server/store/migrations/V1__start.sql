@@ -44,6 +44,7 @@ create table jobs (
     request jsonb not null, -- without secrets
     secret bytea, -- sealed; erased when the job ends
     transaction_id text, -- of an import in one transaction: tells after a crash whether it committed
+    made jsonb, -- outside of that transaction, to be taken back unless it committed
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now(),
     claimed_at timestamptz,

@@ -1,0 +1,84 @@
+//! What is made before the data is loaded, by the administrator: extensions with their
+//! schemas, and the roles that policies name. It lies outside of the import's transaction, so
+//! it is written down before it is made, and taken back when the import fails or dies.
+
+use super::plan::Plan;
+use super::target::{Made, exists, quoted};
+use super::{Failure, Import};
+use anyhow::{Context, bail};
+use tokio_postgres::Client;
+
+/// Makes everything, or nothing.
+pub(super) async fn prepare(import: &Import<'_>, database: &str, plan: &Plan) -> Result<Made, Failure> {
+    let mut made = Made::default();
+    match prepare_all(import, database, plan, &mut made).await {
+        Ok(()) => Ok(made),
+        Err(error) => {
+            import.server.take_back(database, &made).await;
+            Err(error.into())
+        }
+    }
+}
+
+async fn prepare_all(import: &Import<'_>, database: &str, plan: &Plan, made: &mut Made) -> anyhow::Result<()> {
+    let session = import.server.session(database).await?;
+    for role in &plan.roles {
+        let reserved = role.starts_with("pg_") || role.len() > 63 || role.is_empty();
+        if reserved || exists(&session, "select from pg_roles where rolname = $1", &[role]).await? {
+            continue;
+        }
+        made.roles.push(role.clone());
+        remember(import, made).await?;
+        session.batch_execute(&format!("create role {} nologin", quoted(role))).await?;
+    }
+    for wish in plan.extensions.iter().filter(|wish| wish.name != "plpgsql") {
+        let schema = wish.schema.as_deref().unwrap_or("public");
+        if !exists(&session, "select from pg_namespace where nspname = $1", &[&schema]).await? {
+            made.schemas.push(schema.to_owned());
+            remember(import, made).await?;
+            let sql = format!("create schema {} authorization {}", quoted(schema), quoted(import.role));
+            session.batch_execute(&sql).await?;
+        }
+        if let Some(there) = schema_of(&session, &wish.name).await? {
+            if wish.schema.as_ref().is_some_and(|wished| *wished != there) {
+                bail!(
+                    "the extension {} is in the schema {there} of the target, and the dump wants it in {schema}; \
+                     import with --recreate",
+                    wish.name
+                );
+            }
+            continue;
+        }
+        made.extensions.push(wish.name.clone());
+        remember(import, made).await?;
+        let sql = format!("create extension {} schema {}", quoted(&wish.name), quoted(schema));
+        session.batch_execute(&sql).await.with_context(|| format!("create the extension {}", wish.name))?;
+        open_configuration(&session, &wish.name, import.role).await?;
+    }
+    Ok(())
+}
+
+async fn remember(import: &Import<'_>, made: &Made) -> anyhow::Result<()> {
+    if !import.store.set_made(import.job, &serde_json::to_value(made)?).await? {
+        bail!("another worker has taken over this job");
+    }
+    Ok(())
+}
+
+async fn schema_of(session: &Client, extension: &str) -> anyhow::Result<Option<String>> {
+    let sql =
+        "select n.nspname::text from pg_extension e join pg_namespace n on n.oid = e.extnamespace where e.extname = $1";
+    Ok(session.query_opt(sql, &[&extension]).await?.map(|row| row.get(0)))
+}
+
+/// Rows that users add to an extension's tables are in their dumps (spatial_ref_sys), so the
+/// owner must be able to load them.
+async fn open_configuration(session: &Client, extension: &str, owner: &str) -> anyhow::Result<()> {
+    let sql = "select c.oid::regclass::text from pg_extension e, unnest(e.extconfig) config, pg_class c
+               where e.extname = $1 and c.oid = config and c.relkind = 'r'";
+    for row in session.query(sql, &[&extension]).await? {
+        let table: String = row.get(0);
+        session.batch_execute(&format!("grant all on {table} to {}", quoted(owner))).await?;
+    }
+    Ok(())
+}
