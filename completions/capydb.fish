@@ -26,8 +26,8 @@ end
 
 complete -c capydb -n "__fish_capydb_needs_command" -s o -l output -d 'Form of the result on standard output' -r -f -a "text\t'For people'
 json\t'One JSON document, also for errors'"
-complete -c capydb -n "__fish_capydb_needs_command" -l api-url -d 'Base URL of the control plane' -r
-complete -c capydb -n "__fish_capydb_needs_command" -l api-key -d 'API key; better in the environment, where other users do not see it' -r
+complete -c capydb -n "__fish_capydb_needs_command" -l api-url -d 'Base URL of the control plane [env: CAPYDB_API_URL]' -r
+complete -c capydb -n "__fish_capydb_needs_command" -l api-key -d 'API key; better in the environment, where other users do not see it [env: CAPYDB_API_KEY]' -r
 complete -c capydb -n "__fish_capydb_needs_command" -s q -l quiet -d 'Only results and errors'
 complete -c capydb -n "__fish_capydb_needs_command" -s v -l verbose -d 'Say what is being done; twice for more'
 complete -c capydb -n "__fish_capydb_needs_command" -l no-progress -d 'No moving progress line; a plain one every few seconds instead'
@@ -45,8 +45,8 @@ complete -c capydb -n "__fish_capydb_using_subcommand import; and not __fish_see
 complete -c capydb -n "__fish_capydb_using_subcommand import; and not __fish_seen_subcommand_from preflight help" -l project -d 'Project: id, slug or name [default: the linked one, or the only one]' -r
 complete -c capydb -n "__fish_capydb_using_subcommand import; and not __fish_seen_subcommand_from preflight help" -s o -l output -d 'Form of the result on standard output' -r -f -a "text\t'For people'
 json\t'One JSON document, also for errors'"
-complete -c capydb -n "__fish_capydb_using_subcommand import; and not __fish_seen_subcommand_from preflight help" -l api-url -d 'Base URL of the control plane' -r
-complete -c capydb -n "__fish_capydb_using_subcommand import; and not __fish_seen_subcommand_from preflight help" -l api-key -d 'API key; better in the environment, where other users do not see it' -r
+complete -c capydb -n "__fish_capydb_using_subcommand import; and not __fish_seen_subcommand_from preflight help" -l api-url -d 'Base URL of the control plane [env: CAPYDB_API_URL]' -r
+complete -c capydb -n "__fish_capydb_using_subcommand import; and not __fish_seen_subcommand_from preflight help" -l api-key -d 'API key; better in the environment, where other users do not see it [env: CAPYDB_API_KEY]' -r
 complete -c capydb -n "__fish_capydb_using_subcommand import; and not __fish_seen_subcommand_from preflight help" -l recreate -d 'Replace the target database: what it holds now is dropped once the import has succeeded'
 complete -c capydb -n "__fish_capydb_using_subcommand import; and not __fish_seen_subcommand_from preflight help" -l wait -d 'Wait until the import is over, and report'
 complete -c capydb -n "__fish_capydb_using_subcommand import; and not __fish_seen_subcommand_from preflight help" -s y -l yes -d 'Do not ask before replacing the database'
@@ -61,8 +61,8 @@ complete -c capydb -n "__fish_capydb_using_subcommand import; and __fish_seen_su
 complete -c capydb -n "__fish_capydb_using_subcommand import; and __fish_seen_subcommand_from preflight" -l project -d 'Project: id, slug or name [default: the linked one, or the only one]' -r
 complete -c capydb -n "__fish_capydb_using_subcommand import; and __fish_seen_subcommand_from preflight" -s o -l output -d 'Form of the result on standard output' -r -f -a "text\t'For people'
 json\t'One JSON document, also for errors'"
-complete -c capydb -n "__fish_capydb_using_subcommand import; and __fish_seen_subcommand_from preflight" -l api-url -d 'Base URL of the control plane' -r
-complete -c capydb -n "__fish_capydb_using_subcommand import; and __fish_seen_subcommand_from preflight" -l api-key -d 'API key; better in the environment, where other users do not see it' -r
+complete -c capydb -n "__fish_capydb_using_subcommand import; and __fish_seen_subcommand_from preflight" -l api-url -d 'Base URL of the control plane [env: CAPYDB_API_URL]' -r
+complete -c capydb -n "__fish_capydb_using_subcommand import; and __fish_seen_subcommand_from preflight" -l api-key -d 'API key; better in the environment, where other users do not see it [env: CAPYDB_API_KEY]' -r
 complete -c capydb -n "__fish_capydb_using_subcommand import; and __fish_seen_subcommand_from preflight" -s q -l quiet -d 'Only results and errors'
 complete -c capydb -n "__fish_capydb_using_subcommand import; and __fish_seen_subcommand_from preflight" -s v -l verbose -d 'Say what is being done; twice for more'
 complete -c capydb -n "__fish_capydb_using_subcommand import; and __fish_seen_subcommand_from preflight" -l no-progress -d 'No moving progress line; a plain one every few seconds instead'
@@ -72,8 +72,8 @@ complete -c capydb -n "__fish_capydb_using_subcommand import; and __fish_seen_su
 complete -c capydb -n "__fish_capydb_using_subcommand import; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c capydb -n "__fish_capydb_using_subcommand jobs; and not __fish_seen_subcommand_from get list wait help" -s o -l output -d 'Form of the result on standard output' -r -f -a "text\t'For people'
 json\t'One JSON document, also for errors'"
-complete -c capydb -n "__fish_capydb_using_subcommand jobs; and not __fish_seen_subcommand_from get list wait help" -l api-url -d 'Base URL of the control plane' -r
-complete -c capydb -n "__fish_capydb_using_subcommand jobs; and not __fish_seen_subcommand_from get list wait help" -l api-key -d 'API key; better in the environment, where other users do not see it' -r
+complete -c capydb -n "__fish_capydb_using_subcommand jobs; and not __fish_seen_subcommand_from get list wait help" -l api-url -d 'Base URL of the control plane [env: CAPYDB_API_URL]' -r
+complete -c capydb -n "__fish_capydb_using_subcommand jobs; and not __fish_seen_subcommand_from get list wait help" -l api-key -d 'API key; better in the environment, where other users do not see it [env: CAPYDB_API_KEY]' -r
 complete -c capydb -n "__fish_capydb_using_subcommand jobs; and not __fish_seen_subcommand_from get list wait help" -s q -l quiet -d 'Only results and errors'
 complete -c capydb -n "__fish_capydb_using_subcommand jobs; and not __fish_seen_subcommand_from get list wait help" -s v -l verbose -d 'Say what is being done; twice for more'
 complete -c capydb -n "__fish_capydb_using_subcommand jobs; and not __fish_seen_subcommand_from get list wait help" -l no-progress -d 'No moving progress line; a plain one every few seconds instead'
@@ -85,8 +85,8 @@ complete -c capydb -n "__fish_capydb_using_subcommand jobs; and not __fish_seen_
 complete -c capydb -n "__fish_capydb_using_subcommand jobs; and not __fish_seen_subcommand_from get list wait help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c capydb -n "__fish_capydb_using_subcommand jobs; and __fish_seen_subcommand_from get" -s o -l output -d 'Form of the result on standard output' -r -f -a "text\t'For people'
 json\t'One JSON document, also for errors'"
-complete -c capydb -n "__fish_capydb_using_subcommand jobs; and __fish_seen_subcommand_from get" -l api-url -d 'Base URL of the control plane' -r
-complete -c capydb -n "__fish_capydb_using_subcommand jobs; and __fish_seen_subcommand_from get" -l api-key -d 'API key; better in the environment, where other users do not see it' -r
+complete -c capydb -n "__fish_capydb_using_subcommand jobs; and __fish_seen_subcommand_from get" -l api-url -d 'Base URL of the control plane [env: CAPYDB_API_URL]' -r
+complete -c capydb -n "__fish_capydb_using_subcommand jobs; and __fish_seen_subcommand_from get" -l api-key -d 'API key; better in the environment, where other users do not see it [env: CAPYDB_API_KEY]' -r
 complete -c capydb -n "__fish_capydb_using_subcommand jobs; and __fish_seen_subcommand_from get" -s q -l quiet -d 'Only results and errors'
 complete -c capydb -n "__fish_capydb_using_subcommand jobs; and __fish_seen_subcommand_from get" -s v -l verbose -d 'Say what is being done; twice for more'
 complete -c capydb -n "__fish_capydb_using_subcommand jobs; and __fish_seen_subcommand_from get" -l no-progress -d 'No moving progress line; a plain one every few seconds instead'
@@ -96,8 +96,8 @@ complete -c capydb -n "__fish_capydb_using_subcommand jobs; and __fish_seen_subc
 complete -c capydb -n "__fish_capydb_using_subcommand jobs; and __fish_seen_subcommand_from list" -l limit -d 'How many' -r
 complete -c capydb -n "__fish_capydb_using_subcommand jobs; and __fish_seen_subcommand_from list" -s o -l output -d 'Form of the result on standard output' -r -f -a "text\t'For people'
 json\t'One JSON document, also for errors'"
-complete -c capydb -n "__fish_capydb_using_subcommand jobs; and __fish_seen_subcommand_from list" -l api-url -d 'Base URL of the control plane' -r
-complete -c capydb -n "__fish_capydb_using_subcommand jobs; and __fish_seen_subcommand_from list" -l api-key -d 'API key; better in the environment, where other users do not see it' -r
+complete -c capydb -n "__fish_capydb_using_subcommand jobs; and __fish_seen_subcommand_from list" -l api-url -d 'Base URL of the control plane [env: CAPYDB_API_URL]' -r
+complete -c capydb -n "__fish_capydb_using_subcommand jobs; and __fish_seen_subcommand_from list" -l api-key -d 'API key; better in the environment, where other users do not see it [env: CAPYDB_API_KEY]' -r
 complete -c capydb -n "__fish_capydb_using_subcommand jobs; and __fish_seen_subcommand_from list" -s q -l quiet -d 'Only results and errors'
 complete -c capydb -n "__fish_capydb_using_subcommand jobs; and __fish_seen_subcommand_from list" -s v -l verbose -d 'Say what is being done; twice for more'
 complete -c capydb -n "__fish_capydb_using_subcommand jobs; and __fish_seen_subcommand_from list" -l no-progress -d 'No moving progress line; a plain one every few seconds instead'
@@ -106,8 +106,8 @@ complete -c capydb -n "__fish_capydb_using_subcommand jobs; and __fish_seen_subc
 complete -c capydb -n "__fish_capydb_using_subcommand jobs; and __fish_seen_subcommand_from wait" -l wait-timeout -d 'Stop waiting after this time (30s, 15m, 2h); the job itself goes on' -r
 complete -c capydb -n "__fish_capydb_using_subcommand jobs; and __fish_seen_subcommand_from wait" -s o -l output -d 'Form of the result on standard output' -r -f -a "text\t'For people'
 json\t'One JSON document, also for errors'"
-complete -c capydb -n "__fish_capydb_using_subcommand jobs; and __fish_seen_subcommand_from wait" -l api-url -d 'Base URL of the control plane' -r
-complete -c capydb -n "__fish_capydb_using_subcommand jobs; and __fish_seen_subcommand_from wait" -l api-key -d 'API key; better in the environment, where other users do not see it' -r
+complete -c capydb -n "__fish_capydb_using_subcommand jobs; and __fish_seen_subcommand_from wait" -l api-url -d 'Base URL of the control plane [env: CAPYDB_API_URL]' -r
+complete -c capydb -n "__fish_capydb_using_subcommand jobs; and __fish_seen_subcommand_from wait" -l api-key -d 'API key; better in the environment, where other users do not see it [env: CAPYDB_API_KEY]' -r
 complete -c capydb -n "__fish_capydb_using_subcommand jobs; and __fish_seen_subcommand_from wait" -s q -l quiet -d 'Only results and errors'
 complete -c capydb -n "__fish_capydb_using_subcommand jobs; and __fish_seen_subcommand_from wait" -s v -l verbose -d 'Say what is being done; twice for more'
 complete -c capydb -n "__fish_capydb_using_subcommand jobs; and __fish_seen_subcommand_from wait" -l no-progress -d 'No moving progress line; a plain one every few seconds instead'
@@ -119,8 +119,8 @@ complete -c capydb -n "__fish_capydb_using_subcommand jobs; and __fish_seen_subc
 complete -c capydb -n "__fish_capydb_using_subcommand jobs; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c capydb -n "__fish_capydb_using_subcommand projects; and not __fish_seen_subcommand_from list url help" -s o -l output -d 'Form of the result on standard output' -r -f -a "text\t'For people'
 json\t'One JSON document, also for errors'"
-complete -c capydb -n "__fish_capydb_using_subcommand projects; and not __fish_seen_subcommand_from list url help" -l api-url -d 'Base URL of the control plane' -r
-complete -c capydb -n "__fish_capydb_using_subcommand projects; and not __fish_seen_subcommand_from list url help" -l api-key -d 'API key; better in the environment, where other users do not see it' -r
+complete -c capydb -n "__fish_capydb_using_subcommand projects; and not __fish_seen_subcommand_from list url help" -l api-url -d 'Base URL of the control plane [env: CAPYDB_API_URL]' -r
+complete -c capydb -n "__fish_capydb_using_subcommand projects; and not __fish_seen_subcommand_from list url help" -l api-key -d 'API key; better in the environment, where other users do not see it [env: CAPYDB_API_KEY]' -r
 complete -c capydb -n "__fish_capydb_using_subcommand projects; and not __fish_seen_subcommand_from list url help" -s q -l quiet -d 'Only results and errors'
 complete -c capydb -n "__fish_capydb_using_subcommand projects; and not __fish_seen_subcommand_from list url help" -s v -l verbose -d 'Say what is being done; twice for more'
 complete -c capydb -n "__fish_capydb_using_subcommand projects; and not __fish_seen_subcommand_from list url help" -l no-progress -d 'No moving progress line; a plain one every few seconds instead'
@@ -131,8 +131,8 @@ complete -c capydb -n "__fish_capydb_using_subcommand projects; and not __fish_s
 complete -c capydb -n "__fish_capydb_using_subcommand projects; and not __fish_seen_subcommand_from list url help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c capydb -n "__fish_capydb_using_subcommand projects; and __fish_seen_subcommand_from list" -s o -l output -d 'Form of the result on standard output' -r -f -a "text\t'For people'
 json\t'One JSON document, also for errors'"
-complete -c capydb -n "__fish_capydb_using_subcommand projects; and __fish_seen_subcommand_from list" -l api-url -d 'Base URL of the control plane' -r
-complete -c capydb -n "__fish_capydb_using_subcommand projects; and __fish_seen_subcommand_from list" -l api-key -d 'API key; better in the environment, where other users do not see it' -r
+complete -c capydb -n "__fish_capydb_using_subcommand projects; and __fish_seen_subcommand_from list" -l api-url -d 'Base URL of the control plane [env: CAPYDB_API_URL]' -r
+complete -c capydb -n "__fish_capydb_using_subcommand projects; and __fish_seen_subcommand_from list" -l api-key -d 'API key; better in the environment, where other users do not see it [env: CAPYDB_API_KEY]' -r
 complete -c capydb -n "__fish_capydb_using_subcommand projects; and __fish_seen_subcommand_from list" -s q -l quiet -d 'Only results and errors'
 complete -c capydb -n "__fish_capydb_using_subcommand projects; and __fish_seen_subcommand_from list" -s v -l verbose -d 'Say what is being done; twice for more'
 complete -c capydb -n "__fish_capydb_using_subcommand projects; and __fish_seen_subcommand_from list" -l no-progress -d 'No moving progress line; a plain one every few seconds instead'
@@ -141,8 +141,8 @@ complete -c capydb -n "__fish_capydb_using_subcommand projects; and __fish_seen_
 complete -c capydb -n "__fish_capydb_using_subcommand projects; and __fish_seen_subcommand_from url" -l project -d 'Project: id, slug or name [default: the linked one, or the only one]' -r
 complete -c capydb -n "__fish_capydb_using_subcommand projects; and __fish_seen_subcommand_from url" -s o -l output -d 'Form of the result on standard output' -r -f -a "text\t'For people'
 json\t'One JSON document, also for errors'"
-complete -c capydb -n "__fish_capydb_using_subcommand projects; and __fish_seen_subcommand_from url" -l api-url -d 'Base URL of the control plane' -r
-complete -c capydb -n "__fish_capydb_using_subcommand projects; and __fish_seen_subcommand_from url" -l api-key -d 'API key; better in the environment, where other users do not see it' -r
+complete -c capydb -n "__fish_capydb_using_subcommand projects; and __fish_seen_subcommand_from url" -l api-url -d 'Base URL of the control plane [env: CAPYDB_API_URL]' -r
+complete -c capydb -n "__fish_capydb_using_subcommand projects; and __fish_seen_subcommand_from url" -l api-key -d 'API key; better in the environment, where other users do not see it [env: CAPYDB_API_KEY]' -r
 complete -c capydb -n "__fish_capydb_using_subcommand projects; and __fish_seen_subcommand_from url" -l direct -d 'The URL without connection pooling'
 complete -c capydb -n "__fish_capydb_using_subcommand projects; and __fish_seen_subcommand_from url" -s q -l quiet -d 'Only results and errors'
 complete -c capydb -n "__fish_capydb_using_subcommand projects; and __fish_seen_subcommand_from url" -s v -l verbose -d 'Say what is being done; twice for more'
@@ -160,8 +160,8 @@ complete -c capydb -n "__fish_capydb_using_subcommand dev" -l allow-private-sour
 false\t''"
 complete -c capydb -n "__fish_capydb_using_subcommand dev" -s o -l output -d 'Form of the result on standard output' -r -f -a "text\t'For people'
 json\t'One JSON document, also for errors'"
-complete -c capydb -n "__fish_capydb_using_subcommand dev" -l api-url -d 'Base URL of the control plane' -r
-complete -c capydb -n "__fish_capydb_using_subcommand dev" -l api-key -d 'API key; better in the environment, where other users do not see it' -r
+complete -c capydb -n "__fish_capydb_using_subcommand dev" -l api-url -d 'Base URL of the control plane [env: CAPYDB_API_URL]' -r
+complete -c capydb -n "__fish_capydb_using_subcommand dev" -l api-key -d 'API key; better in the environment, where other users do not see it [env: CAPYDB_API_KEY]' -r
 complete -c capydb -n "__fish_capydb_using_subcommand dev" -l ephemeral -d 'Use a throw-away data directory'
 complete -c capydb -n "__fish_capydb_using_subcommand dev" -s q -l quiet -d 'Only results and errors'
 complete -c capydb -n "__fish_capydb_using_subcommand dev" -s v -l verbose -d 'Say what is being done; twice for more'
@@ -170,8 +170,8 @@ complete -c capydb -n "__fish_capydb_using_subcommand dev" -s h -l help -d 'Prin
 complete -c capydb -n "__fish_capydb_using_subcommand dev" -s V -l version -d 'Print version'
 complete -c capydb -n "__fish_capydb_using_subcommand completion" -s o -l output -d 'Form of the result on standard output' -r -f -a "text\t'For people'
 json\t'One JSON document, also for errors'"
-complete -c capydb -n "__fish_capydb_using_subcommand completion" -l api-url -d 'Base URL of the control plane' -r
-complete -c capydb -n "__fish_capydb_using_subcommand completion" -l api-key -d 'API key; better in the environment, where other users do not see it' -r
+complete -c capydb -n "__fish_capydb_using_subcommand completion" -l api-url -d 'Base URL of the control plane [env: CAPYDB_API_URL]' -r
+complete -c capydb -n "__fish_capydb_using_subcommand completion" -l api-key -d 'API key; better in the environment, where other users do not see it [env: CAPYDB_API_KEY]' -r
 complete -c capydb -n "__fish_capydb_using_subcommand completion" -s q -l quiet -d 'Only results and errors'
 complete -c capydb -n "__fish_capydb_using_subcommand completion" -s v -l verbose -d 'Say what is being done; twice for more'
 complete -c capydb -n "__fish_capydb_using_subcommand completion" -l no-progress -d 'No moving progress line; a plain one every few seconds instead'

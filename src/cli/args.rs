@@ -1,13 +1,13 @@
 #[cfg(feature = "server")]
 use crate::config::ENV_POSTGRES_BIN;
-use crate::config::{ENV_API_KEY, ENV_API_URL, ENV_SOURCE_URL};
+use crate::config::ENV_SOURCE_URL;
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use std::time::Duration;
 
 /// Move a Postgres database into CapyDB
 #[derive(Debug, Parser)]
-#[command(name = "capydb", version, propagate_version = true, max_term_width = 100, after_help = EXAMPLES)]
+#[command(name = "capydb", version, propagate_version = true, arg_required_else_help = true, max_term_width = 100, after_help = EXAMPLES)]
 pub(super) struct Cli {
     #[command(subcommand)]
     pub(super) command: Command,
@@ -32,11 +32,12 @@ pub(super) struct Global {
     /// Form of the result on standard output
     #[arg(short, long, value_enum, default_value_t = Format::Text, global = true, value_name = "FORMAT")]
     pub(super) output: Format,
-    /// Base URL of the control plane
-    #[arg(long, global = true, value_name = "URL", env = ENV_API_URL, hide_env_values = true)]
+    // Clap's own reading of the environment would show these in every usage line.
+    /// Base URL of the control plane [env: CAPYDB_API_URL]
+    #[arg(long, global = true, value_name = "URL")]
     pub(super) api_url: Option<String>,
-    /// API key; better in the environment, where other users do not see it
-    #[arg(long, global = true, value_name = "KEY", env = ENV_API_KEY, hide_env_values = true)]
+    /// API key; better in the environment, where other users do not see it [env: CAPYDB_API_KEY]
+    #[arg(long, global = true, value_name = "KEY")]
     pub(super) api_key: Option<String>,
     /// Only results and errors
     #[arg(short, long, global = true, conflicts_with = "verbose")]

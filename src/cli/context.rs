@@ -3,7 +3,7 @@ use super::confirm::{ask, person_is_there};
 use super::output::Output;
 use super::{Failure, Kind};
 use crate::client::Api;
-use crate::config::{self, DASHBOARD_URL, DEFAULT_API_URL, LinkedProject};
+use crate::config::{self, DASHBOARD_URL, DEFAULT_API_URL, ENV_API_KEY, ENV_API_URL, LinkedProject};
 use crate::wire::Project;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
@@ -25,12 +25,15 @@ impl<'a> Context<'a> {
             Some(path) => config::saved_login(&path)?,
             None => None,
         };
-        let set = |text: &&String| !text.trim().is_empty();
-        let linked_url = link.as_ref().map(|link| &link.api_url).filter(set);
-        let login_url = login.as_ref().and_then(|login| login.api_url.as_ref());
-        let api_url = global.api_url.as_ref().filter(set).or(linked_url).or(login_url);
-        let api_url = parse_api_url(api_url.map_or(DEFAULT_API_URL, |url| url.trim()))?;
-        let given = global.api_key.as_ref().filter(set).map(|key| SecretString::from(key.trim()));
+        let set = |text: &String| !text.trim().is_empty();
+        let from = |flag: &Option<String>, variable: &str| {
+            flag.clone().filter(set).or_else(|| std::env::var(variable).ok().filter(set))
+        };
+        let linked_url = link.as_ref().map(|link| link.api_url.clone()).filter(set);
+        let login_url = login.as_ref().and_then(|login| login.api_url.clone());
+        let api_url = from(&global.api_url, ENV_API_URL).or(linked_url).or(login_url);
+        let api_url = parse_api_url(api_url.as_deref().map_or(DEFAULT_API_URL, str::trim))?;
+        let given = from(&global.api_key, ENV_API_KEY).map(|key| SecretString::from(key.trim()));
         let api_key = given.or_else(|| login.and_then(|login| login.api_key));
         Ok(Self { output, api_url, api_key: api_key.filter(|key| !key.expose_secret().is_empty()), link })
     }

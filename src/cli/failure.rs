@@ -140,7 +140,7 @@ impl From<DumpProblem> for Failure {
             DumpProblem::Unreadable(..) => Self::new(Kind::Error, problem.to_string()),
             DumpProblem::NotADump(..) => Self::new(Kind::Conflict, problem.to_string()).hint(dump),
             DumpProblem::Archive(..) | DumpProblem::CutOff(..) => {
-                Self::new(Kind::Conflict, problem.to_string()).hint(format!("copy or {dump}"))
+                Self::new(Kind::Conflict, problem.to_string()).hint(format!("copy it again, or {dump}"))
             }
         }
     }
