@@ -2,7 +2,7 @@ use super::{Api, CallError};
 use crate::wire::Job;
 use std::time::{Duration, Instant};
 
-/// First pause between two looks at a job: a short import must not wait for us.
+/// Shortest pause between two looks at a job: a short import must not wait for us.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// Longest pause, unless the service asks for a longer one.
 const LONGEST_PAUSE: Duration = Duration::from_secs(3);
@@ -35,10 +35,11 @@ pub async fn watch(
     timeout: Option<Duration>,
     mut told: impl FnMut(WatchEvent<'_>),
 ) -> Result<Watch, CallError> {
-    let deadline = timeout.map(|timeout| Instant::now() + timeout);
-    let mut pause = FIRST_PAUSE;
+    let started = Instant::now();
+    let deadline = timeout.map(|timeout| started + timeout);
     loop {
-        let mut wait = pause;
+        // Whoever waits loses at most a tenth of the job's own time.
+        let mut wait = (started.elapsed() / 10).clamp(FIRST_PAUSE, LONGEST_PAUSE);
         match api.job_once(id).await {
             Ok(job) => {
                 told(WatchEvent::Job(&job));
@@ -49,7 +50,7 @@ pub async fn watch(
             Err(error) if error.is_transient() => {
                 told(WatchEvent::Trouble(&error));
                 let asked = error.retry_after().unwrap_or(Duration::from_millis(500));
-                wait = pause.max(asked.min(LONGEST_ASKED));
+                wait = wait.max(asked.min(LONGEST_ASKED));
             }
             Err(error) => return Err(error),
         }
@@ -61,6 +62,5 @@ pub async fn watch(
             wait = wait.min(left);
         }
         tokio::time::sleep(wait).await;
-        pause = (pause * 3 / 2).min(LONGEST_PAUSE);
     }
 }
