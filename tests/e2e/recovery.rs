@@ -66,3 +66,22 @@ fn a_killed_import_is_finished_by_the_next_start() {
         plane.has_no_leftovers();
     }
 }
+
+#[test]
+fn a_stop_hands_a_running_import_to_the_next_start() {
+    let sql = "create table paused as select n, md5(n::text) as t from generate_series(1, 400000) n; create index on paused (t)";
+    let url = source().create("paused", sql);
+    let plane = Plane::start(&[]);
+    let project = plane.project("paused");
+    let (id, slug) = (start(&plane, &project, true, &url), project.slug.clone());
+    until_loading(&plane, &id);
+    let data_dir = plane.data_dir.clone();
+    drop(plane); // as Ctrl-C does
+    let plane = Plane::start_again(&data_dir);
+    plane.run(&["jobs", "wait", &id]).succeeds();
+    let job = plane.call("GET", &format!("/v1/jobs/{id}"), None).1;
+    assert_eq!(job["job"]["attempts"], 1, "a stop is not a failed attempt");
+    let target = plane.run(&["projects", "url", "--project", &slug]).succeeds().stdout.trim().to_owned();
+    assert_eq!(psql(&target, "select count(*) from paused"), "400000");
+    plane.has_no_leftovers();
+}
