@@ -21,20 +21,30 @@ impl<'a> Context<'a> {
     pub(super) fn resolve(global: &Global, output: &'a Output) -> Result<Self, Failure> {
         let here = std::env::current_dir().map_err(anyhow::Error::from)?;
         let link = config::linked_project(&here)?;
-        let login = match config::login_path() {
-            Some(path) => config::saved_login(&path)?,
-            None => None,
-        };
         let set = |text: &String| !text.trim().is_empty();
         let from = |flag: &Option<String>, variable: &str| {
             flag.clone().filter(set).or_else(|| std::env::var(variable).ok().filter(set))
         };
+        let (flag_url, flag_key) = (from(&global.api_url, ENV_API_URL), from(&global.api_key, ENV_API_KEY));
+        // A login that is not needed must not be in the way.
+        let login = match config::login_path() {
+            Some(path) if flag_url.is_none() || flag_key.is_none() => config::saved_login(&path)?,
+            _ => None,
+        };
         let linked_url = link.as_ref().map(|link| link.api_url.clone()).filter(set);
         let login_url = login.as_ref().and_then(|login| login.api_url.clone());
-        let api_url = from(&global.api_url, ENV_API_URL).or(linked_url).or(login_url);
+        let login_origin = parse_api_url(login_url.as_deref().unwrap_or(DEFAULT_API_URL))?.origin();
+        let by_link = flag_url.is_none() && linked_url.is_some();
+        let api_url = flag_url.or_else(|| linked_url.clone()).or(login_url);
         let api_url = parse_api_url(api_url.as_deref().map_or(DEFAULT_API_URL, str::trim))?;
-        let given = from(&global.api_key, ENV_API_KEY).map(|key| SecretString::from(key.trim()));
-        let api_key = given.or_else(|| login.and_then(|login| login.api_key));
+        let given = flag_key.map(|key| SecretString::from(key.trim()));
+        // A directory's link comes with whatever was cloned: it must not lead the saved key to
+        // a server that the key is not for.
+        let foreign = by_link && api_url.origin() != login_origin;
+        let api_key = given.or_else(|| login.filter(|_| !foreign).and_then(|login| login.api_key));
+        // Nor does a link name a project of another control plane.
+        let elsewhere = |linked: &String| parse_api_url(linked.trim()).map_or(true, |url| url != api_url);
+        let link = link.filter(|_| !linked_url.as_ref().is_some_and(elsewhere));
         Ok(Self { output, api_url, api_key: api_key.filter(|key| !key.expose_secret().is_empty()), link })
     }
 

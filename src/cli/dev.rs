@@ -3,6 +3,7 @@ use super::output::{Output, log_to_stderr};
 use super::{Failure, Kind};
 use crate::config::{ENV_API_KEY, ENV_API_URL};
 use crate::server::dev::{self, DEFAULT_PORT, Dev, DevOptions};
+use rustix::process::{Pid, Signal, kill_process};
 use std::ffi::OsString;
 use std::os::unix::process::ExitStatusExt;
 use tokio::signal::unix::{SignalKind, signal};
@@ -33,7 +34,7 @@ async fn serve(args: DevArgs, output: &Output) -> Result<u8, Failure> {
     let tell = |line: &str| output.note(line);
     let started = tokio::select! {
         started = dev::start(options, &tell) => started?,
-        () = stop.asked() => return Err(Failure::new(Kind::Interrupted, "stopped while it was starting")),
+        _ = stop.asked() => return Err(Failure::new(Kind::Interrupted, "stopped while it was starting")),
     };
     if args.command.is_empty() {
         stay(started, stop, output, args.allow_private_sources).await
@@ -46,7 +47,7 @@ async fn stay(mut dev: Dev, mut stop: Stop, output: &Output, private: bool) -> R
     output
         .result(&banner(&dev, private), || serde_json::json!({ "api_url": dev.api_url, "api_key_file": dev.key_file }));
     let broken = tokio::select! {
-        () = stop.asked() => false,
+        _ = stop.asked() => false,
         () = dev.broken() => true,
     };
     output.note("Stopping …");
@@ -66,6 +67,7 @@ async fn stay(mut dev: Dev, mut stop: Stop, output: &Output, private: bool) -> R
 fn banner(dev: &Dev, private: bool) -> String {
     let (url, key, data) = (&dev.api_url, dev.key_file.display(), dev.data_dir.display());
     let sources = if private { "allowed" } else { "refused" };
+    let fate = if dev.is_ephemeral() { "its data goes with it" } else { "the data stays" };
     format!(
         "CapyDB is running on this machine (Postgres {}, project dev).\n\n  \
          data             {data}\n  \
@@ -74,13 +76,13 @@ fn banner(dev: &Dev, private: bool) -> String {
          export {ENV_API_URL}={url}\n  \
          export {ENV_API_KEY}=\"$(cat {key})\"\n  \
          capydb import --file app.dump --recreate --wait\n\n\
-         Ctrl-C stops it; the data stays.",
+         Ctrl-C stops it; {fate}.",
         dev.postgres_major
     )
 }
 
 /// Runs a command against the control plane and gives its exit code.
-async fn run_command(dev: Dev, mut stop: Stop, words: &[OsString]) -> Result<u8, Failure> {
+async fn run_command(mut dev: Dev, mut stop: Stop, words: &[OsString]) -> Result<u8, Failure> {
     let (program, arguments) = words.split_first().ok_or_else(|| Failure::new(Kind::Usage, "no command"))?;
     let spawned = tokio::process::Command::new(program)
         .args(arguments)
@@ -94,11 +96,21 @@ async fn run_command(dev: Dev, mut stop: Stop, words: &[OsString]) -> Result<u8,
             return Err(Failure::new(Kind::Error, format!("cannot run {}: {error}", program.to_string_lossy())));
         }
     };
-    // Ctrl-C reaches the command too; it decides when it is over.
+    let pid = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
+    let mut asked = false;
     let status = loop {
-        tokio::select! {
+        let request = tokio::select! {
             status = child.wait() => break status,
-            () = stop.asked() => {}
+            request = stop.asked() => request,
+            () = dev.broken() => Request::Terminate,
+        };
+        // A terminal's Ctrl-C reaches the command too, and it decides when it is over. What
+        // was meant for us alone is passed on; a command that does not listen is ended.
+        if let (Request::Terminate, Some(pid)) = (request, pid) {
+            let signal = if asked { Signal::KILL } else { Signal::TERM };
+            let _ = kill_process(pid, signal); // it may be over already
+            asked = true;
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
         }
     };
     let stopped = dev.stop().await;
@@ -109,22 +121,37 @@ async fn run_command(dev: Dev, mut stop: Stop, words: &[OsString]) -> Result<u8,
     Ok(u8::try_from(code).unwrap_or(1))
 }
 
-/// Ctrl-C and the signal that service managers send.
+/// Ctrl-C, the signal that service managers send, and the end of the terminal.
 struct Stop {
     interrupt: tokio::signal::unix::Signal,
     terminate: tokio::signal::unix::Signal,
+    hangup: tokio::signal::unix::Signal,
+}
+
+/// Who asked to stop.
+#[derive(Clone, Copy)]
+enum Request {
+    /// A person, by Ctrl-C, which the whole terminal hears.
+    Interrupt,
+    /// Somebody who spoke to this process alone.
+    Terminate,
 }
 
 impl Stop {
     fn listen() -> Result<Self, Failure> {
         let listen = |kind| signal(kind).map_err(anyhow::Error::from);
-        Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
+        Ok(Self {
+            interrupt: listen(SignalKind::interrupt())?,
+            terminate: listen(SignalKind::terminate())?,
+            hangup: listen(SignalKind::hangup())?,
+        })
     }
 
-    async fn asked(&mut self) {
+    async fn asked(&mut self) -> Request {
         tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => Request::Interrupt,
+            _ = self.terminate.recv() => Request::Terminate,
+            _ = self.hangup.recv() => Request::Terminate,
         }
     }
 }

@@ -27,8 +27,7 @@ pub(super) async fn run(context: &Context<'_>, options: ImportOptions) -> Result
     let looked = look(context, &options)?;
     let api = context.api()?;
     let project = context.project(&api, options.project.as_deref()).await?;
-    let known = api.jobs(&project.id, 25).await?;
-    if let Some(job) = Api::unfinished_import(&known) {
+    if let Some(job) = Api::unfinished_import(&api.jobs(&project.id, 25).await?) {
         return Err(Failure::new(
             Kind::Conflict,
             format!("an import of project {} is running already", label(&project)),
@@ -47,7 +46,7 @@ pub(super) async fn run(context: &Context<'_>, options: ImportOptions) -> Result
         Looked::Url(url) => request.source_url = Some(url.expose().to_owned()),
         Looked::Dump(dump) => request.upload_key = Some(send(context, &api, &project, dump).await?),
     }
-    let job = start(context, &api, &project, &request, &known).await?;
+    let job = start(context, &api, &project, &request).await?;
     if !options.wait {
         context.output.result(&report::started(&job, &project), || json!({ "job": job }));
         return Ok(());
@@ -156,17 +155,17 @@ async fn send(context: &Context<'_>, api: &Api, project: &Project, dump: &DumpFi
     }
 }
 
-async fn start(
-    context: &Context<'_>,
-    api: &Api,
-    project: &Project,
-    request: &ImportRequest,
-    known: &[Job],
-) -> Result<Job, Failure> {
-    let started = api.start_import(&project.id, request, known).await.map_err(|error| {
+async fn start(context: &Context<'_>, api: &Api, project: &Project, request: &ImportRequest) -> Result<Job, Failure> {
+    let known = api.jobs(&project.id, 25).await?;
+    let unknown = "whether the import began is not known; see: capydb jobs list";
+    let starting = tokio::select! {
+        starting = api.start_import(&project.id, request, &known) => starting,
+        _ = tokio::signal::ctrl_c() => return Err(Failure::new(Kind::Interrupted, "interrupted").hint(unknown)),
+    };
+    let started = starting.map_err(|error| {
         let transient = error.is_transient();
         let failure = Failure::from(error);
-        if transient { failure.hint("whether the import began is not known; see: capydb jobs list") } else { failure }
+        if transient { failure.hint(unknown) } else { failure }
     })?;
     if started.recovered {
         context.output.warn("the answer to the start was lost; the job was found in the project's list");

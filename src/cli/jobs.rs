@@ -3,7 +3,7 @@ use super::output::report;
 use super::output::waiting::Waiting;
 use super::{Failure, Kind};
 use crate::client::{Api, Watch, watch};
-use crate::wire::{Job, JobState};
+use crate::wire::{Job, JobState, PROJECT_IMPORT};
 use serde_json::json;
 use std::time::Duration;
 
@@ -49,7 +49,11 @@ pub(super) async fn follow(
         }
     };
     line.end();
-    match watched? {
+    let ended = watched.map_err(|error| {
+        let failure = Failure::from(error);
+        if failure.kind == Kind::Error { failure.hint(again.clone()) } else { failure }
+    })?;
+    match ended {
         Watch::TimedOut => Err(Failure::new(Kind::Timeout, "the job is not over yet; it goes on").hint(again)),
         Watch::Ended(job) if job.state == JobState::Completed => Ok(*job),
         Watch::Ended(job) => Err(failed(&job)),
@@ -65,9 +69,13 @@ fn failed(job: &Job) -> Failure {
         let shown: Vec<String> = last.into_iter().rev().map(|line| format!("  | {line}")).collect();
         message = format!("{message}\n{}", shown.join("\n"));
     }
+    let failure = Failure::new(Kind::Error, message).with("job", job);
+    if job.kind != PROJECT_IMPORT {
+        return failure;
+    }
     let hint = match job.retry_classification.as_deref() {
         Some("transient") => "this may pass: run the import again; the target is as it was before",
         _ => "the target is as it was before; mend the cause, then run the import again",
     };
-    Failure::new(Kind::Error, message).hint(hint).with("job", job)
+    failure.hint(hint)
 }

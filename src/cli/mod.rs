@@ -31,6 +31,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     };
     let output = Output::new(&cli.global);
     match execute(cli, &output) {
+        Ok(0) if !output.is_complete() => Kind::Error.exit_code(),
         Ok(code) => code,
         Err(failure) => {
             output.failure(&failure);
@@ -72,6 +73,12 @@ fn execute(cli: Cli, output: &Output) -> Result<u8, Failure> {
             Command::Dev(_) => Ok(()),
         }
     };
-    runtime.block_on(work)?;
+    runtime.block_on(async {
+        tokio::select! {
+            biased; // where the work itself knows more about the moment, it answers
+            done = work => done,
+            _ = tokio::signal::ctrl_c() => Err(Failure::new(Kind::Interrupted, "interrupted")),
+        }
+    })?;
     Ok(0)
 }

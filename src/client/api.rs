@@ -37,7 +37,7 @@ pub struct StartedImport {
 impl Api {
     /// A client of the control plane at a base URL.
     pub fn new(base: Url, key: SecretString) -> anyhow::Result<Self> {
-        Ok(Self { http: super::http_client()?, base, key })
+        Ok(Self { http: super::http_client(&base)?, base, key })
     }
 
     /// The HTTP client, for the upload that follows.

@@ -16,10 +16,19 @@ pub const USER_AGENT: &str = concat!("capydb-cli/", env!("CARGO_PKG_VERSION"));
 
 /// Builds the one HTTP client of a process. Redirects are not followed: an API key or a
 /// dump must not go where an answer says.
-fn http_client() -> anyhow::Result<reqwest::Client> {
+fn http_client(base: &reqwest::Url) -> anyhow::Result<reqwest::Client> {
     // Only fails when a provider is set already, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    Ok(reqwest::Client::builder()
+    // A proxy of the network has no business with a control plane on this machine.
+    let here = match base.host() {
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        Some(url::Host::Domain(name)) => name == "localhost",
+        None => false,
+    };
+    let builder = reqwest::Client::builder();
+    let builder = if here { builder.no_proxy() } else { builder };
+    Ok(builder
         .user_agent(USER_AGENT)
         .redirect(reqwest::redirect::Policy::none())
         .connect_timeout(std::time::Duration::from_secs(15))

@@ -1,4 +1,4 @@
-use super::{Api, CallError};
+use super::{Api, CallError, Cause};
 use crate::wire::Job;
 use std::time::{Duration, Instant};
 
@@ -36,18 +36,28 @@ pub async fn watch(
     mut told: impl FnMut(WatchEvent<'_>),
 ) -> Result<Watch, CallError> {
     let started = Instant::now();
-    let deadline = timeout.map(|timeout| started + timeout);
+    let deadline = timeout.and_then(|timeout| started.checked_add(timeout));
+    let mut seen = false;
     loop {
         // Whoever waits loses at most a tenth of the job's own time.
         let mut wait = (started.elapsed() / 10).clamp(FIRST_PAUSE, LONGEST_PAUSE);
-        match api.job_once(id).await {
+        let looked = match deadline {
+            None => api.job_once(id).await,
+            Some(deadline) => match tokio::time::timeout_at(deadline.into(), api.job_once(id)).await {
+                Ok(looked) => looked,
+                Err(_) => return Ok(Watch::TimedOut),
+            },
+        };
+        match looked {
             Ok(job) => {
+                seen = true;
                 told(WatchEvent::Job(&job));
                 if job.state.is_final() {
                     return Ok(Watch::Ended(Box::new(job)));
                 }
             }
-            Err(error) if error.is_transient() => {
+            // A page of a proxy is trouble on the way, once the job is known to be there.
+            Err(error) if error.is_transient() || (seen && error.cause == Cause::Garbled) => {
                 told(WatchEvent::Trouble(&error));
                 let asked = error.retry_after().unwrap_or(Duration::from_millis(500));
                 wait = wait.max(asked.min(LONGEST_ASKED));

@@ -25,9 +25,10 @@ pub fn login_path() -> Option<PathBuf> {
 /// Reads the saved login: today's form with one entry an organization, or the older flat one.
 pub fn saved_login(path: &Path) -> anyhow::Result<Option<Login>> {
     let Some(file) = super::read_json::<LoginFile>(path)? else { return Ok(None) };
-    let active = file.active_org.as_ref().and_then(|id| file.organizations.get(id));
+    let organizations = file.organizations.unwrap_or_default();
+    let active = file.active_org.as_ref().and_then(|id| organizations.get(id));
     // With one organization there is no doubt which is meant.
-    let only = file.organizations.values().next().filter(|_| file.organizations.len() == 1);
+    let only = organizations.values().next().filter(|_| organizations.len() == 1);
     let entry = active.or(only).unwrap_or(&file.flat);
     Ok(Some(Login { api_key: entry.api_key.clone(), api_url: entry.api_url.clone().filter(|url| !url.is_empty()) }))
 }
@@ -37,7 +38,7 @@ struct LoginFile {
     #[serde(default)]
     active_org: Option<String>,
     #[serde(default)]
-    organizations: BTreeMap<String, Entry>,
+    organizations: Option<BTreeMap<String, Entry>>,
     /// The older form has the entry's fields at the top.
     #[serde(flatten)]
     flat: Entry,
@@ -83,7 +84,8 @@ mod tests {
 
     #[test]
     fn the_older_flat_form_is_read() {
-        let login = read(r#"{"api_key":"k","api_url":"u","organization_id":"o"}"#);
+        let login =
+            read(r#"{"api_key":"k","api_url":"u","organization_id":"o","organizations":null,"active_org":null}"#);
         assert_eq!((key(&login), login.api_url.as_deref()), (Some("k"), Some("u")));
     }
 

@@ -68,7 +68,7 @@ pub struct Dev {
     /// Held while it runs, so that no second one takes the same folder.
     _lock: File,
     /// Last, so that the folder goes when nothing uses it any more.
-    _throw_away: Option<ThrowAway>,
+    throw_away: Option<ThrowAway>,
 }
 
 /// A folder that is removed with this.
@@ -132,7 +132,7 @@ pub async fn start(options: DevOptions, tell: &dyn Fn(&str)) -> anyhow::Result<D
         stop: CancellationToken::new(),
         tasks: Vec::new(),
         _lock: lock,
-        _throw_away: throw_away,
+        throw_away,
     };
     if keep.postgres_port.replace(dev.cluster.port) != Some(dev.cluster.port) {
         keep.save(&dev.data_dir)?;
@@ -193,6 +193,11 @@ impl Dev {
             app.store.set_storage_limit(&project.project.id, limit).await?;
         }
         Ok(())
+    }
+
+    /// Whether the data goes when it stops.
+    pub fn is_ephemeral(&self) -> bool {
+        self.throw_away.is_some()
     }
 
     /// Waits until the private Postgres is gone, which nobody asked for.

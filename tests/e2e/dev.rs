@@ -86,3 +86,20 @@ fn it_stops_when_asked() {
     assert!(ran.stderr.contains("Stopped."), "{ran:#?}");
     assert!(!folder.join("data/postgres/data/postmaster.pid").exists());
 }
+
+#[test]
+fn whoever_ends_it_nothing_is_left() {
+    use rustix::process::{Pid, Signal, kill_process};
+    for signal in [Signal::TERM, Signal::HUP] {
+        let temporary = open_folder();
+        let mut command = capydb(&["dev", "--ephemeral", "--postgres-bin"]);
+        command.arg(postgres(17)).env("TMPDIR", &temporary).args(["--", "sh", "-c", "echo up; exec sleep 600"]);
+        let mut child = command.spawn().expect("runs");
+        let mut line = String::new();
+        std::io::BufRead::read_line(&mut std::io::BufReader::new(child.stdout.take().expect("a pipe")), &mut line)
+            .expect("a line");
+        kill_process(Pid::from_child(&child), signal).expect("asked");
+        assert_eq!(child.wait().expect("ends").code(), Some(128 + 15), "the command was told to end");
+        assert_eq!(std::fs::read_dir(&temporary).expect("lists").count(), 0, "{signal:?}");
+    }
+}

@@ -7,7 +7,12 @@ use std::process::Stdio;
 
 /// Runs a command on a terminal of its own and types something.
 fn on_a_terminal(arguments: &str, typed: &str) -> Ran {
-    let line = format!("{} {arguments}", env!("CARGO_BIN_EXE_capydb"));
+    on_a_terminal_fed("", arguments, typed)
+}
+
+/// The same at the end of a pipe.
+fn on_a_terminal_fed(feed: &str, arguments: &str, typed: &str) -> Ran {
+    let line = format!("{feed}{} {arguments}", env!("CARGO_BIN_EXE_capydb"));
     let mut command = plane().capydb(&[]);
     let environment: Vec<_> =
         command.get_envs().map(|(name, value)| (name.to_owned(), value.map(ToOwned::to_owned))).collect();
@@ -42,6 +47,10 @@ fn recreate_asks_once_and_takes_no_for_an_answer() {
     assert_eq!(ran.code, 0, "{ran:#?}");
     assert_eq!(ran.stdout.matches("Continue?").count(), 1, "{ran:#?}");
     assert_eq!(project.sql("select count(*) from shop.customer"), "500");
+    // With the source on standard input the terminal itself is asked.
+    let piped = format!("import --project {} --recreate --wait --source-url -", project.slug);
+    let ran = on_a_terminal_fed(&format!("echo '{}' | ", source().url("sample")), &piped, "n\n");
+    assert_eq!((ran.code, ran.stdout.contains("nothing was changed")), (130, true), "{ran:#?}");
     let ran = on_a_terminal(&format!("{arguments} --confirm"), "");
     assert_eq!((ran.code, ran.stdout.contains("Continue?")), (0, false), "{ran:#?}");
 }

@@ -70,6 +70,7 @@ fn an_import_makes_few_calls_and_the_key_stays_with_the_api() {
             "GET /v1/projects/p1/jobs",
             "POST /v1/projects/p1/imports/uploads",
             "PUT /put",
+            "GET /v1/projects/p1/jobs",
             "POST /v1/projects/p1/imports",
             "GET /v1/jobs/j1"
         ]
@@ -86,7 +87,7 @@ fn an_import_makes_few_calls_and_the_key_stays_with_the_api() {
         (Some("24"), Some("application/octet-stream"))
     );
     assert_eq!(put.body, b"CREATE TABLE t (x int);\n");
-    let start: serde_json::Value = serde_json::from_slice(&peer.seen()[4].body).expect("JSON");
+    let start: serde_json::Value = serde_json::from_slice(&peer.seen()[5].body).expect("JSON");
     assert_eq!(start, json!({ "confirm": true, "recreate": true, "upload_key": "k" }));
 }
 
@@ -104,7 +105,7 @@ fn a_lost_answer_to_the_start_does_not_start_twice() {
     let peer = Peer::start(|peer, request, before| {
         match (request.line().as_str(), before) {
         ("POST /v1/projects/p1/imports", _) => Answer::Drop,
-        ("GET /v1/projects/p1/jobs", 1) => Answer::Json(
+        ("GET /v1/projects/p1/jobs", 2) => Answer::Json(
             200,
             r#"{"jobs":[{"id":"j1","type":"project.import","state":"running"},{"id":"j0","type":"project.import","state":"failed"}]}"#.into(),
         ),
@@ -128,6 +129,7 @@ fn waiting_rides_out_trouble_and_is_quick() {
         ("GET /v1/jobs/j1", 0) => Answer::Json(200, r#"{"job":{"id":"j1","state":"running"}}"#.into()),
         ("GET /v1/jobs/j1", 1) => Answer::Drop,
         ("GET /v1/jobs/j1", 2) => Answer::Raw(502, "X: y", "<html>".into()),
+        ("GET /v1/jobs/j1", 3) => Answer::Raw(200, "X: y", "<html>".into()),
         _ => works(peer, request),
     });
     let ran = against(&peer, &["jobs", "wait", "j1"]).succeeds();
@@ -188,4 +190,40 @@ fn projects_are_chosen_or_listed() {
     against(&peer, &["jobs", "list", "--project", "nope"]).fails(4, "there are: shop, ship");
     let none = Peer::start(|_, _, _| Answer::Json(200, r#"{"projects":null}"#.into()));
     against(&none, &["jobs", "list"]).fails(4, "create one first");
+}
+
+#[test]
+fn a_deadline_holds_when_nothing_answers() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}/api/capydb", silent.local_addr().expect("an address"));
+    let mut command = capydb(&["jobs", "wait", "j1", "--wait-timeout", "1s", "--api-url", &url]);
+    command.env("CAPYDB_API_KEY", KEY);
+    let began = Instant::now();
+    run(command).fails(6, "capydb jobs wait j1");
+    assert!(began.elapsed() < Duration::from_secs(15), "the call itself would take 30 seconds");
+    let peer = Peer::start(|peer, request, _| works(peer, request));
+    against(&peer, &["jobs", "wait", "j1", "--wait-timeout", "500000000000years"]).succeeds();
+}
+
+#[test]
+fn an_interrupt_is_heard_at_every_moment() {
+    // The start of an import never gets its answer.
+    let (asked, heard) = std::sync::mpsc::channel();
+    let asked = std::sync::Mutex::new(asked);
+    let peer = Peer::start(move |peer, request, _| {
+        if request.line() == "POST /v1/projects/p1/imports" {
+            let _ = asked.lock().expect("not poisoned").send(());
+            std::thread::sleep(Duration::from_secs(20));
+        }
+        works(peer, request)
+    });
+    let folder = folder();
+    let mut command = capydb(&["import", "--file", &dump(&folder), "-o", "json"]);
+    let child = command.env("CAPYDB_API_URL", peer.api_url()).env("CAPYDB_API_KEY", KEY).spawn().expect("runs");
+    heard.recv().expect("the start was asked for");
+    let pid = child.id().to_string();
+    assert!(std::process::Command::new("kill").args(["-INT", &pid]).status().expect("runs").success());
+    let ran = crate::support::Ran::of(&child.wait_with_output().expect("ends"));
+    let ran = ran.fails(130, "whether the import began is not known");
+    assert_eq!(ran.json()["error"]["code"], "interrupted");
 }

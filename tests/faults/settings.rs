@@ -56,7 +56,7 @@ fn settings_come_from_flags_before_environment_before_link_before_login() {
     login(&peer.api_url(), KEY);
     run(command(&list)).succeeds();
     // The link beats the login's address, and names the project.
-    login(&other.api_url(), KEY);
+    login(&format!("{}/elsewhere", peer.api_url()), KEY);
     fs::create_dir(home.path().join(".capydb")).expect("made");
     let link = format!(
         r#"{{"project_id":"p1","project_name":"Shop","project_slug":"shop","api_url":"{}","later":1}}"#,
@@ -64,6 +64,11 @@ fn settings_come_from_flags_before_environment_before_link_before_login() {
     );
     fs::write(home.path().join(".capydb/project.json"), link).expect("written");
     run(command(&list)).succeeds();
+    // A link to another server does not get the saved key, whoever wrote the link.
+    login(&other.api_url(), KEY);
+    run(command(&list)).fails(3, "no API key");
+    assert_eq!(other.lines(), Vec::<String>::new());
+    login(&peer.api_url(), KEY);
     // The environment beats both, a flag beats the environment.
     let mut by_environment = command(&list);
     by_environment.env("CAPYDB_API_URL", other.api_url());
@@ -107,4 +112,38 @@ fn no_secret_shows_at_the_highest_verbosity() {
         let ran = against(&peer, &[command, &["-vv"]].concat());
         assert!(!format!("{ran:?}").contains("canary"), "{ran:#?}");
     }
+}
+
+#[test]
+fn a_link_to_another_control_plane_names_no_project_of_this_one() {
+    let peer = Peer::start(|peer, request, _| works(peer, request));
+    let home = folder();
+    fs::create_dir(home.path().join(".capydb")).expect("made");
+    let link = r#"{"project_id":"hosted","api_url":"https://capydb.dev/api/capydb"}"#;
+    fs::write(home.path().join(".capydb/project.json"), link).expect("written");
+    let mut command = capydb(&["jobs", "list"]);
+    command.current_dir(home.path()).env("CAPYDB_API_URL", peer.api_url()).env("CAPYDB_API_KEY", KEY);
+    run(command).succeeds();
+}
+
+#[test]
+fn a_proxy_is_not_used_for_this_machine() {
+    let peer = Peer::start(|peer, request, _| works(peer, request));
+    let mut command = capydb(&["projects", "list", "--api-url", &peer.api_url()]);
+    command.env("CAPYDB_API_KEY", KEY).env("http_proxy", "http://127.0.0.1:9");
+    run(command).succeeds();
+}
+
+#[test]
+fn a_result_that_cannot_be_written_is_an_error() {
+    let peer = Peer::start(|peer, request, _| works(peer, request));
+    let mut command = capydb(&["projects", "list"]);
+    command.env("CAPYDB_API_URL", peer.api_url()).env("CAPYDB_API_KEY", KEY);
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").expect("opens");
+    run_into(command, full.into()).fails(1, "cannot write the result");
+}
+
+fn run_into(mut command: std::process::Command, stdout: std::process::Stdio) -> crate::support::Ran {
+    let child = command.stdout(stdout).spawn().expect("runs");
+    crate::support::Ran::of(&child.wait_with_output().expect("ends"))
 }

@@ -10,6 +10,7 @@ use super::args::{Format, Global};
 use super::{Failure, Kind};
 use console::style;
 use serde_json::{Value, json};
+use std::cell::Cell;
 use std::ffi::OsString;
 use std::io::{self, Write};
 
@@ -18,6 +19,8 @@ pub(super) struct Output {
     json: bool,
     quiet: bool,
     progress: Drawing,
+    /// A result could not be written.
+    lost: Cell<bool>,
 }
 
 /// How progress is shown.
@@ -41,7 +44,8 @@ impl Output {
         } else {
             Drawing::Lines
         };
-        let output = Self { json: global.output == Format::Json, quiet: global.quiet, progress };
+        let output =
+            Self { json: global.output == Format::Json, quiet: global.quiet, progress, lost: Cell::new(false) };
         if global.verbose > 0 {
             log_to_stderr(if global.verbose > 1 { tracing::Level::TRACE } else { tracing::Level::DEBUG });
         }
@@ -81,20 +85,32 @@ impl Output {
 
     pub(super) fn text_result(&self, text: &str) {
         if !self.json {
-            print(text);
+            self.print(text);
         }
+    }
+
+    fn print(&self, text: &str) {
+        if let Err(error) = print(text) {
+            self.lost.set(true);
+            eprintln!("{} cannot write the result: {error}", style("error:").red().bold().for_stderr());
+        }
+    }
+
+    /// Whether all results were written.
+    pub(super) fn is_complete(&self) -> bool {
+        !self.lost.get()
     }
 
     pub(super) fn json_result(&self, json: impl FnOnce() -> Value) {
         if self.json {
-            print(&format!("{:#}", json()));
+            self.print(&format!("{:#}", json()));
         }
     }
 
     /// One message for an error: on standard error for people, on standard output as JSON.
     pub(super) fn failure(&self, failure: &Failure) {
         if self.json {
-            print(&format!("{:#}", document(failure)));
+            self.print(&format!("{:#}", document(failure)));
         }
         eprintln!("{} {}", style("error:").red().bold().for_stderr(), failure.message);
         if let Some(hint) = &failure.hint {
@@ -125,7 +141,7 @@ pub(super) fn usage(error: &clap::Error, arguments: &[OsString]) -> u8 {
         let text = error.to_string();
         let message = text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
         let failure = Failure::new(Kind::Usage, message).hint("see capydb --help");
-        print(&format!("{:#}", document(&failure)));
+        let _ = print(&format!("{:#}", document(&failure))); // it fails anyway
     }
     let _ = error.print();
     Kind::Usage.exit_code()
@@ -139,8 +155,11 @@ fn wants_json(arguments: &[OsString]) -> bool {
 }
 
 /// Prints to standard output. A reader that went away (`| head`) has seen enough.
-fn print(text: &str) {
-    let _ = writeln!(io::stdout().lock(), "{text}");
+fn print(text: &str) -> io::Result<()> {
+    match writeln!(io::stdout().lock(), "{text}") {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        result => result,
+    }
 }
 
 /// Sends diagnostics to standard error.
