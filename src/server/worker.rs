@@ -99,12 +99,12 @@ async fn end(app: &App, claim: &Claim, ending: &Ending) -> anyhow::Result<bool> 
     if !stored || claim.job.kind != PROJECT_IMPORT {
         return Ok(stored);
     }
-    importer::sweep(&app.target, &app.store).await?;
     let request: ImportRequest = serde_json::from_value(claim.request.clone())?;
     if let Some(key) = request.upload_key.filter(|_| ending.error.is_none()) {
         app.objects.delete(&key)?;
         app.store.remove_upload(&key).await?;
     }
+    importer::sweep(&app.target, &app.store).await?;
     Ok(stored)
 }
 
