@@ -36,14 +36,30 @@ pub fn postgres(major: u32) -> PathBuf {
         .clone()
 }
 
-/// A folder of its own that other users may pass through.
+/// A folder of its own that other users may pass through. It goes with the next run.
 pub fn open_folder() -> PathBuf {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-    let folder = std::env::temp_dir().join(format!("capydb-test-{}-{number}", std::process::id()));
+    if number == 0 {
+        remove_folders_of_the_dead();
+    }
+    let folder = std::env::temp_dir().join(format!("{FOLDER}{}-{number}", std::process::id()));
     fs::create_dir_all(&folder).expect("a folder");
     fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).expect("opened");
     folder
+}
+
+const FOLDER: &str = "capydb-test-";
+
+/// Removes what test programs that are over have left.
+fn remove_folders_of_the_dead() {
+    for entry in fs::read_dir(std::env::temp_dir()).expect("lists").flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let process = name.strip_prefix(FOLDER).and_then(|rest| rest.split('-').next());
+        if process.is_some_and(|process| !Path::new("/proc").join(process).exists()) {
+            let _ = fs::remove_dir_all(entry.path()); // somebody else's stays
+        }
+    }
 }
 
 /// A source server: superuser `owner`, password `source-secret`, TLS with a certificate that
