@@ -1,7 +1,7 @@
 use super::error::{self, CallError};
 use super::retry::retried;
 use crate::wire::{
-    Connections, ConnectionsAnswer, ImportRequest, Job, JobAnswer, JobList, JobState, Me, PROJECT_IMPORT, Preflight,
+    Connections, ConnectionsAnswer, ImportRequest, Job, JobAnswer, JobList, JobState, PROJECT_IMPORT, Preflight,
     PreflightAnswer, PreflightRequest, Project, ProjectList, UploadSlot, UploadSlotAnswer,
 };
 use reqwest::{Method, Url};
@@ -49,11 +49,6 @@ impl Api {
     pub fn host(&self) -> String {
         let host = self.base.host_str().unwrap_or_default();
         self.base.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
-    }
-
-    /// Whose key this is.
-    pub async fn me(&self) -> Result<Me, CallError> {
-        self.get(&["v1", "me"], &[]).await
     }
 
     /// All projects that the key may see.

@@ -4,7 +4,7 @@
 use super::reach::{private_kind, private_name};
 use super::{SourceUrl, SslMode, tls};
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::time::Duration;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Config};
@@ -129,8 +129,6 @@ async fn dial(url: &SourceUrl, address: IpAddr) -> Result<Client, ConnectError> 
         config.options(options);
     }
     let place = place(url);
-    // A closed port is told apart from a silent server by dialling it plainly first would
-    // cost a round trip; the driver's error chain says it too.
     let tls =
         tls::client_config(url.ssl_mode()).map_err(|error| ConnectError::Tls(place.clone(), error.to_string()))?;
     let connector = tokio_postgres_rustls::MakeRustlsConnect::new(tls);
@@ -185,9 +183,4 @@ fn chain(error: &dyn std::error::Error) -> String {
         cause = current.source();
     }
     text
-}
-
-/// The socket address form, for `PGHOSTADDR` and the like.
-pub fn socket_address(url: &SourceUrl, address: IpAddr) -> SocketAddr {
-    SocketAddr::new(address, url.port())
 }

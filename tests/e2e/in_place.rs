@@ -159,3 +159,19 @@ fn a_dump_cannot_borrow_the_administrators_hands() {
     project.import(&["--file", file, "--wait"]).succeeds();
     assert_eq!(project.sql("select count(*) from public.stolen"), "0");
 }
+
+#[test]
+fn a_stored_setting_cannot_borrow_them_either() {
+    let folder = open_folder();
+    let project = plane().project("stored setting");
+    let role = project.sql("select current_user");
+    project.sql(&format!(
+        "select set_config('search_path', 'public;alter/**/role/**/{role}/**/superuser', false);
+         alter database {role} set search_path from current"
+    ));
+    let path = folder.join("any.sql");
+    fs::write(&path, "CREATE TABLE public.more (x int);\n").expect("written");
+    project.import(&["--file", path.to_str().expect("a path"), "--recreate", "--wait"]).succeeds();
+    assert_eq!(project.sql("select rolsuper from pg_catalog.pg_roles where rolname = current_user"), "f");
+    assert_eq!(project.sql("select count(*) from public.more"), "0");
+}

@@ -134,7 +134,7 @@ async fn reopen(server: &TargetServer, live: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Settings whose stored value is a list that is quoted already.
+/// Settings whose stored value is a list of names.
 const LISTS: [&str; 4] = ["search_path", "temp_tablespaces", "local_preload_libraries", "session_preload_libraries"];
 
 /// Copies what belongs to the name rather than to the data: settings, privileges, the
@@ -163,7 +163,7 @@ async fn carry_over(session: &Client, live: &str, staging: &str) -> anyhow::Resu
     for row in session.query(sql, &[&live]).await? {
         let setting: &str = row.get(1);
         let Some((name, value)) = setting.split_once('=') else { continue };
-        let value = if LISTS.contains(&name) { value.to_owned() } else { literal(value) };
+        let value = if LISTS.contains(&name) { names(value) } else { literal(value) };
         let name = name.split('.').map(quoted).collect::<Vec<_>>().join(".");
         statements.push(match row.get::<_, Option<&str>>(0) {
             Some(role) => format!("alter role {} in database {to} set {name} to {value}", quoted(role)),
@@ -174,6 +174,22 @@ async fn carry_over(session: &Client, live: &str, staging: &str) -> anyhow::Resu
         session.batch_execute(&sql).await?;
     }
     Ok(())
+}
+
+/// A stored list of names as literals. The owner may have stored any text (`SET … FROM
+/// CURRENT`), so none of it may reach the administrator's SQL unquoted.
+fn names(list: &str) -> String {
+    let mut elements = vec![String::new()];
+    let mut quoted = false;
+    for c in list.chars() {
+        match c {
+            '"' => quoted = !quoted,
+            ',' if !quoted => elements.push(String::new()),
+            c if c.is_whitespace() && !quoted => {}
+            c => elements.last_mut().into_iter().for_each(|element| element.push(c)),
+        }
+    }
+    elements.iter().map(|element| literal(element)).collect::<Vec<_>>().join(", ")
 }
 
 /// Drops staging databases and replaced databases of jobs that are over, and opens live ones
@@ -200,4 +216,17 @@ pub(in crate::server) async fn sweep(server: &TargetServer, store: &Store) -> an
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::names;
+
+    #[test]
+    fn a_stored_list_becomes_literals() {
+        assert_eq!(names("public, \"$user\", \"a, b\""), "'public', '$user', 'a, b'");
+        assert_eq!(names("\"\""), "''");
+        assert_eq!(names("x;alter/**/role/**/y/**/superuser"), "'x;alter/**/role/**/y/**/superuser'");
+        assert_eq!(names("it's"), "'it''s'");
+    }
 }
