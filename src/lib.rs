@@ -7,12 +7,13 @@
 //! - [`client`]: calling a control plane.
 //! - [`preflight`]: facts and limits become a graded report.
 //! - [`source`]: a live source database. [`dump`]: a dump file. [`config`]: saved settings.
-//! - [`wire`]: the API's JSON shapes. [`text`]: text from elsewhere, made safe to show.
+//! - [`wire`]: the API's JSON shapes. [`platforms`]: marks of the providers' platforms. [`text`]: text from elsewhere, made safe to show.
 
 pub mod cli;
 pub mod client;
 pub mod config;
 pub mod dump;
+pub mod platforms;
 pub mod preflight;
 #[cfg(feature = "server")]
 pub mod server;

@@ -1,7 +1,7 @@
 #[cfg(feature = "server")]
 use crate::config::ENV_POSTGRES_BIN;
 use crate::config::ENV_SOURCE_URL;
-use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -45,9 +45,24 @@ pub(super) struct Global {
     /// Say what is being done; twice for more
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub(super) verbose: u8,
-    /// No moving progress line; a plain one every few seconds instead
-    #[arg(long, global = true)]
+    /// How progress is shown on standard error
+    #[arg(long, value_enum, default_value_t = ProgressForm::Auto, global = true, value_name = "FORM")]
+    pub(super) progress: ProgressForm,
+    /// The same as --progress lines
+    #[arg(long, global = true, conflicts_with = "progress")]
     pub(super) no_progress: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum ProgressForm {
+    /// A line that moves on a terminal, plain lines elsewhere
+    Auto,
+    /// A plain line every few seconds
+    Lines,
+    /// One JSON document a line, for programs that wrap this one
+    Json,
+    /// Nothing
+    None,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -101,14 +116,27 @@ Examples:
   capydb import --file app.dump --recreate --wait";
 
 #[derive(Debug, Args)]
-#[command(group = ArgGroup::new("source").args(["source_url", "file"]))]
-pub(super) struct ImportOptions {
+#[command(next_help_heading = "Source")]
+pub(super) struct SourceOptions {
     /// Connection URL of a live source; `-` reads it from standard input
-    #[arg(long, value_name = "URL", long_help = SOURCE_URL_HELP)]
+    #[arg(long, value_name = "URL", long_help = SOURCE_URL_HELP, conflicts_with = "file")]
     pub(super) source_url: Option<String>,
-    /// Dump file: custom format (pg_dump -Fc) or plain SQL
-    #[arg(long, value_name = "PATH")]
+    /// Dump file: custom format (pg_dump -Fc) or plain SQL, also as .gz or .zst; `-` reads a pipe
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
     pub(super) file: Option<PathBuf>,
+    /// Use the URL as it is, although its provider has a better endpoint for this
+    #[arg(long)]
+    pub(super) no_rewrite: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ImportOptions {
+    #[command(flatten)]
+    pub(super) source: SourceOptions,
+    /// Dump the source on this machine and upload the dump: for sources that only this machine
+    /// can reach
+    #[arg(long, conflicts_with = "file", help_heading = "Source")]
+    pub(super) via_dump: bool,
     /// Replace the target database: what it holds now is dropped once the import has succeeded
     #[arg(long)]
     pub(super) recreate: bool,
@@ -138,19 +166,33 @@ unless the URL says otherwise.";
 pub(super) enum ImportCommand {
     /// Check a source without changing anything
     #[command(
-        after_help = "Examples:\n  capydb import preflight --source-url \"postgres://user:password@host/db\"\n  echo \"$SOURCE\" | capydb import preflight --source-url - -o json"
+        after_help = "Examples:\n  capydb import preflight --source-url \"postgres://user:password@host/db\"\n  capydb import preflight --file app.dump --target-version 17 --plan-limit 10GB\n  capydb import preflight --local --source-url \"postgres://user@localhost/db\"\n  echo \"$SOURCE\" | capydb import preflight --source-url - -o json"
     )]
     Preflight(PreflightArgs),
+    /// How to move away from a provider: where its URL hides, what bites, the commands
+    #[command(after_help = "Examples:\n  capydb import guide            lists the providers\n  capydb import guide supabase")]
+    Guide {
+        /// The provider (neon, supabase, rds, …)
+        provider: Option<String>,
+    },
 }
 
 #[derive(Debug, Args)]
 pub(super) struct PreflightArgs {
-    /// Connection URL of a live source; `-` reads it from standard input
-    #[arg(long, value_name = "URL", long_help = SOURCE_URL_HELP)]
-    pub(super) source_url: Option<String>,
+    #[command(flatten)]
+    pub(super) source: SourceOptions,
+    /// Look at the live source from this machine, with more checks than the service makes
+    #[arg(long, conflicts_with = "file", help_heading = "Source")]
+    pub(super) local: bool,
     /// Project: id, slug or name [default: the linked one, or the only one]
     #[arg(long, value_name = "REF")]
     pub(super) project: Option<String>,
+    /// Major version of the target; with this or --plan-limit nothing is asked of the service
+    #[arg(long, value_name = "MAJOR", help_heading = "Offline", value_parser = clap::value_parser!(u32).range(10..100))]
+    pub(super) target_version: Option<u32>,
+    /// Size that the plan allows (10GB, 500MiB); with this nothing is asked of the service
+    #[arg(long, value_name = "SIZE", help_heading = "Offline", value_parser = plan_limit)]
+    pub(super) plan_limit: Option<u64>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -226,7 +268,6 @@ pub(super) struct DevArgs {
     pub(super) command: Vec<std::ffi::OsString>,
 }
 
-#[cfg(feature = "server")]
 fn plan_limit(text: &str) -> Result<u64, String> {
     let size: bytesize::ByteSize = text.parse().map_err(|_| "give a size such as 10GB or 500MiB".to_owned())?;
     match size.as_u64() {

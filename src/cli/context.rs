@@ -61,6 +61,16 @@ impl<'a> Context<'a> {
         Ok(Api::new(self.api_url.clone(), key.clone())?)
     }
 
+    /// Whether the control plane runs on this machine.
+    pub(super) fn plane_is_here(&self) -> bool {
+        match self.api_url.host() {
+            Some(url::Host::Ipv4(address)) => address.is_loopback(),
+            Some(url::Host::Ipv6(address)) => address.is_loopback(),
+            Some(url::Host::Domain(name)) => name == "localhost",
+            None => false,
+        }
+    }
+
     /// The project that is meant: the named one, the linked one, the only one, or the one
     /// that a person chooses.
     pub(super) async fn project(&self, api: &Api, wanted: Option<&str>) -> Result<Project, Failure> {

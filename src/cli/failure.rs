@@ -139,7 +139,7 @@ impl From<DumpProblem> for Failure {
         match &problem {
             DumpProblem::Unreadable(..) => Self::new(Kind::Error, problem.to_string()),
             DumpProblem::NotADump(..) => Self::new(Kind::Conflict, problem.to_string()).hint(dump),
-            DumpProblem::Archive(..) | DumpProblem::CutOff(..) => {
+            DumpProblem::Archive(..) | DumpProblem::Packed(..) => {
                 Self::new(Kind::Conflict, problem.to_string()).hint(format!("copy it again, or {dump}"))
             }
         }

@@ -1,30 +1,34 @@
 use super::args::ImportOptions;
-use super::confirm::{confirm_recreate, person_is_there};
+use super::confirm::{ask, confirm_recreate, person_is_there};
 use super::context::{Context, label};
-use super::output::meter::Meter;
+use super::dump::Target;
+use super::output::meter::{Meter, Work};
 use super::output::report;
-use super::{Failure, Kind, jobs, preflight, source};
+use super::source::{self, Given};
+use super::{Failure, Kind, dump, jobs, preflight, via_dump};
 use crate::client::{Api, Progress, Upload, upload};
-use crate::dump::{DumpFile, DumpFormat, detect};
+use crate::dump::{Contents, DumpFile};
 use crate::preflight::bytes;
 use crate::source::SourceUrl;
-use crate::wire::{CheckStatus, ImportRequest, Job, PreflightRequest, Project};
+use crate::wire::{ImportRequest, Job, PreflightRequest, Project};
 use serde_json::json;
-use std::path::Path;
 use std::time::Duration;
 
 /// How often an upload is tried, each time with a fresh slot.
 const UPLOAD_TRIES: u32 = 4;
 
-/// A source that was looked at as far as this machine can.
+/// A source that was looked at as far as this machine can without the network.
 enum Looked {
+    /// The service dials it.
     Url(SourceUrl),
-    Dump(DumpFile),
+    /// This machine dials it and uploads a dump.
+    Here(SourceUrl),
+    Dump(DumpFile, Box<Contents>),
 }
 
 /// `capydb import`.
 pub(super) async fn run(context: &Context<'_>, options: ImportOptions) -> Result<(), Failure> {
-    let looked = look(context, &options)?;
+    let looked = look(context, &options).await?;
     let api = context.api()?;
     let project = context.project(&api, options.project.as_deref()).await?;
     if let Some(job) = Api::unfinished_import(&api.jobs(&project.id, 25).await?) {
@@ -34,17 +38,27 @@ pub(super) async fn run(context: &Context<'_>, options: ImportOptions) -> Result
         )
         .hint(format!("wait for it with: capydb jobs wait {}", job.id)));
     }
-    match &looked {
-        Looked::Url(url) => check_source(context, &api, &project, url).await?,
-        Looked::Dump(dump) => check_size(&project, dump)?,
-    }
-    if options.recreate && !options.yes && person_is_there() {
-        confirm_recreate(context.output, label(&project), &project.database_name)?;
-    }
+    let confirm = || {
+        let asked = options.recreate && !options.yes && person_is_there();
+        if asked { confirm_recreate(context.output, label(&project), &project.database_name) } else { Ok(()) }
+    };
     let mut request = ImportRequest { confirm: true, recreate: options.recreate, source_url: None, upload_key: None };
-    match &looked {
-        Looked::Url(url) => request.source_url = Some(url.expose().to_owned()),
-        Looked::Dump(dump) => request.upload_key = Some(send(context, &api, &project, dump).await?),
+    let dump = match looked {
+        Looked::Url(url) => {
+            check_source(context, &api, &project, &url).await?;
+            confirm()?;
+            request.source_url = Some(url.expose().to_owned());
+            None
+        }
+        Looked::Here(url) => Some(dump_here(context, &project, &options, &url, confirm).await?),
+        Looked::Dump(dump, found) => {
+            dump::check(context, &dump, &found, &project, options.recreate)?;
+            confirm()?;
+            Some(dump)
+        }
+    };
+    if let Some(dump) = dump {
+        request.upload_key = Some(send(context, &api, &project, &dump).await?);
     }
     let job = start(context, &api, &project, &request).await?;
     if !options.wait {
@@ -57,29 +71,46 @@ pub(super) async fn run(context: &Context<'_>, options: ImportOptions) -> Result
     Ok(())
 }
 
-/// Everything that can be said without the network.
-fn look(context: &Context<'_>, options: &ImportOptions) -> Result<Looked, Failure> {
-    if let Some(path) = &options.file {
-        return Ok(Looked::Dump(open(context, path)?));
+/// Everything that can be said without asking the service.
+async fn look(context: &Context<'_>, options: &ImportOptions) -> Result<Looked, Failure> {
+    let (text, no_rewrite) = match source::given(&options.source)? {
+        Given::File(path) => {
+            let dump = dump::unpacked(context, dump::open(context, &path).await?).await?;
+            let found = dump::look(context, &dump).await?;
+            return Ok(Looked::Dump(dump, Box::new(found)));
+        }
+        Given::Url(text) => (text, options.source.no_rewrite),
+    };
+    if options.via_dump {
+        return Ok(Looked::Here(source::resolve_here(&text, no_rewrite, context.output)?));
     }
-    match source::given(options.source_url.clone())? {
-        Some(text) => Ok(Looked::Url(source::resolve(&text, context.output)?)),
-        None => Err(source::missing().hint("use --source-url URL or --file PATH, or set CAPYDB_SOURCE_URL")),
+    let url = source::resolve(&text, no_rewrite, context.output)?;
+    let Err(why) = source::within_reach(context, &url).await else { return Ok(Looked::Url(url)) };
+    if person_is_there() {
+        let question = format!("The service cannot reach this source: {why}.\nDump it on this machine and upload the dump? [Y/n] ");
+        if ["", "y", "yes"].contains(&ask(context.output, &question)?.to_ascii_lowercase().as_str()) {
+            return Ok(Looked::Here(source::resolve_here(&text, no_rewrite, context.output)?));
+        }
     }
+    Err(source::out_of_reach(&why, &url))
 }
 
-fn open(context: &Context<'_>, path: &Path) -> Result<DumpFile, Failure> {
-    let dump = detect::open(path)?;
-    let first_word = |text: &str| crate::text::printable(text.split(' ').next().unwrap_or_default(), 20);
-    let origin = match &dump.format {
-        DumpFormat::Custom(header) => {
-            let (server, tool) = (first_word(&header.server_version), first_word(&header.dump_version));
-            format!(", of Postgres {server} by pg_dump {tool}")
-        }
-        DumpFormat::Plain => String::new(),
-    };
-    let (format, size) = (dump.format.name(), bytes(dump.size));
-    context.output.note(&format!("Dump: {}, {format} format, {size}{origin}", path.display()));
+/// Looks at the source from this machine, asks, and dumps it.
+async fn dump_here(
+    context: &Context<'_>,
+    project: &Project,
+    options: &ImportOptions,
+    url: &SourceUrl,
+    confirm: impl FnOnce() -> Result<(), Failure>,
+) -> Result<DumpFile, Failure> {
+    let limits = Target::of(project, options.recreate).limits;
+    let report = via_dump::look(context, url, &limits).await?;
+    dump::settle(context, &report)?;
+    let tool = via_dump::choose(context, &report.source.server_version, &limits.target_version)?;
+    confirm()?;
+    let dump = via_dump::dump(context, url, &tool, report.source.database_size_bytes).await?;
+    let found = dump::look(context, &dump).await?;
+    dump::check(context, &dump, &found, project, options.recreate)?;
     Ok(dump)
 }
 
@@ -91,26 +122,10 @@ async fn check_source(context: &Context<'_>, api: &Api, project: &Project, url: 
         context.output.note(&report::preflight(&found));
         return Err(preflight::failed(&found));
     }
-    for check in found.checks.iter().filter(|check| check.status == CheckStatus::Warn) {
-        context.output.warn(&report::check(check));
-    }
+    dump::settle(context, &found)?;
     let (size, version) = (found.source.database_size_bytes, &found.source.server_version);
     let about = format!("Preflight passed: Postgres {version}, {}", bytes(size));
     context.output.note(&crate::text::printable(&about, 200));
-    Ok(())
-}
-
-/// A dump larger than the plan is refused by the service too, but only after it was asked.
-fn check_size(project: &Project, dump: &DumpFile) -> Result<(), Failure> {
-    let limit = project.storage_limit_bytes;
-    if limit > 0 && dump.size > limit {
-        let (size, limit) = (bytes(dump.size), bytes(limit));
-        return Err(Failure::new(
-            Kind::Conflict,
-            format!("the dump has {size}, more than the {limit} of the project's plan"),
-        )
-        .hint("move the project to a larger plan, or leave tables out of the dump (pg_dump --exclude-table-data)"));
-    }
     Ok(())
 }
 
@@ -120,7 +135,7 @@ async fn send(context: &Context<'_>, api: &Api, project: &Project, dump: &DumpFi
     loop {
         let slot = api.upload_slot(&project.id).await?;
         let progress = Progress::default();
-        let meter = Meter::start(context.output, dump.size, progress.clone());
+        let meter = Meter::start(context.output, Work::Uploading, Some(dump.size), progress.clone());
         let sending = upload(
             api.http(),
             Upload { file: &dump.file, size: dump.size, modified: dump.modified, url: &slot.upload_url },

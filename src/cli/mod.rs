@@ -6,17 +6,20 @@ mod confirm;
 mod context;
 #[cfg(feature = "server")]
 mod dev;
+mod dump;
 mod failure;
+mod guide;
 mod import;
 mod jobs;
 mod output;
 mod preflight;
 mod projects;
 mod source;
+mod via_dump;
 
 pub use failure::{Failure, Kind};
 
-use args::{Cli, Command, ImportCommand, JobsCommand, ProjectsCommand};
+use args::{Cli, Command, ImportArgs, ImportCommand, JobsCommand, ProjectsCommand};
 use clap::{CommandFactory, Parser};
 use context::Context;
 use output::Output;
@@ -46,6 +49,10 @@ fn execute(cli: Cli, output: &Output) -> Result<u8, Failure> {
             output.result(&completion::script(shell, Cli::command()), || serde_json::Value::Null);
             return Ok(0);
         }
+        Command::Import(ImportArgs { command: Some(ImportCommand::Guide { provider }), .. }) => {
+            guide::run(output, provider.as_deref())?;
+            return Ok(0);
+        }
         #[cfg(feature = "server")]
         Command::Dev(args) => return dev::run(args, output),
         command => command,
@@ -57,6 +64,7 @@ fn execute(cli: Cli, output: &Output) -> Result<u8, Failure> {
         match command {
             Command::Import(args) => match args.command {
                 Some(ImportCommand::Preflight(args)) => preflight::run(&context, args).await,
+                Some(ImportCommand::Guide { .. }) => Ok(()),
                 None => import::run(&context, args.import).await,
             },
             Command::Jobs(JobsCommand::Get { id }) => jobs::get(&context, &id).await,
@@ -73,12 +81,13 @@ fn execute(cli: Cli, output: &Output) -> Result<u8, Failure> {
             Command::Dev(_) => Ok(()),
         }
     };
-    runtime.block_on(async {
+    let done = runtime.block_on(async {
         tokio::select! {
             biased; // where the work itself knows more about the moment, it answers
             done = work => done,
-            _ = tokio::signal::ctrl_c() => Err(Failure::new(Kind::Interrupted, "interrupted")),
+            _ = tokio::signal::ctrl_c() => Err(Failure::new(Kind::Interrupted, "interrupted; nothing was changed")),
         }
-    })?;
-    Ok(0)
+    });
+    runtime.shutdown_background(); // a reader that waits for a pipe must not hold us
+    done.map(|()| 0)
 }

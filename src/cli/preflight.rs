@@ -1,25 +1,84 @@
 use super::args::PreflightArgs;
 use super::context::Context;
+use super::dump::{self, Target};
 use super::output::report;
-use super::{Failure, Kind, source};
+use super::source::{self, Given};
+use super::{Failure, Kind, via_dump};
+use crate::preflight::{Limits, grade_dump, unreadable};
 use crate::wire::{Preflight, PreflightRequest};
 use serde_json::json;
+use std::path::Path;
 
 /// `capydb import preflight`.
 pub(super) async fn run(context: &Context<'_>, args: PreflightArgs) -> Result<(), Failure> {
-    let text = source::given(args.source_url)?.ok_or_else(source::missing)?;
-    let url = source::resolve(&text, context.output)?;
-    let api = context.api()?;
-    let project = context.project(&api, args.project.as_deref()).await?;
-    context.output.note("Looking at the source …");
-    let request = PreflightRequest { source_url: url.expose().to_owned() };
-    let found = api.preflight(&project.id, &request).await?;
+    let found = match source::given(&args.source)? {
+        Given::File(path) => of_file(context, &args, &path).await?,
+        Given::Url(text) if args.local => {
+            let url = source::resolve_here(&text, args.source.no_rewrite, context.output)?;
+            let target = target(context, &args).await?;
+            via_dump::look(context, &url, &target.limits).await?
+        }
+        Given::Url(text) => {
+            if args.target_version.is_some() || args.plan_limit.is_some() {
+                return Err(Failure::new(Kind::Usage, "--target-version and --plan-limit are for --file and --local"));
+            }
+            by_service(context, &args, &text).await?
+        }
+    };
     context.output.text_result(&report::preflight(&found));
     if !found.ok {
         return Err(failed(&found));
     }
     context.output.json_result(|| json!({ "preflight": found }));
     Ok(())
+}
+
+/// What the source is graded against: the flags, or the project.
+async fn target(context: &Context<'_>, args: &PreflightArgs) -> Result<Target, Failure> {
+    if args.target_version.is_some() || args.plan_limit.is_some() {
+        return Ok(Target::given(args.target_version, args.plan_limit));
+    }
+    let offline = "or look without the service: --target-version 17 --plan-limit 10GB";
+    let api = context.api().map_err(|failure| {
+        let hint = failure.hint.clone().map_or_else(|| offline.to_owned(), |hint| format!("{hint}; {offline}"));
+        failure.hint(hint)
+    })?;
+    let project = context.project(&api, args.project.as_deref()).await?;
+    Ok(Target::of(&project, false))
+}
+
+async fn of_file(context: &Context<'_>, args: &PreflightArgs, path: &Path) -> Result<Preflight, Failure> {
+    let opened = match dump::open(context, path).await {
+        Ok(dump) => dump,
+        // What is no dump gets a report too; what cannot be read at all does not.
+        Err(failure) if failure.kind == Kind::Conflict => {
+            return Ok(unreadable(&failure.message, &no_limits(args)));
+        }
+        Err(failure) => return Err(failure),
+    };
+    let target = target(context, args).await?;
+    match dump::look(context, &opened).await {
+        Ok(found) => Ok(grade_dump(&opened, &found, &target.limits, target.handling)),
+        Err(failure) if failure.kind == Kind::Conflict => Ok(unreadable(&failure.message, &target.limits)),
+        Err(failure) => Err(failure),
+    }
+}
+
+fn no_limits(args: &PreflightArgs) -> Limits {
+    Target::given(args.target_version, args.plan_limit).limits
+}
+
+async fn by_service(context: &Context<'_>, args: &PreflightArgs, text: &str) -> Result<Preflight, Failure> {
+    let url = source::resolve(text, args.source.no_rewrite, context.output)?;
+    if let Err(why) = source::within_reach(context, &url).await {
+        let failure = source::out_of_reach(&why, &url);
+        return Err(failure.hint("look from this machine with --local; import with --via-dump"));
+    }
+    let api = context.api()?;
+    let project = context.project(&api, args.project.as_deref()).await?;
+    context.output.note("Looking at the source …");
+    let request = PreflightRequest { source_url: url.expose().to_owned() };
+    Ok(api.preflight(&project.id, &request).await?)
 }
 
 /// The error of a preflight that failed.

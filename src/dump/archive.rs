@@ -4,7 +4,7 @@
 //! The layout follows `pg_backup_archiver.c` of Postgres. Entries are handed out one at a
 //! time, so memory does not grow with their number.
 
-use std::io::{self, Read};
+use std::io::{self, BufRead};
 
 /// How the archive's data is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +17,31 @@ pub enum Layout {
     Directory,
 }
 
+/// How the data is compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compression {
+    /// It is not.
+    None,
+    /// gzip, the only one before Postgres 16.
+    Gzip,
+    /// lz4.
+    Lz4,
+    /// zstd.
+    Zstd,
+}
+
+impl Compression {
+    /// The word of `pg_dump -Z`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Gzip => "gzip",
+            Self::Lz4 => "lz4",
+            Self::Zstd => "zstd",
+        }
+    }
+}
+
 /// What stands before the table of contents.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Header {
@@ -24,6 +49,8 @@ pub struct Header {
     pub version: (u8, u8),
     /// How the data is stored.
     pub layout: Layout,
+    /// How the data is compressed.
+    pub compression: Compression,
     /// The source database's name.
     pub database: String,
     /// As the source server said it (`15.18 (Debian …)`).
@@ -58,6 +85,10 @@ pub struct Entry {
     pub tag: String,
     /// The SQL that makes it; empty for data.
     pub definition: String,
+    /// The role that owned it; empty for what has no owner.
+    pub owner: String,
+    /// Its rows come as `COPY` data, not as statements.
+    pub by_copy: bool,
     /// Its data.
     pub data: Data,
 }
@@ -103,8 +134,8 @@ pub struct Archive<R> {
     left: i64,
 }
 
-impl<R: Read> Archive<R> {
-    /// Reads the header. The reader should be buffered.
+impl<R: BufRead> Archive<R> {
+    /// Reads the header.
     pub fn open(mut reader: R) -> Result<Self, ArchiveError> {
         let mut magic = [0; 5];
         reader.read_exact(&mut magic)?;
@@ -131,6 +162,7 @@ impl<R: Read> Archive<R> {
         let header = Header {
             version: (major, minor),
             layout,
+            compression: Compression::None,
             database: String::new(),
             server_version: String::new(),
             dump_version: String::new(),
@@ -141,11 +173,19 @@ impl<R: Read> Archive<R> {
     }
 
     fn read_rest_of_header(&mut self) -> Result<(), ArchiveError> {
-        if self.header.version.1 >= 15 {
-            self.byte()?; // compression algorithm
+        self.header.compression = if self.header.version.1 >= 15 {
+            match self.byte()? {
+                0 => Compression::None,
+                1 => Compression::Gzip,
+                2 => Compression::Lz4,
+                3 => Compression::Zstd,
+                _ => return Err(ArchiveError::Damaged("an unknown compression")),
+            }
+        } else if self.int()? == 0 {
+            Compression::None // a level; all others are gzip's
         } else {
-            self.int()?; // compression level
-        }
+            Compression::Gzip
+        };
         for _ in 0..7 {
             self.int()?; // second, minute, hour, day, month, year, daylight saving
         }
@@ -182,7 +222,7 @@ impl<R: Read> Archive<R> {
         }
         let definition = self.string()?;
         self.skip_string()?; // drop statement
-        self.skip_string()?; // copy statement
+        let by_copy = self.skip_text()? > 0; // copy statement
         let schema = self.string()?;
         self.skip_string()?; // tablespace
         if minor >= 14 {
@@ -191,11 +231,11 @@ impl<R: Read> Archive<R> {
         if minor >= 16 {
             self.int()?; // kind of relation
         }
-        self.skip_string()?; // owner
+        let owner = self.string()?;
         self.skip_string()?; // whether the table has oids
         while self.skip_string()? {} // dependencies, ended by a null
         let data = self.data_place(has_data)?;
-        Ok(Some(Entry { id, kind, schema, tag, definition, data }))
+        Ok(Some(Entry { id, kind, schema, tag, definition, owner, by_copy, data }))
     }
 
     fn data_place(&mut self, has_data: bool) -> Result<Data, ArchiveError> {
@@ -246,9 +286,7 @@ impl<R: Read> Archive<R> {
     fn string(&mut self) -> Result<String, ArchiveError> {
         let Some(length) = self.length()? else { return Ok(String::new()) };
         let mut bytes = Vec::new(); // grows with what is really there, not with what is claimed
-        if self.reader.by_ref().take(length).read_to_end(&mut bytes)? as u64 != length {
-            return Err(ArchiveError::CutOff);
-        }
+        self.each(length, |block| bytes.extend_from_slice(block))?;
         // Names are in the source's encoding, which need not be UTF-8.
         Ok(String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
     }
@@ -256,8 +294,33 @@ impl<R: Read> Archive<R> {
     /// Passes over a string; false when it was a null.
     fn skip_string(&mut self) -> Result<bool, ArchiveError> {
         let Some(length) = self.length()? else { return Ok(false) };
-        let passed = io::copy(&mut self.reader.by_ref().take(length), &mut io::sink())?;
-        if passed == length { Ok(true) } else { Err(ArchiveError::CutOff) }
+        self.each(length, |_| {})?;
+        Ok(true)
+    }
+
+    /// Passes over a string and gives its length.
+    fn skip_text(&mut self) -> Result<u64, ArchiveError> {
+        let length = self.length()?.unwrap_or_default();
+        self.each(length, |_| {})?;
+        Ok(length)
+    }
+
+    /// Takes so many bytes, as they come.
+    fn each(&mut self, mut left: u64, mut take: impl FnMut(&[u8])) -> Result<(), ArchiveError> {
+        while left > 0 {
+            let block = match self.reader.fill_buf() {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                result => result?,
+            };
+            if block.is_empty() {
+                return Err(ArchiveError::CutOff);
+            }
+            let length = usize::try_from(left).unwrap_or(usize::MAX).min(block.len());
+            take(&block[..length]);
+            self.reader.consume(length);
+            left -= length as u64;
+        }
+        Ok(())
     }
 }
 

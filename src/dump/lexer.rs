@@ -15,6 +15,8 @@ pub(super) struct Inside {
     makes_function: MakesFunction,
     /// `BEGIN` and `CASE` that wait for their `END`.
     begins: u32,
+    /// Just behind a `$` that belongs to a word.
+    word_until: usize,
 }
 
 #[derive(Clone, Default, PartialEq)]
@@ -55,6 +57,30 @@ impl End {
     }
 }
 
+/// Words up to this length are kept whole, in bytes.
+const LONGEST_WORD: usize = 4096;
+
+/// Bytes that mean something between words.
+const SIGNS: [bool; 256] = {
+    let mut signs = [false; 256];
+    let mut at = 0;
+    while at < SIGN_BYTES.len() {
+        signs[SIGN_BYTES[at] as usize] = true;
+        at += 1;
+    }
+    signs
+};
+const SIGN_BYTES: &[u8] = b";\\'\"-/$()";
+
+/// Whether a quote behind these bytes begins an `E'…'` literal.
+fn escapes(before: &[u8]) -> bool {
+    match before {
+        [.., other, b'e' | b'E'] => !is_word(*other) && *other != b'$',
+        [b'e' | b'E'] => true,
+        _ => false,
+    }
+}
+
 impl Inside {
     /// Whether a script that ends here ends in the middle of something.
     pub(super) fn is_unfinished(&self) -> bool {
@@ -70,7 +96,13 @@ impl Inside {
                 }
                 continue;
             }
+            if self.makes_function == MakesFunction::No {
+                self.skip_words(bytes);
+            }
             let rest = &bytes[self.at..];
+            if rest.is_empty() {
+                return None;
+            }
             // These need a look at what follows.
             let needs_more = !last && rest.len() < 66 && matches!(rest[0], b'-' | b'/' | b'$');
             if needs_more {
@@ -84,10 +116,14 @@ impl Inside {
                     return Some(End::Semicolon(self.at));
                 }
                 b'\\' => return Some(End::Command(self.at)),
-                b'\'' => self.enter(Literal::Quote { quote: b'\'', backslash: backslashes }, 1),
+                b'\'' => {
+                    let backslash = backslashes || self.makes_function == MakesFunction::No && escapes(&bytes[..self.at]);
+                    self.enter(Literal::Quote { quote: b'\'', backslash }, 1);
+                }
                 b'"' => self.enter(Literal::Quote { quote: b'"', backslash: false }, 1),
                 b'-' if rest.starts_with(b"--") => self.enter(Literal::LineComment, 2),
                 b'/' if rest.starts_with(b"/*") => self.enter(Literal::BlockComment(1), 2),
+                b'$' if self.continues_word(bytes) => (self.at, self.word_until) = (self.at + 1, self.at + 1),
                 b'$' => match dollar_tag(rest) {
                     Some(tag) => self.enter(Literal::Dollar(tag.to_vec()), tag.len()),
                     None => self.at += 1,
@@ -96,7 +132,7 @@ impl Inside {
                 b')' => (self.parentheses, self.at) = (self.parentheses.saturating_sub(1), self.at + 1),
                 byte if is_word(byte) => {
                     let length = rest.iter().position(|byte| !is_word(*byte) && *byte != b'$').unwrap_or(rest.len());
-                    if length == rest.len() && !last && length < 4096 {
+                    if length == rest.len() && !last && length < LONGEST_WORD {
                         return None; // the word may go on
                     }
                     self.word(&rest[..length]);
@@ -110,6 +146,35 @@ impl Inside {
             }
         }
         None
+    }
+
+    /// Words matter only until it is clear that the statement makes no function; then all but
+    /// a few signs is passed over at once.
+    fn skip_words(&mut self, bytes: &[u8]) {
+        let signs = bytes[self.at..].iter().position(|byte| SIGNS[usize::from(*byte)]);
+        self.at = signs.map_or(bytes.len(), |length| self.at + length);
+    }
+
+    /// Whether a `$` here is part of a word, and so begins no literal.
+    fn continues_word(&self, bytes: &[u8]) -> bool {
+        let before = self.at.checked_sub(1).map(|at| bytes[at]);
+        self.makes_function == MakesFunction::No
+            && (before.is_some_and(is_word) || (before.is_some() && self.word_until == self.at))
+    }
+
+    /// How much of these bytes may be handed out before the statement's end is seen. What
+    /// comes next begins at zero again, with the word that it may continue.
+    pub(super) fn hand_out(&mut self, bytes: &[u8], last: bool) -> usize {
+        let understood = std::mem::take(&mut self.at);
+        self.word_until = 0;
+        if last {
+            return bytes.len();
+        }
+        if self.makes_function != MakesFunction::No || self.literal != Literal::None {
+            return understood;
+        }
+        let word = bytes[..understood].iter().rev().take_while(|byte| is_word(**byte) || **byte == b'$').count();
+        if word > LONGEST_WORD { understood } else { understood - word }
     }
 
     fn enter(&mut self, literal: Literal, length: usize) {

@@ -1,10 +1,24 @@
 //! A dump file: what it is, and what it holds.
+//!
+//! [`detect`] opens and identifies it, [`read`] gives its [`Contents`]: of an archive from its
+//! table of contents ([`archive`]), of plain SQL in one pass ([`sql`], [`scan`]).
 
 pub mod archive;
+mod classify;
+mod contents;
 pub mod detect;
 mod lexer;
+mod read;
+pub mod scan;
+pub mod settings;
+pub mod spool;
 pub mod sql;
 pub mod statement;
-pub mod survey;
+mod tar;
+mod unpack;
+mod window;
 
-pub use detect::{DumpFile, DumpFormat, DumpProblem};
+pub use contents::{Contents, Finding, Place, Seen};
+pub use detect::{DumpFile, DumpProblem, Format};
+pub use read::{Progress, read};
+pub use unpack::Wrapping;

@@ -2,24 +2,36 @@
 //! and with a bounded buffer, by the rules of psql's own lexer.
 
 use super::lexer::{End, Inside};
-use super::statement::{Treatment, treat, trim_space};
+use super::statement::{Treatment, first_word, treat, trim_space};
+use super::window::{BLOCK, Window, line_ends};
 use std::io::{self, Read};
 
 /// Statements up to this length come in one piece, in bytes.
 pub const WHOLE_STATEMENT: usize = 1 << 20;
 
-/// Bytes read from the stream at a time.
-const BLOCK: usize = 256 << 10;
-
 /// A run of bytes of the script. All pieces together are the script, byte for byte.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub struct Piece<'a> {
     /// What they are.
     pub kind: Kind,
     /// The bytes.
     pub bytes: &'a [u8],
-    /// The line on which they begin, from 1.
-    pub line: u64,
+    /// A zero byte may be among them.
+    pub may_have_zero: bool,
+    before: &'a [u8],
+    lines_before: u64,
+}
+
+impl Piece<'_> {
+    /// The line on which it begins, from 1. Counting takes time, so it is done when asked.
+    pub fn line(&self) -> u64 {
+        1 + self.lines_before + line_ends(self.before)
+    }
+
+    /// Whether there is a zero byte, which no text of Postgres can hold.
+    pub fn has_zero(&self) -> bool {
+        self.may_have_zero && memchr::memchr(0, self.bytes).is_some()
+    }
 }
 
 /// What a piece of a script is.
@@ -50,6 +62,15 @@ pub enum Unfinished {
     Rows,
 }
 
+impl std::fmt::Display for Unfinished {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Statement => "in the middle of a statement",
+            Self::Rows => "in the middle of a table's rows",
+        })
+    }
+}
+
 #[derive(Clone, PartialEq)]
 enum State {
     Between,
@@ -65,27 +86,19 @@ enum State {
 }
 
 /// The reader. Call [`Script::next_piece`] until it gives `None`.
-pub struct Script<R> {
-    reader: R,
-    buffer: Vec<u8>,
-    start: usize,
-    ended: bool,
+pub struct Script {
+    window: Window,
     state: State,
     /// `standard_conforming_strings = off` was set: a backslash escapes in every string.
     backslashes: bool,
-    line: u64,
-    /// Line ends in the piece that was handed out last.
-    passed: u64,
     /// A psql command stands in the middle of a statement.
     interrupted: bool,
 }
 
-impl<R: Read> Script<R> {
+impl Script {
     /// Begins a script.
-    pub fn new(reader: R) -> Self {
-        let state = State::Between;
-        let (buffer, interrupted) = (Vec::new(), false);
-        Self { reader, buffer, start: 0, ended: false, state, backslashes: false, line: 1, passed: 0, interrupted }
+    pub fn new(reader: impl Read + Send + 'static) -> Self {
+        Self { window: Window::new(reader), state: State::Between, backslashes: false, interrupted: false }
     }
 
     /// After the end: what the script was in the middle of.
@@ -99,57 +112,44 @@ impl<R: Read> Script<R> {
         }
     }
 
-    /// The next piece; `None` at the end of the stream.
-    pub fn next_piece(&mut self) -> io::Result<Option<Piece<'_>>> {
-        self.line += std::mem::take(&mut self.passed);
-        loop {
-            if let Some((length, kind)) = self.cut() {
-                let bytes = &self.buffer[self.start..self.start + length];
-                self.start += length;
-                self.passed = memchr::memchr_iter(b'\n', bytes).count() as u64;
-                return Ok(Some(Piece { kind, bytes, line: self.line }));
-            }
-            if self.ended {
-                return Ok(None);
-            }
-            self.fill()?;
-        }
+    /// The line that comes next, from 1.
+    pub fn line(&self) -> u64 {
+        1 + self.window.lines()
     }
 
-    fn fill(&mut self) -> io::Result<()> {
-        self.buffer.drain(..self.start);
-        self.start = 0;
-        let have = self.buffer.len();
-        self.buffer.resize(have + BLOCK, 0);
-        let got = loop {
-            match self.reader.read(&mut self.buffer[have..]) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                result => break result,
+    /// The next piece; `None` at the end of the stream.
+    pub fn next_piece(&mut self) -> io::Result<Option<Piece<'_>>> {
+        loop {
+            if let Some((length, kind)) = self.cut() {
+                let may_have_zero = self.window.has_zero();
+                let (bytes, before, lines_before) = self.window.take(length);
+                return Ok(Some(Piece { kind, bytes, may_have_zero, before, lines_before }));
             }
-        };
-        self.buffer.truncate(have + got.as_ref().map_or(0, |got| *got));
-        self.ended = got? == 0;
-        Ok(())
+            if self.window.ended() {
+                return Ok(None);
+            }
+            self.window.more()?;
+        }
     }
 
     /// Decides on the next piece, or asks for more bytes with `None`.
     fn cut(&mut self) -> Option<(usize, Kind)> {
-        let bytes = &self.buffer[self.start..];
+        let (bytes, ended) = (self.window.bytes(), self.window.ended());
         if bytes.is_empty() {
             return None;
         }
         match &mut self.state {
             State::Between => {
-                let length = between(bytes, self.ended);
+                let length = between(bytes, ended);
                 if length > 0 {
                     return Some((length, Kind::Between));
                 }
                 let may_be_comment = bytes.len() < 2 || bytes.starts_with(b"--");
-                if may_be_comment && !self.ended && bytes.len() < WHOLE_STATEMENT {
+                if may_be_comment && !ended && bytes.len() < WHOLE_STATEMENT {
                     return None;
                 }
                 if bytes[0] == b'\\' {
-                    let length = whole_line(bytes, self.ended)?;
+                    let length = whole_line(bytes, ended)?;
                     let inside = std::mem::take(&mut self.interrupted);
                     return Some((length, if inside { Kind::CommandInside } else { Kind::Command }));
                 }
@@ -157,20 +157,18 @@ impl<R: Read> Script<R> {
                 self.cut()
             }
             State::Statement(inside) => {
-                if let Some(end) = inside.advance(bytes, self.backslashes, self.ended) {
+                if let Some(end) = inside.advance(bytes, self.backslashes, ended) {
                     return Some(self.statement(end));
                 }
-                if bytes.len() < WHOLE_STATEMENT && !self.ended {
+                if bytes.len() < WHOLE_STATEMENT && !ended {
                     return None;
                 }
-                let length = if self.ended { bytes.len() } else { inside.at };
-                let mut begun = std::mem::take(inside);
-                begun.at = 0;
-                self.state = State::LongStatement(begun);
+                let length = inside.hand_out(bytes, ended);
+                self.state = State::LongStatement(std::mem::take(inside));
                 (length > 0).then_some((length, Kind::StatementStart))
             }
             State::LongStatement(inside) => {
-                if let Some(end) = inside.advance(bytes, self.backslashes, self.ended) {
+                if let Some(end) = inside.advance(bytes, self.backslashes, ended) {
                     self.state = State::Between;
                     self.interrupted = matches!(end, End::Command(_));
                     if end.length() == 0 {
@@ -178,19 +176,18 @@ impl<R: Read> Script<R> {
                     }
                     return Some((end.length(), Kind::StatementPart));
                 }
-                let length = if self.ended { bytes.len() } else { std::mem::take(&mut inside.at) };
-                inside.at = 0;
+                let length = inside.hand_out(bytes, ended);
                 (length > 0).then_some((length, Kind::StatementPart))
             }
             State::RowsAhead => {
-                let length = whole_line(bytes, self.ended)?;
+                let length = whole_line(bytes, ended)?;
                 self.state = State::Rows { line_start: true };
                 // Anything but space here would be read as SQL after the rows; nobody writes that.
                 let blank = bytes[..length].trim_ascii().is_empty();
                 Some((length, if blank { Kind::Between } else { Kind::StatementPart }))
             }
             State::Rows { line_start } => {
-                let (length, over) = rows(bytes, *line_start, self.ended)?;
+                let (length, over) = rows(bytes, *line_start, ended)?;
                 if over {
                     self.state = State::Between;
                 } else {
@@ -202,7 +199,7 @@ impl<R: Read> Script<R> {
     }
 
     fn statement(&mut self, end: End) -> (usize, Kind) {
-        let text = &self.buffer[self.start..self.start + end.length()];
+        let text = &self.window.bytes()[..end.length()];
         self.state = State::Between;
         match end {
             // psql would send what stands before a command only when the command says so.
@@ -211,10 +208,12 @@ impl<R: Read> Script<R> {
                 (length, Kind::StatementStart)
             }
             End::Semicolon(length) => {
-                if treat(text) == Treatment::CopyRows {
+                let word = first_word(text);
+                if word.eq_ignore_ascii_case(b"copy") && treat(text) == Treatment::CopyRows {
                     self.state = State::RowsAhead;
-                }
-                if let Some(on) = conforming_strings(text) {
+                } else if word.eq_ignore_ascii_case(b"set")
+                    && let Some(on) = conforming_strings(text)
+                {
                     self.backslashes = !on;
                 }
                 (length, Kind::Statement)
@@ -298,15 +297,17 @@ mod tests {
     use proptest::prelude::*;
 
     /// Hands out a few bytes at a time, so that every boundary is met.
-    struct Trickle<'a>(&'a [u8], usize);
+    struct Trickle(io::Cursor<Vec<u8>>, usize);
 
-    impl Read for Trickle<'_> {
+    impl Read for Trickle {
         fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-            let length = self.1.min(self.0.len()).min(buffer.len());
-            buffer[..length].copy_from_slice(&self.0[..length]);
-            self.0 = &self.0[length..];
-            Ok(length)
+            let step = self.1.min(buffer.len());
+            self.0.read(&mut buffer[..step])
         }
+    }
+
+    fn script(text: &[u8], step: usize) -> Script {
+        Script::new(Trickle(io::Cursor::new(text.to_vec()), step))
     }
 
     fn letter(kind: Kind) -> char {
@@ -322,10 +323,10 @@ mod tests {
     }
 
     fn pieces(text: &[u8], step: usize) -> (Vec<(char, String, u64)>, Option<Unfinished>) {
-        let mut script = Script::new(Trickle(text, step));
+        let mut script = script(text, step);
         let mut found: Vec<(char, String, u64)> = Vec::new();
         while let Some(piece) = script.next_piece().expect("reads") {
-            let (kind, line) = (letter(piece.kind), piece.line);
+            let (kind, line) = (letter(piece.kind), piece.line());
             let text = String::from_utf8_lossy(piece.bytes).into_owned();
             match found.last_mut() {
                 Some((last, before, _)) if *last == kind && "br".contains(kind) => before.push_str(&text),
@@ -413,7 +414,7 @@ mod tests {
     #[test]
     fn a_command_behind_a_long_statement_is_still_one() {
         let text = format!("SELECT '{}'\\! id\n", "x".repeat(WHOLE_STATEMENT - 9));
-        let mut script = Script::new(text.as_bytes());
+        let mut script = script(text.as_bytes(), 1 << 20);
         let mut kinds = Vec::new();
         while let Some(piece) = script.next_piece().expect("reads") {
             kinds.push(piece.kind);
@@ -445,7 +446,7 @@ mod tests {
     #[test]
     fn a_long_statement_comes_in_parts() {
         let text = format!("INSERT INTO t VALUES ('{}');SELECT 1;", "x;".repeat(WHOLE_STATEMENT));
-        let mut script = Script::new(text.as_bytes());
+        let mut script = script(text.as_bytes(), 1 << 20);
         let (mut whole, mut kinds) = (Vec::new(), String::new());
         while let Some(piece) = script.next_piece().expect("reads") {
             assert!(piece.bytes.len() <= WHOLE_STATEMENT + 2 * BLOCK);

@@ -1,8 +1,12 @@
 //! Facts and limits become a graded report. Pure: one rule, one function, used by the
 //! preflight call, by the worker's gate, and for dumps.
 
+mod dump;
+mod live;
 mod remedy;
 
+pub use dump::{FILTERS_PLAIN_SQL, Handling, grade_dump, unreadable};
+pub use live::grade_local;
 pub use remedy::remedy;
 
 use crate::wire::{Check, CheckStatus, Extension, Preflight, SourceFacts};
@@ -34,7 +38,7 @@ pub const EXTENSIONS: &str = "extensions_available_on_target";
 /// What a target can take.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// The plan limit, in bytes.
+    /// The plan limit, in bytes; zero when it is not known.
     pub storage_limit_bytes: u64,
     /// Major version of the target (`17`).
     pub target_version: String,
@@ -49,6 +53,10 @@ pub fn grade(source: SourceFacts, limits: &Limits) -> Preflight {
         version_compatible(&source.server_version, &limits.target_version),
         extensions_available(&source.extensions, &limits.extensions),
     ];
+    report(checks, source, limits)
+}
+
+fn report(checks: Vec<Check>, source: SourceFacts, limits: &Limits) -> Preflight {
     Preflight {
         ok: checks.iter().all(|check| check.status != CheckStatus::Fail),
         checks,
@@ -71,6 +79,9 @@ pub fn failure(report: &Preflight) -> Option<String> {
 
 /// Fails above the plan limit, warns above 80 % of it.
 fn size_within_plan(size: u64, limit: u64) -> Check {
+    if limit == 0 {
+        return check(SIZE, CheckStatus::Pass, format!("{}; the plan limit is not known", bytes(size)));
+    }
     let status = if size > limit {
         CheckStatus::Fail
     } else if u128::from(size) * 5 > u128::from(limit) * 4 {
@@ -86,7 +97,7 @@ fn size_within_plan(size: u64, limit: u64) -> Check {
 /// not written by `pg_dump` names no version, and may well load.
 fn version_compatible(server_version: &str, target_version: &str) -> Check {
     if server_version.is_empty() {
-        return check(VERSION, CheckStatus::Pass, "the dump does not say which version it comes from".to_owned());
+        return check(VERSION, CheckStatus::Pass, "it does not say which version it comes from".to_owned());
     }
     let shown = crate::text::printable(server_version, 60);
     let (Some(source), Some(target)) = (major(server_version), major(target_version)) else {
@@ -113,7 +124,28 @@ fn extensions_available(extensions: &[Extension], available: &[String]) -> Check
 }
 
 fn check(name: &str, status: CheckStatus, detail: String) -> Check {
-    Check { name: name.to_owned(), status, detail: Some(detail) }
+    let fix = remedy(name, status).map(str::to_owned);
+    Check { name: name.to_owned(), status, detail: Some(detail), evidence: Vec::new(), fix }
+}
+
+fn fixed(check: Check, fix: impl Into<String>) -> Check {
+    Check { fix: Some(fix.into()), ..check }
+}
+
+fn with_evidence(check: Check, evidence: Vec<String>) -> Check {
+    Check { evidence, ..check }
+}
+
+/// Names of subjects for a sentence: the first few, and how many more.
+fn names<'a>(all: impl IntoIterator<Item = &'a str>) -> String {
+    let all: Vec<&str> = all.into_iter().filter(|name| !name.is_empty()).collect();
+    let shown: Vec<String> = all.iter().take(12).map(|name| crate::text::printable(name, 63)).collect();
+    let more = all.len().saturating_sub(shown.len());
+    if more > 0 { format!("{} and {more} more", shown.join(", ")) } else { shown.join(", ") }
+}
+
+fn plural(number: u64, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
 }
 
 /// Major version of a version text: `15.18 (Debian …)`, `17`, `9.6.24` (which is 9).

@@ -9,7 +9,7 @@ pub mod postgres;
 mod store;
 mod worker;
 
-use crate::preflight::Limits;
+use crate::preflight::{FILTERS_PLAIN_SQL, Limits};
 use crate::wire::{Connections, Project};
 use objects::Disk;
 use std::net::SocketAddr;
@@ -51,6 +51,7 @@ impl App {
             pooled_port: self.target.port.into(),
             max_connections: 100,
             postgres_version: Some(self.target.programs.version.0.to_string()),
+            import_features: vec![FILTERS_PLAIN_SQL.to_owned()],
             ssl_mode: Some("disable".into()),
             statement_timeout: "0".into(),
             idle_transaction_timeout: "0".into(),

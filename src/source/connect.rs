@@ -16,8 +16,9 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 pub struct Session {
     /// The session.
     pub client: Client,
-    /// The address that was judged and dialled; a later `pg_dump` must use the same.
-    pub address: IpAddr,
+    /// The address that was judged and dialled; a later `pg_dump` must use the same. `None`
+    /// for a Unix socket.
+    pub address: Option<IpAddr>,
 }
 
 /// Why a source cannot be used. The messages name host and port, never the password.
@@ -87,10 +88,13 @@ fn unknown(host: &str) -> ConnectError {
 pub async fn connect(url: &SourceUrl, allow_private: bool) -> Result<Session, ConnectError> {
     let place = place(url);
     let work = async {
+        if url.is_socket() {
+            return Ok(Session { client: dial(url, None).await?, address: None });
+        }
         let mut last = None;
         for address in resolve(url, allow_private).await? {
-            match dial(url, address).await {
-                Ok(client) => return Ok(Session { client, address }),
+            match dial(url, Some(address)).await {
+                Ok(client) => return Ok(Session { client, address: Some(address) }),
                 Err(error) => last = Some(error),
             }
         }
@@ -108,11 +112,10 @@ fn place(url: &SourceUrl) -> String {
     format!("{}:{}", url.host().escape_default(), url.port())
 }
 
-async fn dial(url: &SourceUrl, address: IpAddr) -> Result<Client, ConnectError> {
+async fn dial(url: &SourceUrl, address: Option<IpAddr>) -> Result<Client, ConnectError> {
     let mut config = Config::new();
     config
         .host(url.host())
-        .hostaddr(address)
         .port(url.port())
         .user(url.user())
         .dbname(url.database())
@@ -122,6 +125,9 @@ async fn dial(url: &SourceUrl, address: IpAddr) -> Result<Client, ConnectError> 
             SslMode::Prefer => tokio_postgres::config::SslMode::Prefer,
             _ => tokio_postgres::config::SslMode::Require,
         });
+    if let Some(address) = address {
+        config.hostaddr(address);
+    }
     if let Some(password) = url.password() {
         config.password(password);
     }

@@ -1,6 +1,7 @@
 //! Reads the facts about a source, in one round trip that writes nothing.
 
 use super::connect::Session;
+use crate::platforms;
 use crate::wire::{AuthForeignKey, Extension, Replication, SourceFacts};
 use anyhow::{Context, bail};
 use serde::Deserialize;
@@ -15,9 +16,15 @@ const LONGEST_ANSWER: usize = 4 << 20;
 
 /// Reads version, size, extensions, schemas and what else an import should know.
 pub async fn inspect(session: &Session) -> anyhow::Result<SourceFacts> {
-    let answer = tokio::time::timeout(TIMEOUT, session.client.simple_query(include_str!("inspect.sql")))
+    let raw: Raw = ask(session, include_str!("inspect.sql")).await?;
+    Ok(raw.into_facts())
+}
+
+/// Runs a script that answers with one JSON document.
+pub(super) async fn ask<T: serde::de::DeserializeOwned>(session: &Session, script: &str) -> anyhow::Result<T> {
+    let answer = tokio::time::timeout(TIMEOUT, session.client.simple_query(script))
         .await
-        .context("the source did not answer within 20 seconds")?
+        .with_context(|| format!("the source did not answer within {} seconds", TIMEOUT.as_secs()))?
         .map_err(|error| match error.as_db_error() {
             Some(db) => anyhow::anyhow!("the source refused to be read: {}", crate::text::printable(db.message(), 300)),
             None => anyhow::anyhow!("the connection to the source was lost: {error}"),
@@ -30,8 +37,7 @@ pub async fn inspect(session: &Session) -> anyhow::Result<SourceFacts> {
     if text.len() > LONGEST_ANSWER {
         bail!("the source describes itself in {} bytes, which is not believable", text.len());
     }
-    let raw: Raw = serde_json::from_str(text).context("the source's answer cannot be read")?;
-    Ok(raw.into_facts())
+    serde_json::from_str(text).context("the source's answer cannot be read")
 }
 
 #[derive(Deserialize)]
@@ -52,56 +58,17 @@ struct Raw {
     role_can_replicate: bool,
 }
 
-/// Signs by which a provider's servers are known: role, schema or setting prefix.
-const SIGNS: [(&str, &str); 15] = [
-    ("role supabase_admin", "supabase"),
-    ("role neon_superuser", "neon"),
-    ("role rds_superuser", "aws-rds"),
-    ("role cloudsqlsuperuser", "google-cloud-sql"),
-    ("role alloydbsuperuser", "google-alloydb"),
-    ("role azure_pg_admin", "azure"),
-    ("role doadmin", "digitalocean"),
-    ("role tsdbadmin", "timescale"),
-    ("role avnadmin", "aiven"),
-    ("schema heroku_ext", "heroku"),
-    ("schema _heroku", "heroku"),
-    ("setting rds", "aws-rds"),
-    ("setting azure", "azure"),
-    ("setting cloudsql", "google-cloud-sql"),
-    ("setting neon", "neon"),
-];
-
-/// Schemas of provider platforms: their objects do not belong to the application.
-const PROVIDER_SCHEMAS: [&str; 16] = [
-    "_analytics",
-    "_heroku",
-    "_realtime",
-    "auth",
-    "extensions",
-    "graphql",
-    "graphql_public",
-    "heroku_ext",
-    "net",
-    "pgbouncer",
-    "pgsodium",
-    "pgsodium_masks",
-    "realtime",
-    "storage",
-    "supabase_functions",
-    "vault",
-];
-
 impl Raw {
     fn into_facts(self) -> SourceFacts {
-        let signs =
-            |kind: &str, names: &[String]| names.iter().map(|name| format!("{kind} {name}")).collect::<Vec<_>>();
-        let mut seen = signs("role", &self.roles);
-        seen.extend(signs("schema", &self.schemas));
-        seen.extend(signs("setting", &self.setting_prefixes));
-        let matching: Vec<_> = SIGNS.iter().filter(|(sign, _)| seen.iter().any(|found| found == sign)).collect();
-        let provider = matching.first().map(|(_, provider)| (*provider).to_owned());
+        fn texts(names: &[String]) -> Vec<&str> {
+            names.iter().map(String::as_str).collect()
+        }
+        let known = platforms::recognise(texts(&self.roles), texts(&self.schemas), texts(&self.setting_prefixes));
+        let provider = known.as_ref().map(|(platform, _)| platform.id.to_owned());
         // `auth` and the like are ordinary names unless the provider is known.
-        let on_platform = |schema: &String| provider.is_some() && PROVIDER_SCHEMAS.contains(&schema.as_str());
+        let on_platform = |schema: &String| {
+            known.as_ref().is_some_and(|(platform, _)| platform.schemas.contains(&schema.as_str()))
+        };
         let (provider_schemas, app_schemas): (Vec<_>, Vec<_>) = self.schemas.into_iter().partition(on_platform);
         let supabase = provider.as_deref() == Some("supabase");
         let mut blockers = Vec::new();
@@ -120,7 +87,7 @@ impl Raw {
             extensions: self.extensions,
             app_schemas,
             provider,
-            provider_signals: matching.iter().map(|(sign, _)| (*sign).to_owned()).collect(),
+            provider_signals: known.map(|(_, signs)| signs).unwrap_or_default(),
             provider_schemas,
             provider_auth_fks: if supabase { self.auth_fks } else { Vec::new() },
             provider_auth_policy_tables: if supabase { self.auth_policy_tables } else { Vec::new() },
@@ -134,6 +101,7 @@ impl Raw {
                 role_can_replicate: self.role_can_replicate,
                 blockers,
             }),
+            dump: None,
         }
     }
 }

@@ -16,11 +16,11 @@ select json_build_object(
         select coalesce(json_agg(rolname order by rolname), '[]')
         from pg_roles
         where rolname in ('rds_superuser', 'cloudsqlsuperuser', 'alloydbsuperuser', 'azure_pg_admin', 'neon_superuser',
-                          'supabase_admin', 'doadmin', 'tsdbadmin', 'avnadmin')),
+                          'supabase_admin', 'doadmin', 'tsdbadmin', 'avnadmin', 'pscale_admin', 'pscale_superuser')),
     'setting_prefixes', (
         select coalesce(json_agg(distinct split_part(name, '.', 1)), '[]')
         from pg_settings
-        where name ~ '^(rds|azure|cloudsql|neon)\.'),
+        where name ~ '^(rds|azure|cloudsql|alloydb|neon|pscale)\.'),
     'event_triggers', (
         select coalesce(json_agg(evtname order by evtname), '[]')
         from pg_event_trigger t

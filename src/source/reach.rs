@@ -1,5 +1,7 @@
 //! Which addresses a control plane may dial on behalf of a stranger.
 
+use super::SourceUrl;
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Says what kind of non-public address this is; `None` for one on the public internet.
@@ -19,6 +21,59 @@ pub fn private_name(host: &str) -> bool {
     let host = host.trim_end_matches('.').to_ascii_lowercase();
     host == "localhost" || SUFFIXES.iter().any(|suffix| host.ends_with(suffix))
 }
+
+/// Why the hosted service cannot reach a source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unreachable {
+    /// It lies in this machine or in somebody's own network; in words.
+    Private(String),
+    /// The name has IPv6 addresses only.
+    Ipv6Only(String),
+}
+
+impl std::fmt::Display for Unreachable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Private(why) => f.write_str(why),
+            Self::Ipv6Only(host) => write!(f, "{host} has an IPv6 address only"),
+        }
+    }
+}
+
+/// Judges where a URL leads, as seen from here. A name that cannot be looked up here is left
+/// to the service.
+pub async fn judge(url: &SourceUrl) -> Result<(), Unreachable> {
+    let host = url.host().trim_end_matches('.');
+    let shown = host.escape_default();
+    let private = |why: String| Err(Unreachable::Private(why));
+    if url.is_socket() {
+        return private(format!("{shown} is a Unix socket of this machine"));
+    }
+    if private_name(host) {
+        return private(format!("{shown} is an internal name"));
+    }
+    if let Ok(address) = host.parse::<IpAddr>() {
+        return private_kind(address).map_or(Ok(()), |kind| private(format!("{shown} is {kind}")));
+    }
+    let looked = tokio::time::timeout(LOOKUP, tokio::net::lookup_host((host, url.port()))).await;
+    let Ok(Ok(found)) = looked else { return Ok(()) };
+    let addresses: Vec<IpAddr> = found.map(|address| address.ip()).collect();
+    if let Some((address, kind)) = addresses.iter().find_map(|address| Some((address, private_kind(*address)?))) {
+        return private(format!("{shown} leads to {address}, which is {kind}"));
+    }
+    if !addresses.is_empty() && addresses.iter().all(IpAddr::is_ipv6) {
+        return Err(Unreachable::Ipv6Only(shown.to_string()));
+    }
+    Ok(())
+}
+
+/// Whether a URL plainly names this machine or a private network, without asking anybody.
+pub fn is_private(url: &SourceUrl) -> bool {
+    private_name(url.host()) || url.host().parse().is_ok_and(|address| private_kind(address).is_some())
+}
+
+/// How long a name may take to be looked up.
+const LOOKUP: std::time::Duration = std::time::Duration::from_secs(5);
 
 // IANA, "IPv4 Special-Purpose Address Registry".
 fn private_v4(address: Ipv4Addr) -> Option<&'static str> {

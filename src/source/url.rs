@@ -102,7 +102,14 @@ fn refusal(parameter: &str) -> Option<&'static str> {
 impl SourceUrl {
     /// Reads a connection URL and leaves it as it is.
     pub fn parse(text: &str) -> Result<Self, UrlProblem> {
-        let text = text.trim();
+        let source = Self::parse_here(text)?;
+        if source.is_socket() { Err(UrlProblem::Socket) } else { Ok(source) }
+    }
+
+    /// The same for a URL that is dialled from this machine: it may name a Unix socket.
+    pub fn parse_here(text: &str) -> Result<Self, UrlProblem> {
+        let moved = socket_into_host(text.trim());
+        let text = moved.as_deref().unwrap_or(text.trim());
         if text.is_empty() {
             return Err(UrlProblem::Empty);
         }
@@ -131,9 +138,6 @@ impl SourceUrl {
         if host.is_empty() {
             return Err(UrlProblem::NoHost);
         }
-        if host.starts_with('/') || host.starts_with('@') {
-            return Err(UrlProblem::Socket);
-        }
         let database = decode(url.path().trim_start_matches('/'))?;
         if database.is_empty() {
             return Err(UrlProblem::NoDatabase);
@@ -155,7 +159,20 @@ impl SourceUrl {
     /// Brings the URL into the form that is dialled, and says what was changed: TLS is asked
     /// for unless the URL says otherwise, and parameters that mean nothing to a dump go.
     #[must_use]
-    pub fn normalise(mut self) -> (Self, Vec<String>) {
+    pub fn normalise(self) -> (Self, Vec<String>) {
+        self.normalise_with("require")
+    }
+
+    /// The same for a server in this network, which may well have no TLS.
+    #[must_use]
+    pub fn normalise_here(self) -> (Self, Vec<String>) {
+        let mode = if self.is_socket() { "disable" } else { "prefer" };
+        let (url, mut changes) = self.normalise_with(mode);
+        changes.retain(|change| !change.starts_with("added")); // it is what libpq does
+        (url, changes)
+    }
+
+    fn normalise_with(mut self, mode: &str) -> (Self, Vec<String>) {
         let mut kept: Vec<(String, String)> = Vec::new();
         let mut dropped: Vec<String> = Vec::new();
         for (name, value) in self.url.query_pairs() {
@@ -169,8 +186,8 @@ impl SourceUrl {
         }
         let mut changes = Vec::new();
         if !kept.iter().any(|(name, _)| name == "sslmode") {
-            kept.push(("sslmode".into(), "require".into()));
-            changes.push("added sslmode=require, so the connection is encrypted".to_owned());
+            kept.push(("sslmode".into(), mode.into()));
+            changes.push(format!("added sslmode={mode}, so the connection is encrypted"));
         }
         if !dropped.is_empty() {
             changes.push(format!("left out what means nothing to a dump: {}", dropped.join(", ")));
@@ -187,6 +204,11 @@ impl SourceUrl {
     /// Host name or address, decoded, without the brackets of an IPv6 literal.
     pub fn host(&self) -> &str {
         self.host.trim_start_matches('[').trim_end_matches(']')
+    }
+
+    /// Whether the host is the folder of a Unix socket.
+    pub fn is_socket(&self) -> bool {
+        self.host.starts_with('/') || self.host.starts_with('@')
     }
 
     /// Port, 5432 unless given.
@@ -240,6 +262,28 @@ impl SourceUrl {
     fn parameter(&self, wanted: &str) -> Option<String> {
         self.url.query_pairs().filter(|(name, _)| name == wanted).last().map(|(_, value)| value.into_owned())
     }
+}
+
+/// `postgres://user@/db?host=/folder` as `postgres://user@%2Ffolder/db`.
+fn socket_into_host(text: &str) -> Option<String> {
+    let (scheme, rest) = text.split_once("://")?;
+    let (authority, rest) = rest.split_once('/')?;
+    let (path, query) = rest.split_once('?')?;
+    let folder = query.split('&').find_map(|pair| {
+        let value = pair.strip_prefix("host=")?;
+        decode(value).ok().filter(|folder| folder.starts_with('/'))
+    })?;
+    let others: Vec<&str> = query.split('&').filter(|pair| !pair.starts_with("host=")).collect();
+    let (user, port) = match authority.rsplit_once('@') {
+        Some((user, host)) => (format!("{user}@"), host),
+        None => (String::new(), authority),
+    };
+    // With a host in its place the parameter would contradict it.
+    if !port.is_empty() && !port.starts_with(':') {
+        return None;
+    }
+    let folder: String = url::form_urlencoded::byte_serialize(folder.as_bytes()).collect();
+    Some(format!("{scheme}://{user}{folder}{port}/{path}?{}", others.join("&")).trim_end_matches('?').to_owned())
 }
 
 /// A list of hosts hides from the URL parser in several ways, so it is looked for first.
@@ -352,6 +396,22 @@ mod tests {
         assert!(matches!(problem("postgres://u:p#w@h/d"), UrlProblem::Port | UrlProblem::Syntax(_)));
         assert!(matches!(problem("postgres://u:p@h/d#x"), UrlProblem::Syntax(_)));
         assert!(matches!(problem("postgres://u:p%zz@h/d"), UrlProblem::Syntax(_)));
+    }
+
+    #[test]
+    fn a_socket_is_for_this_machine_only() {
+        for text in [
+            "postgres://u:p@%2Frun%2Fpostgresql/d",
+            "postgres://u:p@/d?host=/run/postgresql",
+            "postgres://u:p@/d?sslmode=disable&host=%2Frun%2Fpostgresql",
+        ] {
+            assert_eq!(problem(text), UrlProblem::Socket);
+            let url = SourceUrl::parse_here(text).expect("reads");
+            assert_eq!((url.host(), url.port(), url.database()), ("/run/postgresql", 5432, "d"), "{text}");
+            assert!(url.is_socket());
+        }
+        assert_eq!(SourceUrl::parse_here("postgres://u@:5433/d?host=/tmp").expect("reads").port(), 5433);
+        assert!(matches!(problem("postgres://u:p@h/d?host=/tmp"), UrlProblem::Parameter(..)));
     }
 
     #[test]

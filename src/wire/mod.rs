@@ -13,7 +13,7 @@ pub use account::{ApiError, Me, Organization, Principal, Status};
 pub use import::{ImportRequest, PreflightRequest, UploadSlot, UploadSlotAnswer};
 pub use job::{ImportSummary, Job, JobAnswer, JobList, JobState, LeftOut, PROJECT_CREATE, PROJECT_IMPORT};
 pub use preflight::{
-    AuthForeignKey, Check, CheckStatus, Extension, Preflight, PreflightAnswer, Replication, SourceFacts,
+    AuthForeignKey, Check, CheckStatus, DumpFacts, Extension, Preflight, PreflightAnswer, Replication, SourceFacts,
 };
 pub use project::{Connections, ConnectionsAnswer, CreateProject, Project, ProjectAnswer, ProjectCreated, ProjectList};
 

@@ -33,6 +33,13 @@ pub struct Check {
     /// The evidence, in a sentence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
+    /// The first places that show it: lines, archive entries, objects. The hosted service does
+    /// not send it.
+    #[serde(default, deserialize_with = "super::list", skip_serializing_if = "Vec::is_empty")]
+    pub evidence: Vec<String>,
+    /// What to do about it. The hosted service does not send it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fix: Option<String>,
 }
 
 /// The graded report on a source.
@@ -97,6 +104,40 @@ pub struct SourceFacts {
     /// Whether the source could be followed by logical replication.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replication: Option<Replication>,
+    /// What is known of a dump; absent for a live source.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dump: Option<DumpFacts>,
+}
+
+/// Facts about a dump file.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DumpFacts {
+    /// `custom`, `tar`, `directory` or `plain`.
+    pub format: String,
+    /// Version of the archive format (`1.16`); absent for plain dumps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub archive_version: Option<String>,
+    /// How an archive's data is compressed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compression: Option<String>,
+    /// How the file is compressed as a whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub packed: Option<String>,
+    /// Version of the `pg_dump` that wrote it; empty when it does not tell.
+    #[serde(default)]
+    pub dump_version: String,
+    /// Length of the file, in bytes.
+    #[serde(default)]
+    pub file_size_bytes: u64,
+    /// Objects by kind (`tables`).
+    #[serde(default)]
+    pub objects: std::collections::BTreeMap<String, u64>,
+    /// Rows, where the format tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rows: Option<u64>,
+    /// Tables that bring data.
+    #[serde(default)]
+    pub tables_with_data: u64,
 }
 
 /// An installed extension.

@@ -72,6 +72,9 @@ pub struct Project {
     /// The newest job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latest_job_id: Option<String>,
+    /// What this control plane does for imports beyond the contract; the hosted service sends none.
+    #[serde(default, deserialize_with = "super::list", skip_serializing_if = "Vec::is_empty")]
+    pub import_features: Vec<String>,
     /// When it was made.
     #[serde(default)]
     pub created_at: String,

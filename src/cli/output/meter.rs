@@ -1,19 +1,66 @@
-use super::{Drawing, Output};
+use super::{Drawing, Output, event};
 use crate::client::Progress;
 use crate::preflight::bytes;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::json;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
 
 /// Pause between two looks for a line that moves: at most ten redraws a second.
 const LIVE: Duration = Duration::from_millis(100);
+/// Pause between two events for programs.
+const EVENTS: Duration = Duration::from_secs(1);
 /// Pause between two plain lines.
 const LINES: Duration = Duration::from_secs(5);
 
-/// The progress of an upload, drawn beside it.
+/// Work that is measured in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::cli) enum Work {
+    /// A dump is read before anything is sent.
+    Reading,
+    /// `pg_dump` runs here.
+    Dumping,
+    /// A pipe or a compressed file becomes a private copy.
+    Spooling,
+    /// The dump goes to storage.
+    Uploading,
+}
+
+impl Work {
+    fn doing(self) -> &'static str {
+        match self {
+            Self::Reading => "Reading",
+            Self::Dumping => "Dumping",
+            Self::Spooling => "Spooling",
+            Self::Uploading => "Uploading",
+        }
+    }
+
+    fn done(self) -> &'static str {
+        match self {
+            Self::Reading => "Read",
+            Self::Dumping => "Dumped",
+            Self::Spooling => "Spooled",
+            Self::Uploading => "Uploaded",
+        }
+    }
+
+    /// The word in JSON.
+    fn phase(self) -> &'static str {
+        match self {
+            Self::Reading => "read",
+            Self::Dumping => "dump",
+            Self::Spooling => "spool",
+            Self::Uploading => "upload",
+        }
+    }
+}
+
+/// The progress of some work, drawn beside it.
 pub(in crate::cli) struct Meter {
-    size: u64,
+    work: Work,
+    progress: Progress,
     started: Instant,
     drawing: Drawing,
     bar: ProgressBar,
@@ -21,36 +68,46 @@ pub(in crate::cli) struct Meter {
 }
 
 impl Meter {
-    /// Begins to draw. `progress` counts the bytes that the connection has taken.
-    pub(in crate::cli) fn start(output: &Output, size: u64, progress: Progress) -> Self {
+    /// Begins to draw. `size` is known or not, in bytes; `progress` counts up to it.
+    pub(in crate::cli) fn start(output: &Output, work: Work, size: Option<u64>, progress: Progress) -> Self {
         let (drawing, started) = (output.progress(), Instant::now());
         let bar = match drawing {
-            Drawing::Live => ProgressBar::with_draw_target(Some(size), ProgressDrawTarget::stderr()).with_style(look()),
-            Drawing::Lines | Drawing::None => ProgressBar::hidden(),
+            Drawing::Live => ProgressBar::with_draw_target(size, ProgressDrawTarget::stderr()).with_style(look(size)),
+            Drawing::Lines | Drawing::Json | Drawing::None => ProgressBar::hidden(),
         };
+        bar.set_prefix(work.doing());
+        let (counter, now) = (progress.clone(), move |progress: &Progress| progress.load(Ordering::Relaxed));
         let task = match drawing {
             Drawing::None => None,
             Drawing::Live => {
                 let bar = bar.clone();
-                Some(tokio::spawn(every(LIVE, move || bar.set_position(progress.load(Ordering::Relaxed)))))
+                Some(tokio::spawn(every(LIVE, move || bar.set_position(now(&counter)))))
             }
+            Drawing::Json => Some(tokio::spawn(every(EVENTS, move || tell(work, now(&counter), size)))),
             Drawing::Lines => {
-                say(&format!("Uploading {}", bytes(size)));
-                Some(tokio::spawn(every(LINES, move || {
-                    say(&line(progress.load(Ordering::Relaxed), size, started.elapsed()));
-                })))
+                if let Some(size) = size.filter(|_| work == Work::Uploading) {
+                    say(&format!("Uploading {}", bytes(size)));
+                }
+                Some(tokio::spawn(every(LINES, move || say(&line(work, now(&counter), size, started.elapsed())))))
             }
         };
-        Self { size, started, drawing, bar, task }
+        Self { work, progress, started, drawing, bar, task }
     }
 
     /// Everything arrived.
     pub(in crate::cli) fn finish(mut self) {
         self.halt();
         self.bar.finish_and_clear();
-        if self.drawing != Drawing::None {
-            let (took, size) = (self.started.elapsed(), self.size);
-            say(&format!("Uploaded {} in {:.1} s ({}/s)", bytes(size), took.as_secs_f64(), rate(size, took)));
+        let (took, size) = (self.started.elapsed(), self.progress.load(Ordering::Relaxed));
+        match self.drawing {
+            Drawing::None => {}
+            Drawing::Json => tell(self.work, size, Some(size)),
+            // Looking at a file is not worth a line of its own.
+            _ if self.work == Work::Reading => {}
+            _ => {
+                let (done, rate) = (self.work.done(), rate(size, took));
+                say(&format!("{done} {} in {:.1} s ({rate}/s)", bytes(size), took.as_secs_f64()));
+            }
         }
     }
 
@@ -67,9 +124,23 @@ impl Meter {
     }
 }
 
-fn look() -> ProgressStyle {
-    ProgressStyle::with_template("Uploading {wide_bar} {percent:>3} %  {binary_bytes} of {binary_total_bytes}  {binary_bytes_per_sec}  {eta} left")
-        .unwrap_or_else(|_| ProgressStyle::default_bar())
+impl Drop for Meter {
+    fn drop(&mut self) {
+        self.halt();
+        self.bar.finish_and_clear();
+    }
+}
+
+fn look(size: Option<u64>) -> ProgressStyle {
+    let template = match size {
+        Some(_) => "{prefix} {wide_bar} {percent:>3} %  {decimal_bytes} of {decimal_total_bytes}  {decimal_bytes_per_sec}  {eta} left",
+        None => "{prefix} {spinner} {decimal_bytes}  {decimal_bytes_per_sec}",
+    };
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+fn tell(work: Work, sent: u64, size: Option<u64>) {
+    event(&json!({ "event": "progress", "phase": work.phase(), "bytes": sent, "total_bytes": size }));
 }
 
 async fn every(pause: Duration, draw: impl Fn()) {
@@ -80,13 +151,15 @@ async fn every(pause: Duration, draw: impl Fn()) {
 }
 
 /// A plain line: bytes, percent, rate, time left.
-fn line(sent: u64, size: u64, took: Duration) -> String {
-    let percent = u128::from(sent) * 100 / u128::from(size.max(1));
+fn line(work: Work, sent: u64, size: Option<u64>, took: Duration) -> String {
+    let doing = work.doing();
+    let Some(size) = size else { return format!("{doing} {}  {}/s", bytes(sent), rate(sent, took)) };
+    let percent = u128::from(sent.min(size)) * 100 / u128::from(size.max(1));
     let left = match took.as_secs_f64() / lossy(sent.max(1)) * lossy(size.saturating_sub(sent)) {
         seconds if sent > 0 => format!("{} left", humantime::format_duration(Duration::from_secs(whole(seconds)))),
         _ => "time left unknown".to_owned(),
     };
-    format!("Uploading {percent} %  {} of {}  {}/s  {left}", bytes(sent), bytes(size), rate(sent, took))
+    format!("{doing} {percent} %  {} of {}  {}/s  {left}", bytes(sent), bytes(size), rate(sent, took))
 }
 
 fn rate(sent: u64, took: Duration) -> String {
@@ -110,15 +183,16 @@ fn say(text: &str) {
 
 #[cfg(test)]
 mod tests {
-    use super::line;
+    use super::{Work, line};
     use std::time::Duration;
 
     #[test]
     fn a_line_tells_bytes_percent_rate_and_time_left() {
         assert_eq!(
-            line(256_000_000, 1_024_000_000, Duration::from_secs(4)),
+            line(Work::Uploading, 256_000_000, Some(1_024_000_000), Duration::from_secs(4)),
             "Uploading 25 %  256.0 MB of 1.0 GB  64.0 MB/s  12s left"
         );
-        assert_eq!(line(0, 1_000, Duration::from_secs(4)), "Uploading 0 %  0 B of 1.0 kB  0 B/s  time left unknown");
+        assert_eq!(line(Work::Uploading, 0, Some(1_000), Duration::from_secs(4)), "Uploading 0 %  0 B of 1.0 kB  0 B/s  time left unknown");
+        assert_eq!(line(Work::Spooling, 5_000, None, Duration::from_secs(1)), "Spooling 5.0 kB  5.0 kB/s");
     }
 }

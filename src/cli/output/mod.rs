@@ -6,7 +6,7 @@ pub(super) mod report;
 mod table;
 pub(super) mod waiting;
 
-use super::args::{Format, Global};
+use super::args::{Format, Global, ProgressForm};
 use super::{Failure, Kind};
 use console::style;
 use serde_json::{Value, json};
@@ -30,6 +30,8 @@ pub(super) enum Drawing {
     Live,
     /// A plain line now and then.
     Lines,
+    /// A JSON document now and then.
+    Json,
     /// Not at all.
     None,
 }
@@ -37,12 +39,12 @@ pub(super) enum Drawing {
 impl Output {
     pub(super) fn new(global: &Global) -> Self {
         let live = console::user_attended_stderr() && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
-        let progress = if global.quiet {
-            Drawing::None
-        } else if live && !global.no_progress {
-            Drawing::Live
-        } else {
-            Drawing::Lines
+        let progress = match global.progress {
+            ProgressForm::Json => Drawing::Json,
+            ProgressForm::None => Drawing::None,
+            _ if global.quiet => Drawing::None,
+            ProgressForm::Auto if live && !global.no_progress => Drawing::Live,
+            ProgressForm::Auto | ProgressForm::Lines => Drawing::Lines,
         };
         let output =
             Self { json: global.output == Format::Json, quiet: global.quiet, progress, lost: Cell::new(false) };
@@ -58,14 +60,18 @@ impl Output {
 
     /// Talk: what is being done.
     pub(super) fn note(&self, text: &str) {
-        if !self.quiet {
+        if self.progress == Drawing::Json {
+            event(&json!({ "event": "note", "message": text }));
+        } else if !self.quiet {
             eprintln!("{text}");
         }
     }
 
     /// Talk that should not be missed.
     pub(super) fn warn(&self, text: &str) {
-        if !self.quiet {
+        if self.progress == Drawing::Json {
+            event(&json!({ "event": "warning", "message": text }));
+        } else if !self.quiet {
             eprintln!("{} {text}", style("warning:").yellow().bold().for_stderr());
         }
     }
@@ -112,11 +118,22 @@ impl Output {
         if self.json {
             self.print(&format!("{:#}", document(failure)));
         }
+        if self.progress == Drawing::Json {
+            let mut error = document(failure)["error"].take();
+            error["event"] = json!("error");
+            event(&error);
+            return;
+        }
         eprintln!("{} {}", style("error:").red().bold().for_stderr(), failure.message);
         if let Some(hint) = &failure.hint {
             eprintln!("{} {hint}", style("hint:").cyan().for_stderr());
         }
     }
+}
+
+/// One line for a program that watches.
+fn event(document: &Value) {
+    eprintln!("{document}");
 }
 
 fn document(failure: &Failure) -> Value {

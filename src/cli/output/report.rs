@@ -4,7 +4,7 @@ use super::table::aligned;
 use crate::cli::context::label;
 use crate::preflight::{bytes, remedy};
 use crate::text::printable;
-use crate::wire::{Check, CheckStatus, ImportSummary, Job, JobState, Preflight, Project};
+use crate::wire::{Check, CheckStatus, DumpFacts, ImportSummary, Job, JobState, Preflight, Project, SourceFacts};
 use console::{StyledObject, style};
 
 fn verdict(status: CheckStatus) -> StyledObject<&'static str> {
@@ -16,50 +16,74 @@ fn verdict(status: CheckStatus) -> StyledObject<&'static str> {
     }
 }
 
-/// One check on one line, with what to do about it.
-pub(in crate::cli) fn check(check: &Check) -> String {
+/// The lines of one check: verdict and detail, evidence, what to do.
+fn lines(check: &Check, rows: &mut Vec<Vec<String>>) {
     let detail = printable(check.detail.as_deref().unwrap_or(""), 500);
-    match remedy(&check.name, check.status) {
-        Some(remedy) => format!("{}: {detail}; {remedy}", check.name),
-        None => format!("{}: {detail}", check.name),
+    rows.push(vec![printable(&check.name, 60), verdict(check.status).to_string(), detail]);
+    if check.status == CheckStatus::Pass {
+        return;
     }
+    let below = |text: String| vec![String::new(), String::new(), text];
+    rows.extend(check.evidence.iter().map(|place| below(format!("· {}", printable(place, 200)))));
+    // The hosted service sends no advice, so there is some of our own.
+    let fix = check.fix.as_deref().or_else(|| remedy(&check.name, check.status));
+    rows.extend(fix.map(|fix| below(format!("→ {}", printable(fix, 500)))));
+}
+
+/// The checks that did not pass; empty when all did.
+pub(in crate::cli) fn troubles(report: &Preflight) -> String {
+    let mut rows = Vec::new();
+    for check in report.checks.iter().filter(|check| check.status != CheckStatus::Pass) {
+        lines(check, &mut rows);
+    }
+    aligned(&rows)
 }
 
 /// The checks as a table, with what to do, and the facts below.
 pub(in crate::cli) fn preflight(report: &Preflight) -> String {
     let mut rows = Vec::new();
     for check in &report.checks {
-        let detail = printable(check.detail.as_deref().unwrap_or(""), 500);
-        rows.push(vec![printable(&check.name, 60), verdict(check.status).to_string(), detail]);
-        if let Some(remedy) = remedy(&check.name, check.status) {
-            rows.push(vec![String::new(), String::new(), format!("→ {remedy}")]);
-        }
+        lines(check, &mut rows);
     }
-    format!("{}\n\nSource\n{}", aligned(&rows), facts(report))
+    let checks = aligned(&rows);
+    if report.source == SourceFacts::default() {
+        return checks; // nothing could be read
+    }
+    let title = if report.source.dump.is_some() { "Dump" } else { "Source" };
+    format!("{checks}\n\n{title}\n{}", facts(report))
+}
+
+/// Names and values, indented.
+pub(in crate::cli) fn pairs(rows: &[(&str, &str)]) -> String {
+    aligned(&rows.iter().map(|(name, value)| vec![format!("  {name}"), (*value).to_owned()]).collect::<Vec<_>>())
+}
+
+/// A heading.
+pub(in crate::cli) fn title(text: &str) -> String {
+    style(text).bold().to_string()
 }
 
 fn facts(report: &Preflight) -> String {
     let source = &report.source;
     let names = |names: &[String]| printable(&names.join(", "), 300);
     let extensions: Vec<String> =
-        source.extensions.iter().map(|found| format!("{} {}", found.name, found.version)).collect();
-    let mut rows: Vec<(&str, String)> = vec![
-        ("server", format!("Postgres {}", printable(&source.server_version, 100))),
+        source.extensions.iter().map(|found| format!("{} {}", found.name, found.version).trim().to_owned()).collect();
+    let server = Some(printable(&source.server_version, 100)).filter(|version| !version.is_empty());
+    let limit = match report.storage_limit_bytes {
+        0 => "plan limit not known".to_owned(),
+        limit => format!("{} plan limit", bytes(limit)),
+    };
+    let mut rows: Vec<(&str, String)> = source.dump.as_ref().map(dump).unwrap_or_default();
+    rows.extend([
+        ("server", server.map_or_else(String::new, |version| format!("Postgres {version}"))),
         ("size", bytes(source.database_size_bytes)),
         ("extensions", names(&extensions)),
         ("schemas", names(&source.app_schemas)),
         ("provider", source.provider.as_deref().map_or_else(String::new, |name| printable(name, 60))),
         ("platform schemas", names(&source.provider_schemas)),
         ("event triggers", names(&source.event_triggers)),
-        (
-            "target",
-            format!(
-                "Postgres {}, {} plan limit",
-                printable(&report.target_version, 20),
-                bytes(report.storage_limit_bytes)
-            ),
-        ),
-    ];
+        ("target", format!("Postgres {}, {limit}", printable(&report.target_version, 20))),
+    ]);
     if !source.provider_auth_fks.is_empty() {
         let keys: Vec<String> = source.provider_auth_fks.iter().map(|key| key.constraint.clone()).collect();
         rows.push(("keys into platform", names(&keys)));
@@ -74,6 +98,26 @@ fn facts(report: &Preflight) -> String {
     }
     let told = rows.into_iter().filter(|(_, value)| !value.is_empty());
     aligned(&told.map(|(name, value)| vec![format!("  {name}"), value]).collect::<Vec<_>>())
+}
+
+/// What is known of a dump.
+fn dump(found: &DumpFacts) -> Vec<(&'static str, String)> {
+    let mut format = format!("{} format", printable(&found.format, 20));
+    if let Some(version) = &found.archive_version {
+        let compression = found.compression.as_deref().unwrap_or("none");
+        format.push_str(&format!(", archive version {}, compression {}", printable(version, 20), printable(compression, 20)));
+    }
+    if let Some(packed) = &found.packed {
+        format.push_str(&format!(", {} in {}", bytes(found.file_size_bytes), printable(packed, 20)));
+    }
+    let tool = Some(printable(&found.dump_version, 100)).filter(|tool| !tool.is_empty());
+    let objects: Vec<String> = found.objects.iter().map(|(kind, number)| format!("{} {}", grouped(*number), printable(kind, 40))).collect();
+    vec![
+        ("dump", format),
+        ("by", tool.map_or_else(String::new, |tool| format!("pg_dump {tool}"))),
+        ("objects", objects.join(", ")),
+        ("rows", found.rows.map(grouped).unwrap_or_default()),
+    ]
 }
 
 /// Projects as a table.

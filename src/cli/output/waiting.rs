@@ -2,6 +2,7 @@ use super::{Drawing, Output};
 use crate::client::WatchEvent;
 use crate::wire::JobState;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::json;
 use std::time::{Duration, Instant};
 
 /// On a log, a job that takes long shows that it lives this often.
@@ -22,7 +23,7 @@ impl Waiting {
         let drawing = output.progress();
         let spinner = match drawing {
             Drawing::Live => ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr()),
-            Drawing::Lines | Drawing::None => ProgressBar::hidden(),
+            Drawing::Lines | Drawing::Json | Drawing::None => ProgressBar::hidden(),
         };
         if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}  {elapsed}") {
             spinner.set_style(style);
@@ -40,6 +41,9 @@ impl Waiting {
                 let words = words(job.state);
                 self.spinner.set_message(words);
                 let news = self.seen.replace(job.state) != Some(job.state) || std::mem::take(&mut self.troubled);
+                if self.drawing == Drawing::Json && news {
+                    super::event(&json!({ "event": "job", "id": job.id, "state": job.state.as_str() }));
+                }
                 if news {
                     self.line(words);
                 } else if self.said.elapsed() > SIGN_OF_LIFE {
@@ -48,6 +52,9 @@ impl Waiting {
             }
             WatchEvent::Trouble(error) => {
                 self.spinner.set_message(format!("{error}; still trying"));
+                if !self.troubled && self.drawing == Drawing::Json {
+                    super::event(&json!({ "event": "trouble", "message": error.to_string() }));
+                }
                 if !self.troubled {
                     self.line(&format!("{error}; still trying"));
                 }

@@ -6,7 +6,8 @@ use crate::preflight::{bytes, grade};
 use crate::server::App;
 use crate::server::objects::Disk;
 use crate::server::store::NewJob;
-use crate::source::{SourceUrl, connect, inspect, providers};
+use crate::source::providers::{self, Advice};
+use crate::source::{SourceUrl, connect, inspect};
 use crate::wire::{
     ImportRequest, JobAnswer, PROJECT_IMPORT, PreflightAnswer, PreflightRequest, Project, UploadSlot, UploadSlotAnswer,
 };
@@ -81,10 +82,15 @@ pub(super) async fn start(
 /// The URL as it will be dialled, or why it will not be.
 fn source(text: &str) -> Result<SourceUrl, Refused> {
     let url = SourceUrl::parse(text).map_err(|problem| Refused::bad(problem.to_string()))?;
-    if let Some(pooled) = providers::pooled_endpoint(&url) {
-        return Err(Refused::bad(pooled.advice()));
+    match providers::advise(&url) {
+        Advice::Fine => Ok(url.normalise().0),
+        Advice::Rewrite(provider, instead, why) => {
+            Err(Refused::bad(format!("this is {why} ({}); use {instead} instead", provider.name)))
+        }
+        Advice::Refuse(provider, why) => {
+            Err(Refused::bad(format!("this is {why} ({}); the URL to use is here: {}", provider.name, provider.string)))
+        }
     }
-    Ok(url.normalise().0)
 }
 
 async fn check_upload(app: &App, project: &Project, key: &str) -> Result<(), Refused> {

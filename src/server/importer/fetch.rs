@@ -1,7 +1,7 @@
 use super::child::{Running, program};
 use super::{Failure, Import};
 use crate::preflight::bytes;
-use crate::source::{SourceUrl, SslMode};
+use crate::source::{SourceUrl, programs};
 use std::net::IpAddr;
 use std::path::PathBuf;
 
@@ -21,22 +21,10 @@ pub(super) async fn fetch(
     let mut command = program(&import.server.programs, import.server.run_as.as_ref(), "pg_dump", import.work);
     let password = url.password().unwrap_or_default();
     command
-        .env("PGHOST", url.host())
+        .envs(programs::connection(url))
         .env("PGHOSTADDR", address.to_string())
-        .env("PGPORT", url.port().to_string())
-        .env("PGUSER", url.user())
-        .env("PGPASSWORD", &password)
-        .env("PGDATABASE", url.database())
         .env("PGAPPNAME", import.application_name())
-        .env("PGSSLMODE", ssl_mode(url.ssl_mode()));
-    if matches!(url.ssl_mode(), SslMode::VerifyCa | SslMode::VerifyFull) {
-        command.env("PGSSLROOTCERT", "system");
-    }
-    if let Some(options) = url.options() {
-        command.env("PGOPTIONS", options);
-    }
-    // A source that falls silent must not hold the worker for ever.
-    command.arg("--dbname=keepalives_idle=30 keepalives_interval=10 keepalives_count=3 tcp_user_timeout=60000");
+        .arg(format!("--dbname={}", programs::KEEPALIVES));
     command.arg("--format=directory").arg("--file").arg(&folder);
     command.args([
         "--compress=0", // the archive goes from one local process to another
@@ -55,17 +43,6 @@ pub(super) async fn fetch(
         return Err(Failure::program("dumping the source", &finished));
     }
     Ok(folder)
-}
-
-/// The word for libpq. With the system's authorities it insists on checking the name too,
-/// which is no less than was asked for.
-fn ssl_mode(mode: SslMode) -> &'static str {
-    match mode {
-        SslMode::Disable => "disable",
-        SslMode::Prefer => "prefer",
-        SslMode::Require => "require",
-        SslMode::VerifyCa | SslMode::VerifyFull => "verify-full",
-    }
 }
 
 /// The dump and the new database both need room; better to say so before the work.

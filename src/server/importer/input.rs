@@ -2,15 +2,13 @@
 
 use super::plan::Plan;
 use super::{Failure, Import, Source, fetch};
-use crate::dump::detect::{self, DumpFile};
-use crate::dump::sql::Unfinished;
-use crate::dump::survey::survey;
-use crate::dump::{DumpFormat, DumpProblem};
-use crate::preflight::{failure, grade};
+use crate::dump::{DumpProblem, Format, Progress, detect, read};
+use crate::preflight::{Handling, Limits, failure, grade, grade_dump};
 use crate::source::{SourceUrl, connect, inspect};
-use crate::wire::SourceFacts;
+use crate::wire::Preflight;
+use anyhow::Context;
 use std::fs::File;
-use std::io::{BufReader, Seek};
+use std::io::BufReader;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
@@ -49,20 +47,20 @@ pub(super) async fn look(import: &Import<'_>) -> Result<Looked, Failure> {
             })?;
             let facts = inspect::inspect(&session).await?;
             let size = facts.database_size_bytes;
-            gate(import, facts)?;
-            Ok(Looked::Live { url: url.clone(), address: session.address, size })
+            gate(&grade(facts, &import.limits))?;
+            let address = session.address.context("a source of the service has an address")?;
+            Ok(Looked::Live { url: url.clone(), address, size })
         }
         Source::Dump(path) => {
-            let path = path.clone();
-            let input = tokio::task::spawn_blocking(move || open(&path)).await.map_err(anyhow::Error::from)??;
-            gate(import, input.plan.facts(input.size))?;
-            Ok(Looked::Ready(input))
+            let (path, limits, recreate) = (path.clone(), import.limits.clone(), import.recreate);
+            let opening = tokio::task::spawn_blocking(move || open(&path, &limits, recreate));
+            Ok(Looked::Ready(opening.await.map_err(anyhow::Error::from)??))
         }
     }
 }
 
-fn gate(import: &Import<'_>, facts: SourceFacts) -> Result<(), Failure> {
-    match failure(&grade(facts, &import.limits)) {
+fn gate(report: &Preflight) -> Result<(), Failure> {
+    match failure(report) {
         Some(why) => Err(Failure::permanent(format!("the import cannot work: {why}"))),
         None => Ok(()),
     }
@@ -89,33 +87,28 @@ fn directory(path: PathBuf) -> Result<Input, Failure> {
 }
 
 /// An uploaded dump. It was looked at before it was sent, but not by us.
-fn open(path: &Path) -> Result<Input, Failure> {
-    let DumpFile { mut file, size, format, .. } = detect::open(path).map_err(|problem| explain(&problem, path))?;
-    let (kind, plan) = match format {
-        DumpFormat::Custom(_) => {
-            let plan = Plan::of_archive(BufReader::with_capacity(128 << 10, file)).map_err(anyhow::Error::from)?;
-            (InputKind::Archive, plan)
-        }
-        DumpFormat::Plain => {
-            file.rewind().map_err(anyhow::Error::from)?;
-            let found = survey(file).map_err(anyhow::Error::from)?;
-            if let Some((line, why)) = &found.refusal {
-                return Err(Failure::permanent(format!("line {line} of the dump cannot be imported: {why}")));
-            }
-            if let Some(unfinished) = found.unfinished {
-                let place = match unfinished {
-                    Unfinished::Rows => "in the middle of a table's rows",
-                    Unfinished::Statement => "in the middle of a statement",
-                };
-                return Err(Failure::permanent(format!("the dump is cut off: it ends {place}")));
-            }
-            (InputKind::Script, Plan::of_script(found))
+fn open(path: &Path, limits: &Limits, recreate: bool) -> Result<Input, Failure> {
+    let explain = |problem: DumpProblem| Failure::permanent(nameless(&problem, path));
+    let dump = detect::open(path).map_err(explain)?;
+    if dump.wrapping.is_some() {
+        return Err(Failure::permanent("the dump is compressed as a whole; unpack it before the upload"));
+    }
+    let found = read(&dump, &Progress::default()).map_err(explain)?;
+    if let Some((line, why)) = &found.refusal {
+        return Err(Failure::permanent(format!("line {line} of the dump cannot be imported: {why}")));
+    }
+    gate(&grade_dump(&dump, &found, limits, Handling { filters_plain_sql: true, recreate }))?;
+    let (kind, plan) = match dump.format {
+        Format::Plain => (InputKind::Script, Plan::of_script(found)),
+        _ => {
+            let file = BufReader::with_capacity(128 << 10, dump.file);
+            (InputKind::Archive, Plan::of_archive(file).map_err(anyhow::Error::from)?)
         }
     };
-    Ok(Input { path: path.to_owned(), kind, size, plan })
+    Ok(Input { path: path.to_owned(), kind, size: dump.size, plan })
 }
 
 /// The problem without the name that the object has on this machine.
-fn explain(problem: &DumpProblem, path: &Path) -> Failure {
-    Failure::permanent(problem.to_string().replace(&path.display().to_string(), "the dump"))
+fn nameless(problem: &DumpProblem, path: &Path) -> String {
+    problem.to_string().replace(&path.display().to_string(), "the dump")
 }

@@ -3,16 +3,14 @@ use crate::dump::statement::{
     EVENT_TRIGGER_REASON, ExtensionWish, PUBLICATION_REASON, SECURITY_LABEL_REASON, SUBSCRIPTION_REASON, Treatment,
     extension, policy_roles, treat,
 };
-use crate::dump::survey::Survey;
-use crate::wire::{Extension, LeftOut, SourceFacts};
+use crate::dump::Contents;
+use crate::wire::LeftOut;
 use std::collections::BTreeMap;
-use std::io::Read;
+use std::io::BufRead;
 
 /// What an import makes before it loads, and what it leaves out.
 #[derive(Debug, Default)]
 pub(super) struct Plan {
-    /// Version of the server that was dumped; empty when unknown.
-    pub(super) server_version: String,
     /// Extensions to create as administrator.
     pub(super) extensions: Vec<ExtensionWish>,
     /// Roles that must exist for policies to name them.
@@ -25,9 +23,9 @@ pub(super) struct Plan {
 
 impl Plan {
     /// The plan for an archive, from its table of contents.
-    pub(super) fn of_archive(reader: impl Read) -> Result<Self, crate::dump::archive::ArchiveError> {
+    pub(super) fn of_archive(reader: impl BufRead) -> Result<Self, crate::dump::archive::ArchiveError> {
         let mut archive = Archive::open(reader)?;
-        let mut plan = Self { server_version: archive.header().server_version.clone(), ..Self::default() };
+        let mut plan = Self::default();
         let mut schemas = Vec::new();
         while let Some(entry) = archive.next_entry()? {
             plan.take(entry, &mut schemas);
@@ -72,13 +70,12 @@ impl Plan {
     }
 
     /// The plan for a plain dump.
-    pub(super) fn of_script(survey: Survey) -> Self {
+    pub(super) fn of_script(found: Contents) -> Self {
         Self {
-            server_version: survey.server_version,
-            extensions: survey.extensions,
-            roles: survey.policy_roles,
+            extensions: found.extensions.into_iter().map(|(wish, _)| wish).collect(),
+            roles: found.policy_roles,
             entries: Vec::new(),
-            left_out: survey.left_out,
+            left_out: found.left_out,
         }
     }
 
@@ -104,16 +101,5 @@ impl Plan {
             reason: (*reason).to_owned(),
         };
         self.left_out.iter().map(told).collect()
-    }
-
-    /// The facts of a dump, for the gate.
-    pub(super) fn facts(&self, size: u64) -> SourceFacts {
-        let name = |wish: &ExtensionWish| Extension { name: wish.name.clone(), version: String::new() };
-        SourceFacts {
-            server_version: self.server_version.clone(),
-            database_size_bytes: size,
-            extensions: self.extensions.iter().map(name).collect(),
-            ..SourceFacts::default()
-        }
     }
 }

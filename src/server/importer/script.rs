@@ -1,6 +1,6 @@
 use crate::dump::sql::{Kind, Script};
 use crate::dump::statement::{Treatment, treat};
-use crate::dump::survey::{INSIDE_STATEMENT, ZERO_BYTES, refused_command};
+use crate::dump::scan::{INSIDE_STATEMENT, ZERO_BYTES, refused_command};
 use std::io::{self, BufWriter, Read, Write};
 
 /// How a script is divided into transactions.
@@ -29,7 +29,7 @@ pub(super) enum FeedError {
 /// Sends SQL to psql without what an import leaves out. What is left out leaves its line ends
 /// behind, so that the lines in psql's messages are those of the dump.
 pub(super) fn feed(
-    dump: impl Read,
+    dump: impl Read + Send + 'static,
     psql: impl Write,
     made_schemas: &[String],
     batches: Batches,
@@ -38,13 +38,13 @@ pub(super) fn feed(
     let mut script = Script::new(dump);
     let mut course = Course::default();
     while let Some(piece) = script.next_piece().map_err(FeedError::Read)? {
-        if memchr::memchr(0, piece.bytes).is_some() {
-            return Err(refused(piece.line, ZERO_BYTES));
+        if piece.has_zero() {
+            return Err(refused(piece.line(), ZERO_BYTES));
         }
         let run = match piece.kind {
-            Kind::CommandInside => return Err(refused(piece.line, INSIDE_STATEMENT)),
+            Kind::CommandInside => return Err(refused(piece.line(), INSIDE_STATEMENT)),
             Kind::Command => match refused_command(piece.bytes) {
-                Some(why) => return Err(refused(piece.line, &why)),
+                Some(why) => return Err(refused(piece.line(), &why)),
                 None => false,
             },
             Kind::Between | Kind::Rows => true,
@@ -53,7 +53,7 @@ pub(super) fn feed(
                 if course.ends_batch(batches) {
                     out.write_all(b"commit;begin;")?;
                 }
-                course.statement(piece.bytes, made_schemas).map_err(|why| refused(piece.line, why))?
+                course.statement(piece.bytes, made_schemas).map_err(|why| refused(piece.line(), why))?
             }
         };
         if run {

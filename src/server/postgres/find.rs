@@ -1,5 +1,4 @@
 use anyhow::{Context, bail};
-use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -119,22 +118,7 @@ fn cache_folder() -> anyhow::Result<PathBuf> {
 }
 
 fn installed() -> Vec<Programs> {
-    let mut folders: BTreeSet<PathBuf> = BTreeSet::new();
-    for (parent, below) in [
-        ("/usr/lib/postgresql", "bin"),
-        ("/usr", "bin"),
-        ("/opt/homebrew/opt", "bin"),
-        ("/usr/local/opt", "bin"),
-        ("/Applications/Postgres.app/Contents/Versions", "bin"),
-    ] {
-        let Ok(entries) = std::fs::read_dir(parent) else { continue };
-        folders.extend(
-            entries.flatten().map(|entry| entry.path().join(below)).filter(|bin| bin.join("postgres").is_file()),
-        );
-    }
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    folders.extend(std::env::split_paths(&path).filter(|bin| bin.join("postgres").is_file()));
-    folders.iter().filter_map(|bin| Programs::at(bin).ok()).collect()
+    crate::source::programs::folders_with("postgres").iter().filter_map(|bin| Programs::at(bin).ok()).collect()
 }
 
 fn fetch(into: &Path) -> anyhow::Result<PathBuf> {

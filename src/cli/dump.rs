@@ -1,0 +1,140 @@
+use super::context::{Context, label};
+use super::output::meter::{Meter, Work};
+use super::output::report;
+use super::{Failure, Kind};
+use crate::dump::spool::{self, SpoolError};
+use crate::dump::{Contents, DumpFile, DumpProblem, Progress, detect, read};
+use crate::preflight::{ALLOWED_EXTENSIONS, FILTERS_PLAIN_SQL, Handling, Limits, bytes, grade_dump};
+use crate::wire::{Preflight, Project};
+use std::fs::File;
+use std::io;
+use std::path::Path;
+
+/// Versions and sizes of a target that nothing is known of.
+const USUAL_TARGET: &str = "17";
+
+/// What a dump is graded against.
+pub(super) struct Target {
+    pub(super) limits: Limits,
+    pub(super) handling: Handling,
+}
+
+impl Target {
+    /// The target of a project.
+    pub(super) fn of(project: &Project, recreate: bool) -> Self {
+        let version = project.postgres_version.clone().filter(|version| !version.is_empty());
+        let filters_plain_sql = project.import_features.iter().any(|feature| feature == FILTERS_PLAIN_SQL);
+        Self {
+            limits: limits(project.storage_limit_bytes, version),
+            handling: Handling { filters_plain_sql, recreate },
+        }
+    }
+
+    /// A target of which only the flags tell. It does what the hosted service does.
+    pub(super) fn given(version: Option<u32>, plan_limit: Option<u64>) -> Self {
+        let limits = limits(plan_limit.unwrap_or_default(), version.map(|major| major.to_string()));
+        Self { limits, handling: Handling::default() }
+    }
+}
+
+fn limits(storage_limit_bytes: u64, version: Option<String>) -> Limits {
+    Limits {
+        storage_limit_bytes,
+        target_version: version.unwrap_or_else(|| USUAL_TARGET.to_owned()),
+        extensions: ALLOWED_EXTENSIONS.map(str::to_owned).to_vec(),
+    }
+}
+
+/// Opens a dump. A pipe becomes a private copy first.
+pub(super) async fn open(context: &Context<'_>, path: &Path) -> Result<DumpFile, Failure> {
+    if path == Path::new("-") {
+        let copy = spooled(context, None, || Ok(Box::new(io::stdin()))).await?;
+        return Ok(detect::identify(copy, "standard input".into())?);
+    }
+    Ok(detect::open(path)?)
+}
+
+/// The dump as it can be uploaded: a file that is compressed as a whole becomes a private copy.
+pub(super) async fn unpacked(context: &Context<'_>, dump: DumpFile) -> Result<DumpFile, Failure> {
+    let Some(wrapping) = dump.wrapping else { return Ok(dump) };
+    let DumpFile { file, size, shown, .. } = dump;
+    let broken = |error| Failure::from(DumpProblem::Packed(shown.clone(), wrapping.name(), error));
+    // What gzip and zstd make of SQL is seldom more than ten times smaller.
+    let copy = spooled(context, Some(size.saturating_mul(3)), move || wrapping.unpack(file)).await;
+    let copy = copy.map_err(|failure| if failure.kind == Kind::Error { broken(io::Error::other(failure.message)) } else { failure })?;
+    Ok(detect::identify(copy, shown)?)
+}
+
+type Source = Box<dyn io::Read + Send>;
+
+/// Copies what a reader gives into a private file, with progress.
+async fn spooled(
+    context: &Context<'_>,
+    expected: Option<u64>,
+    source: impl FnOnce() -> io::Result<Source> + Send + 'static,
+) -> Result<File, Failure> {
+    let progress = Progress::default();
+    let meter = Meter::start(context.output, Work::Spooling, None, progress.clone());
+    let copying = tokio::task::spawn_blocking(move || {
+        let reader = source().map_err(SpoolError::Read)?;
+        spool::copy(reader, expected.unwrap_or_default(), u64::MAX, &progress)
+    });
+    let copy = copying.await.map_err(anyhow::Error::from)?.map_err(no_copy)?;
+    meter.finish();
+    Ok(copy)
+}
+
+pub(super) fn no_copy(error: SpoolError) -> Failure {
+    match error {
+        SpoolError::NoRoom(folder, free, needed) => Failure::new(
+            Kind::Conflict,
+            format!("there is no room for a copy of the dump: {} has {} free, {} are needed", folder.display(), bytes(free), bytes(needed)),
+        )
+        .hint("make room, or set TMPDIR to a folder on a larger disk"),
+        SpoolError::Read(error) => Failure::new(Kind::Error, error.to_string()),
+        other => Failure::new(Kind::Error, format!("the dump cannot be copied: {other}")),
+    }
+}
+
+/// Reads what the dump holds, with progress.
+pub(super) async fn look(context: &Context<'_>, dump: &DumpFile) -> Result<Contents, Failure> {
+    let (format, size) = (dump.format.name(), bytes(dump.size));
+    let packed = dump.wrapping.map_or_else(String::new, |wrapping| format!(" in {}", wrapping.name()));
+    context.output.note(&format!("Dump: {}, {format} format{packed}, {size}", dump.shown));
+    let progress = Progress::default();
+    let meter = Meter::start(context.output, Work::Reading, Some(dump.size), progress.clone());
+    let again = dump.again().map_err(anyhow::Error::from)?;
+    let found = tokio::task::spawn_blocking(move || read(&again, &progress)).await.map_err(anyhow::Error::from)??;
+    meter.finish();
+    Ok(found)
+}
+
+/// Grades a dump; stops on a failed check, shows warnings.
+pub(super) fn check(context: &Context<'_>, dump: &DumpFile, found: &Contents, project: &Project, recreate: bool) -> Result<(), Failure> {
+    let target = Target::of(project, recreate);
+    let report = grade_dump(dump, found, &target.limits, target.handling);
+    settle(context, &report)?;
+    let version = first_word(&found.server_version);
+    let tool = first_word(&found.dump_version);
+    let origin = if version.is_empty() { String::new() } else { format!(" of Postgres {version} by pg_dump {tool}") };
+    let tables = found.number("tables");
+    context.output.note(&format!("Looked at the dump{origin}: {tables} tables, {} into project {}", bytes(found.size), label(project)));
+    Ok(())
+}
+
+/// Shows a report as far as it matters before an import; a failed check is an error.
+pub(super) fn settle(context: &Context<'_>, report: &Preflight) -> Result<(), Failure> {
+    if !report.ok {
+        context.output.note(&report::troubles(report));
+        return Err(super::preflight::failed(report));
+    }
+    let troubles = report::troubles(report);
+    if !troubles.is_empty() {
+        context.output.note(&troubles);
+    }
+    Ok(())
+}
+
+fn first_word(text: &str) -> String {
+    crate::text::printable(text.split(' ').next().unwrap_or_default(), 20)
+}

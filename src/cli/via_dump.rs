@@ -1,0 +1,100 @@
+//! A source that only this machine can reach: looked at from here, dumped here.
+
+use super::context::Context;
+use super::dump::no_copy;
+use super::output::meter::{Meter, Work};
+use super::{Failure, Kind};
+use crate::dump::{DumpFile, Progress, detect, spool};
+use crate::preflight::{Limits, grade_local, major};
+use crate::source::hazards::hazards;
+use crate::source::programs::{self, PgDump};
+use crate::source::{SourceUrl, connect, inspect};
+use crate::wire::Preflight;
+use std::process::Stdio;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::io::AsyncReadExt;
+use tokio::process::Command;
+
+/// Looks at a source from this machine and grades it.
+pub(super) async fn look(context: &Context<'_>, url: &SourceUrl, limits: &Limits) -> Result<Preflight, Failure> {
+    context.output.note("Looking at the source from this machine …");
+    let session = connect::connect(url, true).await.map_err(|error| {
+        Failure::new(Kind::Error, error.to_string()).hint("check the URL with psql on this machine")
+    })?;
+    let facts = inspect::inspect(&session).await?;
+    let version = major(&facts.server_version).unwrap_or_default();
+    let hazards = hazards(&session, version).await?;
+    Ok(grade_local(facts, &hazards, limits))
+}
+
+/// The `pg_dump` for a source of this version, and which it is said.
+pub(super) fn choose(context: &Context<'_>, source: &str, target: &str) -> Result<PgDump, Failure> {
+    let (source, target) = (major(source).unwrap_or_default(), major(target).unwrap_or(17));
+    let tools = programs::pg_dumps(&[]);
+    let Some(tool) = programs::fitting(&tools, source, target) else {
+        let found: Vec<String> = tools.iter().map(|tool| format!("{} ({})", tool.major, tool.path.display())).collect();
+        let found = if found.is_empty() { "none is installed".to_owned() } else { format!("found: {}", found.join(", ")) };
+        let wanted = if source == target { source.to_string() } else { format!("{source} to {target}") };
+        return Err(Failure::new(Kind::Conflict, format!("no pg_dump of version {wanted} on this machine; {found}"))
+            .hint(format!("install one: apt install postgresql-client-{target}, dnf install postgresql{target}, brew install postgresql@{target}")));
+    };
+    context.output.note(&format!("Dumping with pg_dump {} ({})", tool.version, tool.path.display()));
+    Ok(tool.clone())
+}
+
+/// Dumps a source into a private file. `size` is that of the database, in bytes.
+pub(super) async fn dump(context: &Context<'_>, url: &SourceUrl, tool: &PgDump, size: u64) -> Result<DumpFile, Failure> {
+    // Compressed, a dump is seldom larger than half of its database.
+    let file = spool::create(size / 2).map_err(no_copy)?;
+    let out = file.try_clone().map_err(anyhow::Error::from)?;
+    let mut command = Command::new(&tool.path);
+    command
+        .env_clear()
+        .envs(std::env::vars_os().filter(|(name, _)| ["PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH"].iter().any(|kept| name == kept)))
+        .env("LC_ALL", "C")
+        .env("PGAPPNAME", "capydb import")
+        .env("PGCONNECT_TIMEOUT", "15")
+        .envs(programs::connection(url))
+        // The server writes view and function texts with its own list of reserved words.
+        .args(["--format=custom", "--quote-all-identifiers", "--no-password", "--lock-wait-timeout=60000"])
+        .stdin(Stdio::null())
+        .stdout(out)
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
+    if !url.is_socket() {
+        command.arg(format!("--dbname={}", programs::KEEPALIVES));
+    }
+    let mut child = command.spawn().map_err(|error| anyhow::anyhow!("run {}: {error}", tool.path.display()))?;
+    let progress = Progress::default();
+    let meter = Meter::start(context.output, Work::Dumping, None, progress.clone());
+    let growing = async {
+        loop {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            progress.store(file.metadata().map_or(0, |about| about.len()), Ordering::Relaxed);
+        }
+    };
+    let mut stderr = child.stderr.take();
+    let said = async {
+        let mut said = Vec::new();
+        if let Some(pipe) = &mut stderr {
+            let _ = pipe.take(64 << 10).read_to_end(&mut said).await; // what was said until then
+        }
+        String::from_utf8_lossy(&said).into_owned()
+    };
+    let (said, status) = tokio::select! {
+        ended = async { (said.await, child.wait().await) } => ended,
+        () = growing => return Err(Failure::new(Kind::Error, "watching the dump ended")),
+    };
+    if !status.map_err(anyhow::Error::from)?.success() {
+        drop(meter);
+        let password = url.password().unwrap_or_default();
+        let said = if password.is_empty() { said } else { said.replace(&password, "***") };
+        let said = crate::text::tail(&said, 1000);
+        return Err(Failure::new(Kind::Error, format!("pg_dump failed:\n  | {}", said.replace('\n', "\n  | ")))
+            .hint("nothing was uploaded; mend the cause and run the command again"));
+    }
+    progress.store(file.metadata().map_or(0, |about| about.len()), Ordering::Relaxed);
+    meter.finish();
+    Ok(detect::identify(file, "the dump of the source".into())?)
+}

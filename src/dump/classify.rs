@@ -1,0 +1,285 @@
+//! What a statement means for a report: the objects it makes, the roles, settings and schemas
+//! it names. Used for the statements of plain dumps and for those inside archives.
+
+use super::contents::{Contents, Finding, Place};
+use super::statement::{Token, Tokens, Treatment, extension, first_word, policy_roles};
+
+/// Where a statement stands; asked for only when it is shown.
+pub(super) type At<'a> = &'a dyn Fn() -> Place;
+
+/// Words that stand between `CREATE` and the kind of object.
+const MODIFIERS: [&str; 15] = [
+    "OR", "REPLACE", "UNLOGGED", "GLOBAL", "LOCAL", "TEMP", "TEMPORARY", "UNIQUE", "TRUSTED", "PROCEDURAL", "CONSTRAINT",
+    "RECURSIVE", "DEFAULT", "IF", "NOT",
+];
+
+/// Notes a statement of a plain dump, of which the treatment is known.
+pub(super) fn note_statement(contents: &mut Contents, text: &[u8], treatment: &Treatment, at: At<'_>) {
+    let first = first_word(text).to_ascii_uppercase();
+    if first == b"INSERT" {
+        contents.note(Finding::Inserts, "", || (at(), beginning(text)));
+        return;
+    }
+    note_treatment(contents, text, treatment, at);
+    let tokens: Vec<Token> = Tokens::new(text).take(64).collect();
+    match first.as_slice() {
+        b"CREATE" => note_create(contents, text, &tokens, at),
+        b"ALTER" => note_alter(contents, text, at),
+        b"GRANT" | b"REVOKE" => note_grant(contents, text, at),
+        b"SET" => note_setting(contents, text, &tokens, at),
+        b"SELECT" if tokens.iter().any(|token| token.is("LO_CREATE") || token.is("LO_CREAT") || token.is("LO_OPEN")) => {
+            contents.note(Finding::LargeObject, "", || (at(), beginning(text)));
+        }
+        b"COPY" if *treatment == Treatment::CopyRows => contents.tables_with_data += 1,
+        b"COPY" => contents.note(Finding::ServerFile, "", || (at(), beginning(text))),
+        _ => {}
+    }
+}
+
+fn note_treatment(contents: &mut Contents, text: &[u8], treatment: &Treatment, at: At<'_>) {
+    let shown = || (at(), beginning(text));
+    match treatment {
+        Treatment::Begin | Treatment::Commit => contents.note(Finding::Transaction, "", shown),
+        Treatment::LeaveOut(kind, reason) => contents.leave_out(kind, reason),
+        Treatment::Refuse(why) => {
+            let finding = if why.starts_with("it manages") { Finding::ServerObject } else { Finding::Refused };
+            if !why.starts_with("COPY") {
+                contents.note(finding, why, shown);
+            }
+            if contents.refusal.is_none() && let Place::Line(line) = at() {
+                contents.refusal = Some((line, (*why).to_owned()));
+            }
+        }
+        Treatment::Skip if first_word(text).eq_ignore_ascii_case(b"set") => {
+            let role = Tokens::new(text).filter_map(|token| token.name().or_else(|| literal(text, &token))).last();
+            let role = role.filter(|role| role != "none" && role != "default");
+            if let Some(role) = role.filter(|_| !mentions(text, "DEFAULT_TABLESPACE")) {
+                contents.note(Finding::SetRole, &role, shown);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// The text of the one literal of a statement (`SET SESSION AUTHORIZATION 'bob'`).
+fn literal(text: &[u8], token: &Token) -> Option<String> {
+    if *token != Token::Literal {
+        return None;
+    }
+    let inside = text.split(|byte| *byte == b'\'').nth(1)?;
+    Some(String::from_utf8_lossy(inside).into_owned())
+}
+
+fn mentions(text: &[u8], word: &str) -> bool {
+    Tokens::new(text).any(|token| token.is(word))
+}
+
+/// Notes a `CREATE`.
+pub(super) fn note_create(contents: &mut Contents, text: &[u8], tokens: &[Token], at: At<'_>) {
+    let is_modifier = |token: &Token| MODIFIERS.iter().any(|word| token.is(word));
+    let Some(place) = tokens.iter().skip(1).position(|token| !is_modifier(token)) else { return };
+    let (Token::Word(kind), rest) = (&tokens[place + 1], &tokens[place + 2..]) else { return };
+    let second = rest.first();
+    let second_is = |word: &str| second.is_some_and(|token| token.is(word));
+    match kind.as_str() {
+        "TABLE" => {
+            contents.count("tables");
+            contents.tables_for_data += 1;
+            let (schema, name) = qualified(rest);
+            contents.add_table(&schema, &name);
+        }
+        "INDEX" => contents.count("indexes"),
+        "FUNCTION" | "PROCEDURE" | "AGGREGATE" => {
+            contents.count("functions");
+            note_language(contents, text, at);
+        }
+        "VIEW" => contents.count("views"),
+        "MATERIALIZED" => contents.count("materialized views"),
+        "SEQUENCE" => contents.count("sequences"),
+        "TRIGGER" => contents.count("triggers"),
+        "TYPE" | "DOMAIN" => contents.count("types"),
+        "SCHEMA" => {
+            if let Some(name) = rest.iter().find(|token| !token.is("IF") && !token.is("NOT") && !token.is("EXISTS")) {
+                contents.add_schema(&name.name().unwrap_or_default());
+            }
+        }
+        "EXTENSION" => {
+            if let Some(wish) = extension(text) {
+                contents.add_extension(wish, at());
+            }
+        }
+        "POLICY" => note_policy(contents, text, at),
+        "EVENT" if second_is("TRIGGER") => {
+            let name = rest.get(1).and_then(Token::name).unwrap_or_default();
+            contents.note(Finding::EventTrigger, &name, || (at(), beginning(text)));
+        }
+        "PUBLICATION" | "SUBSCRIPTION" => note_publication(contents, text, kind, second, at),
+        "SERVER" => contents.note(Finding::Foreign, "servers", || (at(), beginning(text))),
+        "FOREIGN" if second_is("TABLE") => {
+            contents.count("foreign tables");
+            contents.note(Finding::Foreign, "tables", || (at(), beginning(text)));
+        }
+        "FOREIGN" => contents.note(Finding::Foreign, "wrappers", || (at(), beginning(text))),
+        "USER" if second_is("MAPPING") => {
+            contents.note(Finding::UserMapping, "", || (at(), without_options(text)));
+        }
+        "LANGUAGE" => note_language(contents, text, at),
+        _ => {}
+    }
+}
+
+/// Only publications of everything and subscriptions are worth a word.
+fn note_publication(contents: &mut Contents, text: &[u8], kind: &str, name: Option<&Token>, at: At<'_>) {
+    let name = name.and_then(Token::name).unwrap_or_default();
+    if kind == "SUBSCRIPTION" {
+        contents.note(Finding::Subscription, &name, || (at(), without_options(text)));
+        return;
+    }
+    contents.count("publications");
+    if let Treatment::LeaveOut(..) = super::statement::treat(text) {
+        contents.note(Finding::Publication, &name, || (at(), beginning(text)));
+    }
+}
+
+/// The start of a statement that may hold a password behind it.
+fn without_options(text: &[u8]) -> String {
+    let words = Tokens::new(text).take_while(|token| !token.is("OPTIONS") && !token.is("CONNECTION"));
+    let shown = words.filter_map(|token| match token {
+        Token::Word(word) => Some(word),
+        Token::Quoted(name) => Some(name),
+        Token::Literal | Token::Sign(_) => None,
+    });
+    format!("{} …", shown.take(12).collect::<Vec<_>>().join(" "))
+}
+
+fn note_policy(contents: &mut Contents, text: &[u8], at: At<'_>) {
+    contents.count("policies");
+    contents.add_policy_roles(policy_roles(text));
+    let tokens: Vec<Token> = Tokens::new(text).collect();
+    let mut into: Vec<String> = Vec::new();
+    // `name .` is a schema only inside expressions, not in the policy's own table.
+    let expression = tokens.iter().position(|token| token.is("USING") || token.is("CHECK")).unwrap_or(tokens.len());
+    for pair in tokens[expression..].windows(2) {
+        if let Some(name) = pair[0].name().filter(|name| crate::platforms::may_be_platform(name))
+            && pair[1] == Token::Sign('.')
+            && !into.contains(&name)
+        {
+            into.push(name);
+        }
+    }
+    for schema in into {
+        contents.note(Finding::PlatformPolicy, &schema, || (at(), beginning(text)));
+    }
+}
+
+fn note_language(contents: &mut Contents, text: &[u8], at: At<'_>) {
+    // A trusted language is there already or comes with an extension.
+    const TRUSTED: [&str; 6] = ["sql", "plpgsql", "plperl", "pltcl", "plv8", "plrust"];
+    let mut tokens = Tokens::new(text).skip(1).skip_while(|token| !token.is("LANGUAGE")).skip(1);
+    let language = match tokens.next() {
+        Some(Token::Literal) | None => return,
+        Some(token) => token.name().unwrap_or_default(),
+    };
+    if !TRUSTED.contains(&language.as_str()) {
+        contents.note(Finding::Language, &language, || (at(), beginning(text)));
+    }
+}
+
+/// Notes an `ALTER`: owners, foreign keys, triggers that are switched off.
+pub(super) fn note_alter(contents: &mut Contents, text: &[u8], at: At<'_>) {
+    let tokens: Vec<Token> = Tokens::new(text).filter(|token| *token != Token::Sign(';')).collect();
+    let shown = || (at(), beginning(text));
+    if tokens.get(1).is_some_and(|token| token.is("DEFAULT")) {
+        for role in default_privileges_roles(&tokens) {
+            contents.note(Finding::DefaultPrivileges, &role, shown);
+        }
+        return;
+    }
+    if let [.., owner, to, role] = tokens.as_slice()
+        && owner.is("OWNER")
+        && to.is("TO")
+    {
+        contents.note(Finding::Owner, &role.name().unwrap_or_default(), shown);
+        return;
+    }
+    let has = |words: [&str; 3]| tokens.windows(3).any(|three| three.iter().zip(words).all(|(token, word)| token.is(word)));
+    if has(["DISABLE", "TRIGGER", "ALL"]) {
+        contents.note(Finding::TriggersOff, "", shown);
+    }
+    if tokens.iter().any(|token| token.is("CONSTRAINT")) {
+        note_constraint(contents, text, &tokens, at);
+    }
+}
+
+fn note_constraint(contents: &mut Contents, text: &[u8], tokens: &[Token], at: At<'_>) {
+    let Some(references) = tokens.iter().position(|token| token.is("REFERENCES")) else {
+        contents.count("constraints");
+        return;
+    };
+    contents.count("foreign keys");
+    let (schema, table) = qualified(&tokens[references + 1..]);
+    let shown = || (at(), beginning(text));
+    if !schema.is_empty() && !contents.may_make_table(&schema, &table) {
+        contents.note(Finding::DanglingKey, &format!("{schema}.{table}"), shown);
+    }
+    let own = tokens.iter().position(|token| token.is("ONLY")).map_or(2, |only| only + 1);
+    let (from, _) = qualified(tokens.get(own..).unwrap_or_default());
+    if crate::platforms::may_be_platform(&schema) && from != schema {
+        contents.note(Finding::PlatformKey, &schema, shown);
+    }
+}
+
+/// Notes a `GRANT` or `REVOKE`.
+pub(super) fn note_grant(contents: &mut Contents, text: &[u8], at: At<'_>) {
+    let tokens: Vec<Token> = Tokens::new(text).collect();
+    let Some(direction) = tokens.iter().rposition(|token| token.is("TO") || token.is("FROM")) else { return };
+    for role in role_list(&tokens[direction + 1..]) {
+        contents.note(Finding::Grant, &role, || (at(), beginning(text)));
+    }
+}
+
+/// Roles up to the end or a word that ends the list.
+fn role_list(tokens: &[Token]) -> Vec<String> {
+    let ends = |token: &&Token| !["WITH", "GRANTED", "CASCADE", "RESTRICT"].iter().any(|word| token.is(word));
+    let ordinary = |token: &&Token| !["PUBLIC", "GROUP", "CURRENT_USER", "SESSION_USER"].iter().any(|word| token.is(word));
+    tokens.iter().take_while(ends).filter(ordinary).filter_map(Token::name).collect()
+}
+
+/// `ALTER DEFAULT PRIVILEGES [FOR ROLE a] [IN SCHEMA s] GRANT … TO b`
+fn default_privileges_roles(tokens: &[Token]) -> Vec<String> {
+    let owner = tokens.iter().position(|token| token.is("ROLE") || token.is("USER")).and_then(|at| tokens.get(at + 1)?.name());
+    let direction = tokens.iter().rposition(|token| token.is("TO") || token.is("FROM"));
+    let mut roles = direction.map_or_else(Vec::new, |at| role_list(&tokens[at + 1..]));
+    roles.extend(owner);
+    roles.dedup();
+    roles
+}
+
+fn note_setting(contents: &mut Contents, text: &[u8], tokens: &[Token], at: At<'_>) {
+    let mut words = tokens.iter().skip(1).skip_while(|token| token.is("SESSION") || token.is("LOCAL"));
+    let Some(name) = words.next().and_then(Token::name) else { return };
+    const SPECIAL: [&str; 9] =
+        ["time", "names", "schema", "role", "authorization", "transaction", "characteristics", "constraints", "xml"];
+    if SPECIAL.contains(&name.as_str()) {
+        return;
+    }
+    let name = if words.next() == Some(&Token::Sign('.')) { format!("{name}.") } else { name };
+    contents.note(Finding::Setting, &name, || (at(), beginning(text)));
+}
+
+/// A name with its schema, which may be missing.
+fn qualified(tokens: &[Token]) -> (String, String) {
+    let mut tokens = tokens.iter().skip_while(|token| token.is("IF") || token.is("NOT") || token.is("EXISTS") || token.is("ONLY"));
+    let first = tokens.next().and_then(Token::name).unwrap_or_default();
+    match (tokens.next(), tokens.next()) {
+        (Some(Token::Sign('.')), Some(name)) => (first, name.name().unwrap_or_default()),
+        _ => (String::new(), first),
+    }
+}
+
+/// The first words of a statement, for a report.
+pub(super) fn beginning(text: &[u8]) -> String {
+    let start = &text[..text.len().min(400)];
+    let line = String::from_utf8_lossy(start);
+    line.split_whitespace().collect::<Vec<_>>().join(" ")
+}

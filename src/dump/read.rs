@@ -1,0 +1,240 @@
+//! Reads what a dump holds, whatever its format.
+
+use super::archive::{Archive, ArchiveError, Data, Entry, Header};
+use super::classify::{note_alter, note_create, note_grant};
+use super::contents::{Contents, Finding, Place};
+use super::detect::{DumpFile, DumpProblem, Format};
+use super::statement::{
+    EVENT_TRIGGER_REASON, PUBLICATION_REASON, SECURITY_LABEL_REASON, SUBSCRIPTION_REASON, Token, Tokens, Treatment, treat,
+};
+use super::{scan, tar};
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Counts the bytes of the file that were read, for those who show progress.
+pub type Progress = Arc<AtomicU64>;
+
+/// Reads the whole of a plain dump, and of an archive its table of contents and its end.
+pub fn read(dump: &DumpFile, progress: &Progress) -> Result<Contents, DumpProblem> {
+    let unreadable = |error| DumpProblem::Unreadable(dump.shown.clone(), error);
+    let mut file = dump.file.try_clone().map_err(unreadable)?;
+    file.rewind().map_err(unreadable)?;
+    let file = Counted { file, progress: progress.clone() };
+    let found = match dump.wrapping {
+        None if dump.format == Format::Plain => finish_plain(scan::scan(file).map_err(unreadable)?),
+        None => read_archive(dump, BufReader::with_capacity(128 << 10, file))?,
+        Some(wrapping) => {
+            let broken = |error| DumpProblem::Packed(dump.shown.clone(), wrapping.name(), error);
+            let inside = wrapping.unpack(file).map_err(broken)?;
+            match dump.format {
+                Format::Plain => finish_plain(scan::scan(inside).map_err(broken)?),
+                _ => read_packed_archive(dump, inside, broken)?,
+            }
+        }
+    };
+    dump.file.try_clone().and_then(|mut file| file.rewind()).map_err(unreadable)?;
+    Ok(Contents { format: dump.format, ..found })
+}
+
+struct Counted {
+    file: File,
+    progress: Progress,
+}
+
+impl Read for Counted {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let length = self.file.read(buffer)?;
+        self.progress.fetch_add(length as u64, Ordering::Relaxed);
+        Ok(length)
+    }
+}
+
+fn finish_plain(mut found: Contents) -> Contents {
+    if found.cut_off.is_none() {
+        found.cut_off = found.unfinished.map(|unfinished| format!("it ends {unfinished}"));
+    }
+    found
+}
+
+fn read_archive(dump: &DumpFile, reader: impl BufRead) -> Result<Contents, DumpProblem> {
+    let bad = |error: ArchiveError| DumpProblem::Archive(dump.shown.clone(), dump.format.name(), error);
+    let io = |error: io::Error| bad(error.into());
+    let mut found = if dump.format == Format::Tar {
+        contents_of(BufReader::new(tar::first_member(reader).map_err(io)?), dump).map_err(bad)?
+    } else {
+        contents_of(reader, dump).map_err(bad)?
+    };
+    found.size = dump.size;
+    let mut file = dump.file.try_clone().map_err(io)?;
+    let cut_off = match dump.format {
+        Format::Custom => custom_end(&mut file, dump.size, &found).map_err(io)?,
+        Format::Tar => (!tar::is_whole(&mut file, dump.size).map_err(io)?).then_some("its last members are missing"),
+        Format::Directory | Format::Plain => None,
+    };
+    found.cut_off = found.cut_off.or(cut_off.map(str::to_owned));
+    Ok(found)
+}
+
+/// The rest is read too: only its end shows whether it was unpacked whole.
+fn read_packed_archive(
+    dump: &DumpFile,
+    inside: impl Read,
+    broken: impl Fn(io::Error) -> DumpProblem,
+) -> Result<Contents, DumpProblem> {
+    let bad = |error: ArchiveError| match error {
+        ArchiveError::Io(error) => broken(error),
+        error => DumpProblem::Archive(dump.shown.clone(), dump.format.name(), error),
+    };
+    let mut reader = BufReader::with_capacity(128 << 10, Measured { inside, length: 0 });
+    let mut found = if dump.format == Format::Tar {
+        let toc = tar::first_member(&mut reader).map_err(&broken)?;
+        contents_of(BufReader::new(toc), dump).map_err(bad)?
+    } else {
+        contents_of(&mut reader, dump).map_err(bad)?
+    };
+    io::copy(&mut reader, &mut io::sink()).map_err(&broken)?;
+    found.size = reader.get_ref().length;
+    Ok(found)
+}
+
+struct Measured<R> {
+    inside: R,
+    length: u64,
+}
+
+impl<R: Read> Read for Measured<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let length = self.inside.read(buffer)?;
+        self.length += length as u64;
+        Ok(length)
+    }
+}
+
+/// The last block of data ends with the number zero: a sign byte and at least two more.
+fn custom_end(file: &mut File, size: u64, found: &Contents) -> io::Result<Option<&'static str>> {
+    if found.tables_with_data == 0 || size < 3 {
+        return Ok(None);
+    }
+    let mut end = [1; 3];
+    file.seek(SeekFrom::Start(size - 3))?;
+    file.read_exact(&mut end)?;
+    Ok((end != [0; 3]).then_some("the end of its last table is missing"))
+}
+
+fn contents_of(reader: impl BufRead, dump: &DumpFile) -> Result<Contents, ArchiveError> {
+    let mut archive = Archive::open(reader)?;
+    let mut found = of_header(archive.header());
+    while let Some(entry) = archive.next_entry()? {
+        note_place(&mut found, &entry, dump);
+        note_entry(&mut found, &entry);
+    }
+    Ok(found)
+}
+
+fn of_header(header: &Header) -> Contents {
+    Contents {
+        archive_version: Some(header.version),
+        compression: Some(header.compression),
+        server_version: header.server_version.clone(),
+        dump_version: header.dump_version.clone(),
+        ..Contents::default()
+    }
+}
+
+/// Whether an entry's data lies where it should.
+fn note_place(found: &mut Contents, entry: &Entry, dump: &DumpFile) {
+    if found.cut_off.is_some() {
+        return;
+    }
+    let missing = match &entry.data {
+        Data::At(offset) => dump.wrapping.is_none() && *offset >= dump.size,
+        Data::File(name) => dump.folder.as_ref().is_some_and(|folder| !has_file(folder, name)),
+        Data::None | Data::Somewhere => false,
+    };
+    if missing {
+        let name = crate::text::printable(&entry.tag, 60);
+        found.cut_off = Some(format!("the data of {name} (entry {}) lies beyond its end", entry.id));
+    }
+}
+
+fn has_file(folder: &Path, name: &str) -> bool {
+    // A name that leads elsewhere is none that pg_dump writes.
+    !name.contains('/') && ["", ".gz", ".lz4", ".zst"].iter().any(|end| folder.join(format!("{name}{end}")).is_file())
+}
+
+/// Notes an entry of an archive.
+fn note_entry(found: &mut Contents, entry: &Entry) {
+    let at = || Place::Entry(entry.id);
+    let named = || (at(), format!("{} {}", entry.kind, entry.tag));
+    if !entry.owner.is_empty() {
+        found.note(Finding::Owner, &entry.owner, named);
+    }
+    let text = entry.definition.as_bytes();
+    let create = |found: &mut Contents| {
+        let tokens: Vec<Token> = Tokens::new(text).take(64).collect();
+        note_create(found, text, &tokens, &at);
+    };
+    match entry.kind.as_str() {
+        "TABLE" => {
+            found.count("tables");
+            found.tables_for_data += 1;
+            found.add_table(&entry.schema, &entry.tag);
+        }
+        "TABLE DATA" => {
+            found.tables_with_data += 1;
+            if !entry.by_copy {
+                found.note(Finding::Inserts, "", named);
+            }
+        }
+        "INDEX" => found.count("indexes"),
+        "VIEW" => found.count("views"),
+        "MATERIALIZED VIEW" => found.count("materialized views"),
+        "SEQUENCE" => found.count("sequences"),
+        "TRIGGER" => found.count("triggers"),
+        "TYPE" | "DOMAIN" => found.count("types"),
+        "CONSTRAINT" | "CHECK CONSTRAINT" => found.count("constraints"),
+        "FK CONSTRAINT" => note_alter(found, text, &at),
+        "FUNCTION" | "PROCEDURE" | "AGGREGATE" | "PROCEDURAL LANGUAGE" | "POLICY" | "FOREIGN TABLE" | "SERVER"
+        | "FOREIGN DATA WRAPPER" | "USER MAPPING" => create(found),
+        "EXTENSION" => {
+            let wish = super::statement::extension(text);
+            let wish = wish.unwrap_or(super::statement::ExtensionWish { name: entry.tag.clone(), schema: None });
+            found.add_extension(wish, at());
+        }
+        "SCHEMA" => found.add_schema(&entry.tag),
+        "ACL" => each_statement(entry, |statement| note_grant(found, statement, &at)),
+        "DEFAULT ACL" => each_statement(entry, |statement| note_alter(found, statement, &at)),
+        "EVENT TRIGGER" => {
+            found.leave_out("EVENT TRIGGER", EVENT_TRIGGER_REASON);
+            found.note(Finding::EventTrigger, &entry.tag, named);
+        }
+        "SUBSCRIPTION" => {
+            found.leave_out("SUBSCRIPTION", SUBSCRIPTION_REASON);
+            found.note(Finding::Subscription, &entry.tag, named);
+        }
+        "PUBLICATION" => {
+            found.count("publications");
+            if matches!(treat(text), Treatment::LeaveOut(..)) {
+                found.leave_out("PUBLICATION", PUBLICATION_REASON);
+                found.note(Finding::Publication, &entry.tag, named);
+            }
+        }
+        "PUBLICATION TABLES IN SCHEMA" => {
+            found.leave_out("PUBLICATION", PUBLICATION_REASON);
+            found.note(Finding::Publication, &entry.tag, named);
+        }
+        "SECURITY LABEL" => found.leave_out("SECURITY LABEL", SECURITY_LABEL_REASON),
+        "BLOB" | "BLOB METADATA" => found.note(Finding::LargeObject, "", named),
+        _ => {}
+    }
+}
+
+/// The statements of an entry; those of privileges hold nothing that hides a line end.
+fn each_statement(entry: &Entry, mut note: impl FnMut(&[u8])) {
+    for line in entry.definition.split(";\n") {
+        note(line.as_bytes());
+    }
+}

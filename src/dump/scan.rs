@@ -1,0 +1,238 @@
+//! What a plain dump holds, read in one pass before any of it is run.
+
+use super::classify::{beginning, note_statement};
+use super::contents::{Contents, Finding, Place};
+use super::sql::{Kind, Piece, Script};
+use super::statement::{first_word, treat};
+use std::io::{self, Read};
+
+/// Why a dump with zero bytes is refused: psql would pass over the rest of each such line.
+pub const ZERO_BYTES: &str = "it holds zero bytes, so the file is damaged";
+/// Why a psql command within a statement is refused.
+pub const INSIDE_STATEMENT: &str = "a psql command stands in the middle of a statement";
+
+/// Reads a whole script.
+pub fn scan(reader: impl Read + Send + 'static) -> io::Result<Contents> {
+    let mut script = Script::new(reader);
+    let mut scan = Scan::default();
+    while let Some(piece) = script.next_piece()? {
+        scan.take(&piece);
+    }
+    scan.end_rows(script.line());
+    let mut found = scan.found;
+    found.rows = Some(scan.rows);
+    found.unfinished = script.unfinished();
+    if scan.begun && !scan.complete {
+        found.cut_off = Some("the line \"PostgreSQL database dump complete\" that ends every dump is missing".into());
+    }
+    Ok(found)
+}
+
+#[derive(Default)]
+struct Scan {
+    found: Contents,
+    rows: u64,
+    /// The line on which the rows of a `COPY` began.
+    rows_from: Option<u64>,
+    /// Comments at the head are looked at for versions.
+    statements: u64,
+    /// The first and the last comment of pg_dump were seen.
+    begun: bool,
+    complete: bool,
+    /// In the middle of a statement that is handed out in parts.
+    long: bool,
+}
+
+impl Scan {
+    fn take(&mut self, piece: &Piece<'_>) {
+        let in_long = std::mem::replace(&mut self.long, false);
+        self.found.size += piece.bytes.len() as u64;
+        if piece.has_zero() {
+            self.found.note(Finding::ZeroByte, "", || (Place::Line(piece.line()), ZERO_BYTES.into()));
+            self.refuse(piece, ZERO_BYTES);
+        }
+        if piece.kind != Kind::Rows && self.rows_from.is_some() {
+            self.end_rows(piece.line());
+        }
+        match piece.kind {
+            Kind::Rows => {
+                self.rows_from.get_or_insert_with(|| piece.line());
+            }
+            Kind::Between if self.statements < 2 => self.head(piece.bytes),
+            Kind::Between => self.end(piece.bytes),
+            Kind::StatementPart if in_long => self.long = true,
+            Kind::StatementPart => self.refuse(piece, "text follows COPY … FROM stdin on its line"),
+            Kind::CommandInside => {
+                self.command(piece);
+                self.refuse(piece, INSIDE_STATEMENT);
+            }
+            Kind::Command => {
+                if let Some(why) = refused_command(piece.bytes) {
+                    self.command(piece);
+                    self.refuse(piece, &why);
+                }
+            }
+            Kind::Statement | Kind::StatementStart => {
+                self.long = piece.kind == Kind::StatementStart;
+                self.statements += 1;
+                self.statement(piece);
+            }
+        }
+    }
+
+    /// Counts the rows up to a line; the line before it is the mark that ends them.
+    fn end_rows(&mut self, line: u64) {
+        if let Some(from) = self.rows_from.take() {
+            self.rows += line.saturating_sub(from + 1);
+        }
+    }
+
+    fn statement(&mut self, piece: &Piece<'_>) {
+        let at = || Place::Line(piece.line());
+        if first_word(piece.bytes).eq_ignore_ascii_case(b"insert") {
+            self.rows += 1;
+            self.found.note(Finding::Inserts, "", || (at(), beginning(piece.bytes)));
+            return;
+        }
+        let treatment = treat(piece.bytes);
+        note_statement(&mut self.found, piece.bytes, &treatment, &at);
+    }
+
+    fn command(&mut self, piece: &Piece<'_>) {
+        let name = command_name(piece.bytes);
+        self.found.note(Finding::PsqlCommand, &name, || (Place::Line(piece.line()), beginning(piece.bytes)));
+    }
+
+    fn refuse(&mut self, piece: &Piece<'_>, why: &str) {
+        if self.found.refusal.is_none() {
+            self.found.refusal = Some((piece.line(), why.to_owned()));
+        }
+    }
+
+    /// The comments that pg_dump writes before the first statement.
+    fn head(&mut self, comments: &[u8]) {
+        let found = &mut self.found;
+        if found.server_version.is_empty() {
+            found.server_version = behind(comments, b"-- Dumped from database version ").unwrap_or_default();
+            found.dump_version = behind(comments, b"-- Dumped by pg_dump version ").unwrap_or_default();
+        }
+        let has = |words: &[u8]| memchr::memmem::find(comments, words).is_some();
+        found.whole_server |= has(b"-- PostgreSQL database cluster dump");
+        self.begun |= has(b"-- PostgreSQL database dump\n") || has(b"-- PostgreSQL database dump\r\n");
+        self.end(comments);
+    }
+
+    /// The comment that pg_dump writes after the last statement.
+    fn end(&mut self, comments: &[u8]) {
+        const WORDS: [&[u8]; 2] = [b"-- PostgreSQL database dump complete", b"-- PostgreSQL database cluster dump complete"];
+        self.complete |= comments.len() > 30 && WORDS.iter().any(|words| memchr::memmem::find(comments, words).is_some());
+    }
+}
+
+fn command_name(command: &[u8]) -> String {
+    let name = command.split(u8::is_ascii_whitespace).next().unwrap_or_default();
+    crate::text::printable(&String::from_utf8_lossy(name), 30)
+}
+
+/// Why a psql command cannot be part of an import; `None` for the two that newer versions of
+/// `pg_dump` write around every dump.
+pub fn refused_command(command: &[u8]) -> Option<String> {
+    let name = command_name(command);
+    if name == "\\restrict" || name == "\\unrestrict" {
+        return None;
+    }
+    Some(format!("the psql command {name} would reach outside the import"))
+}
+
+/// What stands behind these words on their line.
+fn behind(comments: &[u8], words: &[u8]) -> Option<String> {
+    let from = memchr::memmem::find(comments, words)? + words.len();
+    let line = comments[from..].split(|byte| *byte == b'\n').next()?;
+    Some(crate::text::printable(&String::from_utf8_lossy(line), 100))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::statement::ExtensionWish;
+    use super::*;
+    use std::io::Cursor;
+
+    fn scanned(text: &str) -> Contents {
+        scan(Cursor::new(text.as_bytes().to_vec())).expect("reads")
+    }
+
+    #[test]
+    fn finds_what_an_import_must_know() {
+        let found = scanned(
+            "--\n-- PostgreSQL database dump\n--\n\n\\restrict x\n\n-- Dumped from database version 15.18 (Debian)\n\
+             -- Dumped by pg_dump version 17.11\n\nSET lock_timeout = 1;\nCREATE EXTENSION IF NOT EXISTS hstore WITH SCHEMA ext;\n\
+             CREATE POLICY p ON t TO anon USING (auth.uid() = id);\nCREATE EVENT TRIGGER e ON ddl_command_end EXECUTE FUNCTION f();\n\
+             COPY t FROM stdin;\n\\! rm\n\\N\n\\.\nINSERT INTO t VALUES (';');\n\\unrestrict x\n",
+        );
+        assert_eq!((found.server_version.as_str(), found.dump_version.as_str()), ("15.18 (Debian)", "17.11"));
+        let hstore = ExtensionWish { name: "hstore".into(), schema: Some("ext".into()) };
+        assert_eq!(found.extensions, [(hstore, Place::Line(11))]);
+        assert_eq!(found.policy_roles, ["anon"]);
+        assert_eq!(found.left_out["EVENT TRIGGER"].0, 1);
+        assert_eq!((found.rows, found.refusal.clone(), found.unfinished), (Some(3), None, None));
+        assert_eq!(found.seen(Finding::PlatformPolicy).map(|(schema, _)| schema).collect::<Vec<_>>(), ["auth"]);
+        assert_eq!(found.seen(Finding::Setting).map(|(name, _)| name).collect::<Vec<_>>(), ["lock_timeout"]);
+    }
+
+    #[test]
+    fn roles_are_named_with_their_lines() {
+        let found = scanned(
+            "ALTER TABLE t OWNER TO \"Bob\";\nGRANT SELECT ON TABLE t TO anna, PUBLIC WITH GRANT OPTION;\n\
+             ALTER DEFAULT PRIVILEGES FOR ROLE bob IN SCHEMA s GRANT ALL ON TABLES TO carl;\nSET ROLE dora;\n\
+             SET SESSION AUTHORIZATION 'emil';\nSET default_tablespace = fast;\nREVOKE ALL ON SCHEMA public FROM PUBLIC;",
+        );
+        let roles: Vec<&str> = found.roles().into_iter().collect();
+        assert_eq!(roles, ["Bob", "anna", "bob", "carl", "dora", "emil"]);
+        let (_, owner) = found.seen(Finding::Owner).next().expect("an owner");
+        assert_eq!(owner.first, ["line 1: ALTER TABLE t OWNER TO \"Bob\";"]);
+    }
+
+    #[test]
+    fn keys_into_what_does_not_come_along_are_found() {
+        let found = scanned(
+            "CREATE TABLE public.a (id int);\nCREATE TABLE auth.users (id int);\n\
+             ALTER TABLE ONLY public.a ADD CONSTRAINT x FOREIGN KEY (id) REFERENCES auth.users(id);\n\
+             ALTER TABLE ONLY public.a ADD CONSTRAINT y FOREIGN KEY (id) REFERENCES gone.b(id);\n\
+             ALTER TABLE public.a ADD CONSTRAINT z CHECK (id > 0);",
+        );
+        assert_eq!(found.seen(Finding::PlatformKey).map(|(schema, _)| schema).collect::<Vec<_>>(), ["auth"]);
+        assert_eq!(found.seen(Finding::DanglingKey).map(|(table, _)| table).collect::<Vec<_>>(), ["gone.b"]);
+        assert_eq!((found.number("foreign keys"), found.number("constraints"), found.number("tables")), (2, 1, 2));
+    }
+
+    #[test]
+    fn a_password_of_a_mapping_is_not_repeated() {
+        let found = scanned(
+            "CREATE USER MAPPING FOR bob SERVER far OPTIONS (password 'canary');\n\
+             CREATE SUBSCRIPTION s CONNECTION 'password=canary' PUBLICATION p;",
+        );
+        assert_eq!(found.times(Finding::UserMapping) + found.times(Finding::Subscription), 2);
+        assert!(!format!("{found:?}").contains("canary"), "{found:?}");
+    }
+
+    #[test]
+    fn damage_and_disguise_are_refused() {
+        let refusal = |text: &str| scanned(text).refusal.map(|(_, why)| why);
+        assert_eq!(refusal("COPY t FROM stdin;\n1\0\n\\.\n").as_deref(), Some(ZERO_BYTES));
+        assert_eq!(refusal("PREPARE \\restrict x\nTRANSACTION 'a';").as_deref(), Some(INSIDE_STATEMENT));
+        assert_eq!(refusal("SELECT 1 \\gexec\n").as_deref(), Some(INSIDE_STATEMENT));
+    }
+
+    #[test]
+    fn names_the_line_of_what_is_refused() {
+        let refusal = |text: &str| scanned(text).refusal;
+        assert_eq!(
+            refusal("SELECT 1;\n\n\\! id\n"),
+            Some((3, "the psql command \\! would reach outside the import".into()))
+        );
+        assert_eq!(refusal("SELECT 1 \\gexec\n").map(|(line, _)| line), Some(1));
+        assert_eq!(refusal("SELECT 1;\nCREATE ROLE x;\n").map(|(line, _)| line), Some(2));
+        assert_eq!(refusal("COPY t FROM stdin; SELECT 1;\n\\.\n").map(|(line, _)| line), Some(1));
+        assert_eq!(refusal("COPY t FROM PROGRAM 'id';").map(|(line, _)| line), Some(1));
+    }
+}

@@ -1,0 +1,108 @@
+//! The members of a tar archive, as far as `pg_dump -Ft` writes them (POSIX ustar).
+
+use std::io::{self, Read, Seek, SeekFrom};
+
+/// A tar archive is made of these, in bytes.
+const BLOCK: u64 = 512;
+
+/// Whether a file begins with the header of a tar member.
+pub(super) fn is_tar(start: &[u8]) -> bool {
+    start.get(257..262) == Some(b"ustar")
+}
+
+/// Whether its first member is the table of contents that pg_dump writes first.
+pub(super) fn is_dump(start: &[u8]) -> bool {
+    is_tar(start) && start.starts_with(b"toc.dat\0")
+}
+
+/// Length of the member whose header this is, in bytes.
+fn member_length(header: &[u8]) -> Option<u64> {
+    let field = header.get(124..136)?;
+    if field[0] & 0x80 != 0 {
+        // Lengths from 8 GiB on are written as a number, not as octal digits.
+        return field[4..].iter().try_fold(0_u64, |value, byte| value.checked_mul(256)?.checked_add(u64::from(*byte)));
+    }
+    let digits = std::str::from_utf8(field).ok()?.trim_matches([' ', '\0']);
+    u64::from_str_radix(digits, 8).ok()
+}
+
+/// Whether the archive is whole: every member lies inside of it and the end mark follows.
+pub(super) fn is_whole(file: &mut (impl Read + Seek), size: u64) -> io::Result<bool> {
+    let mut at = 0;
+    loop {
+        let mut header = [0; 512];
+        file.seek(SeekFrom::Start(at))?;
+        match file.read_exact(&mut header) {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(false),
+            result => result?,
+        }
+        if header == [0; 512] {
+            return Ok(true);
+        }
+        let Some(length) = member_length(&header).filter(|_| is_tar(&header)) else { return Ok(false) };
+        let Some(next) = length.checked_next_multiple_of(BLOCK).and_then(|length| at.checked_add(BLOCK + length)) else {
+            return Ok(false);
+        };
+        if next > size {
+            return Ok(false);
+        }
+        at = next;
+    }
+}
+
+/// Puts a reader behind the header of the first member and ends it where the member ends.
+pub(super) fn first_member<R: Read>(mut reader: R) -> io::Result<io::Take<R>> {
+    let mut header = [0; 512];
+    reader.read_exact(&mut header)?;
+    Ok(reader.take(member_length(&header).unwrap_or_default()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::io::Cursor;
+
+    fn member(name: &str, data: &[u8]) -> Vec<u8> {
+        let mut bytes = vec![0; 512];
+        bytes[..name.len()].copy_from_slice(name.as_bytes());
+        bytes[124..135].copy_from_slice(format!("{:011o}", data.len()).as_bytes());
+        bytes[257..262].copy_from_slice(b"ustar");
+        bytes.extend_from_slice(data);
+        bytes.resize(bytes.len().next_multiple_of(512), 0);
+        bytes
+    }
+
+    fn whole(bytes: &[u8]) -> bool {
+        is_whole(&mut Cursor::new(bytes), bytes.len() as u64).expect("reads")
+    }
+
+    #[test]
+    fn a_cut_is_seen() {
+        let mut tar = member("toc.dat", b"PGDMP");
+        tar.extend(member("1.dat", &[b'x'; 2000]));
+        tar.extend([0; 1024]);
+        assert!(is_dump(&tar) && whole(&tar));
+        for cut in [tar.len() - 1024, tar.len() - 1200, 700, 100] {
+            assert!(!whole(&tar[..cut]), "{cut}");
+        }
+        let mut toc = Vec::new();
+        first_member(tar.as_slice()).expect("reads").read_to_end(&mut toc).expect("reads");
+        assert_eq!(toc, b"PGDMP");
+    }
+
+    #[test]
+    fn large_members_have_binary_lengths() {
+        let mut header = member("1.dat", b"");
+        header[124..136].copy_from_slice(&[0x80, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 1]);
+        assert_eq!(member_length(&header), Some((3 << 32) + 1));
+    }
+
+    proptest! {
+        #[test]
+        fn noise_ends(noise in proptest::collection::vec(any::<u8>(), 0..2000)) {
+            whole(&noise);
+            whole(&[member("a", b"b"), noise].concat());
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! Marks of the providers that databases come from: what belongs to their platform and not to
+//! the application.
+
+/// A provider's platform inside a database.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Platform {
+    /// The word in reports.
+    pub id: &'static str,
+    /// Its name for people.
+    pub name: &'static str,
+    /// Roles that only it has.
+    pub roles: &'static [&'static str],
+    /// Schemas whose objects are the platform's.
+    pub schemas: &'static [&'static str],
+    /// Those of them that nobody else has, so they give it away.
+    pub own_schemas: &'static [&'static str],
+    /// Prefix of its settings.
+    pub settings: &'static str,
+}
+
+/// All platforms that are known, the clearest signs first.
+pub const PLATFORMS: [Platform; 11] = [
+    Platform {
+        id: "supabase",
+        name: "Supabase",
+        roles: &["supabase_admin", "supabase_auth_admin", "supabase_storage_admin"],
+        schemas: &[
+            "_analytics",
+            "_realtime",
+            "auth",
+            "extensions",
+            "graphql",
+            "graphql_public",
+            "net",
+            "pgbouncer",
+            "pgsodium",
+            "pgsodium_masks",
+            "realtime",
+            "storage",
+            "supabase_functions",
+            "supabase_migrations",
+            "vault",
+        ],
+        own_schemas: &["supabase_functions", "supabase_migrations", "_realtime", "pgsodium_masks"],
+        settings: "",
+    },
+    Platform {
+        id: "neon",
+        name: "Neon",
+        roles: &["neon_superuser", "neon_service"],
+        schemas: &["neon", "neon_auth", "neon_migration"],
+        own_schemas: &["neon", "neon_auth", "neon_migration"],
+        settings: "neon",
+    },
+    Platform {
+        id: "aws-rds",
+        name: "Amazon RDS",
+        roles: &["rds_superuser", "rdsadmin", "rds_replication"],
+        schemas: &["rdsadmin", "aws_commons", "aws_s3", "aws_lambda"],
+        own_schemas: &["rdsadmin", "aws_commons", "aws_s3", "aws_lambda"],
+        settings: "rds",
+    },
+    Platform {
+        id: "google-cloud-sql",
+        name: "Google Cloud SQL",
+        roles: &["cloudsqlsuperuser", "cloudsqladmin"],
+        schemas: &["cloudsqladmin", "google_vacuum_mgmt", "google_ml"],
+        own_schemas: &["cloudsqladmin", "google_vacuum_mgmt", "google_ml"],
+        settings: "cloudsql",
+    },
+    Platform {
+        id: "google-alloydb",
+        name: "Google AlloyDB",
+        roles: &["alloydbsuperuser", "alloydbadmin"],
+        schemas: &["alloydbadmin"],
+        own_schemas: &["alloydbadmin"],
+        settings: "alloydb",
+    },
+    Platform {
+        id: "azure",
+        name: "Azure Database",
+        roles: &["azure_pg_admin", "azuresu"],
+        schemas: &["azure", "azure_sys", "azure_maintenance"],
+        own_schemas: &["azure_sys", "azure_maintenance"],
+        settings: "azure",
+    },
+    Platform {
+        id: "digitalocean",
+        name: "DigitalOcean",
+        roles: &["doadmin"],
+        schemas: &[],
+        own_schemas: &[],
+        settings: "",
+    },
+    Platform {
+        id: "timescale",
+        name: "Timescale",
+        roles: &["tsdbadmin"],
+        schemas: &[
+            "_timescaledb_cache",
+            "_timescaledb_catalog",
+            "_timescaledb_config",
+            "_timescaledb_functions",
+            "_timescaledb_internal",
+            "timescaledb_experimental",
+            "timescaledb_information",
+        ],
+        own_schemas: &["_timescaledb_catalog", "_timescaledb_internal", "timescaledb_information"],
+        settings: "timescaledb",
+    },
+    Platform {
+        id: "aiven",
+        name: "Aiven",
+        roles: &["avnadmin"],
+        schemas: &["aiven_extras"],
+        own_schemas: &["aiven_extras"],
+        settings: "aiven",
+    },
+    Platform {
+        id: "heroku",
+        name: "Heroku",
+        roles: &[],
+        schemas: &["heroku_ext", "_heroku"],
+        own_schemas: &["heroku_ext", "_heroku"],
+        settings: "",
+    },
+    Platform {
+        id: "planetscale",
+        name: "PlanetScale",
+        roles: &["pscale_admin", "pscale_superuser"],
+        schemas: &["pscale_extensions"],
+        own_schemas: &["pscale_extensions"],
+        settings: "pscale",
+    },
+];
+
+/// The platform that these roles, schemas and setting prefixes give away, and by which of them.
+pub fn recognise<'a>(
+    roles: impl IntoIterator<Item = &'a str> + Clone,
+    schemas: impl IntoIterator<Item = &'a str> + Clone,
+    settings: impl IntoIterator<Item = &'a str> + Clone,
+) -> Option<(&'static Platform, Vec<String>)> {
+    PLATFORMS.iter().find_map(|platform| {
+        let found = |kind: &str, names: Vec<&str>| names.into_iter().map(|name| format!("{kind} {name}")).collect::<Vec<_>>();
+        let mut signs = found("role", roles.clone().into_iter().filter(|name| platform.roles.contains(name)).collect());
+        signs.extend(found("schema", schemas.clone().into_iter().filter(|name| platform.own_schemas.contains(name)).collect()));
+        let has_setting = |name: &&str| !platform.settings.is_empty() && *name == platform.settings;
+        signs.extend(found("setting", settings.clone().into_iter().filter(has_setting).collect()));
+        // Three ordinary words together are Supabase's.
+        let trio = ["auth", "storage", "realtime"].iter().all(|part| schemas.clone().into_iter().any(|name| name == *part));
+        if platform.id == "supabase" && trio {
+            signs.push("schemas auth, storage and realtime".to_owned());
+        }
+        (!signs.is_empty()).then_some((platform, signs))
+    })
+}
+
+/// Whether a schema may belong to some platform; ordinary words are among them.
+pub fn may_be_platform(schema: &str) -> bool {
+    PLATFORMS.iter().any(|platform| platform.schemas.contains(&schema))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_platform_is_known_by_its_signs() {
+        let known = |roles: &[&str], schemas: &[&str]| {
+            recognise(roles.iter().copied(), schemas.iter().copied(), []).map(|(platform, _)| platform.id)
+        };
+        assert_eq!(known(&["supabase_admin"], &[]), Some("supabase"));
+        assert_eq!(known(&[], &["auth", "public", "realtime", "storage"]), Some("supabase"));
+        assert_eq!(known(&[], &["auth", "public"]), None);
+        assert_eq!(known(&[], &["heroku_ext"]), Some("heroku"));
+        assert_eq!(known(&["bob"], &[]), None);
+    }
+}
