@@ -141,13 +141,18 @@ pub fn recognise<'a>(
     settings: impl IntoIterator<Item = &'a str> + Clone,
 ) -> Option<(&'static Platform, Vec<String>)> {
     PLATFORMS.iter().find_map(|platform| {
-        let found = |kind: &str, names: Vec<&str>| names.into_iter().map(|name| format!("{kind} {name}")).collect::<Vec<_>>();
+        let found =
+            |kind: &str, names: Vec<&str>| names.into_iter().map(|name| format!("{kind} {name}")).collect::<Vec<_>>();
         let mut signs = found("role", roles.clone().into_iter().filter(|name| platform.roles.contains(name)).collect());
-        signs.extend(found("schema", schemas.clone().into_iter().filter(|name| platform.own_schemas.contains(name)).collect()));
+        signs.extend(found(
+            "schema",
+            schemas.clone().into_iter().filter(|name| platform.own_schemas.contains(name)).collect(),
+        ));
         let has_setting = |name: &&str| !platform.settings.is_empty() && *name == platform.settings;
         signs.extend(found("setting", settings.clone().into_iter().filter(has_setting).collect()));
         // Three ordinary words together are Supabase's.
-        let trio = ["auth", "storage", "realtime"].iter().all(|part| schemas.clone().into_iter().any(|name| name == *part));
+        let trio =
+            ["auth", "storage", "realtime"].iter().all(|part| schemas.clone().into_iter().any(|name| name == *part));
         if platform.id == "supabase" && trio {
             signs.push("schemas auth, storage and realtime".to_owned());
         }

@@ -170,7 +170,9 @@ pub(super) enum ImportCommand {
     )]
     Preflight(PreflightArgs),
     /// How to move away from a provider: where its URL hides, what bites, the commands
-    #[command(after_help = "Examples:\n  capydb import guide            lists the providers\n  capydb import guide supabase")]
+    #[command(
+        after_help = "Examples:\n  capydb import guide            lists the providers\n  capydb import guide supabase"
+    )]
     Guide {
         /// The provider (neon, supabase, rds, …)
         provider: Option<String>,

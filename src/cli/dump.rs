@@ -61,7 +61,10 @@ pub(super) async fn unpacked(context: &Context<'_>, dump: DumpFile) -> Result<Du
     let broken = |error| Failure::from(DumpProblem::Packed(shown.clone(), wrapping.name(), error));
     // What gzip and zstd make of SQL is seldom more than ten times smaller.
     let copy = spooled(context, Some(size.saturating_mul(3)), move || wrapping.unpack(file)).await;
-    let copy = copy.map_err(|failure| if failure.kind == Kind::Error { broken(io::Error::other(failure.message)) } else { failure })?;
+    let copy =
+        copy.map_err(
+            |failure| if failure.kind == Kind::Error { broken(io::Error::other(failure.message)) } else { failure },
+        )?;
     Ok(detect::identify(copy, shown)?)
 }
 
@@ -88,7 +91,12 @@ pub(super) fn no_copy(error: SpoolError) -> Failure {
     match error {
         SpoolError::NoRoom(folder, free, needed) => Failure::new(
             Kind::Conflict,
-            format!("there is no room for a copy of the dump: {} has {} free, {} are needed", folder.display(), bytes(free), bytes(needed)),
+            format!(
+                "there is no room for a copy of the dump: {} has {} free, {} are needed",
+                folder.display(),
+                bytes(free),
+                bytes(needed)
+            ),
         )
         .hint("make room, or set TMPDIR to a folder on a larger disk"),
         SpoolError::Read(error) => Failure::new(Kind::Error, error.to_string()),
@@ -110,7 +118,13 @@ pub(super) async fn look(context: &Context<'_>, dump: &DumpFile) -> Result<Conte
 }
 
 /// Grades a dump; stops on a failed check, shows warnings.
-pub(super) fn check(context: &Context<'_>, dump: &DumpFile, found: &Contents, project: &Project, recreate: bool) -> Result<(), Failure> {
+pub(super) fn check(
+    context: &Context<'_>,
+    dump: &DumpFile,
+    found: &Contents,
+    project: &Project,
+    recreate: bool,
+) -> Result<(), Failure> {
     let target = Target::of(project, recreate);
     let report = grade_dump(dump, found, &target.limits, target.handling);
     settle(context, &report)?;
@@ -118,7 +132,11 @@ pub(super) fn check(context: &Context<'_>, dump: &DumpFile, found: &Contents, pr
     let tool = first_word(&found.dump_version);
     let origin = if version.is_empty() { String::new() } else { format!(" of Postgres {version} by pg_dump {tool}") };
     let tables = found.number("tables");
-    context.output.note(&format!("Looked at the dump{origin}: {tables} tables, {} into project {}", bytes(found.size), label(project)));
+    context.output.note(&format!(
+        "Looked at the dump{origin}: {tables} tables, {} into project {}",
+        bytes(found.size),
+        label(project)
+    ));
     Ok(())
 }
 

@@ -11,7 +11,8 @@ const COMMANDS: [&str; 3] = [
 ];
 
 /// The same for a source that only this machine can reach.
-const COMMANDS_HERE: [&str; 3] = [COMMANDS[0], "capydb import preflight --local", "capydb import --via-dump --recreate --wait"];
+const COMMANDS_HERE: [&str; 3] =
+    [COMMANDS[0], "capydb import preflight --local", "capydb import --via-dump --recreate --wait"];
 
 /// What to do after every move.
 const AFTER: [(&str, &str); 4] = [
@@ -31,7 +32,8 @@ pub(super) fn run(output: &Output, wanted: Option<&str>) -> Result<(), Failure> 
     };
     let provider = providers::named(&wanted.to_lowercase()).ok_or_else(|| {
         let known: Vec<&str> = PROVIDERS.iter().map(|provider| provider.id).collect();
-        Failure::new(Kind::NotFound, format!("there is no guide for {wanted}")).hint(format!("there are: {}", known.join(", ")))
+        Failure::new(Kind::NotFound, format!("there is no guide for {wanted}"))
+            .hint(format!("there are: {}", known.join(", ")))
     })?;
     output.result(&playbook(provider), || json!({ "provider": document(provider) }));
     Ok(())

@@ -87,7 +87,9 @@ async fn look(context: &Context<'_>, options: &ImportOptions) -> Result<Looked, 
     let url = source::resolve(&text, no_rewrite, context.output)?;
     let Err(why) = source::within_reach(context, &url).await else { return Ok(Looked::Url(url)) };
     if person_is_there() {
-        let question = format!("The service cannot reach this source: {why}.\nDump it on this machine and upload the dump? [Y/n] ");
+        let question = format!(
+            "The service cannot reach this source: {why}.\nDump it on this machine and upload the dump? [Y/n] "
+        );
         if ["", "y", "yes"].contains(&ask(context.output, &question)?.to_ascii_lowercase().as_str()) {
             return Ok(Looked::Here(source::resolve_here(&text, no_rewrite, context.output)?));
         }

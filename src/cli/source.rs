@@ -84,8 +84,9 @@ fn parse(text: &str, parse: fn(&str) -> Result<SourceUrl, UrlProblem>) -> Result
     parse(text).map_err(|problem| match problem {
         UrlProblem::Socket => Failure::new(Kind::Conflict, "the source is a Unix socket of this machine")
             .hint("add --via-dump: it dumps here and uploads the dump"),
-        UrlProblem::Scheme(ref scheme) if scheme.starts_with("prisma") => Failure::from(problem)
-            .hint("that is the address of an HTTP proxy; take the direct TCP connection string (capydb import guide xata)"),
+        UrlProblem::Scheme(ref scheme) if scheme.starts_with("prisma") => Failure::from(problem).hint(
+            "that is the address of an HTTP proxy; take the direct TCP connection string (capydb import guide xata)",
+        ),
         other => Failure::from(other),
     })
 }

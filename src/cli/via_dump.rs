@@ -34,7 +34,8 @@ pub(super) fn choose(context: &Context<'_>, source: &str, target: &str) -> Resul
     let tools = programs::pg_dumps(&[]);
     let Some(tool) = programs::fitting(&tools, source, target) else {
         let found: Vec<String> = tools.iter().map(|tool| format!("{} ({})", tool.major, tool.path.display())).collect();
-        let found = if found.is_empty() { "none is installed".to_owned() } else { format!("found: {}", found.join(", ")) };
+        let found =
+            if found.is_empty() { "none is installed".to_owned() } else { format!("found: {}", found.join(", ")) };
         let wanted = if source == target { source.to_string() } else { format!("{source} to {target}") };
         return Err(Failure::new(Kind::Conflict, format!("no pg_dump of version {wanted} on this machine; {found}"))
             .hint(format!("install one: apt install postgresql-client-{target}, dnf install postgresql{target}, brew install postgresql@{target}")));
@@ -44,14 +45,22 @@ pub(super) fn choose(context: &Context<'_>, source: &str, target: &str) -> Resul
 }
 
 /// Dumps a source into a private file. `size` is that of the database, in bytes.
-pub(super) async fn dump(context: &Context<'_>, url: &SourceUrl, tool: &PgDump, size: u64) -> Result<DumpFile, Failure> {
+pub(super) async fn dump(
+    context: &Context<'_>,
+    url: &SourceUrl,
+    tool: &PgDump,
+    size: u64,
+) -> Result<DumpFile, Failure> {
     // Compressed, a dump is seldom larger than half of its database.
     let file = spool::create(size / 2).map_err(no_copy)?;
     let out = file.try_clone().map_err(anyhow::Error::from)?;
     let mut command = Command::new(&tool.path);
     command
         .env_clear()
-        .envs(std::env::vars_os().filter(|(name, _)| ["PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH"].iter().any(|kept| name == kept)))
+        .envs(
+            std::env::vars_os()
+                .filter(|(name, _)| ["PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH"].iter().any(|kept| name == kept)),
+        )
         .env("LC_ALL", "C")
         .env("PGAPPNAME", "capydb import")
         .env("PGCONNECT_TIMEOUT", "15")

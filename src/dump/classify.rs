@@ -9,17 +9,26 @@ pub(super) type At<'a> = &'a dyn Fn() -> Place;
 
 /// Words that stand between `CREATE` and the kind of object.
 const MODIFIERS: [&str; 15] = [
-    "OR", "REPLACE", "UNLOGGED", "GLOBAL", "LOCAL", "TEMP", "TEMPORARY", "UNIQUE", "TRUSTED", "PROCEDURAL", "CONSTRAINT",
-    "RECURSIVE", "DEFAULT", "IF", "NOT",
+    "OR",
+    "REPLACE",
+    "UNLOGGED",
+    "GLOBAL",
+    "LOCAL",
+    "TEMP",
+    "TEMPORARY",
+    "UNIQUE",
+    "TRUSTED",
+    "PROCEDURAL",
+    "CONSTRAINT",
+    "RECURSIVE",
+    "DEFAULT",
+    "IF",
+    "NOT",
 ];
 
 /// Notes a statement of a plain dump, of which the treatment is known.
 pub(super) fn note_statement(contents: &mut Contents, text: &[u8], treatment: &Treatment, at: At<'_>) {
     let first = first_word(text).to_ascii_uppercase();
-    if first == b"INSERT" {
-        contents.note(Finding::Inserts, "", || (at(), beginning(text)));
-        return;
-    }
     note_treatment(contents, text, treatment, at);
     let tokens: Vec<Token> = Tokens::new(text).take(64).collect();
     match first.as_slice() {
@@ -27,7 +36,9 @@ pub(super) fn note_statement(contents: &mut Contents, text: &[u8], treatment: &T
         b"ALTER" => note_alter(contents, text, at),
         b"GRANT" | b"REVOKE" => note_grant(contents, text, at),
         b"SET" => note_setting(contents, text, &tokens, at),
-        b"SELECT" if tokens.iter().any(|token| token.is("LO_CREATE") || token.is("LO_CREAT") || token.is("LO_OPEN")) => {
+        b"SELECT"
+            if tokens.iter().any(|token| token.is("LO_CREATE") || token.is("LO_CREAT") || token.is("LO_OPEN")) =>
+        {
             contents.note(Finding::LargeObject, "", || (at(), beginning(text)));
         }
         b"COPY" if *treatment == Treatment::CopyRows => contents.tables_with_data += 1,
@@ -46,7 +57,9 @@ fn note_treatment(contents: &mut Contents, text: &[u8], treatment: &Treatment, a
             if !why.starts_with("COPY") {
                 contents.note(finding, why, shown);
             }
-            if contents.refusal.is_none() && let Place::Line(line) = at() {
+            if contents.refusal.is_none()
+                && let Place::Line(line) = at()
+            {
                 contents.refusal = Some((line, (*why).to_owned()));
             }
         }
@@ -202,7 +215,8 @@ pub(super) fn note_alter(contents: &mut Contents, text: &[u8], at: At<'_>) {
         contents.note(Finding::Owner, &role.name().unwrap_or_default(), shown);
         return;
     }
-    let has = |words: [&str; 3]| tokens.windows(3).any(|three| three.iter().zip(words).all(|(token, word)| token.is(word)));
+    let has =
+        |words: [&str; 3]| tokens.windows(3).any(|three| three.iter().zip(words).all(|(token, word)| token.is(word)));
     if has(["DISABLE", "TRIGGER", "ALL"]) {
         contents.note(Finding::TriggersOff, "", shown);
     }
@@ -241,13 +255,15 @@ pub(super) fn note_grant(contents: &mut Contents, text: &[u8], at: At<'_>) {
 /// Roles up to the end or a word that ends the list.
 fn role_list(tokens: &[Token]) -> Vec<String> {
     let ends = |token: &&Token| !["WITH", "GRANTED", "CASCADE", "RESTRICT"].iter().any(|word| token.is(word));
-    let ordinary = |token: &&Token| !["PUBLIC", "GROUP", "CURRENT_USER", "SESSION_USER"].iter().any(|word| token.is(word));
+    let ordinary =
+        |token: &&Token| !["PUBLIC", "GROUP", "CURRENT_USER", "SESSION_USER"].iter().any(|word| token.is(word));
     tokens.iter().take_while(ends).filter(ordinary).filter_map(Token::name).collect()
 }
 
 /// `ALTER DEFAULT PRIVILEGES [FOR ROLE a] [IN SCHEMA s] GRANT … TO b`
 fn default_privileges_roles(tokens: &[Token]) -> Vec<String> {
-    let owner = tokens.iter().position(|token| token.is("ROLE") || token.is("USER")).and_then(|at| tokens.get(at + 1)?.name());
+    let owner =
+        tokens.iter().position(|token| token.is("ROLE") || token.is("USER")).and_then(|at| tokens.get(at + 1)?.name());
     let direction = tokens.iter().rposition(|token| token.is("TO") || token.is("FROM"));
     let mut roles = direction.map_or_else(Vec::new, |at| role_list(&tokens[at + 1..]));
     roles.extend(owner);
@@ -269,7 +285,8 @@ fn note_setting(contents: &mut Contents, text: &[u8], tokens: &[Token], at: At<'
 
 /// A name with its schema, which may be missing.
 fn qualified(tokens: &[Token]) -> (String, String) {
-    let mut tokens = tokens.iter().skip_while(|token| token.is("IF") || token.is("NOT") || token.is("EXISTS") || token.is("ONLY"));
+    let mut tokens =
+        tokens.iter().skip_while(|token| token.is("IF") || token.is("NOT") || token.is("EXISTS") || token.is("ONLY"));
     let first = tokens.next().and_then(Token::name).unwrap_or_default();
     match (tokens.next(), tokens.next()) {
         (Some(Token::Sign('.')), Some(name)) => (first, name.name().unwrap_or_default()),

@@ -141,6 +141,17 @@ const TABLES: usize = 250_000;
 impl Contents {
     /// Notes something. `place` is asked for only while places are still kept.
     pub(super) fn note(&mut self, finding: Finding, subject: &str, place: impl FnOnce() -> (Place, String)) {
+        self.note_many(finding, subject, 1, place);
+    }
+
+    /// Notes several of a kind that begin at one place.
+    pub(super) fn note_many(
+        &mut self,
+        finding: Finding,
+        subject: &str,
+        count: u64,
+        place: impl FnOnce() -> (Place, String),
+    ) {
         let subjects = self.findings.entry(finding).or_default();
         if !subjects.contains_key(subject) {
             if subjects.len() >= SUBJECTS {
@@ -149,7 +160,7 @@ impl Contents {
             subjects.insert(subject.to_owned(), Seen::default());
         }
         let Some(seen) = subjects.get_mut(subject) else { return };
-        seen.count += 1;
+        seen.count += count;
         if seen.first.len() < PLACES {
             let (place, words) = place();
             seen.first.push(format!("{place}: {}", crate::text::printable(&words, 120)));

@@ -117,7 +117,8 @@ impl Inside {
                 }
                 b'\\' => return Some(End::Command(self.at)),
                 b'\'' => {
-                    let backslash = backslashes || self.makes_function == MakesFunction::No && escapes(&bytes[..self.at]);
+                    let backslash =
+                        backslashes || self.makes_function == MakesFunction::No && escapes(&bytes[..self.at]);
                     self.enter(Literal::Quote { quote: b'\'', backslash }, 1);
                 }
                 b'"' => self.enter(Literal::Quote { quote: b'"', backslash: false }, 1),
@@ -265,5 +266,41 @@ impl Inside {
         } else if is(b"end") {
             self.begins = self.begins.saturating_sub(1);
         }
+    }
+}
+
+/// Length and number of the `INSERT`s that these bytes begin with, as far as they are as plain
+/// as `pg_dump --inserts` writes them: there may be millions, so they are passed over fast.
+/// What is not plain is left to [`Inside`].
+pub(super) fn inserts(bytes: &[u8]) -> (usize, u64) {
+    let (mut length, mut count) = (0, 0);
+    while bytes[length..].starts_with(b"INSERT INTO ") {
+        let Some(one) = plain_statement(&bytes[length..]) else { break };
+        length += one;
+        count += 1;
+        length += usize::from(bytes.get(length) == Some(&b'\n'));
+    }
+    (length, count)
+}
+
+/// Length of a statement without comments, escapes and dollar quotes; `None` where it has one
+/// or does not end in these bytes.
+fn plain_statement(bytes: &[u8]) -> Option<usize> {
+    let (mut at, mut depth) = (0, 0_u32);
+    loop {
+        at += bytes[at..].iter().position(|byte| SIGNS[usize::from(*byte)])?;
+        let next = || bytes.get(at + 1).copied();
+        match bytes[at] {
+            b'\'' if matches!(bytes[..at].last(), Some(b'e' | b'E')) => return None,
+            quote @ (b'\'' | b'"') => at += 1 + memchr::memchr(quote, &bytes[at + 1..])?,
+            b'(' => depth += 1,
+            b')' => depth = depth.saturating_sub(1),
+            b';' if depth == 0 => return Some(at + 1),
+            b';' => {}
+            b'-' if next()? != b'-' => {}
+            b'/' if next()? != b'*' => {}
+            _ => return None,
+        }
+        at += 1;
     }
 }

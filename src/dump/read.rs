@@ -5,7 +5,8 @@ use super::classify::{note_alter, note_create, note_grant};
 use super::contents::{Contents, Finding, Place};
 use super::detect::{DumpFile, DumpProblem, Format};
 use super::statement::{
-    EVENT_TRIGGER_REASON, PUBLICATION_REASON, SECURITY_LABEL_REASON, SUBSCRIPTION_REASON, Token, Tokens, Treatment, treat,
+    EVENT_TRIGGER_REASON, PUBLICATION_REASON, SECURITY_LABEL_REASON, SUBSCRIPTION_REASON, Token, Tokens, Treatment,
+    treat,
 };
 use super::{scan, tar};
 use std::fs::File;
@@ -197,8 +198,15 @@ fn note_entry(found: &mut Contents, entry: &Entry) {
         "TYPE" | "DOMAIN" => found.count("types"),
         "CONSTRAINT" | "CHECK CONSTRAINT" => found.count("constraints"),
         "FK CONSTRAINT" => note_alter(found, text, &at),
-        "FUNCTION" | "PROCEDURE" | "AGGREGATE" | "PROCEDURAL LANGUAGE" | "POLICY" | "FOREIGN TABLE" | "SERVER"
-        | "FOREIGN DATA WRAPPER" | "USER MAPPING" => create(found),
+        "FUNCTION"
+        | "PROCEDURE"
+        | "AGGREGATE"
+        | "PROCEDURAL LANGUAGE"
+        | "POLICY"
+        | "FOREIGN TABLE"
+        | "SERVER"
+        | "FOREIGN DATA WRAPPER"
+        | "USER MAPPING" => create(found),
         "EXTENSION" => {
             let wish = super::statement::extension(text);
             let wish = wish.unwrap_or(super::statement::ExtensionWish { name: entry.tag.clone(), schema: None });

@@ -11,6 +11,9 @@ pub const ZERO_BYTES: &str = "it holds zero bytes, so the file is damaged";
 /// Why a psql command within a statement is refused.
 pub const INSIDE_STATEMENT: &str = "a psql command stands in the middle of a statement";
 
+/// What `INSERT`s are counted under.
+const INSERTS: &str = "rows";
+
 /// Reads a whole script.
 pub fn scan(reader: impl Read + Send + 'static) -> io::Result<Contents> {
     let mut script = Script::new(reader);
@@ -72,6 +75,7 @@ impl Scan {
                     self.refuse(piece, &why);
                 }
             }
+            Kind::Inserts(count) => self.inserts(piece, count),
             Kind::Statement | Kind::StatementStart => {
                 self.long = piece.kind == Kind::StatementStart;
                 self.statements += 1;
@@ -90,12 +94,16 @@ impl Scan {
     fn statement(&mut self, piece: &Piece<'_>) {
         let at = || Place::Line(piece.line());
         if first_word(piece.bytes).eq_ignore_ascii_case(b"insert") {
-            self.rows += 1;
-            self.found.note(Finding::Inserts, "", || (at(), beginning(piece.bytes)));
-            return;
+            return self.inserts(piece, 1);
         }
         let treatment = treat(piece.bytes);
         note_statement(&mut self.found, piece.bytes, &treatment, &at);
+    }
+
+    fn inserts(&mut self, piece: &Piece<'_>, count: u64) {
+        self.statements += count;
+        self.rows += count;
+        self.found.note_many(Finding::Inserts, INSERTS, count, || (Place::Line(piece.line()), beginning(piece.bytes)));
     }
 
     fn command(&mut self, piece: &Piece<'_>) {
@@ -124,8 +132,10 @@ impl Scan {
 
     /// The comment that pg_dump writes after the last statement.
     fn end(&mut self, comments: &[u8]) {
-        const WORDS: [&[u8]; 2] = [b"-- PostgreSQL database dump complete", b"-- PostgreSQL database cluster dump complete"];
-        self.complete |= comments.len() > 30 && WORDS.iter().any(|words| memchr::memmem::find(comments, words).is_some());
+        const WORDS: [&[u8]; 2] =
+            [b"-- PostgreSQL database dump complete", b"-- PostgreSQL database cluster dump complete"];
+        self.complete |=
+            comments.len() > 30 && WORDS.iter().any(|words| memchr::memmem::find(comments, words).is_some());
     }
 }
 

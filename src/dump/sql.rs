@@ -41,6 +41,8 @@ pub enum Kind {
     Between,
     /// A statement, up to and with its semicolon.
     Statement,
+    /// So many whole `INSERT`s in a row, with the white space behind each.
+    Inserts(u64),
     /// The beginning of a statement that is too long for one piece.
     StatementStart,
     /// More of such a statement.
@@ -152,6 +154,10 @@ impl Script {
                     let length = whole_line(bytes, ended)?;
                     let inside = std::mem::take(&mut self.interrupted);
                     return Some((length, if inside { Kind::CommandInside } else { Kind::Command }));
+                }
+                let (length, count) = if self.backslashes { (0, 0) } else { super::lexer::inserts(bytes) };
+                if count > 0 {
+                    return Some((length, Kind::Inserts(count)));
                 }
                 self.state = State::Statement(Inside::default());
                 self.cut()
@@ -313,7 +319,7 @@ mod tests {
     fn letter(kind: Kind) -> char {
         match kind {
             Kind::Between => 'b',
-            Kind::Statement => 's',
+            Kind::Statement | Kind::Inserts(_) => 's',
             Kind::StatementStart => 'l',
             Kind::StatementPart => 'p',
             Kind::Command => 'c',
@@ -360,6 +366,23 @@ mod tests {
             cut("-- head; not\nSELECT 1;\n\nSELECT ';' || E'\\';' || \";\" /* ; /* ; */ */ -- ;\n;"),
             ["s2 SELECT 1;", "s4 SELECT ';' || E'\\';' || \";\" /* ; /* ; */ */ -- ;\n;"]
         );
+    }
+
+    #[test]
+    fn inserts_come_in_runs_that_hold_only_inserts() {
+        let run = "INSERT INTO t VALUES (1, 'a;''b', -2);\nINSERT INTO \"a;b\" VALUES ('--', 1 / 2);\n";
+        let odd = "INSERT INTO t VALUES (E'\\';');\nINSERT INTO t VALUES ($a$;$a$);\nINSERT INTO t SELECT 1 -- ;\n;\nSELECT 1;";
+        let text = format!("{run}{odd}");
+        let mut script = script(text.as_bytes(), 1 << 20);
+        let mut kinds = Vec::new();
+        while let Some(piece) = script.next_piece().expect("reads") {
+            if piece.kind != Kind::Between {
+                kinds.push((piece.kind, piece.bytes.len()));
+            }
+        }
+        let kinds_of_odd = kinds.iter().skip(1).map(|(kind, _)| *kind).collect::<Vec<_>>();
+        assert_eq!(kinds[0], (Kind::Inserts(2), run.len()));
+        assert_eq!(kinds_of_odd, [Kind::Statement; 4]);
     }
 
     #[test]

@@ -40,7 +40,8 @@ pub(super) fn is_whole(file: &mut (impl Read + Seek), size: u64) -> io::Result<b
             return Ok(true);
         }
         let Some(length) = member_length(&header).filter(|_| is_tar(&header)) else { return Ok(false) };
-        let Some(next) = length.checked_next_multiple_of(BLOCK).and_then(|length| at.checked_add(BLOCK + length)) else {
+        let Some(next) = length.checked_next_multiple_of(BLOCK).and_then(|length| at.checked_add(BLOCK + length))
+        else {
             return Ok(false);
         };
         if next > size {

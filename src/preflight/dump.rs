@@ -72,7 +72,11 @@ pub fn grade_dump(dump: &DumpFile, found: &Contents, limits: &Limits, handling: 
 /// The report on a file that is no dump, or too damaged to be read.
 pub fn unreadable(problem: &str, limits: &Limits) -> Preflight {
     let why = check(READABLE, Fail, problem.to_owned());
-    report(vec![fixed(why, "make a dump with: pg_dump -Fc -f app.dump \"postgres://user@host/database\"")], SourceFacts::default(), limits)
+    report(
+        vec![fixed(why, "make a dump with: pg_dump -Fc -f app.dump \"postgres://user@host/database\"")],
+        SourceFacts::default(),
+        limits,
+    )
 }
 
 /// Name of the check that fails for what is no dump.
@@ -82,7 +86,8 @@ fn facts(dump: &DumpFile, found: &Contents, platform: Option<&(&Platform, Vec<St
     let on_platform = |schema: &String| platform.is_some_and(|(known, _)| known.schemas.contains(&schema.as_str()));
     let (provider_schemas, app_schemas): (Vec<_>, Vec<_>) = found.schemas.iter().cloned().partition(on_platform);
     let extension = |name: &str| Extension { name: name.to_owned(), version: String::new() };
-    let keys = found.seen(Finding::PlatformKey).flat_map(|(schema, seen)| seen.first.iter().map(move |place| (schema, place)));
+    let keys =
+        found.seen(Finding::PlatformKey).flat_map(|(schema, seen)| seen.first.iter().map(move |place| (schema, place)));
     SourceFacts {
         server_version: found.server_version.clone(),
         database_size_bytes: found.size,
@@ -91,7 +96,11 @@ fn facts(dump: &DumpFile, found: &Contents, platform: Option<&(&Platform, Vec<St
         provider: platform.map(|(known, _)| known.id.to_owned()),
         provider_signals: platform.map(|(_, signs)| signs.clone()).unwrap_or_default(),
         provider_schemas,
-        provider_auth_fks: if platform.is_some() { keys.filter_map(|(schema, place)| key(schema, place)).collect() } else { Vec::new() },
+        provider_auth_fks: if platform.is_some() {
+            keys.filter_map(|(schema, place)| key(schema, place)).collect()
+        } else {
+            Vec::new()
+        },
         event_triggers: found.seen(Finding::EventTrigger).map(|(name, _)| name.to_owned()).collect(),
         dump: Some(DumpFacts {
             format: found.format.name().to_owned(),
@@ -111,10 +120,15 @@ fn facts(dump: &DumpFile, found: &Contents, platform: Option<&(&Platform, Vec<St
 /// The names in `… ALTER TABLE ONLY a ADD CONSTRAINT b FOREIGN KEY (c) REFERENCES d(e)`.
 fn key(schema: &str, place: &str) -> Option<AuthForeignKey> {
     let words: Vec<&str> = place.split_whitespace().collect();
-    let behind = |word: &str, more: usize| words.iter().position(|known| *known == word).and_then(|at| words.get(at + more));
+    let behind =
+        |word: &str, more: usize| words.iter().position(|known| *known == word).and_then(|at| words.get(at + more));
     let table = behind("ONLY", 1).or(behind("TABLE", 1))?;
     let target = behind("REFERENCES", 1).map_or(schema, |target| target.split('(').next().unwrap_or(target));
-    Some(AuthForeignKey { constraint: (*behind("CONSTRAINT", 1)?).to_owned(), source_table: (*table).to_owned(), target_table: target.to_owned() })
+    Some(AuthForeignKey {
+        constraint: (*behind("CONSTRAINT", 1)?).to_owned(),
+        source_table: (*table).to_owned(),
+        target_table: target.to_owned(),
+    })
 }
 
 /// The platform that the dump comes from, and its signs.
@@ -137,7 +151,9 @@ fn complete(found: &Contents) -> Check {
         return with_evidence(fixed(damaged, "copy the file again, or dump again"), zero);
     }
     match &found.cut_off {
-        Some(why) => fixed(check("dump_complete", Fail, format!("it is cut off: {why}")), "copy the file again, or dump again"),
+        Some(why) => {
+            fixed(check("dump_complete", Fail, format!("it is cut off: {why}")), "copy the file again, or dump again")
+        }
         None => check("dump_complete", Pass, "it has its end".into()),
     }
 }
@@ -148,11 +164,21 @@ fn format_supported(found: &Contents) -> Check {
         Format::Custom | Format::Plain => check(name, Pass, format!("{} format", found.format.name())),
         Format::Tar | Format::Directory => {
             let format = found.format.name();
-            let what = check(name, Fail, format!("the {format} format cannot be uploaded; it takes custom (pg_dump -Fc) and plain SQL"));
-            fixed(what, format!("dump again with pg_dump -Fc, or turn it into SQL: pg_restore --no-owner --no-privileges -f app.sql {}", match found.format {
-                Format::Tar => "FILE",
-                _ => "FOLDER",
-            }))
+            let what = check(
+                name,
+                Fail,
+                format!("the {format} format cannot be uploaded; it takes custom (pg_dump -Fc) and plain SQL"),
+            );
+            fixed(
+                what,
+                format!(
+                    "dump again with pg_dump -Fc, or turn it into SQL: pg_restore --no-owner --no-privileges -f app.sql {}",
+                    match found.format {
+                        Format::Tar => "FILE",
+                        _ => "FOLDER",
+                    }
+                ),
+            )
         }
     }
 }
@@ -167,7 +193,8 @@ fn tool_compatible(found: &Contents) -> Check {
     if major(&found.server_version).is_some_and(|server| server > version) {
         return check(name, Warn, format!("pg_dump {tool} is older than the server that it dumped"));
     }
-    let archive = found.archive_version.map_or_else(String::new, |(major, minor)| format!(", archive version {major}.{minor}"));
+    let archive =
+        found.archive_version.map_or_else(String::new, |(major, minor)| format!(", archive version {major}.{minor}"));
     check(name, Pass, format!("pg_dump {tool}{archive}"))
 }
 
@@ -235,7 +262,10 @@ fn large_objects(found: &Contents) -> Check {
     if times == 0 {
         return check(name, Pass, "none".into());
     }
-    let what = format!("{} with large objects: they come along, one by one", plural(times, "entry or statement", "entries or statements"));
+    let what = format!(
+        "{} with large objects: they come along, one by one",
+        plural(times, "entry or statement", "entries or statements")
+    );
     let fix = "expect a slower import; leave them out with pg_dump --no-large-objects (--no-blobs before 16) if the application does not use them";
     with_evidence(fixed(check(name, Warn, what), fix), places(found.seen(Finding::LargeObject)))
 }
@@ -246,10 +276,14 @@ fn schema_and_data(found: &Contents, recreate: bool) -> Check {
     if found.tables_for_data == 0 && rows > 0 {
         let status = if recreate { Fail } else { Warn };
         let what = check(name, status, "data only: it brings rows and makes no tables".into());
-        return fixed(what, "import it without --recreate into a database that has the tables, or dump schema and data");
+        return fixed(
+            what,
+            "import it without --recreate into a database that has the tables, or dump schema and data",
+        );
     }
     if found.tables_for_data > 0 && rows == 0 {
-        let what = check(name, Warn, format!("schema only: {} and no rows", plural(found.tables_for_data, "table", "tables")));
+        let what =
+            check(name, Warn, format!("schema only: {} and no rows", plural(found.tables_for_data, "table", "tables")));
         return fixed(what, "dump again without --schema-only (-s) if the rows should come along");
     }
     if found.tables_for_data == 0 && found.objects.is_empty() {
@@ -305,10 +339,24 @@ impl Case<'_> {
             return check(name, Pass, "all".into());
         }
         let schemas: BTreeSet<&str> = missing.iter().map(|(_, _, schema)| *schema).collect();
-        let what = check(name, Warn, format!("extensions live in schemas that the dump does not make: {}", names(schemas.iter().copied())));
-        let evidence = missing.iter().take(5).map(|(wish, place, schema)| format!("{place}: extension {} in schema {schema}", wish.name)).collect();
+        let what = check(
+            name,
+            Warn,
+            format!("extensions live in schemas that the dump does not make: {}", names(schemas.iter().copied())),
+        );
+        let evidence = missing
+            .iter()
+            .take(5)
+            .map(|(wish, place, schema)| format!("{place}: extension {} in schema {schema}", wish.name))
+            .collect();
         let first = schemas.first().copied().unwrap_or_default();
-        with_evidence(fixed(what, format!("dump that schema as well, or create it on the target first: CREATE SCHEMA \"{first}\"")), evidence)
+        with_evidence(
+            fixed(
+                what,
+                format!("dump that schema as well, or create it on the target first: CREATE SCHEMA \"{first}\""),
+            ),
+            evidence,
+        )
     }
 
     fn roles(&self) -> Check {
@@ -337,10 +385,12 @@ impl Case<'_> {
         let (parts, roles) = (parts.join(", "), names(roles));
         if self.runs_as_is {
             let what = check(name, Fail, format!("{parts} for roles that the target does not have: {roles}"));
-            let fix = "dump again with --no-owner --no-privileges, or in custom format (-Fc), from which they are stripped";
+            let fix =
+                "dump again with --no-owner --no-privileges, or in custom format (-Fc), from which they are stripped";
             return with_evidence(fixed(what, fix), places(all()));
         }
-        let what = check(name, Pass, format!("left behind: {parts} of {roles}; everything will belong to the project's role"));
+        let what =
+            check(name, Pass, format!("left behind: {parts} of {roles}; everything will belong to the project's role"));
         with_evidence(what, places(all()))
     }
 
@@ -350,8 +400,15 @@ impl Case<'_> {
         if roles.is_empty() {
             return check(name, Pass, "no policy names a role".into());
         }
-        let what = check(name, Warn, format!("row security policies are for roles that the target does not have: {}", names(roles)));
-        fixed(what, "they are created without login where the control plane can; grant them to the role of the application, or change the policies")
+        let what = check(
+            name,
+            Warn,
+            format!("row security policies are for roles that the target does not have: {}", names(roles)),
+        );
+        fixed(
+            what,
+            "they are created without login where the control plane can; grant them to the role of the application, or change the policies",
+        )
     }
 
     fn settings(&self) -> Check {
@@ -368,12 +425,18 @@ impl Case<'_> {
         if unknown().next().is_some() {
             let settings = names(unknown().map(|(setting, _)| setting));
             let what = check(name, Fail, format!("Postgres {target} does not know: {settings}"));
-            return with_evidence(fixed(what, "take these lines out, or dump with a pg_dump of the target's version"), places(unknown()));
+            return with_evidence(
+                fixed(what, "take these lines out, or dump with a pg_dump of the target's version"),
+                places(unknown()),
+            );
         }
         if guarded().next().is_some() {
             let settings = names(guarded().map(|(setting, _)| setting));
             let what = check(name, Fail, format!("only a superuser can set: {settings}"));
-            return with_evidence(fixed(what, "take these lines out; the import runs as the project's role"), places(guarded()));
+            return with_evidence(
+                fixed(what, "take these lines out; the import runs as the project's role"),
+                places(guarded()),
+            );
         }
         check(name, Pass, format!("Postgres {target} knows all of them"))
     }
@@ -399,9 +462,17 @@ impl Case<'_> {
             (Finding::Publication, "publication of everything", "publications of everything"),
             (Finding::Subscription, "subscription", "subscriptions"),
         ];
-        let fatal = [(Finding::Language, "object in an untrusted language", "objects in untrusted languages"), (Finding::TriggersOff, "table with triggers switched off", "tables with triggers switched off")];
+        let fatal = [
+            (Finding::Language, "object in an untrusted language", "objects in untrusted languages"),
+            (Finding::TriggersOff, "table with triggers switched off", "tables with triggers switched off"),
+        ];
         let told = |kinds: &[(Finding, &str, &str)]| -> Vec<String> {
-            kinds.iter().map(|(kind, one, many)| (self.found.times(*kind), one, many)).filter(|(times, ..)| *times > 0).map(|(times, one, many)| plural(times, one, many)).collect()
+            kinds
+                .iter()
+                .map(|(kind, one, many)| (self.found.times(*kind), one, many))
+                .filter(|(times, ..)| *times > 0)
+                .map(|(times, one, many)| plural(times, one, many))
+                .collect()
         };
         let (left_out, in_the_way) = (told(&left), told(&fatal));
         if left_out.is_empty() && in_the_way.is_empty() {
@@ -409,42 +480,65 @@ impl Case<'_> {
         }
         let evidence = places(left.iter().chain(&fatal).flat_map(|(kind, ..)| self.found.seen(*kind)));
         if !in_the_way.is_empty() {
-            let what = check(name, Fail, format!("only a superuser can make: {}", [in_the_way, left_out].concat().join(", ")));
+            let what =
+                check(name, Fail, format!("only a superuser can make: {}", [in_the_way, left_out].concat().join(", ")));
             let fix = "rewrite functions in SQL or PL/pgSQL, dump without --disable-triggers";
             return with_evidence(fixed(what, fix), evidence);
         }
         let what = left_out.join(", ");
         let (what, fix) = if self.runs_as_is {
-            (format!("only a superuser can make: {what}"), "leave them out of the dump (--no-publications, --no-subscriptions), or use -Fc, from which they are left out")
+            (
+                format!("only a superuser can make: {what}"),
+                "leave them out of the dump (--no-publications, --no-subscriptions), or use -Fc, from which they are left out",
+            )
         } else {
-            (format!("left out, for only a superuser can make them: {what}"), "make sure that the application does not need them")
+            (
+                format!("left out, for only a superuser can make them: {what}"),
+                "make sure that the application does not need them",
+            )
         };
         with_evidence(fixed(check(name, self.fatal_as_is(), what), fix), evidence)
     }
 
     fn platform_schemas(&self) -> Check {
         let name = "no_platform_schemas";
-        let Some((platform, signs)) = &self.platform else { return check(name, Pass, "no provider's platform is seen".into()) };
-        let schemas: Vec<&str> = self.found.schemas.iter().map(String::as_str).filter(|schema| platform.schemas.contains(schema)).collect();
+        let Some((platform, signs)) = &self.platform else {
+            return check(name, Pass, "no provider's platform is seen".into());
+        };
+        let schemas: Vec<&str> =
+            self.found.schemas.iter().map(String::as_str).filter(|schema| platform.schemas.contains(schema)).collect();
         if schemas.is_empty() {
             return check(name, Pass, format!("from {}, without the schemas of its platform", platform.name));
         }
-        let what = check(name, Warn, format!("schemas of {}'s platform are in it: {}", platform.name, names(schemas.iter().copied())));
+        let what = check(
+            name,
+            Warn,
+            format!("schemas of {}'s platform are in it: {}", platform.name, names(schemas.iter().copied())),
+        );
         let exclude: Vec<String> = schemas.iter().take(4).map(|schema| format!("-N {schema}")).collect();
-        let fix = format!("they come along as ordinary schemas that nothing serves; leave them out: pg_dump -Fc {}", exclude.join(" "));
+        let fix = format!(
+            "they come along as ordinary schemas that nothing serves; leave them out: pg_dump -Fc {}",
+            exclude.join(" ")
+        );
         with_evidence(fixed(what, fix), signs.iter().take(5).cloned().collect())
     }
 
     fn platform_references(&self) -> Check {
         let name = "no_platform_references";
-        let ours = |(schema, _): &(&str, &Seen)| self.platform.as_ref().is_some_and(|(platform, _)| platform.schemas.contains(schema));
+        let ours = |(schema, _): &(&str, &Seen)| {
+            self.platform.as_ref().is_some_and(|(platform, _)| platform.schemas.contains(schema))
+        };
         let all = || self.found.seen(Finding::PlatformKey).chain(self.found.seen(Finding::PlatformPolicy)).filter(ours);
         if all().next().is_none() {
             return check(name, Pass, "no foreign key or policy reaches into a platform".into());
         }
         let number = |kind| self.found.seen(kind).filter(ours).map(|(_, seen)| seen.count).sum::<u64>();
         let (keys, policies) = (number(Finding::PlatformKey), number(Finding::PlatformPolicy));
-        let what = format!("{} and {} reach into the platform's schemas", plural(keys, "foreign key", "foreign keys"), plural(policies, "policy", "policies"));
+        let what = format!(
+            "{} and {} reach into the platform's schemas",
+            plural(keys, "foreign key", "foreign keys"),
+            plural(policies, "policy", "policies")
+        );
         let fix = "the application must bring its own users table and functions such as auth.uid(); drop or rewrite these before the switch";
         with_evidence(fixed(check(name, Warn, what), fix), places(all()))
     }
@@ -457,7 +551,11 @@ impl Case<'_> {
         }
         // Without recreate the target may have them.
         let status = if self.recreate { Fail } else { Warn };
-        let what = check(name, status, format!("foreign keys lead to tables that are not in the dump: {}", names(all().map(|(table, _)| table))));
+        let what = check(
+            name,
+            status,
+            format!("foreign keys lead to tables that are not in the dump: {}", names(all().map(|(table, _)| table))),
+        );
         let fix = "dump these tables as well, or drop the keys on the source before dumping";
         with_evidence(fixed(what, fix), places(all()))
     }
@@ -476,7 +574,12 @@ mod tests {
         let dump = detect::identify(file, "it".into()).expect("a dump");
         let found = read(&dump, &Progress::default()).expect("reads");
         let extensions = super::super::ALLOWED_EXTENSIONS.map(str::to_owned).to_vec();
-        grade_dump(&dump, &found, &Limits { storage_limit_bytes: 1000, target_version: "17".into(), extensions }, handling)
+        grade_dump(
+            &dump,
+            &found,
+            &Limits { storage_limit_bytes: 1000, target_version: "17".into(), extensions },
+            handling,
+        )
     }
 
     fn verdict(text: &str, name: &str) -> (CheckStatus, String) {
@@ -494,7 +597,8 @@ mod tests {
 
     #[test]
     fn a_clean_dump_passes_everything() {
-        let report = graded("CREATE TABLE public.t (id int);\nCOPY public.t FROM stdin;\n1\n\\.\n", Handling::default());
+        let report =
+            graded("CREATE TABLE public.t (id int);\nCOPY public.t FROM stdin;\n1\n\\.\n", Handling::default());
         let others: Vec<&Check> = report.checks.iter().filter(|check| check.status != Pass).collect();
         assert!(report.ok && others.is_empty(), "{others:#?}");
     }
@@ -514,19 +618,44 @@ mod tests {
             ("SELECT 1;\n\\connect other\n", "no_psql_commands", Fail, "line 2: \\connect other"),
             ("\\! id\n", "no_psql_commands", Fail, "\\!"),
             ("COPY t FROM PROGRAM 'id';", "stays_inside_database", Fail, "line 1: COPY t FROM PROGRAM"),
-            ("SET transaction_timeout = 0;\nSET yb_x = 1;", "settings_known_to_target", Fail, "does not know: yb_x line 2"),
+            (
+                "SET transaction_timeout = 0;\nSET yb_x = 1;",
+                "settings_known_to_target",
+                Fail,
+                "does not know: yb_x line 2",
+            ),
             ("SET session_replication_role = replica;", "settings_known_to_target", Fail, "only a superuser"),
             ("CREATE ROLE bob;", "single_database", Fail, "line 1: CREATE ROLE bob"),
-            ("CREATE EXTENSION hstore WITH SCHEMA ext;", "extension_schemas_present", Warn, "line 1: extension hstore in schema ext"),
+            (
+                "CREATE EXTENSION hstore WITH SCHEMA ext;",
+                "extension_schemas_present",
+                Warn,
+                "line 1: extension hstore in schema ext",
+            ),
             ("CREATE EXTENSION isn;", "extensions_available_on_target", Fail, "line 1: extension isn"),
             ("BEGIN;\nCOMMIT;", "no_transactions", Fail, "line 1: BEGIN"),
-            ("CREATE EVENT TRIGGER e ON ddl_command_end EXECUTE FUNCTION f();", "no_superuser_objects", Fail, "event trigger"),
-            ("CREATE FUNCTION f() RETURNS int LANGUAGE plpython3u AS $$ 1 $$;", "no_superuser_objects", Fail, "untrusted"),
+            (
+                "CREATE EVENT TRIGGER e ON ddl_command_end EXECUTE FUNCTION f();",
+                "no_superuser_objects",
+                Fail,
+                "event trigger",
+            ),
+            (
+                "CREATE FUNCTION f() RETURNS int LANGUAGE plpython3u AS $$ 1 $$;",
+                "no_superuser_objects",
+                Fail,
+                "untrusted",
+            ),
             ("ALTER TABLE t DISABLE TRIGGER ALL;", "no_superuser_objects", Fail, "switched off"),
             ("CREATE SERVER far FOREIGN DATA WRAPPER file_fdw;", "no_foreign_servers", Warn, "line 1"),
             ("SELECT pg_catalog.lo_create('1');", "large_objects", Warn, "line 1"),
             ("CREATE SCHEMA heroku_ext;", "no_platform_schemas", Warn, "Heroku"),
-            ("CREATE TABLE a ();\nALTER TABLE a ADD CONSTRAINT k FOREIGN KEY (b) REFERENCES s.c(d);", "references_come_along", Warn, "s.c"),
+            (
+                "CREATE TABLE a ();\nALTER TABLE a ADD CONSTRAINT k FOREIGN KEY (b) REFERENCES s.c(d);",
+                "references_come_along",
+                Warn,
+                "s.c",
+            ),
             ("INSERT INTO t VALUES (1);", "rows_by_copy", Warn, "1 INSERT statement"),
             ("INSERT INTO t VALUES (1);", "schema_and_data", Warn, "data only"),
             ("CREATE TABLE t ();", "schema_and_data", Warn, "schema only"),
@@ -560,7 +689,10 @@ mod tests {
         assert_eq!(report.source.provider.as_deref(), Some("supabase"));
         assert_eq!(report.source.provider_schemas, ["auth", "realtime", "storage"]);
         let key = &report.source.provider_auth_fks[0];
-        assert_eq!((key.constraint.as_str(), key.source_table.as_str(), key.target_table.as_str()), ("p_u", "public.p", "auth.users"));
+        assert_eq!(
+            (key.constraint.as_str(), key.source_table.as_str(), key.target_table.as_str()),
+            ("p_u", "public.p", "auth.users")
+        );
         let (status, said) = verdict(text, "no_platform_references");
         assert_eq!(status, Warn);
         assert!(said.starts_with("1 foreign key and 1 policy reach"), "{said}");

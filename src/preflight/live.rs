@@ -13,7 +13,10 @@ pub fn grade_local(source: SourceFacts, hazards: &Hazards, limits: &Limits) -> P
     for one in found.checks.iter_mut().filter(|check| check.name == EXTENSIONS) {
         let users = |name: &String| limits.extensions.iter().all(|known| known != name);
         let blocked = hazards.extension_users.iter().filter(|(name, _)| one.status == Pass || users(name));
-        one.evidence = blocked.take(8).map(|(name, users)| format!("{name} is used by {}", names(users.iter().map(String::as_str)))).collect();
+        one.evidence = blocked
+            .take(8)
+            .map(|(name, users)| format!("{name} is used by {}", names(users.iter().map(String::as_str))))
+            .collect();
     }
     let source = &found.source;
     let more = [
@@ -51,22 +54,47 @@ fn readable(hazards: &Hazards) -> Check {
     let role = &hazards.role;
     if !hazards.closed_schemas.is_empty() {
         let schemas = hazards.closed_schemas.join(", ");
-        let what = check(name, Fail, format!("the role {role} may not use {}", count(hazards.closed_schemas.len(), "schema", "schemas")));
-        let fix = format!("as the owner: GRANT USAGE ON SCHEMA {schemas} TO \"{role}\"; GRANT SELECT ON ALL TABLES IN SCHEMA {schemas} TO \"{role}\"");
+        let what = check(
+            name,
+            Fail,
+            format!("the role {role} may not use {}", count(hazards.closed_schemas.len(), "schema", "schemas")),
+        );
+        let fix = format!(
+            "as the owner: GRANT USAGE ON SCHEMA {schemas} TO \"{role}\"; GRANT SELECT ON ALL TABLES IN SCHEMA {schemas} TO \"{role}\""
+        );
         return with_evidence(fixed(what, fix), hazards.closed_schemas.iter().take(5).cloned().collect());
     }
     if hazards.unreadable.is_empty() {
         return check(name, Pass, format!("the role {role} may read every table and sequence"));
     }
-    let what = check(name, Fail, format!("the role {role} may not read {}", count(hazards.unreadable.len(), "table or sequence", "tables and sequences")));
+    let what = check(
+        name,
+        Fail,
+        format!(
+            "the role {role} may not read {}",
+            count(hazards.unreadable.len(), "table or sequence", "tables and sequences")
+        ),
+    );
     let shown: Vec<&str> = hazards.unreadable.iter().take(5).map(String::as_str).collect();
     let fix = format!("as the owner: GRANT SELECT ON {} TO \"{role}\"; or use the owner's URL", shown.join(", "));
     with_evidence(fixed(what, fix), hazards.unreadable.iter().take(5).cloned().collect())
 }
 
 fn rows_visible(hazards: &Hazards) -> Check {
-    let what = |number| format!("row security hides rows of {} from the role {}, and pg_dump stops there", count(number, "table", "tables"), hazards.role);
-    none_of("all_rows_visible", Fail, &hazards.hidden_rows, what, "use the URL of the tables' owner or of a role with BYPASSRLS; with FORCE ROW LEVEL SECURITY only the latter works")
+    let what = |number| {
+        format!(
+            "row security hides rows of {} from the role {}, and pg_dump stops there",
+            count(number, "table", "tables"),
+            hazards.role
+        )
+    };
+    none_of(
+        "all_rows_visible",
+        Fail,
+        &hazards.hidden_rows,
+        what,
+        "use the URL of the tables' owner or of a role with BYPASSRLS; with FORCE ROW LEVEL SECURITY only the latter works",
+    )
 }
 
 fn platform_schemas(source: &SourceFacts) -> Check {
@@ -79,21 +107,46 @@ fn platform_schemas(source: &SourceFacts) -> Check {
     let schemas = names(source.provider_schemas.iter().map(String::as_str));
     let what = check(name, Warn, format!("schemas of {}'s platform are in it: {schemas}", platform.name));
     let exclude: Vec<String> = source.provider_schemas.iter().take(4).map(|schema| format!("-N {schema}")).collect();
-    let fix = format!("they come along as ordinary schemas that nothing serves; to leave them out, import a dump: pg_dump -Fc {}", exclude.join(" "));
+    let fix = format!(
+        "they come along as ordinary schemas that nothing serves; to leave them out, import a dump: pg_dump -Fc {}",
+        exclude.join(" ")
+    );
     with_evidence(fixed(what, fix), source.provider_signals.iter().take(5).cloned().collect())
 }
 
 fn platform_references(source: &SourceFacts) -> Check {
-    let keys = source.provider_auth_fks.iter().map(|key| format!("{} on {} to {}", key.constraint, key.source_table, key.target_table));
+    let keys = source
+        .provider_auth_fks
+        .iter()
+        .map(|key| format!("{} on {} to {}", key.constraint, key.source_table, key.target_table));
     let policies = source.provider_auth_policy_tables.iter().map(|table| format!("policy on {table}"));
     let all: Vec<String> = keys.chain(policies).collect();
-    let what = |number| format!("{} into the platform's schemas", count(number, "foreign key or policy reaches", "foreign keys and policies reach"));
-    none_of("no_platform_references", Warn, &all, what, "the application must bring its own users table and functions such as auth.uid(); drop or rewrite these before the switch")
+    let what = |number| {
+        format!(
+            "{} into the platform's schemas",
+            count(number, "foreign key or policy reaches", "foreign keys and policies reach")
+        )
+    };
+    none_of(
+        "no_platform_references",
+        Warn,
+        &all,
+        what,
+        "the application must bring its own users table and functions such as auth.uid(); drop or rewrite these before the switch",
+    )
 }
 
 fn superuser_objects(source: &SourceFacts) -> Check {
-    let what = |number| format!("left out, for only a superuser can make them: {}", count(number, "event trigger", "event triggers"));
-    none_of("no_superuser_objects", Warn, &source.event_triggers, what, "make sure that the application does not need them")
+    let what = |number| {
+        format!("left out, for only a superuser can make them: {}", count(number, "event trigger", "event triggers"))
+    };
+    none_of(
+        "no_superuser_objects",
+        Warn,
+        &source.event_triggers,
+        what,
+        "make sure that the application does not need them",
+    )
 }
 
 fn large_objects(hazards: &Hazards) -> Check {
@@ -101,28 +154,73 @@ fn large_objects(hazards: &Hazards) -> Check {
     if hazards.large_objects == 0 {
         return check(name, Pass, "none".into());
     }
-    let what = check(name, Warn, format!("{}: they come along, one by one", plural(hazards.large_objects, "large object", "large objects")));
+    let what = check(
+        name,
+        Warn,
+        format!("{}: they come along, one by one", plural(hazards.large_objects, "large object", "large objects")),
+    );
     fixed(what, "expect a slower import; remove orphans with vacuumlo first")
 }
 
 fn unlogged(hazards: &Hazards) -> Check {
-    let what = |number| format!("{}: a crash of the server empties them, there as here", count(number, "unlogged table", "unlogged tables"));
-    none_of("no_unlogged_tables", Warn, &hazards.unlogged, what, "their rows come along; ALTER TABLE … SET LOGGED if they should be safe")
+    let what = |number| {
+        format!(
+            "{}: a crash of the server empties them, there as here",
+            count(number, "unlogged table", "unlogged tables")
+        )
+    };
+    none_of(
+        "no_unlogged_tables",
+        Warn,
+        &hazards.unlogged,
+        what,
+        "their rows come along; ALTER TABLE … SET LOGGED if they should be safe",
+    )
 }
 
 fn indexes_valid(hazards: &Hazards) -> Check {
-    let what = |number| format!("{} that an interrupted CREATE INDEX CONCURRENTLY left behind", count(number, "invalid index", "invalid indexes"));
-    none_of("indexes_valid", Warn, &hazards.invalid_indexes, what, "the import builds them anew, which fails where rows contradict a unique index: REINDEX INDEX or DROP INDEX before")
+    let what = |number| {
+        format!(
+            "{} that an interrupted CREATE INDEX CONCURRENTLY left behind",
+            count(number, "invalid index", "invalid indexes")
+        )
+    };
+    none_of(
+        "indexes_valid",
+        Warn,
+        &hazards.invalid_indexes,
+        what,
+        "the import builds them anew, which fails where rows contradict a unique index: REINDEX INDEX or DROP INDEX before",
+    )
 }
 
 fn constraints_validated(hazards: &Hazards) -> Check {
-    let what = |number| format!("{}: rows may contradict them", count(number, "constraint is NOT VALID", "constraints are NOT VALID"));
-    none_of("constraints_validated", Warn, &hazards.unvalidated, what, "they come along as NOT VALID; ALTER TABLE … VALIDATE CONSTRAINT tells whether the rows are right")
+    let what = |number| {
+        format!("{}: rows may contradict them", count(number, "constraint is NOT VALID", "constraints are NOT VALID"))
+    };
+    none_of(
+        "constraints_validated",
+        Warn,
+        &hazards.unvalidated,
+        what,
+        "they come along as NOT VALID; ALTER TABLE … VALIDATE CONSTRAINT tells whether the rows are right",
+    )
 }
 
 fn collations_current(hazards: &Hazards) -> Check {
-    let what = |number| format!("{}: text indexes of the source may be out of order", count(number, "collation has changed its version", "collations have changed their version"));
-    none_of("collations_current", Warn, &hazards.collations, what, "the import sorts anew, which may show duplicates in unique indexes; REINDEX on the source, then ALTER DATABASE … REFRESH COLLATION VERSION")
+    let what = |number| {
+        format!(
+            "{}: text indexes of the source may be out of order",
+            count(number, "collation has changed its version", "collations have changed their version")
+        )
+    };
+    none_of(
+        "collations_current",
+        Warn,
+        &hazards.collations,
+        what,
+        "the import sorts anew, which may show duplicates in unique indexes; REINDEX on the source, then ALTER DATABASE … REFRESH COLLATION VERSION",
+    )
 }
 
 /// Only a later move with almost no downtime needs it.
@@ -132,6 +230,16 @@ fn replication(found: Option<&Replication>) -> Check {
     if found.ready {
         return check(name, Pass, "the source can be followed".into());
     }
-    let what = check(name, Warn, format!("an import works, following the source would not: {}", names(found.blockers.iter().map(String::as_str))));
-    fixed(what, "nothing to do for an import; to follow: wal_level = logical, a free replication slot, a role with REPLICATION")
+    let what = check(
+        name,
+        Warn,
+        format!(
+            "an import works, following the source would not: {}",
+            names(found.blockers.iter().map(String::as_str))
+        ),
+    );
+    fixed(
+        what,
+        "nothing to do for an import; to follow: wal_level = logical, a free replication slot, a role with REPLICATION",
+    )
 }

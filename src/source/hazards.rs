@@ -40,7 +40,8 @@ const COLLATIONS: &str = "(select coalesce(json_agg(name order by name), '[]') f
     select 'the collation of the database' from pg_database
     where datname = current_database() and datcollversion is distinct from pg_database_collation_actual_version(oid)) old)";
 /// The same for older servers.
-const COLLATIONS_BEFORE_15: &str = "(select coalesce(json_agg(format('collation %s', c.oid::regcollation)), '[]') from pg_collation c
+const COLLATIONS_BEFORE_15: &str =
+    "(select coalesce(json_agg(format('collation %s', c.oid::regcollation)), '[]') from pg_collation c
     where collversion is not null and collversion is distinct from pg_collation_actual_version(c.oid)
       and exists (select from pg_attribute a where a.attcollation = c.oid and a.attrelid >= 16384))";
 

@@ -66,9 +66,8 @@ impl Raw {
         let known = platforms::recognise(texts(&self.roles), texts(&self.schemas), texts(&self.setting_prefixes));
         let provider = known.as_ref().map(|(platform, _)| platform.id.to_owned());
         // `auth` and the like are ordinary names unless the provider is known.
-        let on_platform = |schema: &String| {
-            known.as_ref().is_some_and(|(platform, _)| platform.schemas.contains(&schema.as_str()))
-        };
+        let on_platform =
+            |schema: &String| known.as_ref().is_some_and(|(platform, _)| platform.schemas.contains(&schema.as_str()));
         let (provider_schemas, app_schemas): (Vec<_>, Vec<_>) = self.schemas.into_iter().partition(on_platform);
         let supabase = provider.as_deref() == Some("supabase");
         let mut blockers = Vec::new();

@@ -182,7 +182,10 @@ pub const PROVIDERS: [Provider; 16] = [
         name: "Crunchy Bridge",
         hosts: &["postgresbridge.com"],
         string: "The cluster → Connection → the role's URL, port 5432",
-        caveats: &["Port 5431 is PgBouncer and cannot carry a dump.", "The cluster's firewall rules must let the import in."],
+        caveats: &[
+            "Port 5431 is PgBouncer and cannot carry a dump.",
+            "The cluster's firewall rules must let the import in.",
+        ],
     },
     Provider {
         id: "planetscale",
@@ -196,7 +199,9 @@ pub const PROVIDERS: [Provider; 16] = [
         name: "Timescale (Tiger Data)",
         hosts: &["tsdb.cloud.timescale.com"],
         string: "The service → Connection info → direct connection, not the pooler",
-        caveats: &["timescaledb is not available on the target: copy hypertables into plain tables first, then drop the extension."],
+        caveats: &[
+            "timescaledb is not available on the target: copy hypertables into plain tables first, then drop the extension.",
+        ],
     },
     Provider {
         id: "xata",

@@ -133,7 +133,9 @@ impl Drop for Meter {
 
 fn look(size: Option<u64>) -> ProgressStyle {
     let template = match size {
-        Some(_) => "{prefix} {wide_bar} {percent:>3} %  {decimal_bytes} of {decimal_total_bytes}  {decimal_bytes_per_sec}  {eta} left",
+        Some(_) => {
+            "{prefix} {wide_bar} {percent:>3} %  {decimal_bytes} of {decimal_total_bytes}  {decimal_bytes_per_sec}  {eta} left"
+        }
         None => "{prefix} {spinner} {decimal_bytes}  {decimal_bytes_per_sec}",
     };
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
@@ -192,7 +194,10 @@ mod tests {
             line(Work::Uploading, 256_000_000, Some(1_024_000_000), Duration::from_secs(4)),
             "Uploading 25 %  256.0 MB of 1.0 GB  64.0 MB/s  12s left"
         );
-        assert_eq!(line(Work::Uploading, 0, Some(1_000), Duration::from_secs(4)), "Uploading 0 %  0 B of 1.0 kB  0 B/s  time left unknown");
+        assert_eq!(
+            line(Work::Uploading, 0, Some(1_000), Duration::from_secs(4)),
+            "Uploading 0 %  0 B of 1.0 kB  0 B/s  time left unknown"
+        );
         assert_eq!(line(Work::Spooling, 5_000, None, Duration::from_secs(1)), "Spooling 5.0 kB  5.0 kB/s");
     }
 }

@@ -105,13 +105,18 @@ fn dump(found: &DumpFacts) -> Vec<(&'static str, String)> {
     let mut format = format!("{} format", printable(&found.format, 20));
     if let Some(version) = &found.archive_version {
         let compression = found.compression.as_deref().unwrap_or("none");
-        format.push_str(&format!(", archive version {}, compression {}", printable(version, 20), printable(compression, 20)));
+        format.push_str(&format!(
+            ", archive version {}, compression {}",
+            printable(version, 20),
+            printable(compression, 20)
+        ));
     }
     if let Some(packed) = &found.packed {
         format.push_str(&format!(", {} in {}", bytes(found.file_size_bytes), printable(packed, 20)));
     }
     let tool = Some(printable(&found.dump_version, 100)).filter(|tool| !tool.is_empty());
-    let objects: Vec<String> = found.objects.iter().map(|(kind, number)| format!("{} {}", grouped(*number), printable(kind, 40))).collect();
+    let objects: Vec<String> =
+        found.objects.iter().map(|(kind, number)| format!("{} {}", grouped(*number), printable(kind, 40))).collect();
     vec![
         ("dump", format),
         ("by", tool.map_or_else(String::new, |tool| format!("pg_dump {tool}"))),

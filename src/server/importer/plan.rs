@@ -1,9 +1,9 @@
+use crate::dump::Contents;
 use crate::dump::archive::{Archive, Entry};
 use crate::dump::statement::{
     EVENT_TRIGGER_REASON, ExtensionWish, PUBLICATION_REASON, SECURITY_LABEL_REASON, SUBSCRIPTION_REASON, Treatment,
     extension, policy_roles, treat,
 };
-use crate::dump::Contents;
 use crate::wire::LeftOut;
 use std::collections::BTreeMap;
 use std::io::BufRead;

@@ -1,6 +1,6 @@
+use crate::dump::scan::{INSIDE_STATEMENT, ZERO_BYTES, refused_command};
 use crate::dump::sql::{Kind, Script};
 use crate::dump::statement::{Treatment, treat};
-use crate::dump::scan::{INSIDE_STATEMENT, ZERO_BYTES, refused_command};
 use std::io::{self, BufWriter, Read, Write};
 
 /// How a script is divided into transactions.
@@ -49,8 +49,14 @@ pub(super) fn feed(
             },
             Kind::Between | Kind::Rows => true,
             Kind::StatementPart => !course.leaving_out,
+            Kind::Inserts(count) => {
+                if course.ends_batch(batches, usize::try_from(count).unwrap_or(usize::MAX)) {
+                    out.write_all(b"commit;begin;")?;
+                }
+                true
+            }
             Kind::Statement | Kind::StatementStart => {
-                if course.ends_batch(batches) {
+                if course.ends_batch(batches, 1) {
                     out.write_all(b"commit;begin;")?;
                 }
                 course.statement(piece.bytes, made_schemas).map_err(|why| refused(piece.line(), why))?
@@ -84,9 +90,9 @@ struct Course {
 impl Course {
     /// Whether it is time to commit. What the script wants in one transaction stays in one:
     /// large objects are written through descriptors that end with it.
-    fn ends_batch(&mut self, batches: Batches) -> bool {
+    fn ends_batch(&mut self, batches: Batches, next: usize) -> bool {
         let ends = matches!(batches, Batches::Of(most) if self.statements >= most) && !self.own_transaction;
-        self.statements = if ends { 1 } else { self.statements + 1 };
+        self.statements = if ends { next } else { self.statements.saturating_add(next) };
         ends
     }
 
