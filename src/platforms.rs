@@ -135,25 +135,18 @@ pub const PLATFORMS: [Platform; 11] = [
 ];
 
 /// The platform that these roles, schemas and setting prefixes give away, and by which of them.
-pub fn recognise<'a>(
-    roles: impl IntoIterator<Item = &'a str> + Clone,
-    schemas: impl IntoIterator<Item = &'a str> + Clone,
-    settings: impl IntoIterator<Item = &'a str> + Clone,
-) -> Option<(&'static Platform, Vec<String>)> {
+pub fn recognise(roles: &[&str], schemas: &[&str], settings: &[&str]) -> Option<(&'static Platform, Vec<String>)> {
     PLATFORMS.iter().find_map(|platform| {
-        let found =
-            |kind: &str, names: Vec<&str>| names.into_iter().map(|name| format!("{kind} {name}")).collect::<Vec<_>>();
-        let mut signs = found("role", roles.clone().into_iter().filter(|name| platform.roles.contains(name)).collect());
-        signs.extend(found(
-            "schema",
-            schemas.clone().into_iter().filter(|name| platform.own_schemas.contains(name)).collect(),
-        ));
-        let has_setting = |name: &&str| !platform.settings.is_empty() && *name == platform.settings;
-        signs.extend(found("setting", settings.clone().into_iter().filter(has_setting).collect()));
+        let named = |kind: &str, names: &[&str], known: &[&str]| -> Vec<String> {
+            names.iter().filter(|name| known.contains(name)).map(|name| format!("{kind} {name}")).collect()
+        };
+        let mut signs = named("role", roles, platform.roles);
+        signs.extend(named("schema", schemas, platform.own_schemas));
+        if !platform.settings.is_empty() {
+            signs.extend(named("setting", settings, &[platform.settings]));
+        }
         // Three ordinary words together are Supabase's.
-        let trio =
-            ["auth", "storage", "realtime"].iter().all(|part| schemas.clone().into_iter().any(|name| name == *part));
-        if platform.id == "supabase" && trio {
+        if platform.id == "supabase" && ["auth", "storage", "realtime"].iter().all(|part| schemas.contains(part)) {
             signs.push("schemas auth, storage and realtime".to_owned());
         }
         (!signs.is_empty()).then_some((platform, signs))
@@ -171,9 +164,7 @@ mod tests {
 
     #[test]
     fn a_platform_is_known_by_its_signs() {
-        let known = |roles: &[&str], schemas: &[&str]| {
-            recognise(roles.iter().copied(), schemas.iter().copied(), []).map(|(platform, _)| platform.id)
-        };
+        let known = |roles: &[&str], schemas: &[&str]| recognise(roles, schemas, &[]).map(|(platform, _)| platform.id);
         assert_eq!(known(&["supabase_admin"], &[]), Some("supabase"));
         assert_eq!(known(&[], &["auth", "public", "realtime", "storage"]), Some("supabase"));
         assert_eq!(known(&[], &["auth", "public"]), None);

@@ -41,6 +41,16 @@ fn help_reads_well() {
         &["projects"],
         &["dev"],
         &["completion"],
+        &["import", "guide"],
+        &["login"],
+        &["logout"],
+        &["whoami"],
+        &["link"],
+        &["unlink"],
+        &["config"],
+        &["config", "show"],
+        &["doctor"],
+        &["man"],
     ] {
         let help = run(capydb(&[command, &["--help"]].concat())).succeeds().stdout;
         texts.push(format!("$ capydb {} --help\n{help}", command.join(" ")));
@@ -60,9 +70,9 @@ fn dependencies_point_down() {
         ("cli", &["cli", "client", "config", "dump", "preflight", "source", "text", "wire"]),
         ("server", &["server", "preflight", "source", "dump", "text", "wire"]),
         ("client", &["client", "config", "text", "wire"]),
-        ("preflight", &["preflight", "source", "dump", "text", "wire"]),
-        ("source", &["source", "text", "wire"]),
-        ("dump", &["dump", "text", "wire"]),
+        ("preflight", &["preflight", "source", "dump", "platforms", "text", "wire"]),
+        ("source", &["source", "platforms", "text", "wire"]),
+        ("dump", &["dump", "platforms", "text", "wire"]),
         ("config", &["config", "text", "wire"]),
         ("wire", &["wire"]),
     ];

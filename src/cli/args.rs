@@ -1,7 +1,9 @@
+use super::completion;
 #[cfg(feature = "server")]
 use crate::config::ENV_POSTGRES_BIN;
 use crate::config::ENV_SOURCE_URL;
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+use clap_complete::engine::{ArgValueCandidates, ArgValueCompleter, CompletionCandidate};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -83,9 +85,42 @@ pub(super) enum Command {
     /// Look at projects
     #[command(subcommand)]
     Projects(ProjectsCommand),
+    /// Save an API key: approve in the browser, or give one with --api-key
+    #[command(
+        after_help = "Examples:\n  capydb login\n  capydb login --api-key - < key-file\n  capydb login --api-url http://127.0.0.1:7654/api/capydb --api-key -"
+    )]
+    Login,
+    /// Forget the saved key of the active organization
+    Logout {
+        /// Those of all organizations
+        #[arg(long)]
+        all: bool,
+    },
+    /// Show whose key is used
+    Whoami,
+    /// Link this directory to a project, so that commands here mean it
+    Link {
+        /// Project: id, slug or name [default: the only one]
+        #[arg(value_name = "PROJECT", add = ArgValueCompleter::new(completion::projects))]
+        project: Option<String>,
+    },
+    /// Take the link of this directory away
+    Unlink,
+    /// Look at settings
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Check that everything an import needs is in order
+    Doctor,
     /// Run a whole control plane on this machine
     #[cfg(feature = "server")]
     Dev(DevArgs),
+    /// Write the manual pages into a folder
+    #[command(after_help = "Examples:\n  capydb man ~/.local/share/man/man1")]
+    Man {
+        /// The folder
+        #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+        folder: PathBuf,
+    },
     /// Print the completion script of a shell
     #[command(
         after_help = "Examples:\n  capydb completion bash > ~/.local/share/bash-completion/completions/capydb\n  capydb completion zsh > \"${fpath[1]}/_capydb\""
@@ -130,6 +165,7 @@ pub(super) struct SourceOptions {
 }
 
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(super) struct ImportOptions {
     #[command(flatten)]
     pub(super) source: SourceOptions,
@@ -147,7 +183,7 @@ pub(super) struct ImportOptions {
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, requires = "wait")]
     pub(super) wait_timeout: Option<Duration>,
     /// Project: id, slug or name [default: the linked one, or the only one]
-    #[arg(long, value_name = "REF")]
+    #[arg(long, value_name = "REF", add = ArgValueCompleter::new(completion::projects))]
     pub(super) project: Option<String>,
     /// Do not ask before replacing the database
     #[arg(short, long, alias = "confirm")]
@@ -175,6 +211,7 @@ pub(super) enum ImportCommand {
     )]
     Guide {
         /// The provider (neon, supabase, rds, …)
+        #[arg(add = ArgValueCandidates::new(providers))]
         provider: Option<String>,
     },
 }
@@ -187,7 +224,7 @@ pub(super) struct PreflightArgs {
     #[arg(long, conflicts_with = "file", help_heading = "Source")]
     pub(super) local: bool,
     /// Project: id, slug or name [default: the linked one, or the only one]
-    #[arg(long, value_name = "REF")]
+    #[arg(long, value_name = "REF", add = ArgValueCompleter::new(completion::projects))]
     pub(super) project: Option<String>,
     /// Major version of the target; with this or --plan-limit nothing is asked of the service
     #[arg(long, value_name = "MAJOR", help_heading = "Offline", value_parser = clap::value_parser!(u32).range(10..100))]
@@ -195,6 +232,12 @@ pub(super) struct PreflightArgs {
     /// Size that the plan allows (10GB, 500MiB); with this nothing is asked of the service
     #[arg(long, value_name = "SIZE", help_heading = "Offline", value_parser = plan_limit)]
     pub(super) plan_limit: Option<u64>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ConfigCommand {
+    /// Show every setting and where it comes from; secrets as fingerprints
+    Show,
 }
 
 #[derive(Debug, Subcommand)]
@@ -207,7 +250,7 @@ pub(super) enum JobsCommand {
     /// List a project's jobs, newest first
     List {
         /// Project: id, slug or name [default: the linked one, or the only one]
-        #[arg(long, value_name = "REF")]
+        #[arg(long, value_name = "REF", add = ArgValueCompleter::new(completion::projects))]
         project: Option<String>,
         /// How many
         #[arg(long, default_value_t = 25, value_parser = clap::value_parser!(u32).range(1..=200))]
@@ -230,7 +273,7 @@ pub(super) enum ProjectsCommand {
     /// Print a project's connection URL, password included
     Url {
         /// Project: id, slug or name [default: the linked one, or the only one]
-        #[arg(long, value_name = "REF")]
+        #[arg(long, value_name = "REF", add = ArgValueCompleter::new(completion::projects))]
         project: Option<String>,
         /// The URL without connection pooling
         #[arg(long)]
@@ -268,6 +311,12 @@ pub(super) struct DevArgs {
     /// A command to run meanwhile
     #[arg(last = true, value_name = "COMMAND")]
     pub(super) command: Vec<std::ffi::OsString>,
+}
+
+/// The words of `import guide`.
+fn providers() -> Vec<CompletionCandidate> {
+    let all = crate::source::providers::PROVIDERS.iter();
+    all.map(|provider| CompletionCandidate::new(provider.id).help(Some(provider.name.into()))).collect()
 }
 
 fn plan_limit(text: &str) -> Result<u64, String> {

@@ -1,8 +1,56 @@
-use clap_complete::Shell;
+use super::args::{Cli, Format, Global, ProgressForm};
+use super::context::{Context, label};
+use super::output::Output;
+use clap::CommandFactory;
+use clap_complete::engine::CompletionCandidate;
+use clap_complete::env::{CompleteEnv, Shells};
+use std::ffi::OsStr;
+use std::time::Duration;
 
-/// The completion script of a shell.
-pub(super) fn script(shell: Shell, mut command: clap::Command) -> String {
+/// The environment variable by which the shell's script asks us for candidates.
+const VARIABLE: &str = "CAPYDB_COMPLETE";
+
+/// How long a person may wait for a list of projects.
+const PATIENCE: Duration = Duration::from_millis(1500);
+
+/// Answers the shell's script; ends the program when it was asked.
+pub(super) fn answer() {
+    CompleteEnv::with_factory(Cli::command).var(VARIABLE).complete();
+}
+
+/// The completion script of a shell. It asks the program itself for candidates, so that it
+/// never grows old.
+pub(super) fn script(shell: clap_complete::Shell) -> String {
+    let name = shell.to_string();
     let mut text = Vec::new();
-    clap_complete::generate(shell, &mut command, "capydb", &mut text);
+    if let Some(shell) = Shells::builtins().completer(&name) {
+        let _ = shell.write_registration(VARIABLE, "capydb", "capydb", "capydb", &mut text); // into memory
+    }
     String::from_utf8_lossy(&text).trim_end().to_owned()
+}
+
+/// The projects that begin so. Without a key or a network there are none.
+pub(super) fn projects(begun: &OsStr) -> Vec<CompletionCandidate> {
+    let begun = begun.to_string_lossy().to_lowercase();
+    let found = fetch().unwrap_or_default();
+    let fitting = found.into_iter().filter(|(slug, _)| slug.to_lowercase().starts_with(&begun));
+    fitting.map(|(slug, name)| CompletionCandidate::new(slug).help(Some(name.into()))).collect()
+}
+
+fn fetch() -> Option<Vec<(String, String)>> {
+    let global = Global {
+        output: Format::Text,
+        api_url: None,
+        api_key: None,
+        quiet: true,
+        verbose: 0,
+        progress: ProgressForm::None,
+        no_progress: false,
+    };
+    let output = Output::new(&global);
+    let context = Context::resolve(&global, &output).ok()?;
+    let api = context.api().ok()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
+    let asked = runtime.block_on(async { tokio::time::timeout(PATIENCE, api.projects()).await });
+    Some(asked.ok()?.ok()?.iter().map(|project| (label(project).to_owned(), project.name.clone())).collect())
 }

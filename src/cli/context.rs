@@ -3,17 +3,32 @@ use super::confirm::{ask, person_is_there};
 use super::output::Output;
 use super::{Failure, Kind};
 use crate::client::Api;
-use crate::config::{self, DASHBOARD_URL, DEFAULT_API_URL, ENV_API_KEY, ENV_API_URL, LinkedProject};
+use crate::config::{self, DASHBOARD_URL, DEFAULT_API_URL, ENV_API_KEY, ENV_API_URL, ENV_APP_URL, LinkedProject};
 use crate::wire::Project;
 use secrecy::{ExposeSecret, SecretString};
+use std::io::Read;
 use url::Url;
 
 /// All settings of one command, resolved once.
 pub(super) struct Context<'a> {
     pub(super) output: &'a Output,
-    api_url: Url,
-    api_key: Option<SecretString>,
-    link: Option<LinkedProject>,
+    pub(super) api_url: Url,
+    /// Where the address came from, in words.
+    pub(super) api_url_from: &'static str,
+    pub(super) api_key: Option<SecretString>,
+    /// Where the key came from, in words.
+    pub(super) api_key_from: &'static str,
+    pub(super) link: Option<LinkedProject>,
+    /// The dashboard that belongs to the control plane.
+    pub(super) app_url: Url,
+}
+
+const NOWHERE: &str = "not set";
+
+/// The first value that is set, with where it came from.
+fn first<T>(values: impl IntoIterator<Item = (Option<T>, &'static str)>) -> (Option<T>, &'static str) {
+    let found = values.into_iter().find_map(|(value, from)| Some((value?, from)));
+    found.map_or((None, NOWHERE), |(value, from)| (Some(value), from))
 }
 
 impl<'a> Context<'a> {
@@ -22,43 +37,54 @@ impl<'a> Context<'a> {
         let here = std::env::current_dir().map_err(anyhow::Error::from)?;
         let link = config::linked_project(&here)?;
         let set = |text: &String| !text.trim().is_empty();
-        let from = |flag: &Option<String>, variable: &str| {
-            flag.clone().filter(set).or_else(|| std::env::var(variable).ok().filter(set))
-        };
-        let (flag_url, flag_key) = (from(&global.api_url, ENV_API_URL), from(&global.api_key, ENV_API_KEY));
+        let variable = |name: &str| std::env::var(name).ok().filter(set);
+        let given_url =
+            first([(global.api_url.clone().filter(set), "--api-url"), (variable(ENV_API_URL), ENV_API_URL)]);
+        let given_key = first([(key_flag(global)?, "--api-key"), (variable(ENV_API_KEY), ENV_API_KEY)]);
         // A login that is not needed must not be in the way.
         let login = match config::login_path() {
-            Some(path) if flag_url.is_none() || flag_key.is_none() => config::saved_login(&path)?,
+            Some(path) if given_url.0.is_none() || given_key.0.is_none() => config::saved_login(&path)?,
             _ => None,
         };
         let linked_url = link.as_ref().map(|link| link.api_url.clone()).filter(set);
         let login_url = login.as_ref().and_then(|login| login.api_url.clone());
         let login_origin = parse_api_url(login_url.as_deref().unwrap_or(DEFAULT_API_URL))?.origin();
-        let by_link = flag_url.is_none() && linked_url.is_some();
-        let api_url = flag_url.or_else(|| linked_url.clone()).or(login_url);
+        let by_link = given_url.0.is_none() && linked_url.is_some();
+        let (api_url, api_url_from) = first([
+            given_url,
+            (linked_url.clone(), "the linked project"),
+            (login_url, "the saved login"),
+            (Some(DEFAULT_API_URL.to_owned()), "the default"),
+        ]);
         let api_url = parse_api_url(api_url.as_deref().map_or(DEFAULT_API_URL, str::trim))?;
-        let given = flag_key.map(|key| SecretString::from(key.trim()));
         // A directory's link comes with whatever was cloned: it must not lead the saved key to
         // a server that the key is not for.
         let foreign = by_link && api_url.origin() != login_origin;
-        let api_key = given.or_else(|| login.filter(|_| !foreign).and_then(|login| login.api_key));
+        let saved_key = login.as_ref().filter(|_| !foreign).and_then(|login| login.api_key.clone());
+        let given_key = (given_key.0.map(|key| SecretString::from(key.trim())), given_key.1);
+        let (api_key, api_key_from) = first([given_key, (saved_key, "the saved login")]);
         // Nor does a link name a project of another control plane.
         let elsewhere = |linked: &String| parse_api_url(linked.trim()).map_or(true, |url| url != api_url);
         let link = link.filter(|_| !linked_url.as_ref().is_some_and(elsewhere));
-        Ok(Self { output, api_url, api_key: api_key.filter(|key| !key.expose_secret().is_empty()), link })
+        let saved_app = login.filter(|_| api_url.origin() == login_origin).and_then(|login| login.app_url);
+        let app_url = app_url(&api_url, variable(ENV_APP_URL).or(saved_app))?;
+        Ok(Self { output, api_url, api_url_from, api_key, api_key_from, link, app_url })
     }
 
     /// A client of the control plane.
     pub(super) fn api(&self) -> Result<Api, Failure> {
         let Some(key) = &self.api_key else {
             return Err(Failure::new(Kind::Auth, "no API key").hint(format!(
-                "set CAPYDB_API_KEY to a key of your organization ({DASHBOARD_URL}), or run against `capydb dev`"
+                "capydb login, or set CAPYDB_API_KEY to a key of your organization ({DASHBOARD_URL}), or run against `capydb dev`"
             )));
         };
-        if !key.expose_secret().bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(Failure::new(Kind::Auth, "the API key has characters that no key has"));
-        }
-        Ok(Api::new(self.api_url.clone(), key.clone())?)
+        check_key(key)?;
+        Ok(Api::new(self.api_url.clone(), Some(key.clone()))?)
+    }
+
+    /// A client for the calls that need no key.
+    pub(super) fn anonymous(&self) -> Result<Api, Failure> {
+        Ok(Api::new(self.api_url.clone(), None)?)
     }
 
     /// Whether the control plane runs on this machine.
@@ -69,6 +95,23 @@ impl<'a> Context<'a> {
             Some(url::Host::Domain(name)) => name == "localhost",
             None => false,
         }
+    }
+
+    /// The project to link to: the named one, the only one, or the one that a person chooses.
+    pub(super) async fn project_to_link(&self, api: &Api, wanted: Option<&str>) -> Result<Project, Failure> {
+        match wanted {
+            Some(wanted) => named(&api.projects().await?, wanted),
+            None => self.any_project(api).await,
+        }
+    }
+
+    /// The project that is meant, without asking anybody; `None` when there are several.
+    pub(super) async fn project_unasked(&self, api: &Api) -> Result<Option<Project>, Failure> {
+        if let Some(link) = &self.link {
+            return Ok(Some(api.project(&link.project_id).await?));
+        }
+        let mut projects = api.projects().await?;
+        Ok(if projects.len() == 1 { projects.pop() } else { None })
     }
 
     /// The project that is meant: the named one, the linked one, the only one, or the one
@@ -89,6 +132,10 @@ impl<'a> Context<'a> {
                 ))
             });
         }
+        self.any_project(api).await
+    }
+
+    async fn any_project(&self, api: &Api) -> Result<Project, Failure> {
         let mut projects = api.projects().await?;
         match projects.len() {
             0 => Err(Failure::new(Kind::NotFound, "there is no project to import into")
@@ -99,6 +146,51 @@ impl<'a> Context<'a> {
                 .hint(format!("name one with --project: {}", list(&projects)))),
         }
     }
+}
+
+/// A key that can stand in a header.
+pub(super) fn check_key(key: &SecretString) -> Result<(), Failure> {
+    let key = key.expose_secret();
+    if key.is_empty() || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(Failure::new(Kind::Auth, "the API key has characters that no key has"));
+    }
+    Ok(())
+}
+
+/// The key of the flag; `-` reads it from standard input.
+fn key_flag(global: &Global) -> Result<Option<String>, Failure> {
+    match global.api_key.as_deref().map(str::trim) {
+        None | Some("") => Ok(None),
+        Some("-") => {
+            let mut line = String::new();
+            let read = std::io::stdin().take(LONGEST_KEY).read_to_string(&mut line);
+            let key = line.lines().next().unwrap_or_default().trim().to_owned();
+            match read {
+                Ok(_) if !key.is_empty() => Ok(Some(key)),
+                _ => Err(Failure::new(Kind::Usage, "standard input holds no key for --api-key -")),
+            }
+        }
+        Some(key) => Ok(Some(key.to_owned())),
+    }
+}
+
+/// Longest key that is read, in bytes.
+const LONGEST_KEY: u64 = 4096;
+
+/// The dashboard: as set, else at the control plane's own address.
+fn app_url(api_url: &Url, set: Option<String>) -> Result<Url, Failure> {
+    let bad = || {
+        Failure::new(Kind::Usage, "the address of the dashboard is not an http or https URL")
+            .hint("it should look like https://capydb.dev (CAPYDB_APP_URL)")
+    };
+    let url = if let Some(text) = set {
+        Url::parse(text.trim()).map_err(|_| bad())?
+    } else {
+        let mut url = api_url.clone();
+        url.set_path("/");
+        url
+    };
+    if matches!(url.scheme(), "http" | "https") && url.has_host() { Ok(url) } else { Err(bad()) }
 }
 
 fn parse_api_url(text: &str) -> Result<Url, Failure> {
@@ -135,9 +227,20 @@ fn named(projects: &[Project], wanted: &str) -> Result<Project, Failure> {
             .hint(format!("use the slug: {}", list(projects)))),
         (None, _) => {
             let failure = Failure::new(Kind::NotFound, format!("there is no project {wanted}"));
-            Err(if projects.is_empty() { failure } else { failure.hint(format!("there are: {}", list(projects))) })
+            Err(match nearest(projects, &lower) {
+                _ if projects.is_empty() => failure,
+                Some(near) => failure.hint(format!("did you mean {near}? there are: {}", list(projects))),
+                None => failure.hint(format!("there are: {}", list(projects))),
+            })
         }
     }
+}
+
+/// The project whose name is a slip of the finger away.
+fn nearest<'a>(projects: &'a [Project], wanted: &str) -> Option<&'a str> {
+    let likeness = |project: &&Project| strsim::jaro_winkler(&label(project).to_lowercase(), wanted);
+    let near = projects.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)))?;
+    (likeness(&near) > 0.8).then(|| label(near))
 }
 
 fn list(projects: &[Project]) -> String {
@@ -177,6 +280,9 @@ mod tests {
         assert_eq!(named(&all(), "SHOP").expect("by slug").id, "1");
         assert_eq!(named(&all(), "the shop").expect("by name").id, "1");
         assert_eq!(named(&all(), "nope").expect_err("none").kind, Kind::NotFound);
+        let hint = |wanted: &str| named(&all(), wanted).expect_err("none").hint.expect("a hint");
+        assert_eq!(hint("shpo"), "did you mean shop? there are: shop, blog, blog-2");
+        assert_eq!(hint("nothing"), "there are: shop, blog, blog-2");
         let twice = vec![project("2", "b1", "Blog"), project("3", "b2", "Blog")];
         assert_eq!(named(&twice, "blog").expect_err("two").kind, Kind::Usage);
     }

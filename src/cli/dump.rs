@@ -5,7 +5,7 @@ use super::{Failure, Kind};
 use crate::dump::spool::{self, SpoolError};
 use crate::dump::{Contents, DumpFile, DumpProblem, Progress, detect, read};
 use crate::preflight::{ALLOWED_EXTENSIONS, FILTERS_PLAIN_SQL, Handling, Limits, bytes, grade_dump};
-use crate::wire::{Preflight, Project};
+use crate::wire::{CheckStatus, Preflight, Project};
 use std::fs::File;
 use std::io;
 use std::path::Path;
@@ -116,6 +116,19 @@ pub(super) async fn look(context: &Context<'_>, dump: &DumpFile) -> Result<Conte
     meter.finish();
     Ok(found)
 }
+
+/// Stops for what is wrong with the dump itself, whatever the target.
+pub(super) fn check_itself(context: &Context<'_>, dump: &DumpFile, found: &Contents) -> Result<(), Failure> {
+    let target = Target::given(None, None);
+    let mut report = grade_dump(dump, found, &target.limits, target.handling);
+    report.checks.retain(|check| INTRINSIC.contains(&check.name.as_str()));
+    report.ok = report.checks.iter().all(|check| check.status != CheckStatus::Fail);
+    if report.ok { Ok(()) } else { settle(context, &report) }
+}
+
+/// Checks that need no target.
+const INTRINSIC: [&str; 5] =
+    ["dump_complete", "dump_format_supported", "single_database", "no_psql_commands", "stays_inside_database"];
 
 /// Grades a dump; stops on a failed check, shows warnings.
 pub(super) fn check(

@@ -77,6 +77,7 @@ async fn look(context: &Context<'_>, options: &ImportOptions) -> Result<Looked, 
         Given::File(path) => {
             let dump = dump::unpacked(context, dump::open(context, &path).await?).await?;
             let found = dump::look(context, &dump).await?;
+            dump::check_itself(context, &dump, &found)?;
             return Ok(Looked::Dump(dump, Box::new(found)));
         }
         Given::Url(text) => (text, options.source.no_rewrite),

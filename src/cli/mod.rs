@@ -1,5 +1,6 @@
 //! What a person types and sees: arguments become settings, settings a plan, a plan calls.
 
+mod account;
 mod args;
 mod completion;
 mod confirm;
@@ -11,15 +12,17 @@ mod failure;
 mod guide;
 mod import;
 mod jobs;
+mod man;
 mod output;
 mod preflight;
 mod projects;
+mod settings;
 mod source;
 mod via_dump;
 
 pub use failure::{Failure, Kind};
 
-use args::{Cli, Command, ImportArgs, ImportCommand, JobsCommand, ProjectsCommand};
+use args::{Cli, Command, ConfigCommand, ImportArgs, ImportCommand, JobsCommand, ProjectsCommand};
 use clap::{CommandFactory, Parser};
 use context::Context;
 use output::Output;
@@ -27,6 +30,7 @@ use std::ffi::OsString;
 
 /// Runs one command line and gives the exit code.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
+    completion::answer();
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     let cli = match Cli::try_parse_from(&arguments) {
         Ok(cli) => cli,
@@ -46,7 +50,12 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
 fn execute(cli: Cli, output: &Output) -> Result<u8, Failure> {
     let command = match cli.command {
         Command::Completion { shell } => {
-            output.result(&completion::script(shell, Cli::command()), || serde_json::Value::Null);
+            let script = completion::script(shell);
+            output.result(&script, || serde_json::json!({ "script": script }));
+            return Ok(0);
+        }
+        Command::Man { folder } => {
+            man::write(Cli::command(), &folder, output)?;
             return Ok(0);
         }
         Command::Import(ImportArgs { command: Some(ImportCommand::Guide { provider }), .. }) => {
@@ -76,7 +85,14 @@ fn execute(cli: Cli, output: &Output) -> Result<u8, Failure> {
             Command::Projects(ProjectsCommand::Url { project, direct }) => {
                 projects::url(&context, project.as_deref(), direct).await
             }
-            Command::Completion { .. } => Ok(()),
+            Command::Login => account::login(&context, cli.global.api_key.is_some()).await,
+            Command::Logout { all } => account::logout(&context, all),
+            Command::Whoami => account::whoami(&context).await,
+            Command::Link { project } => account::link(&context, project.as_deref()).await,
+            Command::Unlink => account::unlink(&context),
+            Command::Config(ConfigCommand::Show) => settings::show(&context),
+            Command::Doctor => settings::doctor(&context).await,
+            Command::Completion { .. } | Command::Man { .. } => Ok(()),
             #[cfg(feature = "server")]
             Command::Dev(_) => Ok(()),
         }

@@ -1,8 +1,9 @@
 use super::error::{self, CallError};
 use super::retry::retried;
 use crate::wire::{
-    Connections, ConnectionsAnswer, ImportRequest, Job, JobAnswer, JobList, JobState, PROJECT_IMPORT, Preflight,
-    PreflightAnswer, PreflightRequest, Project, ProjectList, UploadSlot, UploadSlotAnswer,
+    Connections, ConnectionsAnswer, ImportRequest, Job, JobAnswer, JobList, JobState, LoginRequest, LoginSession,
+    LoginState, Me, PROJECT_IMPORT, Preflight, PreflightAnswer, PreflightRequest, Project, ProjectList, Status,
+    UploadSlot, UploadSlotAnswer,
 };
 use reqwest::{Method, Url};
 use secrecy::{ExposeSecret, SecretString};
@@ -22,7 +23,21 @@ const PREFLIGHT_TIMEOUT: Duration = Duration::from_secs(90);
 pub struct Api {
     http: reqwest::Client,
     base: Url,
-    key: SecretString,
+    /// Some calls need none.
+    key: Option<SecretString>,
+}
+
+/// What a call brings along.
+struct Ask<'a, B = ()> {
+    query: &'a [(&'a str, &'a str)],
+    body: Option<&'a B>,
+    poll_token: Option<&'a str>,
+}
+
+impl<B> Default for Ask<'_, B> {
+    fn default() -> Self {
+        Self { query: &[], body: None, poll_token: None }
+    }
 }
 
 /// What became of the one call that starts an import.
@@ -36,7 +51,7 @@ pub struct StartedImport {
 
 impl Api {
     /// A client of the control plane at a base URL.
-    pub fn new(base: Url, key: SecretString) -> anyhow::Result<Self> {
+    pub fn new(base: Url, key: Option<SecretString>) -> anyhow::Result<Self> {
         Ok(Self { http: super::http_client(&base)?, base, key })
     }
 
@@ -49,6 +64,28 @@ impl Api {
     pub fn host(&self) -> String {
         let host = self.base.host_str().unwrap_or_default();
         self.base.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+    }
+
+    /// How the service is; needs no key.
+    pub async fn status(&self) -> Result<Status, CallError> {
+        self.call(Method::GET, &["status"], Ask::<()>::default(), CALL_TIMEOUT).await
+    }
+
+    /// Whose key this is.
+    pub async fn me(&self) -> Result<Me, CallError> {
+        self.get(&["v1", "me"], &[]).await
+    }
+
+    /// Begins a login that a person approves in the browser; needs no key.
+    pub async fn begin_login(&self, request: &LoginRequest) -> Result<LoginSession, CallError> {
+        let ask = Ask { body: Some(request), ..Ask::default() };
+        self.call(Method::POST, &["v1", "cli", "login", "sessions"], ask, CALL_TIMEOUT).await
+    }
+
+    /// Where a login stands. The key comes once, so a lost answer loses it.
+    pub async fn login_state(&self, session: &LoginSession) -> Result<LoginState, CallError> {
+        let ask = Ask::<()> { poll_token: Some(&session.poll_token), ..Ask::default() };
+        self.call(Method::GET, &["v1", "cli", "login", "sessions", &session.session_id], ask, CALL_TIMEOUT).await
     }
 
     /// All projects that the key may see.
@@ -73,7 +110,7 @@ impl Api {
 
     /// One job, asked once: the watcher has its own patience.
     pub(super) async fn job_once(&self, id: &str) -> Result<Job, CallError> {
-        Ok(self.call::<JobAnswer>(Method::GET, &["v1", "jobs", id], &[], None::<&()>, CALL_TIMEOUT).await?.job)
+        Ok(self.call::<JobAnswer>(Method::GET, &["v1", "jobs", id], Ask::<()>::default(), CALL_TIMEOUT).await?.job)
     }
 
     /// A project's jobs, newest first.
@@ -85,14 +122,21 @@ impl Api {
     /// Has the control plane look at a source. It changes nothing, so it may be repeated.
     pub async fn preflight(&self, project: &str, request: &PreflightRequest) -> Result<Preflight, CallError> {
         let path = ["v1", "projects", project, "imports", "preflight"];
-        let call = || self.call::<PreflightAnswer>(Method::POST, &path, &[], Some(request), PREFLIGHT_TIMEOUT);
+        let call = || {
+            self.call::<PreflightAnswer>(
+                Method::POST,
+                &path,
+                Ask { body: Some(request), ..Ask::default() },
+                PREFLIGHT_TIMEOUT,
+            )
+        };
         Ok(retried(call).await?.preflight)
     }
 
     /// A slot for a dump. An unused slot expires, so asking twice does no harm.
     pub async fn upload_slot(&self, project: &str) -> Result<UploadSlot, CallError> {
         let path = ["v1", "projects", project, "imports", "uploads"];
-        let call = || self.call::<UploadSlotAnswer>(Method::POST, &path, &[], None::<&()>, CALL_TIMEOUT);
+        let call = || self.call::<UploadSlotAnswer>(Method::POST, &path, Ask::<()>::default(), CALL_TIMEOUT);
         Ok(retried(call).await?.upload)
     }
 
@@ -105,7 +149,10 @@ impl Api {
         known: &[Job],
     ) -> Result<StartedImport, CallError> {
         let path = ["v1", "projects", project, "imports"];
-        let error = match self.call::<JobAnswer>(Method::POST, &path, &[], Some(request), CALL_TIMEOUT).await {
+        let error = match self
+            .call::<JobAnswer>(Method::POST, &path, Ask { body: Some(request), ..Ask::default() }, CALL_TIMEOUT)
+            .await
+        {
             Ok(answer) => return Ok(StartedImport { job: answer.job, recovered: false }),
             Err(error) => error,
         };
@@ -127,17 +174,17 @@ impl Api {
     }
 
     async fn get<T: DeserializeOwned>(&self, path: &[&str], query: &[(&str, &str)]) -> Result<T, CallError> {
-        retried(|| self.call(Method::GET, path, query, None::<&()>, CALL_TIMEOUT)).await
+        retried(|| self.call(Method::GET, path, Ask::<()> { query, ..Ask::default() }, CALL_TIMEOUT)).await
     }
 
     async fn call<T: DeserializeOwned>(
         &self,
         method: Method,
         path: &[&str],
-        query: &[(&str, &str)],
-        body: Option<&impl Serialize>,
+        ask: Ask<'_, impl Serialize>,
         timeout: Duration,
     ) -> Result<T, CallError> {
+        let Ask { query, body, poll_token } = ask;
         let host = self.host();
         let mut url = self.base.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
@@ -147,12 +194,14 @@ impl Api {
             url.query_pairs_mut().extend_pairs(query);
         }
         let shown = url.path().to_owned();
-        let mut request = self
-            .http
-            .request(method.clone(), url)
-            .timeout(timeout)
-            .header(reqwest::header::ACCEPT, "application/json")
-            .bearer_auth(self.key.expose_secret());
+        let mut request =
+            self.http.request(method.clone(), url).timeout(timeout).header(reqwest::header::ACCEPT, "application/json");
+        if let Some(key) = &self.key {
+            request = request.bearer_auth(key.expose_secret());
+        }
+        if let Some(token) = &poll_token {
+            request = request.header("X-CapyDB-Poll-Token", *token);
+        }
         if let Some(body) = body {
             request = request.json(body);
         }

@@ -1,15 +1,24 @@
-use secrecy::SecretString;
-use serde::Deserialize;
-use std::collections::BTreeMap;
+use super::write::write_private;
+use anyhow::Context;
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
 
-/// The saved login of the active organization.
-#[derive(Debug, Clone)]
+/// The saved login of one organization.
+#[derive(Debug, Clone, Default)]
 pub struct Login {
+    /// The organization's id; empty in the oldest files.
+    pub organization_id: String,
+    /// Its display name.
+    pub name: String,
+    /// Its name in URLs.
+    pub slug: String,
     /// The key, where one was saved.
     pub api_key: Option<SecretString>,
     /// The control plane, where one was saved.
     pub api_url: Option<String>,
+    /// The dashboard that belongs to it, where one was saved.
+    pub app_url: Option<String>,
 }
 
 /// Where the login is saved: `capydb/config.json` below the user's configuration folder.
@@ -24,43 +33,137 @@ pub fn login_path() -> Option<PathBuf> {
 
 /// Reads the saved login: today's form with one entry an organization, or the older flat one.
 pub fn saved_login(path: &Path) -> anyhow::Result<Option<Login>> {
-    let Some(file) = super::read_json::<LoginFile>(path)? else { return Ok(None) };
-    let organizations = file.organizations.unwrap_or_default();
-    let active = file.active_org.as_ref().and_then(|id| organizations.get(id));
+    let Some(file) = read(path)? else { return Ok(None) };
+    let organizations = organizations(&file);
+    let active = file.get("active_org").and_then(Value::as_str);
+    let named = active.and_then(|id| organizations.iter().find(|(known, _)| known.as_str() == id));
     // With one organization there is no doubt which is meant.
-    let only = organizations.values().next().filter(|_| organizations.len() == 1);
-    let entry = active.or(only).unwrap_or(&file.flat);
-    Ok(Some(Login { api_key: entry.api_key.clone(), api_url: entry.api_url.clone().filter(|url| !url.is_empty()) }))
+    let entry = named.or_else(|| organizations.iter().next().filter(|_| organizations.len() == 1));
+    Ok(Some(match entry {
+        Some((id, entry)) => login(id, entry),
+        None => flat(&file),
+    }))
 }
 
-#[derive(Deserialize)]
-struct LoginFile {
-    #[serde(default)]
-    active_org: Option<String>,
-    #[serde(default)]
-    organizations: Option<BTreeMap<String, Entry>>,
-    /// The older form has the entry's fields at the top.
-    #[serde(flatten)]
-    flat: Entry,
+/// Adds a login, or renews it, and makes it the active one. Everything else in the file stays.
+pub fn save_login(path: &Path, new: &Login) -> anyhow::Result<()> {
+    let mut file = modern(path)?;
+    let mut entry = organizations(&file).remove(&new.organization_id).unwrap_or_default();
+    let key = new.api_key.as_ref().map(|key| key.expose_secret().to_owned());
+    let set = [("api_key", key), ("api_url", new.api_url.clone()), ("app_url", new.app_url.clone())];
+    let names = [("name", Some(new.name.clone())), ("slug", Some(new.slug.clone()))];
+    for (field, value) in set.into_iter().chain(names) {
+        entry.insert(field.to_owned(), json!(value));
+    }
+    let all = file.entry("organizations").or_insert_with(|| json!({}));
+    if !all.is_object() {
+        *all = json!({});
+    }
+    all[new.organization_id.as_str()] = Value::Object(entry);
+    file.insert("active_org".to_owned(), json!(new.organization_id));
+    store(path, &file)
 }
 
-#[derive(Deserialize)]
-struct Entry {
-    #[serde(default)]
-    api_key: Option<SecretString>,
-    #[serde(default)]
-    api_url: Option<String>,
+/// Forgets the active login, or all of them; gives the names of those that are gone. What is
+/// left stays as it is, and the next of it becomes active when there is just one.
+pub fn forget_logins(path: &Path, all: bool) -> anyhow::Result<Vec<String>> {
+    let Some(active) = saved_login(path)?.filter(|login| login.api_key.is_some()) else { return Ok(Vec::new()) };
+    let mut file = modern(path)?;
+    let mut entries = organizations(&file);
+    let name = |id: &str, entry: &Map<String, Value>| {
+        let login = login(id, entry);
+        [login.slug, login.name, login.organization_id].into_iter().find(|name| !name.is_empty()).unwrap_or_default()
+    };
+    let gone: Vec<String> = entries
+        .iter()
+        .filter(|(id, _)| all || **id == active.organization_id)
+        .map(|(id, entry)| name(id, entry))
+        .collect();
+    entries.retain(|id, _| !all && *id != active.organization_id);
+    let next = entries.keys().next().filter(|_| entries.len() == 1).cloned();
+    file.insert("active_org".to_owned(), json!(next.unwrap_or_default()));
+    file.insert("organizations".to_owned(), json!(entries));
+    for field in FLAT_FIELDS {
+        file.remove(field);
+    }
+    store(path, &file)?;
+    Ok(if gone.is_empty() { vec!["the saved login".to_owned()] } else { gone })
+}
+
+/// The fields of the older form.
+const FLAT_FIELDS: [&str; 6] =
+    ["api_key", "api_url", "app_url", "organization_id", "organization_name", "organization_slug"];
+
+fn read(path: &Path) -> anyhow::Result<Option<Map<String, Value>>> {
+    super::read_json(path)
+}
+
+/// The file in today's form.
+fn modern(path: &Path) -> anyhow::Result<Map<String, Value>> {
+    let mut file = read(path)?.unwrap_or_default();
+    let old = flat(&file);
+    if old.api_key.is_some() && !old.organization_id.is_empty() {
+        let mut entries = organizations(&file);
+        let mut entry = Map::new();
+        for (to, from) in [
+            ("api_key", "api_key"),
+            ("api_url", "api_url"),
+            ("app_url", "app_url"),
+            ("name", "organization_name"),
+            ("slug", "organization_slug"),
+        ] {
+            entry.extend(file.remove(from).map(|value| (to.to_owned(), value)));
+        }
+        file.remove("organization_id");
+        entries.entry(old.organization_id).or_insert(entry);
+        file.insert("organizations".to_owned(), json!(entries));
+    }
+    Ok(file)
+}
+
+type Entries = std::collections::BTreeMap<String, Map<String, Value>>;
+
+fn organizations(file: &Map<String, Value>) -> Entries {
+    let entries = file.get("organizations").and_then(Value::as_object).cloned().unwrap_or_default();
+    entries.into_iter().filter_map(|(id, entry)| Some((id, entry.as_object()?.clone()))).collect()
+}
+
+fn login(id: &str, entry: &Map<String, Value>) -> Login {
+    let field = |name: &str| entry.get(name).and_then(Value::as_str).map(str::to_owned).filter(|text| !text.is_empty());
+    Login {
+        organization_id: id.to_owned(),
+        name: field("name").unwrap_or_default(),
+        slug: field("slug").unwrap_or_default(),
+        api_key: field("api_key").map(SecretString::from),
+        api_url: field("api_url"),
+        app_url: field("app_url"),
+    }
+}
+
+fn flat(file: &Map<String, Value>) -> Login {
+    let text = |name: &str| file.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let entry = login(&text("organization_id"), file);
+    Login { name: text("organization_name"), slug: text("organization_slug"), ..entry }
+}
+
+fn store(path: &Path, file: &Map<String, Value>) -> anyhow::Result<()> {
+    let text = serde_json::to_string_pretty(file)?;
+    write_private(path, text.as_bytes()).with_context(|| format!("write {}", path.display()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use secrecy::ExposeSecret;
 
-    fn read(text: &str) -> Login {
+    fn file(text: &str) -> (tempfile::TempDir, PathBuf) {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("config.json");
         std::fs::write(&path, text).expect("written");
+        (folder, path)
+    }
+
+    fn saved(text: &str) -> Login {
+        let (_folder, path) = file(text);
         saved_login(&path).expect("reads").expect("is there")
     }
 
@@ -68,40 +171,99 @@ mod tests {
         login.api_key.as_ref().map(ExposeSecret::expose_secret)
     }
 
+    const TWO: &str = r#"{"active_org":"b","other":1,"organizations":{"a":{"api_key":"ka","api_url":"ua","more":[1]},
+        "b":{"api_key":"kb","api_url":"ub","app_url":"x","name":"B","slug":"b"}}}"#;
+
     #[test]
     fn the_active_organization_counts() {
-        let login = read(
-            r#"{"active_org":"b","organizations":{"a":{"api_key":"ka","api_url":"ua"},
-                "b":{"api_key":"kb","api_url":"ub","app_url":"x","name":"B","slug":"b"}}}"#,
-        );
-        assert_eq!((key(&login), login.api_url.as_deref()), (Some("kb"), Some("ub")));
+        let login = saved(TWO);
+        assert_eq!((key(&login), login.api_url.as_deref(), login.slug.as_str()), (Some("kb"), Some("ub"), "b"));
     }
 
     #[test]
     fn a_single_organization_needs_no_choice() {
-        assert_eq!(key(&read(r#"{"organizations":{"a":{"api_key":"ka"}}}"#)), Some("ka"));
+        assert_eq!(key(&saved(r#"{"organizations":{"a":{"api_key":"ka"}}}"#)), Some("ka"));
     }
 
     #[test]
     fn the_older_flat_form_is_read() {
         let login =
-            read(r#"{"api_key":"k","api_url":"u","organization_id":"o","organizations":null,"active_org":null}"#);
+            saved(r#"{"api_key":"k","api_url":"u","organization_id":"o","organizations":null,"active_org":null}"#);
         assert_eq!((key(&login), login.api_url.as_deref()), (Some("k"), Some("u")));
+    }
+
+    fn new(id: &str) -> Login {
+        Login {
+            organization_id: id.into(),
+            name: "New".into(),
+            slug: "new".into(),
+            api_key: Some("kn".to_owned().into()),
+            api_url: Some("un".into()),
+            app_url: None,
+        }
+    }
+
+    #[test]
+    fn a_new_login_leaves_the_others_alone() {
+        let (_folder, path) = file(TWO);
+        save_login(&path, &new("c")).expect("saves");
+        let text = std::fs::read_to_string(&path).expect("reads");
+        let all: Value = serde_json::from_str(&text).expect("JSON");
+        assert_eq!((all["active_org"].as_str(), all["other"].as_i64()), (Some("c"), Some(1)));
+        assert_eq!(all["organizations"]["a"]["more"][0], 1);
+        assert_eq!(all["organizations"]["b"]["api_key"], "kb");
+        assert_eq!(key(&saved_login(&path).expect("reads").expect("is there")), Some("kn"));
+    }
+
+    #[test]
+    fn the_older_form_becomes_todays() {
+        let (_folder, path) = file(r#"{"api_key":"k","api_url":"u","organization_id":"o","organization_name":"O"}"#);
+        save_login(&path, &new("c")).expect("saves");
+        let all: Value = serde_json::from_str(&std::fs::read_to_string(&path).expect("reads")).expect("JSON");
+        assert_eq!(
+            (&all["organizations"]["o"]["api_key"], &all["organizations"]["o"]["name"]),
+            (&json!("k"), &json!("O"))
+        );
+        assert_eq!(all.get("api_key"), None);
+    }
+
+    #[test]
+    fn logging_out_forgets_the_active_login_only() {
+        let (_folder, path) = file(TWO);
+        assert_eq!(forget_logins(&path, false).expect("forgets"), ["b"]);
+        assert_eq!(key(&saved_login(&path).expect("reads").expect("is there")), Some("ka"));
+        assert_eq!(forget_logins(&path, true).expect("forgets"), ["a"]);
+        assert_eq!(key(&saved_login(&path).expect("reads").expect("is there")), None);
+        assert!(forget_logins(&path, true).expect("forgets").is_empty());
+        let (_folder, path) = file(r#"{"api_key":"k","api_url":"u"}"#);
+        assert_eq!(forget_logins(&path, false).expect("forgets"), ["the saved login"]);
+        assert!(!std::fs::read_to_string(&path).expect("reads").contains("\"k\""));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn the_file_is_for_its_owner_alone() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("capydb").join("config.json");
+        save_login(&path, &new("c")).expect("saves");
+        let mode = |path: &Path| std::fs::metadata(path).expect("is there").permissions().mode() & 0o777;
+        assert_eq!((mode(&path), mode(path.parent().expect("a folder"))), (0o600, 0o700));
+        assert_eq!(std::fs::read_dir(path.parent().expect("a folder")).expect("lists").count(), 1);
     }
 
     #[test]
     fn a_broken_file_is_named_without_its_text() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("config.json");
-        std::fs::write(&path, r#"{"api_key":"capy_live_canary" oops"#).expect("written");
+        let (_folder, path) = file(r#"{"api_key":"capy_live_canary" oops"#);
         let message = format!("{:#}", saved_login(&path).expect_err("is broken"));
         assert!(message.contains("config.json is not valid: line 1"), "{message}");
         assert!(!message.contains("canary"), "{message}");
+        assert!(save_login(&path, &new("c")).is_err(), "a file that cannot be read is not overwritten");
     }
 
     #[test]
     fn a_login_shows_no_key() {
-        let shown = format!("{:?}", read(r#"{"api_key":"capy_live_canary"}"#));
+        let shown = format!("{:?}", saved(r#"{"api_key":"capy_live_canary"}"#));
         assert!(!shown.contains("canary"), "{shown}");
     }
 }

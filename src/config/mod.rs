@@ -3,12 +3,15 @@
 
 mod link;
 mod login;
+mod write;
 
-pub use link::{LinkedProject, linked_project};
-pub use login::{Login, login_path, saved_login};
+pub use link::{LinkedProject, link_path, link_project, linked_project, unlink_project};
+pub use login::{Login, forget_logins, login_path, save_login, saved_login};
 
 /// Overrides the control plane's address.
 pub const ENV_API_URL: &str = "CAPYDB_API_URL";
+/// Overrides the address of the dashboard, where a login is approved.
+pub const ENV_APP_URL: &str = "CAPYDB_APP_URL";
 /// The API key.
 pub const ENV_API_KEY: &str = "CAPYDB_API_KEY";
 /// The source URL, so that its password need not be an argument.

@@ -271,11 +271,13 @@ fn default_privileges_roles(tokens: &[Token]) -> Vec<String> {
     roles
 }
 
+/// Words behind `SET` that are no settings.
+const SPECIAL: [&str; 9] =
+    ["time", "names", "schema", "role", "authorization", "transaction", "characteristics", "constraints", "xml"];
+
 fn note_setting(contents: &mut Contents, text: &[u8], tokens: &[Token], at: At<'_>) {
     let mut words = tokens.iter().skip(1).skip_while(|token| token.is("SESSION") || token.is("LOCAL"));
     let Some(name) = words.next().and_then(Token::name) else { return };
-    const SPECIAL: [&str; 9] =
-        ["time", "names", "schema", "role", "authorization", "transaction", "characteristics", "constraints", "xml"];
     if SPECIAL.contains(&name.as_str()) {
         return;
     }

@@ -133,7 +133,9 @@ fn key(schema: &str, place: &str) -> Option<AuthForeignKey> {
 
 /// The platform that the dump comes from, and its signs.
 fn platform(found: &Contents) -> Option<(&'static Platform, Vec<String>)> {
-    platforms::recognise(found.roles(), found.schemas.iter().map(String::as_str), [])
+    let roles: Vec<&str> = found.roles().into_iter().collect();
+    let schemas: Vec<&str> = found.schemas.iter().map(String::as_str).collect();
+    platforms::recognise(&roles, &schemas, &[])
 }
 
 /// The first places of some findings.

@@ -63,7 +63,7 @@ impl Raw {
         fn texts(names: &[String]) -> Vec<&str> {
             names.iter().map(String::as_str).collect()
         }
-        let known = platforms::recognise(texts(&self.roles), texts(&self.schemas), texts(&self.setting_prefixes));
+        let known = platforms::recognise(&texts(&self.roles), &texts(&self.schemas), &texts(&self.setting_prefixes));
         let provider = known.as_ref().map(|(platform, _)| platform.id.to_owned());
         // `auth` and the like are ordinary names unless the provider is known.
         let on_platform =

@@ -229,7 +229,7 @@ pub fn recognise(host: &str) -> Option<&'static Provider> {
         return named("render");
     }
     let below = |ending: &&str| host == **ending || host.strip_suffix(*ending).is_some_and(|rest| rest.ends_with('.'));
-    PROVIDERS.iter().find(|provider| provider.hosts.iter().any(|ending| below(&ending)))
+    PROVIDERS.iter().find(|provider| provider.hosts.iter().any(below))
 }
 
 /// The provider of a word.

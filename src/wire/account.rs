@@ -66,3 +66,69 @@ pub struct Organization {
     /// Name in URLs.
     pub slug: String,
 }
+
+/// `POST /v1/cli/login/sessions`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoginRequest {
+    /// The machine that asks, for the person who approves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device_name: Option<String>,
+    /// Name of the key that will be made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The tool that asks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// When the key shall end (RFC 3339).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<String>,
+}
+
+/// A login that a person may approve.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct LoginSession {
+    /// Names it in the browser.
+    pub session_id: String,
+    /// Proves that the one who asks for the key is the one who began: a secret.
+    pub poll_token: String,
+    /// End of its life (RFC 3339).
+    #[serde(default)]
+    pub expires_at: String,
+    /// `pending`.
+    #[serde(default)]
+    pub state: String,
+}
+
+/// `GET /v1/cli/login/sessions/{id}`: where a login stands.
+#[derive(Clone, Default, Serialize, Deserialize)]
+pub struct LoginState {
+    /// `pending`, then `approved` or another end.
+    #[serde(default)]
+    pub state: String,
+    /// The organization that the key is for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub organization_id: Option<String>,
+    /// Its display name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub organization_name: Option<String>,
+    /// Its name in URLs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub organization_slug: Option<String>,
+    /// The new key; it comes exactly once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plaintext_api_key: Option<String>,
+}
+
+// These carry secrets, so `Debug` says only that they are there.
+
+impl std::fmt::Debug for LoginSession {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LoginSession").field("session_id", &self.session_id).finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for LoginState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LoginState").field("state", &self.state).finish_non_exhaustive()
+    }
+}

@@ -9,7 +9,7 @@ mod job;
 mod preflight;
 mod project;
 
-pub use account::{ApiError, Me, Organization, Principal, Status};
+pub use account::{ApiError, LoginRequest, LoginSession, LoginState, Me, Organization, Principal, Status};
 pub use import::{ImportRequest, PreflightRequest, UploadSlot, UploadSlotAnswer};
 pub use job::{ImportSummary, Job, JobAnswer, JobList, JobState, LeftOut, PROJECT_CREATE, PROJECT_IMPORT};
 pub use preflight::{

@@ -60,6 +60,7 @@ impl Work {
 /// The progress of some work, drawn beside it.
 pub(in crate::cli) struct Meter {
     work: Work,
+    size: Option<u64>,
     progress: Progress,
     started: Instant,
     drawing: Drawing,
@@ -91,14 +92,15 @@ impl Meter {
                 Some(tokio::spawn(every(LINES, move || say(&line(work, now(&counter), size, started.elapsed())))))
             }
         };
-        Self { work, progress, started, drawing, bar, task }
+        Self { work, size, progress, started, drawing, bar, task }
     }
 
     /// Everything arrived.
     pub(in crate::cli) fn finish(mut self) {
         self.halt();
         self.bar.finish_and_clear();
-        let (took, size) = (self.started.elapsed(), self.progress.load(Ordering::Relaxed));
+        let took = self.started.elapsed();
+        let size = self.size.unwrap_or_else(|| self.progress.load(Ordering::Relaxed));
         match self.drawing {
             Drawing::None => {}
             Drawing::Json => tell(self.work, size, Some(size)),

@@ -30,6 +30,20 @@ fn lines(check: &Check, rows: &mut Vec<Vec<String>>) {
     rows.extend(fix.map(|fix| below(format!("→ {}", printable(fix, 500)))));
 }
 
+/// Checks as a table, with what to do.
+pub(in crate::cli) fn checks(checks: &[Check]) -> String {
+    let mut rows = Vec::new();
+    for check in checks {
+        lines(check, &mut rows);
+    }
+    aligned(&rows)
+}
+
+/// Rows with aligned columns.
+pub(in crate::cli) fn rows(rows: &[Vec<String>]) -> String {
+    aligned(rows)
+}
+
 /// The checks that did not pass; empty when all did.
 pub(in crate::cli) fn troubles(report: &Preflight) -> String {
     let mut rows = Vec::new();
@@ -41,11 +55,7 @@ pub(in crate::cli) fn troubles(report: &Preflight) -> String {
 
 /// The checks as a table, with what to do, and the facts below.
 pub(in crate::cli) fn preflight(report: &Preflight) -> String {
-    let mut rows = Vec::new();
-    for check in &report.checks {
-        lines(check, &mut rows);
-    }
-    let checks = aligned(&rows);
+    let checks = checks(&report.checks);
     if report.source == SourceFacts::default() {
         return checks; // nothing could be read
     }
@@ -105,14 +115,11 @@ fn dump(found: &DumpFacts) -> Vec<(&'static str, String)> {
     let mut format = format!("{} format", printable(&found.format, 20));
     if let Some(version) = &found.archive_version {
         let compression = found.compression.as_deref().unwrap_or("none");
-        format.push_str(&format!(
-            ", archive version {}, compression {}",
-            printable(version, 20),
-            printable(compression, 20)
-        ));
+        let (version, compression) = (printable(version, 20), printable(compression, 20));
+        format = format!("{format}, archive version {version}, compression {compression}");
     }
     if let Some(packed) = &found.packed {
-        format.push_str(&format!(", {} in {}", bytes(found.file_size_bytes), printable(packed, 20)));
+        format = format!("{format}, {} in {}", bytes(found.file_size_bytes), printable(packed, 20));
     }
     let tool = Some(printable(&found.dump_version, 100)).filter(|tool| !tool.is_empty());
     let objects: Vec<String> =

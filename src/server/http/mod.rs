@@ -5,6 +5,7 @@ mod body;
 mod error;
 mod imports;
 mod jobs;
+mod login;
 mod projects;
 mod storage;
 
@@ -31,6 +32,8 @@ pub(super) fn router(app: Arc<App>) -> Router {
     let api = Router::new()
         .route("/status", get(status))
         .route("/v1/me", get(me))
+        .route("/v1/cli/login/sessions", post(login::begin))
+        .route("/v1/cli/login/sessions/{id}", get(login::state))
         .route("/v1/projects", get(projects::list).post(projects::create))
         .route("/v1/projects/{id}", get(projects::show))
         .route("/v1/projects/{id}/connections", get(projects::connections))
@@ -43,7 +46,10 @@ pub(super) fn router(app: Arc<App>) -> Router {
         .route("/objects/{*key}", put(storage::receive).layer(DefaultBodyLimit::disable()))
         .fallback(nothing_here)
         .method_not_allowed_fallback(wrong_method);
-    Router::new().nest(BASE, api).fallback(nothing_here).with_state(app)
+    let pages = Router::new()
+        .route("/dashboard/cli/login", get(login::page).post(login::decide))
+        .layer(DefaultBodyLimit::max(LONGEST_BODY));
+    Router::new().nest(BASE, api).merge(pages).fallback(nothing_here).with_state(app)
 }
 
 async fn nothing_here() -> Refused {

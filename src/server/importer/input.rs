@@ -98,12 +98,11 @@ fn open(path: &Path, limits: &Limits, recreate: bool) -> Result<Input, Failure> 
         return Err(Failure::permanent(format!("line {line} of the dump cannot be imported: {why}")));
     }
     gate(&grade_dump(&dump, &found, limits, Handling { filters_plain_sql: true, recreate }))?;
-    let (kind, plan) = match dump.format {
-        Format::Plain => (InputKind::Script, Plan::of_script(found)),
-        _ => {
-            let file = BufReader::with_capacity(128 << 10, dump.file);
-            (InputKind::Archive, Plan::of_archive(file).map_err(anyhow::Error::from)?)
-        }
+    let (kind, plan) = if dump.format == Format::Plain {
+        (InputKind::Script, Plan::of_script(found))
+    } else {
+        let file = BufReader::with_capacity(128 << 10, dump.file);
+        (InputKind::Archive, Plan::of_archive(file).map_err(anyhow::Error::from)?)
     };
     Ok(Input { path: path.to_owned(), kind, size: dump.size, plan })
 }

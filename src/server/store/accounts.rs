@@ -43,4 +43,13 @@ impl Store {
         self.client().await?.execute(sql, &[&new_id(), &organization, &sha256(key), &scopes]).await?;
         Ok(())
     }
+
+    /// Makes a key valid that may do what another holder may.
+    pub(crate) async fn add_key_like(&self, caller: &Caller, key: &str) -> anyhow::Result<()> {
+        let sql =
+            "insert into api_keys (id, organization_id, project_id, key_sha256, scopes) values ($1, $2, $3, $4, $5)";
+        let Caller { organization, project_id, scopes } = caller;
+        self.client().await?.execute(sql, &[&new_id(), &organization.id, project_id, &sha256(key), scopes]).await?;
+        Ok(())
+    }
 }

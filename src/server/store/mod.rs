@@ -2,11 +2,13 @@
 
 mod accounts;
 mod jobs;
+mod logins;
 mod projects;
 mod uploads;
 
 pub(super) use accounts::Caller;
 pub(super) use jobs::{Claim, Ending, NewJob};
+pub(super) use logins::CliLogin;
 pub(super) use projects::{NewProject, ProjectRow};
 
 use anyhow::Context;

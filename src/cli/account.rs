@@ -1,0 +1,168 @@
+//! `login`, `logout`, `whoami`, `link`, `unlink`: who makes the calls, and what they mean.
+
+use super::context::{Context, check_key, label};
+use super::output::report;
+use super::{Failure, Kind};
+use crate::client::Api;
+use crate::config::{self, LinkedProject, Login};
+use crate::wire::{LoginRequest, LoginSession, LoginState, Organization};
+use secrecy::SecretString;
+use serde_json::json;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Pause between two looks at a login that waits for a person.
+const POLL: Duration = Duration::from_secs(2);
+
+/// `capydb login`. With a key it is checked and saved; without one a person approves in the
+/// browser.
+pub(super) async fn login(context: &Context<'_>, key_given: bool) -> Result<(), Failure> {
+    let path = login_path()?;
+    config::saved_login(&path)?; // a file that cannot be read is told before anybody goes to the browser
+    let key = match &context.api_key {
+        Some(key) if key_given => key.clone(),
+        _ => approved(context).await?,
+    };
+    check_key(&key)?;
+    let me = Api::new(context.api_url.clone(), Some(key.clone()))?.me().await?;
+    let Some(Organization { id, name, slug }) = me.organization else {
+        return Err(Failure::new(Kind::Auth, "the key belongs to no organization").hint("make one in the dashboard"));
+    };
+    let login = Login {
+        organization_id: id,
+        name,
+        slug,
+        api_key: Some(key),
+        api_url: Some(context.api_url.to_string()),
+        app_url: Some(context.app_url.as_str().trim_end_matches('/').to_owned()),
+    };
+    config::save_login(&path, &login)?;
+    if std::env::var_os(config::ENV_API_KEY).is_some() {
+        context.output.warn("CAPYDB_API_KEY is set and goes before the saved login");
+    }
+    let text = format!("Logged in to {} at {}. The key is in {}.", called(&login), context.api_url, path.display());
+    context.output.result(&text, || {
+        json!({ "organization": { "id": login.organization_id, "name": login.name, "slug": login.slug }, "api_url": context.api_url.as_str() })
+    });
+    Ok(())
+}
+
+fn login_path() -> Result<PathBuf, Failure> {
+    config::login_path().ok_or_else(|| Failure::new(Kind::Error, "there is no home directory to save the login in"))
+}
+
+fn called(login: &Login) -> &str {
+    [&login.name, &login.slug, &login.organization_id]
+        .into_iter()
+        .find(|name| !name.is_empty())
+        .map_or("", String::as_str)
+}
+
+/// Has a person approve this machine in the browser, and gives the new key.
+async fn approved(context: &Context<'_>) -> Result<SecretString, Failure> {
+    let api = context.anonymous()?;
+    let device = std::env::var("HOSTNAME").ok().or_else(host_name);
+    let request = LoginRequest { device_name: device, source: Some("capydb-cli".into()), ..LoginRequest::default() };
+    let session = api.begin_login(&request).await?;
+    let mut page = context.app_url.clone();
+    if let Ok(mut segments) = page.path_segments_mut() {
+        segments.pop_if_empty().extend(["dashboard", "cli", "login"]);
+    }
+    page.query_pairs_mut().append_pair("session", &session.session_id);
+    context.output.note(&format!("Open this page and approve the login:\n\n  {page}\n\nWaiting … (Ctrl-C gives up)"));
+    wait_for_key(&api, &session).await
+}
+
+#[cfg(unix)]
+fn host_name() -> Option<String> {
+    rustix::system::uname().nodename().to_str().ok().map(str::to_owned)
+}
+
+#[cfg(not(unix))]
+fn host_name() -> Option<String> {
+    std::env::var("COMPUTERNAME").ok()
+}
+
+async fn wait_for_key(api: &Api, session: &LoginSession) -> Result<SecretString, Failure> {
+    loop {
+        let state = match api.login_state(session).await {
+            Err(error) if error.is_transient() => LoginState { state: "pending".into(), ..LoginState::default() },
+            result => result?,
+        };
+        if let Some(key) = state.plaintext_api_key.filter(|key| !key.is_empty()) {
+            return Ok(key.into());
+        }
+        match state.state.as_str() {
+            "pending" | "approved" => tokio::time::sleep(POLL).await,
+            "expired" => {
+                return Err(
+                    Failure::new(Kind::Timeout, "nobody approved the login in time").hint("run capydb login again")
+                );
+            }
+            other => {
+                let state = crate::text::printable(other, 40);
+                return Err(Failure::new(Kind::Auth, format!("the login was not approved ({state})")));
+            }
+        }
+    }
+}
+
+/// `capydb logout`.
+pub(super) fn logout(context: &Context<'_>, all: bool) -> Result<(), Failure> {
+    let gone = config::forget_logins(&login_path()?, all)?;
+    let text = match gone.as_slice() {
+        [] => "Nobody was logged in.".to_owned(),
+        names => format!(
+            "Logged out of {}. The key itself stays valid: revoke it in the dashboard if it leaked.",
+            names.join(", ")
+        ),
+    };
+    context.output.result(&text, || json!({ "logged_out": gone }));
+    Ok(())
+}
+
+/// `capydb whoami`.
+pub(super) async fn whoami(context: &Context<'_>) -> Result<(), Failure> {
+    let me = context.api()?.me().await?;
+    let organization = me.organization.as_ref();
+    let restricted = if me.principal.is_admin { "administrator" } else { "" };
+    let scopes = me.principal.scopes.join(", ");
+    let rows = [
+        ("organization", organization.map_or("none", |found| found.name.as_str())),
+        ("slug", organization.map_or("", |found| found.slug.as_str())),
+        ("id", organization.map_or("", |found| found.id.as_str())),
+        ("scopes", scopes.as_str()),
+        ("rights", restricted),
+        ("control plane", context.api_url.as_str()),
+        ("key from", context.api_key_from),
+    ];
+    let told: Vec<(&str, &str)> = rows.into_iter().filter(|(_, value)| !value.is_empty()).collect();
+    context.output.result(&report::pairs(&told), || json!({ "me": me, "api_url": context.api_url.as_str() }));
+    Ok(())
+}
+
+/// `capydb link`.
+pub(super) async fn link(context: &Context<'_>, wanted: Option<&str>) -> Result<(), Failure> {
+    let api = context.api()?;
+    let project = context.project_to_link(&api, wanted).await?;
+    let link = LinkedProject {
+        project_id: project.id.clone(),
+        project_name: project.name.clone(),
+        project_slug: project.slug.clone(),
+        api_url: context.api_url.to_string(),
+    };
+    let here = std::env::current_dir().map_err(anyhow::Error::from)?;
+    let path = config::link_project(&here, &link)?;
+    let text = format!("This directory is linked to project {} ({}).", label(&project), path.display());
+    context.output.result(&text, || json!({ "project": project }));
+    Ok(())
+}
+
+/// `capydb unlink`.
+pub(super) fn unlink(context: &Context<'_>) -> Result<(), Failure> {
+    let here = std::env::current_dir().map_err(anyhow::Error::from)?;
+    let was = config::unlink_project(&here)?;
+    let text = if was { "This directory is linked to no project any more." } else { "This directory was not linked." };
+    context.output.result(text, || json!({ "unlinked": was }));
+    Ok(())
+}

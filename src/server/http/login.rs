@@ -1,0 +1,140 @@
+//! Logging a machine in: it begins a session, a person approves it on a page with a key that
+//! they have, and the machine fetches a key of its own, once.
+
+use super::body::Body;
+use super::error::Refused;
+use super::{Answer, Shared};
+use crate::server::crypto::random_hex;
+use crate::server::store::{Caller, CliLogin};
+use crate::wire::{LoginRequest, LoginSession, LoginState};
+use axum::Json;
+use axum::extract::{Form, Path, Query, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{Html, IntoResponse, Response};
+use serde::Deserialize;
+
+pub(super) async fn begin(
+    State(app): Shared,
+    Body(request): Body<LoginRequest>,
+) -> Result<(StatusCode, Json<LoginSession>), Refused> {
+    let device = request.device_name.or(request.name).unwrap_or_else(|| "a machine".to_owned());
+    let poll_token = random_hex(24);
+    let Some((session_id, end)) = app.store.add_login(&crate::text::printable(&device, 80), &poll_token).await? else {
+        return Err(Refused::conflict("too many logins wait for approval; try again in a few minutes"));
+    };
+    let session = LoginSession { session_id, poll_token, expires_at: end.to_string(), state: "pending".into() };
+    Ok((StatusCode::CREATED, Json(session)))
+}
+
+pub(super) async fn state(State(app): Shared, Path(id): Path<String>, headers: HeaderMap) -> Answer<LoginState> {
+    let token = headers.get("x-capydb-poll-token").and_then(|value| value.to_str().ok());
+    let Some(token) = token else { return Err(Refused::key("the header X-CapyDB-Poll-Token is missing")) };
+    let login = app.store.login(&id, Some(token)).await?;
+    let login = login.ok_or_else(|| Refused::not_found("there is no such login"))?;
+    if login.state == "pending" && login.expired {
+        return Ok(Json(LoginState { state: "expired".into(), ..LoginState::default() }));
+    }
+    let key = match app.store.take_login_key(&id).await? {
+        Some(sealed) => Some(app.sealer.open(&sealed)?),
+        None => None,
+    };
+    let organization = login.organization;
+    Ok(Json(LoginState {
+        state: login.state,
+        organization_id: organization.as_ref().map(|found| found.id.clone()),
+        organization_name: organization.as_ref().map(|found| found.name.clone()),
+        organization_slug: organization.map(|found| found.slug),
+        plaintext_api_key: key,
+    }))
+}
+
+#[derive(Deserialize)]
+pub(super) struct Asked {
+    #[serde(default)]
+    session: String,
+}
+
+/// The page on which a person approves.
+pub(super) async fn page(State(app): Shared, Query(asked): Query<Asked>) -> Result<Response, Refused> {
+    Ok(match app.store.login(&asked.session, None).await? {
+        Some(login) if login.state == "pending" && !login.expired => {
+            shown(StatusCode::OK, &form(&asked.session, &login, ""))
+        }
+        _ => shown(
+            StatusCode::NOT_FOUND,
+            "<p>There is no login that waits under this address. Run <code>capydb login</code> again.</p>",
+        ),
+    })
+}
+
+#[derive(Deserialize)]
+pub(super) struct Decision {
+    session: String,
+    #[serde(default)]
+    api_key: String,
+    #[serde(default, rename = "decision")]
+    answer: String,
+}
+
+pub(super) async fn decide(State(app): Shared, Form(decision): Form<Decision>) -> Result<Response, Refused> {
+    let Some(login) = app.store.login(&decision.session, None).await?.filter(|login| login.state == "pending") else {
+        return Ok(shown(StatusCode::NOT_FOUND, "<p>This login does not wait any more.</p>"));
+    };
+    let Some(caller) = app.store.caller(decision.api_key.trim()).await? else {
+        let page = form(&decision.session, &login, "<p><strong>That key is not valid.</strong></p>");
+        return Ok(shown(StatusCode::UNAUTHORIZED, &page));
+    };
+    let organization = caller.organization.id.clone();
+    let done = if decision.answer == "deny" {
+        app.store.decide_login(&decision.session, &organization, None).await?
+    } else {
+        let key = new_key(&app, &caller).await?;
+        app.store.decide_login(&decision.session, &organization, Some(&app.sealer.seal(&key)?)).await?
+    };
+    Ok(match (done, decision.answer.as_str()) {
+        (false, _) => shown(StatusCode::CONFLICT, "<p>This login does not wait any more.</p>"),
+        (true, "deny") => shown(StatusCode::OK, "<p>Denied. You can close this page.</p>"),
+        (true, _) => shown(StatusCode::OK, "<p>Approved. You can close this page and go back to the terminal.</p>"),
+    })
+}
+
+/// A key with no more rights than those of the one who approves.
+async fn new_key(app: &crate::server::App, caller: &Caller) -> anyhow::Result<String> {
+    let key = format!("capy_live_{}", random_hex(24));
+    app.store.add_key_like(caller, &key).await?;
+    Ok(key)
+}
+
+fn form(session: &str, login: &CliLogin, above: &str) -> String {
+    let (session, device) = (escaped(session), escaped(&login.device_name));
+    format!(
+        "{above}<p>The command line on <strong>{device}</strong> asks for a key. Approve it with a key that you have; \
+         <code>capydb dev</code> says where its own is.</p>\
+         <form method=\"post\" action=\"/dashboard/cli/login\" autocomplete=\"off\">\
+         <input type=\"hidden\" name=\"session\" value=\"{session}\">\
+         <p><label>API key <input type=\"password\" name=\"api_key\" size=\"60\" required autofocus></label></p>\
+         <p><button name=\"decision\" value=\"approve\">Approve</button> \
+         <button name=\"decision\" value=\"deny\">Deny</button></p></form>"
+    )
+}
+
+fn shown(status: StatusCode, body: &str) -> Response {
+    let page = format!(
+        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\
+         <title>CapyDB login</title><main><h1>Log in to CapyDB</h1>{body}</main></html>"
+    );
+    let headers = [
+        (
+            header::CONTENT_SECURITY_POLICY,
+            "default-src 'none'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
+        ),
+        (header::CACHE_CONTROL, "no-store"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    ];
+    (status, headers, Html(page)).into_response()
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;").replace('\'', "&#39;")
+}
