@@ -25,7 +25,9 @@ pub fn scan(reader: impl Read + Send + 'static) -> io::Result<Contents> {
     let mut found = scan.found;
     found.rows = Some(scan.rows);
     found.unfinished = script.unfinished();
-    if scan.begun && !scan.complete {
+    if scan.statements == 0 {
+        found.cut_off = Some("it holds no statement at all".into());
+    } else if scan.begun && !scan.complete {
         found.cut_off = Some("the line \"PostgreSQL database dump complete\" that ends every dump is missing".into());
     }
     Ok(found)

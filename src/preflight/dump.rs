@@ -491,7 +491,7 @@ impl Case<'_> {
         let (what, fix) = if self.runs_as_is {
             (
                 format!("only a superuser can make: {what}"),
-                "leave them out of the dump (--no-publications, --no-subscriptions), or use -Fc, from which they are left out",
+                "dump in custom format (-Fc), from which they are left out; publications and subscriptions can also stay out of a plain dump (--no-publications, --no-subscriptions)",
             )
         } else {
             (

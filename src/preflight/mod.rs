@@ -112,15 +112,17 @@ fn version_compatible(server_version: &str, target_version: &str) -> Check {
 /// Fails with the name of every extension that the target cannot have.
 fn extensions_available(extensions: &[Extension], available: &[String]) -> Check {
     let allowed = |name: &str| name == "plpgsql" || available.iter().any(|known| known == name);
-    let names = |wanted: bool| -> Vec<String> {
+    let listed = |wanted: bool| -> Vec<String> {
         let matching = extensions.iter().filter(|extension| allowed(&extension.name) == wanted);
         matching.map(|extension| crate::text::printable(&extension.name, 63)).collect()
     };
-    let missing = names(false);
+    let missing = listed(false);
     if !missing.is_empty() {
         return check(EXTENSIONS, CheckStatus::Fail, format!("not available on the target: {}", missing.join(", ")));
     }
-    check(EXTENSIONS, CheckStatus::Pass, format!("available: {}", names(true).join(", ")))
+    let there = listed(true);
+    let detail = if there.is_empty() { "none needed".to_owned() } else { format!("available: {}", there.join(", ")) };
+    check(EXTENSIONS, CheckStatus::Pass, detail)
 }
 
 fn check(name: &str, status: CheckStatus, detail: String) -> Check {

@@ -48,7 +48,9 @@ fn a_source_that_is_too_new_is_refused_twice() {
     newer.dump("newer", "custom", &path);
     project
         .import(&["--file", path.to_str().expect("a path"), "--recreate", "--wait"])
-        .fails(1, "the source runs Postgres 18");
+        .fails(5, "the source runs Postgres 18");
+    let job = project.import_unseen(&path, true);
+    assert!(job["error"].as_str().is_some_and(|error| error.contains("the source runs Postgres 18")), "{job}");
     assert_eq!(fingerprint(&project.url), before);
 }
 
@@ -64,7 +66,10 @@ fn extensions_outside_the_list_are_named() {
     for format in ["custom", "plain"] {
         let path = folder.join(format);
         source().dump("outside", format, &path);
-        project.import(&["--file", path.to_str().expect("a path"), "--recreate", "--wait"]).fails(1, "isn, tablefunc");
+        let ran = project.import(&["--file", path.to_str().expect("a path"), "--recreate", "--wait"]);
+        ran.fails(5, "isn, tablefunc");
+        let job = project.import_unseen(&path, true);
+        assert!(job["error"].as_str().is_some_and(|error| error.contains("isn, tablefunc")), "{job}");
     }
     assert_eq!(fingerprint(&project.url), before);
 }
@@ -91,7 +96,7 @@ fn the_plan_limit_holds_everywhere() {
     // A file that is larger than the plan is refused here, and there.
     let path = folder.join("large.sql");
     fs::write(&path, format!("SELECT 1; --{}\n", "x".repeat(15_000_000))).expect("written");
-    project.import(&["--file", path.to_str().expect("a path"), "--wait"]).fails(5, "more than the 14.0 MB");
+    project.import(&["--file", path.to_str().expect("a path"), "--wait"]).fails(5, "15.0 MB of 14.0 MB");
     let (_, slot) = plane.call("POST", &format!("/v1/projects/{}/imports/uploads", project.id), None);
     let url = slot["upload"]["upload_url"].as_str().expect("a URL");
     let (status, answer) = crate::support::world::call("PUT", url, "", Some(&json!("x".repeat(15_000_000))));

@@ -86,10 +86,10 @@ fn a_script_cannot_reach_beyond_its_import() {
     let marker = folder.join("was-here");
     let shown = marker.to_str().expect("a path");
     let hostile = [
-        (format!("SELECT 1;\n\\! touch {shown}\n"), "the psql command \\!"),
+        (format!("SELECT 1;\n\\! touch {shown}\n"), "the psql command \\\\!"),
         (format!("SELECT 'touch {shown}' \\gexec\n"), "in the middle of a statement"),
         (format!("SELECT 1 \\g |touch {shown}\n"), "in the middle of a statement"),
-        ("\\connect postgres\nSELECT 1;\n".into(), "the psql command \\connect"),
+        ("\\connect postgres\nSELECT 1;\n".into(), "the psql command \\\\connect"),
         (format!("CREATE TABLE a (x text);\nCOPY a FROM PROGRAM 'touch {shown}';\n"), "COPY … PROGRAM"),
         ("CREATE TABLE a (x text);\nCOPY a FROM '/etc/passwd';\n".into(), "with a file name"),
         ("CREATE ROLE evil SUPERUSER;\n".into(), "manages roles"),
@@ -97,17 +97,17 @@ fn a_script_cannot_reach_beyond_its_import() {
         ("SELECT 1;\nCREATE TABLE a (x int); COPY a FROM stdin;\n1\n".into(), "cut off"),
         ("SELECT 1;\nCREATE TABLE a (x int); INSERT INTO a VALUES ('1'".into(), "cut off"),
         ("CREATE TABLE a (x int);\nDO $$ BEGIN EXECUTE 'COMMIT'; END $$;\n".into(), "EXECUTE of transaction commands"),
-        (
-            "CREATE FUNCTION f() RETURNS int LANGUAGE c AS 'libc', 'getpid';\n".into(),
-            "permission denied for language c",
-        ),
+        ("CREATE FUNCTION f() RETURNS int LANGUAGE c AS 'libc', 'getpid';\n".into(), "untrusted language"),
     ];
     for (script, words) in hostile {
         let path = folder.join("hostile.sql");
         fs::write(&path, &script).expect("written");
+        // The worker does not rely on what the command line has looked at.
+        let job = project.import_unseen(&path, false);
+        assert_eq!(job["state"], "failed", "{script}: {job}");
+        assert!(job.to_string().contains(words), "{script}: {job}");
         let ran = project.import(&["--file", path.to_str().expect("a path"), "--wait"]);
-        assert_eq!(ran.code, 1, "{script}: {ran:#?}");
-        assert!(ran.stderr.contains(words), "{script}: {ran:#?}");
+        assert!(ran.code == 5 || ran.code == 1, "{script}: {ran:#?}");
         assert_eq!(fingerprint(&project.url), before, "{script}");
     }
     assert!(!marker.exists());

@@ -1,11 +1,15 @@
 //! The built program against a real control plane and real Postgres servers.
 #![cfg(feature = "server")]
 
+mod account;
 mod api;
 mod dev;
+mod documents;
+mod dumps;
 mod gate;
 mod imports;
 mod in_place;
+mod near;
 mod recovery;
 mod sources;
 #[path = "../support/mod.rs"]

@@ -66,11 +66,11 @@ fn private_sources_are_refused_where_they_are_not_allowed() {
 }
 
 #[test]
-fn pooled_endpoints_are_refused_on_both_sides() {
+fn pooled_endpoints_are_mended_here_and_refused_there() {
     let url = "postgres://u:canary@ep-a-pooler.eu.aws.neon.tech/d";
-    plane()
-        .run(&["import", "--project", "dev", "--source-url", url])
-        .fails(5, "use postgres://u:***@ep-a.eu.aws.neon.tech/d");
+    plane().run(&["import", "--project", "dev", "--source-url", url]).fails(1, "took the direct endpoint");
+    let kept = ["import", "--project", "dev", "--no-rewrite", "--source-url", url];
+    plane().run(&kept).fails(1, "use postgres://u:***@ep-a.eu.aws.neon.tech/d?sslmode=require instead");
     let (status, answer) = plane().call(
         "POST",
         &format!("/v1/projects/{}/imports/preflight", plane().project("pooled").id),

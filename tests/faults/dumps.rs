@@ -8,16 +8,15 @@ fn what_is_no_dump_is_named_before_the_network() {
     let peer = Peer::start(|peer, request, _| works(peer, request));
     let folder = folder();
     let mut tar = vec![0; 1024];
-    tar[..8].copy_from_slice(b"toc.dat\0");
     tar[257..262].copy_from_slice(b"ustar");
     fs::create_dir(folder.path().join("directory")).expect("made");
     fs::write(folder.path().join("directory/toc.dat"), "PGDMP").expect("written");
     let cases: [(&str, Option<&[u8]>, i32, &str); 11] = [
         ("missing.dump", None, 1, "No such file"),
-        ("directory", None, 5, "a dump in directory format"),
+        ("directory", None, 5, "its table of contents: the file is cut off"),
         ("empty.dump", Some(b""), 5, "is empty"),
-        ("app.tar", Some(&tar), 5, "a dump in tar format"),
-        ("app.sql.gz", Some(b"\x1f\x8b\x08\0\0\0"), 5, "compressed with gzip"),
+        ("app.tar", Some(&tar), 5, "a tar archive, not a dump"),
+        ("app.sql.gz", Some(b"\x1f\x8b\x08\0\0\0"), 5, "compressed with gzip and cannot be unpacked"),
         ("app.zip", Some(b"PK\x03\x04rest"), 5, "a zip archive"),
         ("app.db", Some(b"SQLite format 3\0rest"), 5, "a SQLite database"),
         ("my.sql", Some(b"-- MySQL dump 10.13  Distrib 8\n"), 5, "a dump of MySQL"),
@@ -31,7 +30,7 @@ fn what_is_no_dump_is_named_before_the_network() {
             fs::write(&path, bytes).expect("written");
         }
         let ran = against(&peer, &["import", "--file", path.to_str().expect("a path"), "--wait"]).fails(code, words);
-        assert!(code == 1 || ran.stderr.contains("pg_dump -Fc -f app.dump"), "{ran:#?}");
+        assert!(code == 1 || ran.stderr.contains("dump again") || ran.stderr.contains("pg_dump -Fc -f"), "{ran:#?}");
     }
     assert_eq!(peer.lines(), Vec::<String>::new(), "nothing was asked");
 }

@@ -3,6 +3,7 @@
 
 mod answers;
 mod dumps;
+mod leaks;
 mod settings;
 #[path = "../support/mod.rs"]
 mod support;

@@ -263,14 +263,28 @@ impl Drop for Plane {
 }
 
 pub fn call(method: &str, url: &str, key: &str, body: Option<&Value>) -> (u16, Value) {
+    ask(method, url, |request| {
+        let request = request.bearer_auth(key);
+        if let Some(body) = body { request.json(body) } else { request }
+    })
+}
+
+/// Puts bytes to a presigned URL.
+pub fn put(url: &str, bytes: Vec<u8>) -> (u16, Value) {
+    ask("PUT", url, |request| request.body(bytes))
+}
+
+/// Any call: status and answer, which need not be JSON.
+pub fn ask(
+    method: &str,
+    url: &str,
+    with: impl FnOnce(reqwest::RequestBuilder) -> reqwest::RequestBuilder,
+) -> (u16, Value) {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
         let client = reqwest::Client::builder().no_proxy().build().expect("a client");
-        let mut request = client.request(method.parse().expect("a method"), url).bearer_auth(key);
-        if let Some(body) = body {
-            request = request.json(body);
-        }
+        let request = with(client.request(method.parse().expect("a method"), url));
         let answer = request.send().await.expect("an answer");
         let status = answer.status().as_u16();
         let text = answer.text().await.expect("a body");
@@ -303,6 +317,16 @@ impl Project<'_> {
             job["state"] == "completed" || job["state"] == "failed"
         });
         job
+    }
+
+    /// Uploads a file and imports it by the API alone, as a client that looks at nothing would.
+    pub fn import_unseen(&self, file: &Path, recreate: bool) -> Value {
+        let path = format!("/v1/projects/{}/imports/uploads", self.id);
+        let (_, slot) = self.plane.call("POST", &path, None);
+        let (url, key) = (slot["upload"]["upload_url"].as_str().expect("a URL"), &slot["upload"]["object_key"]);
+        let (status, answer) = put(url, fs::read(file).expect("reads"));
+        assert_eq!(status, 200, "{answer}");
+        self.import_by_api(&json!({ "confirm": true, "recreate": recreate, "upload_key": key }))
     }
 
     #[track_caller]

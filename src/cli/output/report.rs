@@ -123,7 +123,7 @@ fn dump(found: &DumpFacts) -> Vec<(&'static str, String)> {
     }
     let tool = Some(printable(&found.dump_version, 100)).filter(|tool| !tool.is_empty());
     let objects: Vec<String> =
-        found.objects.iter().map(|(kind, number)| format!("{} {}", grouped(*number), printable(kind, 40))).collect();
+        found.objects.iter().map(|(kind, number)| format!("{} {}", printable(kind, 40), grouped(*number))).collect();
     vec![
         ("dump", format),
         ("by", tool.map_or_else(String::new, |tool| format!("pg_dump {tool}"))),

@@ -16,7 +16,7 @@ pub(crate) struct CliLogin {
 }
 
 /// How long a person has to approve, in minutes.
-const MINUTES: f64 = 15.0;
+const MINUTES: i32 = 15;
 
 /// The most logins that wait at a time: asking for one needs no key.
 const MOST_WAITING: i64 = 1000;
@@ -31,7 +31,7 @@ impl Store {
         let client = self.client().await?;
         client.execute("delete from cli_logins where expires_at < now() - interval '1 hour'", &[]).await?;
         let sql = "insert into cli_logins (id, poll_token_sha256, device_name, state, expires_at)
-                   select $1, $2, $3, 'pending', now() + make_interval(secs => $4 * 60)
+                   select $1, $2, $3, 'pending', now() + make_interval(mins => $4)
                    where (select count(*) from cli_logins where state = 'pending' and expires_at > now()) < $5
                    returning id, expires_at";
         let row = client.query_opt(sql, &[&new_id(), &sha256(poll_token), &device, &MINUTES, &MOST_WAITING]).await?;
