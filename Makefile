@@ -6,7 +6,7 @@
 CACHE := $(if $(filter 0,$(shell id -u)),/var/cache/capydb,$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/capydb)
 FETCH := bash src/server/postgres/fetch-debian.sh
 
-.PHONY: build demo test setup completions check bench-dump
+.PHONY: build demo test setup completions check bench-dump fuzz
 
 build:
 	cargo build --release --locked
@@ -39,3 +39,12 @@ completions:
 
 bench-dump: build
 	bash bench/dump.sh
+
+# Ten minutes of hostile dumps. It needs a C++ compiler, and no nightly Rust.
+fuzz:
+	mkdir -p fuzz/corpus
+	cd fuzz && RUSTFLAGS="-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
+	  -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
+	  -Cllvm-args=-sanitizer-coverage-trace-compares -Ccodegen-units=1 --cfg fuzzing" \
+	  cargo run --release --target $(shell rustc -vV | sed -n 's/^host: //p') --bin dump -- \
+	  -max_total_time=600 -rss_limit_mb=512 -max_len=20000 corpus seeds

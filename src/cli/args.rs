@@ -17,6 +17,30 @@ pub(super) struct Cli {
     pub(super) global: Global,
 }
 
+/// Examples teach faster than options, so they come first.
+const TEMPLATE: &str = "\
+{before-help}{about-with-newline}
+{usage-heading} {usage}{after-help}
+
+{all-args}
+";
+
+/// The command line, with the same look of help for every command.
+pub(super) fn command() -> clap::Command {
+    templated(<Cli as clap::CommandFactory>::command())
+}
+
+fn templated(command: clap::Command) -> clap::Command {
+    command.help_template(TEMPLATE).mut_subcommands(templated)
+}
+
+/// Reads a command line.
+pub(super) fn parse(arguments: &[std::ffi::OsString]) -> Result<Cli, clap::Error> {
+    let mut command = command();
+    let matches = command.try_get_matches_from_mut(arguments)?;
+    <Cli as clap::FromArgMatches>::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
+}
+
 const EXAMPLES: &str = "\
 Examples:
   capydb import preflight --source-url \"postgres://user@host/db\"
@@ -151,16 +175,15 @@ Examples:
   capydb import --file app.dump --recreate --wait";
 
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Source")]
 pub(super) struct SourceOptions {
     /// Connection URL of a live source; `-` reads it from standard input
-    #[arg(long, value_name = "URL", long_help = SOURCE_URL_HELP, conflicts_with = "file")]
+    #[arg(long, value_name = "URL", long_help = SOURCE_URL_HELP, conflicts_with = "file", help_heading = "Source")]
     pub(super) source_url: Option<String>,
     /// Dump file: custom format (pg_dump -Fc) or plain SQL, also as .gz or .zst; `-` reads a pipe
-    #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath, help_heading = "Source")]
     pub(super) file: Option<PathBuf>,
     /// Use the URL as it is, although its provider has a better endpoint for this
-    #[arg(long)]
+    #[arg(long, help_heading = "Source")]
     pub(super) no_rewrite: bool,
 }
 
@@ -334,10 +357,8 @@ pub(super) const SOURCE_VARIABLE: &str = ENV_SOURCE_URL;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
-
     #[test]
     fn the_command_line_is_sound() {
-        Cli::command().debug_assert();
+        command().debug_assert();
     }
 }

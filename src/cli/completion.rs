@@ -1,7 +1,6 @@
-use super::args::{Cli, Format, Global, ProgressForm};
+use super::args::{Format, Global, ProgressForm};
 use super::context::{Context, label};
 use super::output::Output;
-use clap::CommandFactory;
 use clap_complete::engine::CompletionCandidate;
 use clap_complete::env::{CompleteEnv, Shells};
 use std::ffi::OsStr;
@@ -15,7 +14,7 @@ const PATIENCE: Duration = Duration::from_millis(1500);
 
 /// Answers the shell's script; ends the program when it was asked.
 pub(super) fn answer() {
-    CompleteEnv::with_factory(Cli::command).var(VARIABLE).complete();
+    CompleteEnv::with_factory(super::args::command).var(VARIABLE).complete();
 }
 
 /// The completion script of a shell. It asks the program itself for candidates, so that it

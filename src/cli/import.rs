@@ -5,7 +5,7 @@ use super::dump::Target;
 use super::output::meter::{Meter, Work};
 use super::output::report;
 use super::source::{self, Given};
-use super::{Failure, Kind, dump, jobs, preflight, via_dump};
+use super::{Failure, Kind, dump, jobs, via_dump};
 use crate::client::{Api, Progress, Upload, upload};
 use crate::dump::{Contents, DumpFile};
 use crate::preflight::bytes;
@@ -121,10 +121,6 @@ async fn dump_here(
 async fn check_source(context: &Context<'_>, api: &Api, project: &Project, url: &SourceUrl) -> Result<(), Failure> {
     context.output.note("Looking at the source …");
     let found = api.preflight(&project.id, &PreflightRequest { source_url: url.expose().to_owned() }).await?;
-    if !found.ok {
-        context.output.note(&report::preflight(&found));
-        return Err(preflight::failed(&found));
-    }
     dump::settle(context, &found)?;
     let (size, version) = (found.source.database_size_bytes, &found.source.server_version);
     let about = format!("Preflight passed: Postgres {version}, {}", bytes(size));

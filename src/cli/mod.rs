@@ -23,7 +23,6 @@ mod via_dump;
 pub use failure::{Failure, Kind};
 
 use args::{Cli, Command, ConfigCommand, ImportArgs, ImportCommand, JobsCommand, ProjectsCommand};
-use clap::{CommandFactory, Parser};
 use context::Context;
 use output::Output;
 use std::ffi::OsString;
@@ -32,7 +31,7 @@ use std::ffi::OsString;
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     completion::answer();
     let arguments: Vec<OsString> = arguments.into_iter().collect();
-    let cli = match Cli::try_parse_from(&arguments) {
+    let cli = match args::parse(&arguments) {
         Ok(cli) => cli,
         Err(error) => return output::usage(&error, &arguments),
     };
@@ -55,7 +54,7 @@ fn execute(cli: Cli, output: &Output) -> Result<u8, Failure> {
             return Ok(0);
         }
         Command::Man { folder } => {
-            man::write(Cli::command(), &folder, output)?;
+            man::write(args::command(), &folder, output)?;
             return Ok(0);
         }
         Command::Import(ImportArgs { command: Some(ImportCommand::Guide { provider }), .. }) => {

@@ -49,6 +49,8 @@ pub struct Header {
     pub version: (u8, u8),
     /// How the data is stored.
     pub layout: Layout,
+    /// Bytes of a number, besides the one of its sign.
+    pub int_size: u8,
     /// How the data is compressed.
     pub compression: Compression,
     /// The source database's name.
@@ -162,6 +164,7 @@ impl<R: BufRead> Archive<R> {
         let header = Header {
             version: (major, minor),
             layout,
+            int_size,
             compression: Compression::None,
             database: String::new(),
             server_version: String::new(),

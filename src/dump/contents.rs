@@ -47,6 +47,8 @@ pub struct Contents {
     pub cut_off: Option<String>,
     /// Written by `pg_dumpall`.
     pub whole_server: bool,
+    /// Length of a number in an archive, sign included, in bytes.
+    pub(super) number_length: usize,
     /// Tables that it makes, as hashes of their names.
     pub(super) tables: HashSet<u64>,
 }

@@ -4,6 +4,7 @@
 mod answers;
 mod dumps;
 mod leaks;
+mod look;
 mod settings;
 #[path = "../support/mod.rs"]
 mod support;

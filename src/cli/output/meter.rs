@@ -72,17 +72,20 @@ impl Meter {
     /// Begins to draw. `size` is known or not, in bytes; `progress` counts up to it.
     pub(in crate::cli) fn start(output: &Output, work: Work, size: Option<u64>, progress: Progress) -> Self {
         let (drawing, started) = (output.progress(), Instant::now());
-        let bar = match drawing {
-            Drawing::Live => ProgressBar::with_draw_target(size, ProgressDrawTarget::stderr()).with_style(look(size)),
-            Drawing::Lines | Drawing::Json | Drawing::None => ProgressBar::hidden(),
-        };
+        // What is over at once is not drawn at all, so the line waits for the first tick.
+        let bar = ProgressBar::with_draw_target(size, ProgressDrawTarget::hidden()).with_style(look(size));
         bar.set_prefix(work.doing());
         let (counter, now) = (progress.clone(), move |progress: &Progress| progress.load(Ordering::Relaxed));
         let task = match drawing {
             Drawing::None => None,
             Drawing::Live => {
                 let bar = bar.clone();
-                Some(tokio::spawn(every(LIVE, move || bar.set_position(now(&counter)))))
+                Some(tokio::spawn(every(LIVE, move || {
+                    if bar.is_hidden() {
+                        bar.set_draw_target(ProgressDrawTarget::stderr());
+                    }
+                    bar.set_position(now(&counter));
+                })))
             }
             Drawing::Json => Some(tokio::spawn(every(EVENTS, move || tell(work, now(&counter), size)))),
             Drawing::Lines => {

@@ -1,6 +1,6 @@
 //! Results as text for people.
 
-use super::table::aligned;
+use super::table::{aligned, aligned_on};
 use crate::cli::context::label;
 use crate::preflight::{bytes, remedy};
 use crate::text::printable;
@@ -17,9 +17,9 @@ fn verdict(status: CheckStatus) -> StyledObject<&'static str> {
 }
 
 /// The lines of one check: verdict and detail, evidence, what to do.
-fn lines(check: &Check, rows: &mut Vec<Vec<String>>) {
+fn lines(check: &Check, verdict: &StyledObject<&'static str>, rows: &mut Vec<Vec<String>>) {
     let detail = printable(check.detail.as_deref().unwrap_or(""), 500);
-    rows.push(vec![printable(&check.name, 60), verdict(check.status).to_string(), detail]);
+    rows.push(vec![printable(&check.name, 60), verdict.to_string(), detail]);
     if check.status == CheckStatus::Pass {
         return;
     }
@@ -34,7 +34,7 @@ fn lines(check: &Check, rows: &mut Vec<Vec<String>>) {
 pub(in crate::cli) fn checks(checks: &[Check]) -> String {
     let mut rows = Vec::new();
     for check in checks {
-        lines(check, &mut rows);
+        lines(check, &verdict(check.status), &mut rows);
     }
     aligned(&rows)
 }
@@ -44,13 +44,13 @@ pub(in crate::cli) fn rows(rows: &[Vec<String>]) -> String {
     aligned(rows)
 }
 
-/// The checks that did not pass; empty when all did.
+/// The checks that did not pass, for standard error; empty when all did.
 pub(in crate::cli) fn troubles(report: &Preflight) -> String {
     let mut rows = Vec::new();
     for check in report.checks.iter().filter(|check| check.status != CheckStatus::Pass) {
-        lines(check, &mut rows);
+        lines(check, &verdict(check.status).for_stderr(), &mut rows);
     }
-    aligned(&rows)
+    aligned_on(&console::Term::stderr(), &rows)
 }
 
 /// The checks as a table, with what to do, and the facts below.

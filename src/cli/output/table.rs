@@ -1,9 +1,13 @@
 use console::{Term, measure_text_width};
 
-/// Rows with aligned columns, two spaces apart. On a terminal the last column is wrapped to
-/// its width; elsewhere it is as long as it is.
+/// Rows for standard output with aligned columns, two spaces apart. On a terminal the last
+/// column is wrapped to its width; elsewhere it is as long as it is.
 pub(super) fn aligned(rows: &[Vec<String>]) -> String {
-    let term = Term::stdout();
+    aligned_on(&Term::stdout(), rows)
+}
+
+/// The same for a stream.
+pub(super) fn aligned_on(term: &Term, rows: &[Vec<String>]) -> String {
     aligned_to(rows, if term.is_term() { term.size_checked().map(|(_, columns)| columns.into()) } else { None })
 }
 
