@@ -1,0 +1,289 @@
+//! Grades what a dump holds: the three checks of every source, and those that only a dump needs.
+
+mod case;
+mod itself;
+
+use super::{Limits, check, extensions_available, fixed, report, size_within_plan, version_compatible};
+use crate::dump::{Contents, DumpFile, Finding, Format, Seen};
+use crate::platforms::{self, Platform};
+use crate::wire::{AuthForeignKey, CheckStatus, DumpFacts, Extension, Preflight, SourceFacts};
+use case::Case;
+use itself::{
+    complete, foreign_servers, format_supported, large_objects, psql_commands, refused, rows_by_copy, schema_and_data,
+    single_database, tool_compatible,
+};
+
+/// The word by which a control plane tells that it takes out of plain SQL what it takes out of
+/// archives: owners, privileges, event triggers and the like.
+pub const FILTERS_PLAIN_SQL: &str = "filters_plain_sql";
+
+/// How the dump will be imported.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Handling {
+    /// The control plane filters plain SQL ([`FILTERS_PLAIN_SQL`]); otherwise psql runs it as it is.
+    pub filters_plain_sql: bool,
+    /// The target is replaced, so that it holds nothing beforehand.
+    pub recreate: bool,
+}
+
+/// Grades a dump against the limits of its target.
+pub fn grade_dump(dump: &DumpFile, found: &Contents, limits: &Limits, handling: Handling) -> Preflight {
+    let platform = platform(found);
+    let facts = facts(dump, found, platform.as_ref());
+    let runs_as_is = found.format == Format::Plain && !handling.filters_plain_sql;
+    let case = Case { found, limits, recreate: handling.recreate, runs_as_is, platform };
+    let mut size = size_within_plan(found.size, limits.storage_limit_bytes);
+    if found.format != Format::Plain
+        && let Some(detail) = &mut size.detail
+    {
+        detail.push_str("; an archive is smaller than the database that it makes");
+    }
+    let mut extensions = extensions_available(&facts.extensions, &limits.extensions);
+    if extensions.status == CheckStatus::Fail {
+        let missing = |name: &str| name != "plpgsql" && !limits.extensions.iter().any(|known| known == name);
+        let places = found.extensions.iter().filter(|(wish, _)| missing(&wish.name));
+        extensions.evidence = places.take(5).map(|(wish, place)| format!("{place}: extension {}", wish.name)).collect();
+    }
+    let checks = vec![
+        complete(found),
+        format_supported(found),
+        size,
+        version_compatible(&found.server_version, &limits.target_version),
+        tool_compatible(found),
+        extensions,
+        case.extension_schemas(),
+        single_database(found),
+        case.roles(),
+        case.policy_roles(),
+        case.settings(),
+        psql_commands(found),
+        case.transaction(),
+        refused(found),
+        case.superuser_objects(),
+        foreign_servers(found),
+        large_objects(found),
+        case.platform_schemas(),
+        case.platform_references(),
+        case.references(),
+        schema_and_data(found, handling.recreate),
+        rows_by_copy(found),
+    ];
+    report(checks, facts, limits)
+}
+
+/// The report on a file that is no dump, or too damaged to be read.
+pub fn unreadable(problem: &str, limits: &Limits) -> Preflight {
+    let why = check(READABLE, CheckStatus::Fail, problem.to_owned());
+    report(
+        vec![fixed(why, "make a dump with: pg_dump -Fc -f app.dump \"postgres://user@host/database\"")],
+        SourceFacts::default(),
+        limits,
+    )
+}
+
+/// Name of the check that fails for what is no dump.
+const READABLE: &str = "dump_readable";
+
+fn facts(dump: &DumpFile, found: &Contents, platform: Option<&(&Platform, Vec<String>)>) -> SourceFacts {
+    let on_platform = |schema: &String| platform.is_some_and(|(known, _)| known.schemas.contains(&schema.as_str()));
+    let (provider_schemas, app_schemas): (Vec<_>, Vec<_>) = found.schemas.iter().cloned().partition(on_platform);
+    let extension = |name: &str| Extension { name: name.to_owned(), version: String::new() };
+    let keys =
+        found.seen(Finding::PlatformKey).flat_map(|(schema, seen)| seen.first.iter().map(move |place| (schema, place)));
+    SourceFacts {
+        server_version: found.server_version.clone(),
+        database_size_bytes: found.size,
+        extensions: found.extensions.iter().map(|(wish, _)| extension(&wish.name)).collect(),
+        app_schemas,
+        provider: platform.map(|(known, _)| known.id.to_owned()),
+        provider_signals: platform.map(|(_, signs)| signs.clone()).unwrap_or_default(),
+        provider_schemas,
+        provider_auth_fks: if platform.is_some() {
+            keys.filter_map(|(schema, place)| key(schema, place)).collect()
+        } else {
+            Vec::new()
+        },
+        event_triggers: found.seen(Finding::EventTrigger).map(|(name, _)| name.to_owned()).collect(),
+        dump: Some(DumpFacts {
+            format: found.format.name().to_owned(),
+            archive_version: found.archive_version.map(|(major, minor)| format!("{major}.{minor}")),
+            compression: found.compression.map(|compression| compression.name().to_owned()),
+            packed: dump.wrapping.map(|wrapping| wrapping.name().to_owned()),
+            dump_version: found.dump_version.clone(),
+            file_size_bytes: dump.size,
+            objects: found.objects.iter().map(|(kind, number)| ((*kind).to_owned(), *number)).collect(),
+            rows: found.rows,
+            tables_with_data: found.tables_with_data,
+        }),
+        ..SourceFacts::default()
+    }
+}
+
+/// The names in `… ALTER TABLE ONLY a ADD CONSTRAINT b FOREIGN KEY (c) REFERENCES d(e)`.
+fn key(schema: &str, place: &str) -> Option<AuthForeignKey> {
+    let words: Vec<&str> = place.split_whitespace().collect();
+    let behind =
+        |word: &str, more: usize| words.iter().position(|known| *known == word).and_then(|at| words.get(at + more));
+    let table = behind("ONLY", 1).or(behind("TABLE", 1))?;
+    let target = behind("REFERENCES", 1).map_or(schema, |target| target.split('(').next().unwrap_or(target));
+    Some(AuthForeignKey {
+        constraint: (*behind("CONSTRAINT", 1)?).to_owned(),
+        source_table: (*table).to_owned(),
+        target_table: target.to_owned(),
+    })
+}
+
+/// The platform that the dump comes from, and its signs.
+fn platform(found: &Contents) -> Option<(&'static Platform, Vec<String>)> {
+    let roles: Vec<&str> = found.roles().into_iter().collect();
+    let schemas: Vec<&str> = found.schemas.iter().map(String::as_str).collect();
+    platforms::recognise(&roles, &schemas, &[])
+}
+
+/// The first places of some findings.
+fn places<'a>(all: impl IntoIterator<Item = (&'a str, &'a Seen)>) -> Vec<String> {
+    let all: Vec<&Seen> = all.into_iter().map(|(_, seen)| seen).collect();
+    // One of each subject first, so that no subject hides the others.
+    let turns = (0..3).flat_map(|turn| all.iter().filter_map(move |seen| seen.first.get(turn)));
+    turns.take(5).cloned().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dump::{Progress, detect, read};
+    use crate::wire::Check;
+    use CheckStatus::{Fail, Pass, Warn};
+    use std::io::Write;
+
+    /// The report on a plain dump.
+    fn graded(text: &str, handling: Handling) -> Preflight {
+        let mut file = tempfile::tempfile().expect("a file");
+        file.write_all(text.as_bytes()).expect("written");
+        let dump = detect::identify(file, "it".into()).expect("a dump");
+        let found = read(&dump, &Progress::default()).expect("reads");
+        let extensions = super::super::ALLOWED_EXTENSIONS.map(str::to_owned).to_vec();
+        grade_dump(
+            &dump,
+            &found,
+            &Limits { storage_limit_bytes: 1000, target_version: "17".into(), extensions },
+            handling,
+        )
+    }
+
+    fn verdict(text: &str, name: &str) -> (CheckStatus, String) {
+        verdict_when(text, name, Handling::default())
+    }
+
+    fn verdict_when(text: &str, name: &str, handling: Handling) -> (CheckStatus, String) {
+        let report = graded(text, handling);
+        let check = report.checks.iter().find(|check| check.name == name).expect(name);
+        if check.status != Pass {
+            assert!(check.fix.is_some(), "{name} has no fix");
+        }
+        (check.status, format!("{} {}", check.detail.as_deref().unwrap_or(""), check.evidence.join(" | ")))
+    }
+
+    #[test]
+    fn a_clean_dump_passes_everything() {
+        let report =
+            graded("CREATE TABLE public.t (id int);\nCOPY public.t FROM stdin;\n1\n\\.\n", Handling::default());
+        let others: Vec<&Check> = report.checks.iter().filter(|check| check.status != Pass).collect();
+        assert!(report.ok && others.is_empty(), "{others:#?}");
+    }
+
+    #[test]
+    fn owners_are_fatal_only_where_psql_meets_them() {
+        let text = "CREATE TABLE t ();\nALTER TABLE t OWNER TO bob;\n";
+        assert_eq!(verdict(text, "roles_not_needed").0, Fail);
+        let filtered = Handling { filters_plain_sql: true, recreate: false };
+        let (status, said) = verdict_when(text, "roles_not_needed", filtered);
+        assert_eq!((status, said.contains("bob"), said.contains("line 2")), (Pass, true, true), "{said}");
+    }
+
+    #[test]
+    fn each_problem_is_told_with_its_place() {
+        for (text, name, status, words) in [
+            ("SELECT 1;\n\\connect other\n", "no_psql_commands", Fail, "line 2: \\connect other"),
+            ("\\! id\n", "no_psql_commands", Fail, "\\!"),
+            ("COPY t FROM PROGRAM 'id';", "stays_inside_database", Fail, "line 1: COPY t FROM PROGRAM"),
+            (
+                "SET transaction_timeout = 0;\nSET yb_x = 1;",
+                "settings_known_to_target",
+                Fail,
+                "does not know: yb_x line 2",
+            ),
+            ("SET session_replication_role = replica;", "settings_known_to_target", Fail, "only a superuser"),
+            ("CREATE ROLE bob;", "single_database", Fail, "line 1: CREATE ROLE bob"),
+            (
+                "CREATE EXTENSION hstore WITH SCHEMA ext;",
+                "extension_schemas_present",
+                Warn,
+                "line 1: extension hstore in schema ext",
+            ),
+            ("CREATE EXTENSION isn;", "extensions_available_on_target", Fail, "line 1: extension isn"),
+            ("BEGIN;\nCOMMIT;", "no_transactions", Fail, "line 1: BEGIN"),
+            (
+                "CREATE EVENT TRIGGER e ON ddl_command_end EXECUTE FUNCTION f();",
+                "no_superuser_objects",
+                Fail,
+                "event trigger",
+            ),
+            (
+                "CREATE FUNCTION f() RETURNS int LANGUAGE plpython3u AS $$ 1 $$;",
+                "no_superuser_objects",
+                Fail,
+                "untrusted",
+            ),
+            ("ALTER TABLE t DISABLE TRIGGER ALL;", "no_superuser_objects", Fail, "switched off"),
+            ("CREATE SERVER far FOREIGN DATA WRAPPER file_fdw;", "no_foreign_servers", Warn, "line 1"),
+            ("SELECT pg_catalog.lo_create('1');", "large_objects", Warn, "line 1"),
+            ("CREATE SCHEMA heroku_ext;", "no_platform_schemas", Warn, "Heroku"),
+            (
+                "CREATE TABLE a ();\nALTER TABLE a ADD CONSTRAINT k FOREIGN KEY (b) REFERENCES s.c(d);",
+                "references_come_along",
+                Warn,
+                "s.c",
+            ),
+            ("INSERT INTO t VALUES (1);", "rows_by_copy", Warn, "1 INSERT statement"),
+            ("INSERT INTO t VALUES (1);", "schema_and_data", Warn, "data only"),
+            ("CREATE TABLE t ();", "schema_and_data", Warn, "schema only"),
+            ("CREATE POLICY p ON t TO anon USING (true);", "policy_roles_present", Warn, "anon"),
+            ("-- PostgreSQL database dump\n\nSELECT 1;\n", "dump_complete", Fail, "cut off"),
+            ("COPY t FROM stdin;\n1\n", "dump_complete", Fail, "in the middle of a table's rows"),
+        ] {
+            let (found, said) = verdict(text, name);
+            assert!(found == status && said.contains(words), "{text}: {found:?} {said}");
+        }
+    }
+
+    #[test]
+    fn a_plan_that_is_too_small_fails() {
+        let text = format!("SELECT '{}';", "x".repeat(1000));
+        assert_eq!(verdict(&text, "source_size_within_plan").0, Fail);
+    }
+
+    #[test]
+    fn rows_alone_cannot_replace_a_database() {
+        let handling = Handling { recreate: true, filters_plain_sql: true };
+        assert_eq!(verdict_when("INSERT INTO t VALUES (1);", "schema_and_data", handling).0, Fail);
+    }
+
+    #[test]
+    fn a_supabase_dump_is_known() {
+        let text = "CREATE SCHEMA auth;\nCREATE SCHEMA storage;\nCREATE SCHEMA realtime;\nCREATE TABLE auth.users (id int);\nCREATE TABLE public.p (u int);\n\
+            ALTER TABLE ONLY public.p ADD CONSTRAINT p_u FOREIGN KEY (u) REFERENCES auth.users(id);\n\
+            CREATE POLICY own ON public.p USING ((auth.uid() = u));\n";
+        let report = graded(text, Handling::default());
+        assert_eq!(report.source.provider.as_deref(), Some("supabase"));
+        assert_eq!(report.source.provider_schemas, ["auth", "realtime", "storage"]);
+        let key = &report.source.provider_auth_fks[0];
+        assert_eq!(
+            (key.constraint.as_str(), key.source_table.as_str(), key.target_table.as_str()),
+            ("p_u", "public.p", "auth.users")
+        );
+        let (status, said) = verdict(text, "no_platform_references");
+        assert_eq!(status, Warn);
+        assert!(said.starts_with("1 foreign key and 1 policy reach"), "{said}");
+    }
+}
