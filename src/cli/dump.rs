@@ -26,7 +26,7 @@ impl Target {
         let filters_plain_sql = project.import_features.iter().any(|feature| feature == FILTERS_PLAIN_SQL);
         Self {
             limits: limits(project.storage_limit_bytes, version),
-            handling: Handling { filters_plain_sql, recreate },
+            handling: Handling { filters_plain_sql, recreate, role: project.role_name.clone() },
         }
     }
 
@@ -120,7 +120,7 @@ pub(super) async fn look(context: &Context<'_>, dump: &DumpFile) -> Result<Conte
 /// Stops for what is wrong with the dump itself, whatever the target.
 pub(super) fn check_itself(context: &Context<'_>, dump: &DumpFile, found: &Contents) -> Result<(), Failure> {
     let target = Target::given(None, None);
-    let mut report = grade_dump(dump, found, &target.limits, target.handling);
+    let mut report = grade_dump(dump, found, &target.limits, &target.handling);
     report.checks.retain(|check| INTRINSIC.contains(&check.name.as_str()));
     report.ok = report.checks.iter().all(|check| check.status != CheckStatus::Fail);
     if report.ok { Ok(()) } else { settle(context, &report) }
@@ -139,7 +139,7 @@ pub(super) fn check(
     recreate: bool,
 ) -> Result<(), Failure> {
     let target = Target::of(project, recreate);
-    let report = grade_dump(dump, found, &target.limits, target.handling);
+    let report = grade_dump(dump, found, &target.limits, &target.handling);
     settle(context, &report)?;
     let version = first_word(&found.server_version);
     let tool = first_word(&found.dump_version);

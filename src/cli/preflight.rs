@@ -58,7 +58,7 @@ async fn of_file(context: &Context<'_>, args: &PreflightArgs, path: &Path) -> Re
     };
     let target = target(context, args).await?;
     match dump::look(context, &opened).await {
-        Ok(found) => Ok(grade_dump(&opened, &found, &target.limits, target.handling)),
+        Ok(found) => Ok(grade_dump(&opened, &found, &target.limits, &target.handling)),
         Err(failure) if failure.kind == Kind::Conflict => Ok(unreadable(&failure.message, &target.limits)),
         Err(failure) => Err(failure),
     }

@@ -7,6 +7,10 @@ use super::statement::{Token, Tokens, Treatment, extension, first_word, policy_r
 /// Where a statement stands; asked for only when it is shown.
 pub(super) type At<'a> = &'a dyn Fn() -> Place;
 
+/// A statement is understood up to this many tokens: no honest one of those that matter has
+/// more, and memory stays bounded.
+const MOST_TOKENS: usize = 20_000;
+
 /// Words that stand between `CREATE` and the kind of object.
 const MODIFIERS: [&str; 15] = [
     "OR",
@@ -168,7 +172,7 @@ fn without_options(text: &[u8]) -> String {
 fn note_policy(contents: &mut Contents, text: &[u8], at: At<'_>) {
     contents.count("policies");
     contents.add_policy_roles(policy_roles(text));
-    let tokens: Vec<Token> = Tokens::new(text).collect();
+    let tokens: Vec<Token> = Tokens::new(text).take(MOST_TOKENS).collect();
     let mut into: Vec<String> = Vec::new();
     // `name .` is a schema only inside expressions, not in the policy's own table.
     let expression = tokens.iter().position(|token| token.is("USING") || token.is("CHECK")).unwrap_or(tokens.len());
@@ -200,7 +204,7 @@ fn note_language(contents: &mut Contents, text: &[u8], at: At<'_>) {
 
 /// Notes an `ALTER`: owners, foreign keys, triggers that are switched off.
 pub(super) fn note_alter(contents: &mut Contents, text: &[u8], at: At<'_>) {
-    let tokens: Vec<Token> = Tokens::new(text).filter(|token| *token != Token::Sign(';')).collect();
+    let tokens: Vec<Token> = Tokens::new(text).filter(|token| *token != Token::Sign(';')).take(MOST_TOKENS).collect();
     let shown = || (at(), beginning(text));
     if tokens.get(1).is_some_and(|token| token.is("DEFAULT")) {
         for role in default_privileges_roles(&tokens) {
@@ -245,7 +249,7 @@ fn note_constraint(contents: &mut Contents, text: &[u8], tokens: &[Token], at: A
 
 /// Notes a `GRANT` or `REVOKE`.
 pub(super) fn note_grant(contents: &mut Contents, text: &[u8], at: At<'_>) {
-    let tokens: Vec<Token> = Tokens::new(text).collect();
+    let tokens: Vec<Token> = Tokens::new(text).take(MOST_TOKENS).collect();
     let Some(direction) = tokens.iter().rposition(|token| token.is("TO") || token.is("FROM")) else { return };
     for role in role_list(&tokens[direction + 1..]) {
         contents.note(Finding::Grant, &role, || (at(), beginning(text)));

@@ -1,6 +1,6 @@
 //! A dump file: what it is, and what it holds.
 //!
-//! [`detect`] opens and identifies it, [`read`] gives its [`Contents`]: of an archive from its
+//! [`detect`] opens and identifies it, [`read()`] gives its [`Contents`]: of an archive from its
 //! table of contents ([`archive`]), of plain SQL in one pass ([`sql`], [`scan`]).
 
 pub mod archive;

@@ -126,9 +126,16 @@ pub fn treat(text: &[u8]) -> Treatment {
 
 /// `ALTER … OWNER TO role`, which always stands at the end.
 fn changes_owner(text: &[u8]) -> bool {
-    let tokens: Vec<Token> = Tokens::new(text).filter(|token| *token != Token::Sign(';')).collect();
-    let ends_so = matches!(tokens.as_slice(), [.., owner, to, _] if owner.is("OWNER") && to.is("TO"));
-    ends_so && !tokens.iter().any(|token| token.is("RENAME"))
+    let (mut before, mut last, mut renames) = (None, None, false);
+    let mut ends_so = false;
+    for token in Tokens::new(text).filter(|token| *token != Token::Sign(';')) {
+        let (owner, to) = (before.take(), last.take());
+        let is = |token: &Option<Token>, word: &str| token.as_ref().is_some_and(|token| token.is(word));
+        ends_so = is(&owner, "OWNER") && is(&to, "TO");
+        renames |= token.is("RENAME");
+        (before, last) = (to, Some(token));
+    }
+    ends_so && !renames
 }
 
 fn ends_with_empty_literal(text: &[u8]) -> bool {

@@ -57,12 +57,16 @@ pub async fn judge(url: &SourceUrl) -> Result<(), Unreachable> {
     }
     let looked = tokio::time::timeout(LOOKUP, tokio::net::lookup_host((host, url.port()))).await;
     let Ok(Ok(found)) = looked else { return Ok(()) };
-    let addresses: Vec<IpAddr> = found.map(|address| address.ip()).collect();
+    judge_addresses(&shown.to_string(), &found.map(|address| address.ip()).collect::<Vec<_>>())
+}
+
+/// Judges what a name leads to.
+fn judge_addresses(name: &str, addresses: &[IpAddr]) -> Result<(), Unreachable> {
     if let Some((address, kind)) = addresses.iter().find_map(|address| Some((address, private_kind(*address)?))) {
-        return private(format!("{shown} leads to {address}, which is {kind}"));
+        return Err(Unreachable::Private(format!("{name} leads to {address}, which is {kind}")));
     }
     if !addresses.is_empty() && addresses.iter().all(IpAddr::is_ipv6) {
-        return Err(Unreachable::Ipv6Only(shown.to_string()));
+        return Err(Unreachable::Ipv6Only(name.to_owned()));
     }
     Ok(())
 }
@@ -167,6 +171,21 @@ mod tests {
         for text in ["1.1.1.1", "172.32.0.1", "100.128.0.1", "2606:4700::1", "::ffff:1.1.1.1", "64:ff9b::101:101"] {
             assert_eq!(private_kind(text.parse().expect(text)), None, "{text}");
         }
+    }
+
+    #[test]
+    fn judges_what_a_name_leads_to() {
+        let judged = |addresses: &[&str]| {
+            let addresses: Vec<IpAddr> = addresses.iter().map(|text| text.parse().expect("an address")).collect();
+            judge_addresses("db.example.com", &addresses).map_err(|why| why.to_string())
+        };
+        assert_eq!(judged(&["1.1.1.1", "2606:4700::1"]), Ok(()));
+        assert_eq!(judged(&[]), Ok(()));
+        assert_eq!(judged(&["2606:4700::1"]), Err("db.example.com has an IPv6 address only".into()));
+        assert_eq!(
+            judged(&["1.1.1.1", "10.0.0.5"]),
+            Err("db.example.com leads to 10.0.0.5, which is a private address".into())
+        );
     }
 
     #[test]

@@ -74,6 +74,40 @@ fn a_private_source_is_caught_before_any_call() {
     ran(far(&["import", "--source-url", railway])).fails(5, "DATABASE_PUBLIC_URL");
 }
 
+/// Standard input is taken by `script`, so what is typed goes through it.
+fn on_a_terminal(from: &std::process::Command, typed: &str) -> Ran {
+    use std::io::Write;
+    let words = from.get_args().map(|word| format!("'{}'", word.to_string_lossy())).collect::<Vec<_>>().join(" ");
+    let mut command = std::process::Command::new("script");
+    for (name, value) in from.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    let line = format!("{} {words}", env!("CARGO_BIN_EXE_capydb"));
+    command.args(["-qec", &line, "/dev/null"]).env("TERM", "xterm").env("NO_COLOR", "1").current_dir(open_folder());
+    let mut child =
+        command.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped()).spawn().expect("script runs");
+    child.stdin.take().expect("a pipe").write_all(typed.as_bytes()).expect("typed");
+    Ran::of(&child.wait_with_output().expect("ends"))
+}
+
+#[test]
+fn a_person_is_offered_the_way_through_this_machine() {
+    let project = plane().project("offered way");
+    let url = source().url("sample");
+    let mut command =
+        far(&["import", "--recreate", "--yes", "--wait", "--project", &project.slug, "--source-url", &url]);
+    command.env("PATH", format!("{}:/usr/bin:/bin", postgres(17).display()));
+    let told = on_a_terminal(&command, "n\n");
+    assert!(told.code == 5 && told.stdout.contains("upload the dump? [Y/n]"), "{told:#?}");
+    assert!(told.stdout.contains("add --via-dump"), "{told:#?}");
+    let done = on_a_terminal(&command, "y\n");
+    assert!(done.code == 0 && done.stdout.contains("Dumping with pg_dump 17"), "{done:#?}");
+    assert_eq!(project.sql("select count(*) from shop.customer"), "500");
+}
+
 #[test]
 fn via_dump_moves_what_only_this_machine_reaches() {
     let project = plane().project("near");

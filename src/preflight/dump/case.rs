@@ -1,6 +1,6 @@
 //! Checks that depend on how a dump is run, and where.
 
-use super::places;
+use super::{Handling, places};
 use crate::dump::settings::{Known, known};
 use crate::dump::{Contents, Finding, Format, Seen};
 use crate::platforms::Platform;
@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 pub(super) struct Case<'a> {
     pub(super) found: &'a Contents,
     pub(super) limits: &'a Limits,
-    pub(super) recreate: bool,
+    pub(super) handling: &'a Handling,
     /// psql runs the script as it is, so its first error ends the import.
     pub(super) runs_as_is: bool,
     pub(super) platform: Option<(&'static Platform, Vec<String>)>,
@@ -64,9 +64,10 @@ impl Case<'_> {
             let kinds = [Finding::Owner, Finding::Grant, Finding::DefaultPrivileges, Finding::SetRole];
             kinds.into_iter().flat_map(|kind| self.found.seen(kind))
         };
-        let roles = self.found.roles();
+        let mut roles = self.found.roles();
+        roles.remove(self.handling.role.as_str());
         if roles.is_empty() {
-            return check(name, Pass, "no owners, no privileges".into());
+            return check(name, Pass, "no owners and no privileges of others".into());
         }
         let count = |kind, one, many| match self.found.times(kind) {
             0 => None,
@@ -249,7 +250,7 @@ impl Case<'_> {
             return check(name, Pass, "every foreign key's table is in the dump".into());
         }
         // Without recreate the target may have them.
-        let status = if self.recreate { Fail } else { Warn };
+        let status = if self.handling.recreate { Fail } else { Warn };
         let what = check(
             name,
             status,

@@ -18,8 +18,10 @@ use itself::{
 pub const FILTERS_PLAIN_SQL: &str = "filters_plain_sql";
 
 /// How the dump will be imported.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Handling {
+    /// The project's role, under which everything is made; empty when it is not known.
+    pub role: String,
     /// The control plane filters plain SQL ([`FILTERS_PLAIN_SQL`]); otherwise psql runs it as it is.
     pub filters_plain_sql: bool,
     /// The target is replaced, so that it holds nothing beforehand.
@@ -27,11 +29,11 @@ pub struct Handling {
 }
 
 /// Grades a dump against the limits of its target.
-pub fn grade_dump(dump: &DumpFile, found: &Contents, limits: &Limits, handling: Handling) -> Preflight {
+pub fn grade_dump(dump: &DumpFile, found: &Contents, limits: &Limits, handling: &Handling) -> Preflight {
     let platform = platform(found);
     let facts = facts(dump, found, platform.as_ref());
     let runs_as_is = found.format == Format::Plain && !handling.filters_plain_sql;
-    let case = Case { found, limits, recreate: handling.recreate, runs_as_is, platform };
+    let case = Case { found, limits, handling, runs_as_is, platform };
     let mut size = size_within_plan(found.size, limits.storage_limit_bytes);
     if found.format != Format::Plain
         && let Some(detail) = &mut size.detail
@@ -157,7 +159,7 @@ mod tests {
     use std::io::Write;
 
     /// The report on a plain dump.
-    fn graded(text: &str, handling: Handling) -> Preflight {
+    fn graded(text: &str, handling: &Handling) -> Preflight {
         let mut file = tempfile::tempfile().expect("a file");
         file.write_all(text.as_bytes()).expect("written");
         let dump = detect::identify(file, "it".into()).expect("a dump");
@@ -172,10 +174,10 @@ mod tests {
     }
 
     fn verdict(text: &str, name: &str) -> (CheckStatus, String) {
-        verdict_when(text, name, Handling::default())
+        verdict_when(text, name, &Handling::default())
     }
 
-    fn verdict_when(text: &str, name: &str, handling: Handling) -> (CheckStatus, String) {
+    fn verdict_when(text: &str, name: &str, handling: &Handling) -> (CheckStatus, String) {
         let report = graded(text, handling);
         let check = report.checks.iter().find(|check| check.name == name).expect(name);
         if check.status != Pass {
@@ -187,7 +189,7 @@ mod tests {
     #[test]
     fn a_clean_dump_passes_everything() {
         let report =
-            graded("CREATE TABLE public.t (id int);\nCOPY public.t FROM stdin;\n1\n\\.\n", Handling::default());
+            graded("CREATE TABLE public.t (id int);\nCOPY public.t FROM stdin;\n1\n\\.\n", &Handling::default());
         let others: Vec<&Check> = report.checks.iter().filter(|check| check.status != Pass).collect();
         assert!(report.ok && others.is_empty(), "{others:#?}");
     }
@@ -196,9 +198,11 @@ mod tests {
     fn owners_are_fatal_only_where_psql_meets_them() {
         let text = "CREATE TABLE t ();\nALTER TABLE t OWNER TO bob;\n";
         assert_eq!(verdict(text, "roles_not_needed").0, Fail);
-        let filtered = Handling { filters_plain_sql: true, recreate: false };
-        let (status, said) = verdict_when(text, "roles_not_needed", filtered);
+        let filtered = Handling { filters_plain_sql: true, ..Handling::default() };
+        let (status, said) = verdict_when(text, "roles_not_needed", &filtered);
         assert_eq!((status, said.contains("bob"), said.contains("line 2")), (Pass, true, true), "{said}");
+        let own = Handling { role: "bob".into(), ..Handling::default() };
+        assert_eq!(verdict_when(text, "roles_not_needed", &own).0, Pass, "the project's own role is there");
     }
 
     #[test]
@@ -265,8 +269,8 @@ mod tests {
 
     #[test]
     fn rows_alone_cannot_replace_a_database() {
-        let handling = Handling { recreate: true, filters_plain_sql: true };
-        assert_eq!(verdict_when("INSERT INTO t VALUES (1);", "schema_and_data", handling).0, Fail);
+        let handling = Handling { recreate: true, ..Handling::default() };
+        assert_eq!(verdict_when("INSERT INTO t VALUES (1);", "schema_and_data", &handling).0, Fail);
     }
 
     #[test]
@@ -274,7 +278,7 @@ mod tests {
         let text = "CREATE SCHEMA auth;\nCREATE SCHEMA storage;\nCREATE SCHEMA realtime;\nCREATE TABLE auth.users (id int);\nCREATE TABLE public.p (u int);\n\
             ALTER TABLE ONLY public.p ADD CONSTRAINT p_u FOREIGN KEY (u) REFERENCES auth.users(id);\n\
             CREATE POLICY own ON public.p USING ((auth.uid() = u));\n";
-        let report = graded(text, Handling::default());
+        let report = graded(text, &Handling::default());
         assert_eq!(report.source.provider.as_deref(), Some("supabase"));
         assert_eq!(report.source.provider_schemas, ["auth", "realtime", "storage"]);
         let key = &report.source.provider_auth_fks[0];

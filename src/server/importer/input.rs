@@ -97,7 +97,7 @@ fn open(path: &Path, limits: &Limits, recreate: bool) -> Result<Input, Failure> 
     if let Some((line, why)) = &found.refusal {
         return Err(Failure::permanent(format!("line {line} of the dump cannot be imported: {why}")));
     }
-    gate(&grade_dump(&dump, &found, limits, Handling { filters_plain_sql: true, recreate }))?;
+    gate(&grade_dump(&dump, &found, limits, &Handling { filters_plain_sql: true, recreate, ..Handling::default() }))?;
     let (kind, plan) = if dump.format == Format::Plain {
         (InputKind::Script, Plan::of_script(found))
     } else {
