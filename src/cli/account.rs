@@ -1,48 +1,64 @@
 //! `login`, `logout`, `whoami`, `link`, `unlink`: who makes the calls, and what they mean.
 
 use super::context::{Context, check_key, label};
-use super::output::report;
+use super::output::{Output, report};
 use super::{Failure, Kind};
 use crate::client::Api;
 use crate::config::{self, LinkedProject, Login};
+use crate::text::printable;
 use crate::wire::{LoginRequest, LoginSession, LoginState, Organization};
 use secrecy::SecretString;
 use serde_json::json;
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// How long a login waits when the service does not say.
+const USUAL_LIFE: Duration = Duration::from_mins(15);
+
 /// Pause between two looks at a login that waits for a person.
 const POLL: Duration = Duration::from_secs(2);
+
+/// A key with what is known of the organization that it is for.
+struct Granted {
+    key: SecretString,
+    organization: Option<Organization>,
+}
 
 /// `capydb login`. With a key it is checked and saved; without one a person approves in the
 /// browser.
 pub(super) async fn login(context: &Context<'_>, key_given: bool) -> Result<(), Failure> {
     let path = login_path()?;
     config::saved_login(&path)?; // a file that cannot be read is told before anybody goes to the browser
-    let key = match &context.api_key {
-        Some(key) if key_given => key.clone(),
+    let granted = match &context.api_key {
+        Some(key) if key_given => Granted { key: key.clone(), organization: None },
         _ => approved(context).await?,
     };
-    check_key(&key)?;
-    let me = Api::new(context.api_url.clone(), Some(key.clone()))?.me().await?;
-    let Some(Organization { id, name, slug }) = me.organization else {
+    check_key(&granted.key)?;
+    let me = Api::new(context.api_url.clone(), Some(granted.key.clone()))?.me().await?;
+    let Some(Organization { id, name, slug }) = me.organization.or(granted.organization) else {
         return Err(Failure::new(Kind::Auth, "the key belongs to no organization").hint("make one in the dashboard"));
     };
     let login = Login {
         organization_id: id,
         name,
         slug,
-        api_key: Some(key),
+        api_key: Some(granted.key),
         api_url: Some(context.api_url.to_string()),
         app_url: Some(context.app_url.as_str().trim_end_matches('/').to_owned()),
     };
+    if let Some(other) = config::saved_elsewhere(&path, &login)? {
+        let what =
+            format!("a login for the same organization is saved for another control plane: {}", printable(&other, 200));
+        return Err(Failure::new(Kind::Conflict, what).hint("capydb logout first, if it shall be replaced"));
+    }
     config::save_login(&path, &login)?;
     if std::env::var_os(config::ENV_API_KEY).is_some() {
         context.output.warn("CAPYDB_API_KEY is set and goes before the saved login");
     }
     let text = format!("Logged in to {} at {}. The key is in {}.", called(&login), context.api_url, path.display());
     context.output.result(&text, || {
-        json!({ "organization": { "id": login.organization_id, "name": login.name, "slug": login.slug }, "api_url": context.api_url.as_str() })
+        let organization = json!({ "id": login.organization_id, "name": login.name, "slug": login.slug });
+        json!({ "organization": organization, "api_url": context.api_url.as_str() })
     });
     Ok(())
 }
@@ -51,15 +67,13 @@ fn login_path() -> Result<PathBuf, Failure> {
     config::login_path().ok_or_else(|| Failure::new(Kind::Error, "there is no home directory to save the login in"))
 }
 
-fn called(login: &Login) -> &str {
-    [&login.name, &login.slug, &login.organization_id]
-        .into_iter()
-        .find(|name| !name.is_empty())
-        .map_or("", String::as_str)
+fn called(login: &Login) -> String {
+    let names = [&login.name, &login.slug, &login.organization_id];
+    names.into_iter().find(|name| !name.is_empty()).map_or_else(String::new, |name| printable(name, 80))
 }
 
 /// Has a person approve this machine in the browser, and gives the new key.
-async fn approved(context: &Context<'_>) -> Result<SecretString, Failure> {
+async fn approved(context: &Context<'_>) -> Result<Granted, Failure> {
     let api = context.anonymous()?;
     let device = std::env::var("HOSTNAME").ok().or_else(host_name);
     let request = LoginRequest { device_name: device, source: Some("capydb-cli".into()), ..LoginRequest::default() };
@@ -69,7 +83,10 @@ async fn approved(context: &Context<'_>) -> Result<SecretString, Failure> {
         segments.pop_if_empty().extend(["dashboard", "cli", "login"]);
     }
     page.query_pairs_mut().append_pair("session", &session.session_id);
-    context.output.note(&format!("Open this page and approve the login:\n\n  {page}\n\nWaiting … (Ctrl-C gives up)"));
+    context.output.urgent(&format!(
+        "Open this page and approve the login; it shows the code {}:\n\n  {page}\n\nWaiting … (Ctrl-C gives up)",
+        code(&session.session_id)
+    ));
     wait_for_key(&api, &session).await
 }
 
@@ -83,24 +100,41 @@ fn host_name() -> Option<String> {
     std::env::var("COMPUTERNAME").ok()
 }
 
-async fn wait_for_key(api: &Api, session: &LoginSession) -> Result<SecretString, Failure> {
+/// The end of a session's id, by which a person sees that the page is about this login.
+fn code(session: &str) -> String {
+    let letters: Vec<char> = session.chars().filter(char::is_ascii_alphanumeric).collect();
+    letters[letters.len().saturating_sub(6)..].iter().collect::<String>().to_uppercase()
+}
+
+async fn wait_for_key(api: &Api, session: &LoginSession) -> Result<Granted, Failure> {
+    let too_late = || Failure::new(Kind::Timeout, "nobody approved the login in time").hint("run capydb login again");
+    let end: jiff::Timestamp = session.expires_at.parse().unwrap_or_else(|_| jiff::Timestamp::now() + USUAL_LIFE);
     loop {
         let state = match api.login_state(session).await {
             Err(error) if error.is_transient() => LoginState { state: "pending".into(), ..LoginState::default() },
             result => result?,
         };
         if let Some(key) = state.plaintext_api_key.filter(|key| !key.is_empty()) {
-            return Ok(key.into());
+            let organization = state.organization_id.map(|id| Organization {
+                id,
+                name: state.organization_name.unwrap_or_default(),
+                slug: state.organization_slug.unwrap_or_default(),
+            });
+            return Ok(Granted { key: key.into(), organization });
         }
         match state.state.as_str() {
-            "pending" | "approved" => tokio::time::sleep(POLL).await,
-            "expired" => {
-                return Err(
-                    Failure::new(Kind::Timeout, "nobody approved the login in time").hint("run capydb login again")
-                );
+            "pending" if jiff::Timestamp::now() > end => return Err(too_late()),
+            "pending" => tokio::time::sleep(POLL).await,
+            "expired" => return Err(too_late()),
+            "approved" => {
+                return Err(Failure::new(
+                    Kind::Auth,
+                    "the login was approved, and its key went to an answer that was lost",
+                )
+                .hint("run capydb login again; the lost key can be revoked in the dashboard"));
             }
             other => {
-                let state = crate::text::printable(other, 40);
+                let state = printable(other, 40);
                 return Err(Failure::new(Kind::Auth, format!("the login was not approved ({state})")));
             }
         }
@@ -112,10 +146,7 @@ pub(super) fn logout(context: &Context<'_>, all: bool) -> Result<(), Failure> {
     let gone = config::forget_logins(&login_path()?, all)?;
     let text = match gone.as_slice() {
         [] => "Nobody was logged in.".to_owned(),
-        names => format!(
-            "Logged out of {}. The key itself stays valid: revoke it in the dashboard if it leaked.",
-            names.join(", ")
-        ),
+        names => format!("Logged out of {}. The key itself stays valid.", names.join(", ")),
     };
     context.output.result(&text, || json!({ "logged_out": gone }));
     Ok(())
@@ -136,7 +167,9 @@ pub(super) async fn whoami(context: &Context<'_>) -> Result<(), Failure> {
         ("control plane", context.api_url.as_str()),
         ("key from", context.api_key_from),
     ];
-    let told: Vec<(&str, &str)> = rows.into_iter().filter(|(_, value)| !value.is_empty()).collect();
+    let rows = rows.map(|(name, value)| (name, printable(value, 200)));
+    let told: Vec<(&str, &str)> =
+        rows.iter().filter(|(_, value)| !value.is_empty()).map(|(name, value)| (*name, value.as_str())).collect();
     context.output.result(&report::pairs(&told), || json!({ "me": me, "api_url": context.api_url.as_str() }));
     Ok(())
 }
@@ -153,16 +186,16 @@ pub(super) async fn link(context: &Context<'_>, wanted: Option<&str>) -> Result<
     };
     let here = std::env::current_dir().map_err(anyhow::Error::from)?;
     let path = config::link_project(&here, &link)?;
-    let text = format!("This directory is linked to project {} ({}).", label(&project), path.display());
+    let text = format!("This directory is linked to project {} ({}).", printable(label(&project), 60), path.display());
     context.output.result(&text, || json!({ "project": project }));
     Ok(())
 }
 
 /// `capydb unlink`.
-pub(super) fn unlink(context: &Context<'_>) -> Result<(), Failure> {
+pub(super) fn unlink(output: &Output) -> Result<(), Failure> {
     let here = std::env::current_dir().map_err(anyhow::Error::from)?;
     let was = config::unlink_project(&here)?;
     let text = if was { "This directory is linked to no project any more." } else { "This directory was not linked." };
-    context.output.result(text, || json!({ "unlinked": was }));
+    output.result(text, || json!({ "unlinked": was }));
     Ok(())
 }

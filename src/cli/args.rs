@@ -68,7 +68,7 @@ pub(super) struct Global {
     /// Only results and errors
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub(super) quiet: bool,
-    /// Say what is being done; twice for more
+    /// Show every call
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub(super) verbose: u8,
     /// How progress is shown on standard error
@@ -246,6 +246,9 @@ pub(super) struct PreflightArgs {
     /// Look at the live source from this machine, with more checks than the service makes
     #[arg(long, conflicts_with = "file", help_heading = "Source")]
     pub(super) local: bool,
+    /// Judge a dump as for an import with --recreate
+    #[arg(long)]
+    pub(super) recreate: bool,
     /// Project: id, slug or name [default: the linked one, or the only one]
     #[arg(long, value_name = "REF", add = ArgValueCompleter::new(completion::projects))]
     pub(super) project: Option<String>,

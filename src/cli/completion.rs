@@ -51,5 +51,9 @@ fn fetch() -> Option<Vec<(String, String)>> {
     let api = context.api().ok()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
     let asked = runtime.block_on(async { tokio::time::timeout(PATIENCE, api.projects()).await });
-    Some(asked.ok()?.ok()?.iter().map(|project| (label(project).to_owned(), project.name.clone())).collect())
+    let projects = asked.ok()?.ok()?;
+    // A name that the shell would have to quote is not offered.
+    let plain = |name: &str| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
+    let known = projects.iter().filter(|project| plain(label(project)));
+    Some(known.map(|project| (label(project).to_owned(), crate::text::printable(&project.name, 60))).collect())
 }

@@ -1,17 +1,20 @@
 use super::args::Global;
-use super::confirm::{ask, person_is_there};
+use super::confirm::{ask, one_line, person_is_there};
 use super::output::Output;
 use super::{Failure, Kind};
 use crate::client::Api;
 use crate::config::{self, DASHBOARD_URL, DEFAULT_API_URL, ENV_API_KEY, ENV_API_URL, ENV_APP_URL, LinkedProject};
+use crate::text::printable;
 use crate::wire::Project;
 use secrecy::{ExposeSecret, SecretString};
-use std::io::Read;
 use url::Url;
 
 /// All settings of one command, resolved once.
 pub(super) struct Context<'a> {
     pub(super) output: &'a Output,
+    /// Only the directory's link names the control plane, and nobody has named it before: it
+    /// gets neither a key nor the URL of a source.
+    unnamed: bool,
     pub(super) api_url: Url,
     /// Where the address came from, in words.
     pub(super) api_url_from: &'static str,
@@ -19,8 +22,12 @@ pub(super) struct Context<'a> {
     /// Where the key came from, in words.
     pub(super) api_key_from: &'static str,
     pub(super) link: Option<LinkedProject>,
+    /// The address that the directory's link is for, when it is another than is used.
+    unused_link: Option<String>,
     /// The dashboard that belongs to the control plane.
     pub(super) app_url: Url,
+    /// Where its address came from, in words.
+    pub(super) app_url_from: &'static str,
 }
 
 const NOWHERE: &str = "not set";
@@ -34,8 +41,19 @@ fn first<T>(values: impl IntoIterator<Item = (Option<T>, &'static str)>) -> (Opt
 impl<'a> Context<'a> {
     /// Flags before environment before the linked project before the saved login.
     pub(super) fn resolve(global: &Global, output: &'a Output) -> Result<Self, Failure> {
+        Self::resolve_with(global, output, true)
+    }
+
+    /// The same without the directory's link, for a login: whoever cloned a directory has not
+    /// chosen the server that its link names.
+    pub(super) fn resolve_unlinked(global: &Global, output: &'a Output) -> Result<Self, Failure> {
+        Self::resolve_with(global, output, false)
+    }
+
+    fn resolve_with(global: &Global, output: &'a Output, linked: bool) -> Result<Self, Failure> {
         let here = std::env::current_dir().map_err(anyhow::Error::from)?;
-        let link = config::linked_project(&here)?;
+        let link = if linked { config::linked_project(&here) } else { Ok(None) };
+        let link = link.map_err(|error| Failure::from(error).hint("take it away with: capydb unlink"))?;
         let set = |text: &String| !text.trim().is_empty();
         let variable = |name: &str| std::env::var(name).ok().filter(set);
         let given_url =
@@ -43,7 +61,11 @@ impl<'a> Context<'a> {
         let given_key = first([(key_flag(global)?, "--api-key"), (variable(ENV_API_KEY), ENV_API_KEY)]);
         // A login that is not needed must not be in the way.
         let login = match config::login_path() {
-            Some(path) if given_url.0.is_none() || given_key.0.is_none() => config::saved_login(&path)?,
+            Some(path) if given_url.0.is_none() || given_key.0.is_none() => {
+                config::saved_login(&path).map_err(|error| {
+                    Failure::from(error).hint(format!("mend or remove {}, then run: capydb login", path.display()))
+                })?
+            }
             _ => None,
         };
         let linked_url = link.as_ref().map(|link| link.api_url.clone()).filter(set);
@@ -60,19 +82,38 @@ impl<'a> Context<'a> {
         // A directory's link comes with whatever was cloned: it must not lead the saved key to
         // a server that the key is not for.
         let foreign = by_link && api_url.origin() != login_origin;
+        let known = [DEFAULT_API_URL]
+            .iter()
+            .any(|known| parse_api_url(known).is_ok_and(|url| url.origin() == api_url.origin()));
+        let unnamed = foreign && !known && !is_loopback(&api_url);
         let saved_key = login.as_ref().filter(|_| !foreign).and_then(|login| login.api_key.clone());
         let given_key = (given_key.0.map(|key| SecretString::from(key.trim())), given_key.1);
         let (api_key, api_key_from) = first([given_key, (saved_key, "the saved login")]);
         // Nor does a link name a project of another control plane.
         let elsewhere = |linked: &String| parse_api_url(linked.trim()).map_or(true, |url| url != api_url);
-        let link = link.filter(|_| !linked_url.as_ref().is_some_and(elsewhere));
+        let unused_link = linked_url.clone().filter(elsewhere);
+        let link = link.filter(|_| unused_link.is_none());
         let saved_app = login.filter(|_| api_url.origin() == login_origin).and_then(|login| login.app_url);
-        let app_url = app_url(&api_url, variable(ENV_APP_URL).or(saved_app))?;
-        Ok(Self { output, api_url, api_url_from, api_key, api_key_from, link, app_url })
+        let (app, app_url_from) = first([(variable(ENV_APP_URL), ENV_APP_URL), (saved_app, "the saved login")]);
+        let app_url_from = if app.is_some() { app_url_from } else { "the address of the API" };
+        let app_url = app_url(&api_url, app)?;
+        Ok(Self {
+            output,
+            unnamed,
+            api_url,
+            api_url_from,
+            api_key,
+            api_key_from,
+            link,
+            unused_link,
+            app_url,
+            app_url_from,
+        })
     }
 
     /// A client of the control plane.
     pub(super) fn api(&self) -> Result<Api, Failure> {
+        self.check_named()?;
         let Some(key) = &self.api_key else {
             return Err(Failure::new(Kind::Auth, "no API key").hint(format!(
                 "capydb login, or set CAPYDB_API_KEY to a key of your organization ({DASHBOARD_URL}), or run against `capydb dev`"
@@ -84,17 +125,22 @@ impl<'a> Context<'a> {
 
     /// A client for the calls that need no key.
     pub(super) fn anonymous(&self) -> Result<Api, Failure> {
+        self.check_named()?;
         Ok(Api::new(self.api_url.clone(), None)?)
+    }
+
+    fn check_named(&self) -> Result<(), Failure> {
+        if !self.unnamed {
+            return Ok(());
+        }
+        let what = format!("this directory is linked to a control plane that you have not named yet: {}", self.api_url);
+        Err(Failure::new(Kind::Conflict, what)
+            .hint("if you trust it with your key, name it with --api-url or CAPYDB_API_URL; else: capydb unlink"))
     }
 
     /// Whether the control plane runs on this machine.
     pub(super) fn plane_is_here(&self) -> bool {
-        match self.api_url.host() {
-            Some(url::Host::Ipv4(address)) => address.is_loopback(),
-            Some(url::Host::Ipv6(address)) => address.is_loopback(),
-            Some(url::Host::Domain(name)) => name == "localhost",
-            None => false,
-        }
+        is_loopback(&self.api_url)
     }
 
     /// The project to link to: the named one, the only one, or the one that a person chooses.
@@ -118,6 +164,9 @@ impl<'a> Context<'a> {
     /// that a person chooses.
     pub(super) async fn project(&self, api: &Api, wanted: Option<&str>) -> Result<Project, Failure> {
         if let Some(wanted) = wanted {
+            if wanted.trim().is_empty() {
+                return Err(Failure::new(Kind::Usage, "--project names no project"));
+            }
             return named(&api.projects().await?, wanted);
         }
         if let Some(link) = &self.link {
@@ -132,6 +181,11 @@ impl<'a> Context<'a> {
                 ))
             });
         }
+        if let Some(url) = &self.unused_link {
+            let linked = printable(url, 200);
+            let what = format!("this directory is linked to a project of {linked}, and {} is used", self.api_url);
+            return Err(Failure::new(Kind::Conflict, what).hint("name the project with --project, or: capydb link"));
+        }
         self.any_project(api).await
     }
 
@@ -141,10 +195,19 @@ impl<'a> Context<'a> {
             0 => Err(Failure::new(Kind::NotFound, "there is no project to import into")
                 .hint(format!("create one first: {DASHBOARD_URL}"))),
             1 => Ok(projects.swap_remove(0)),
-            _ if person_is_there() => choose(self.output, projects),
+            _ if person_is_there() => choose(self.output, projects).await,
             _ => Err(Failure::new(Kind::Usage, "there are several projects")
                 .hint(format!("name one with --project: {}", list(&projects)))),
         }
+    }
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        Some(url::Host::Domain(name)) => name == "localhost",
+        None => false,
     }
 }
 
@@ -160,16 +223,9 @@ pub(super) fn check_key(key: &SecretString) -> Result<(), Failure> {
 /// The key of the flag; `-` reads it from standard input.
 fn key_flag(global: &Global) -> Result<Option<String>, Failure> {
     match global.api_key.as_deref().map(str::trim) {
-        None | Some("") => Ok(None),
-        Some("-") => {
-            let mut line = String::new();
-            let read = std::io::stdin().take(LONGEST_KEY).read_to_string(&mut line);
-            let key = line.lines().next().unwrap_or_default().trim().to_owned();
-            match read {
-                Ok(_) if !key.is_empty() => Ok(Some(key)),
-                _ => Err(Failure::new(Kind::Usage, "standard input holds no key for --api-key -")),
-            }
-        }
+        None => Ok(None),
+        Some("") => Err(Failure::new(Kind::Usage, "--api-key is empty")),
+        Some("-") => one_line("API key", LONGEST_KEY).map(Some),
         Some(key) => Ok(Some(key.to_owned())),
     }
 }
@@ -202,6 +258,7 @@ fn parse_api_url(text: &str) -> Result<Url, Failure> {
     if !matches!(url.scheme(), "http" | "https")
         || !url.has_host()
         || !url.username().is_empty()
+        || url.password().is_some()
         || url.query().is_some()
     {
         return Err(bad());
@@ -244,7 +301,7 @@ fn nearest<'a>(projects: &'a [Project], wanted: &str) -> Option<&'a str> {
 }
 
 fn list(projects: &[Project]) -> String {
-    let shown: Vec<&str> = projects.iter().take(20).map(label).collect();
+    let shown: Vec<String> = projects.iter().take(20).map(|project| printable(label(project), 60)).collect();
     let more = if projects.len() > 20 { ", …" } else { "" };
     format!("{}{more}", shown.join(", "))
 }
@@ -254,10 +311,11 @@ pub(super) fn label(project: &Project) -> &str {
     [&project.slug, &project.name, &project.id].into_iter().find(|text| !text.is_empty()).map_or("", String::as_str)
 }
 
-fn choose(output: &Output, mut projects: Vec<Project>) -> Result<Project, Failure> {
-    let lines = projects.iter().enumerate().map(|(at, project)| format!("  {}  {}\n", at + 1, label(project)));
+async fn choose(output: &Output, mut projects: Vec<Project>) -> Result<Project, Failure> {
+    let lines =
+        projects.iter().enumerate().map(|(at, project)| format!("  {}  {}\n", at + 1, printable(label(project), 60)));
     let question = format!("There are several projects:\n{}Number: ", lines.collect::<String>());
-    let answer: usize = ask(output, &question)?.parse().unwrap_or(0);
+    let answer: usize = ask(output, &question).await?.parse().unwrap_or(0);
     if answer == 0 || answer > projects.len() {
         return Err(Failure::new(Kind::Usage, "that is none of the numbers").hint("name the project with --project"));
     }

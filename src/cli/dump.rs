@@ -1,13 +1,15 @@
+use super::args::ImportOptions;
 use super::context::{Context, label};
 use super::output::meter::{Meter, Work};
 use super::output::report;
+use super::source::look_again;
 use super::{Failure, Kind};
 use crate::dump::spool::{self, SpoolError};
 use crate::dump::{Contents, DumpFile, DumpProblem, Progress, detect, read};
 use crate::preflight::{ALLOWED_EXTENSIONS, FILTERS_PLAIN_SQL, Handling, Limits, bytes, grade_dump};
-use crate::wire::{CheckStatus, Preflight, Project};
+use crate::wire::{Check, CheckStatus, Preflight, Project};
 use std::fs::File;
-use std::io;
+use std::io::{self, IsTerminal};
 use std::path::Path;
 
 /// Versions and sizes of a target that nothing is known of.
@@ -31,9 +33,9 @@ impl Target {
     }
 
     /// A target of which only the flags tell. It does what the hosted service does.
-    pub(super) fn given(version: Option<u32>, plan_limit: Option<u64>) -> Self {
+    pub(super) fn given(version: Option<u32>, plan_limit: Option<u64>, recreate: bool) -> Self {
         let limits = limits(plan_limit.unwrap_or_default(), version.map(|major| major.to_string()));
-        Self { limits, handling: Handling::default() }
+        Self { limits, handling: Handling { recreate, ..Handling::default() } }
     }
 }
 
@@ -48,7 +50,11 @@ fn limits(storage_limit_bytes: u64, version: Option<String>) -> Limits {
 /// Opens a dump. A pipe becomes a private copy first.
 pub(super) async fn open(context: &Context<'_>, path: &Path) -> Result<DumpFile, Failure> {
     if path == Path::new("-") {
-        let copy = spooled(context, None, || Ok(Box::new(io::stdin()))).await?;
+        if io::stdin().is_terminal() {
+            return Err(Failure::new(Kind::Usage, "standard input is a terminal, and --file - reads a dump from it")
+                .hint("pg_dump -Fc \"$DATABASE_URL\" | capydb import --file -"));
+        }
+        let copy = spooled(context, None, || Ok(Box::new(io::stdin()))).await.map_err(no_copy)?;
         return Ok(detect::identify(copy, "standard input".into())?);
     }
     Ok(detect::open(path)?)
@@ -58,13 +64,12 @@ pub(super) async fn open(context: &Context<'_>, path: &Path) -> Result<DumpFile,
 pub(super) async fn unpacked(context: &Context<'_>, dump: DumpFile) -> Result<DumpFile, Failure> {
     let Some(wrapping) = dump.wrapping else { return Ok(dump) };
     let DumpFile { file, size, shown, .. } = dump;
-    let broken = |error| Failure::from(DumpProblem::Packed(shown.clone(), wrapping.name(), error));
     // What gzip and zstd make of SQL is seldom more than ten times smaller.
     let copy = spooled(context, Some(size.saturating_mul(3)), move || wrapping.unpack(file)).await;
-    let copy =
-        copy.map_err(
-            |failure| if failure.kind == Kind::Error { broken(io::Error::other(failure.message)) } else { failure },
-        )?;
+    let copy = copy.map_err(|error| match error {
+        SpoolError::Read(error) => DumpProblem::Packed(shown.clone(), wrapping.name(), error).into(),
+        other => no_copy(other),
+    })?;
     Ok(detect::identify(copy, shown)?)
 }
 
@@ -75,14 +80,14 @@ async fn spooled(
     context: &Context<'_>,
     expected: Option<u64>,
     source: impl FnOnce() -> io::Result<Source> + Send + 'static,
-) -> Result<File, Failure> {
+) -> Result<File, SpoolError> {
     let progress = Progress::default();
     let meter = Meter::start(context.output, Work::Spooling, None, progress.clone());
     let copying = tokio::task::spawn_blocking(move || {
         let reader = source().map_err(SpoolError::Read)?;
         spool::copy(reader, expected.unwrap_or_default(), u64::MAX, &progress)
     });
-    let copy = copying.await.map_err(anyhow::Error::from)?.map_err(no_copy)?;
+    let copy = copying.await.map_err(|error| SpoolError::Read(io::Error::other(error)))??;
     meter.finish();
     Ok(copy)
 }
@@ -99,8 +104,12 @@ pub(super) fn no_copy(error: SpoolError) -> Failure {
             ),
         )
         .hint("make room, or set TMPDIR to a folder on a larger disk"),
-        SpoolError::Read(error) => Failure::new(Kind::Error, error.to_string()),
-        other => Failure::new(Kind::Error, format!("the dump cannot be copied: {other}")),
+        SpoolError::Read(error) => Failure::new(Kind::Error, format!("the dump cannot be read: {error}")),
+        other => Failure::new(
+            Kind::Conflict,
+            format!("the dump cannot be copied into {}: {other}", spool::folder().display()),
+        )
+        .hint("make room, or set TMPDIR to a folder on a larger disk"),
     }
 }
 
@@ -118,12 +127,19 @@ pub(super) async fn look(context: &Context<'_>, dump: &DumpFile) -> Result<Conte
 }
 
 /// Stops for what is wrong with the dump itself, whatever the target.
-pub(super) fn check_itself(context: &Context<'_>, dump: &DumpFile, found: &Contents) -> Result<(), Failure> {
-    let target = Target::given(None, None);
-    let mut report = grade_dump(dump, found, &target.limits, &target.handling);
-    report.checks.retain(|check| INTRINSIC.contains(&check.name.as_str()));
-    report.ok = report.checks.iter().all(|check| check.status != CheckStatus::Fail);
-    if report.ok { Ok(()) } else { settle(context, &report) }
+pub(super) fn check_itself(
+    context: &Context<'_>,
+    dump: &DumpFile,
+    found: &Contents,
+    options: &ImportOptions,
+) -> Result<(), Failure> {
+    let limits = limits(0, None);
+    let handling = Handling { filters_plain_sql: true, recreate: options.recreate, role: String::new() };
+    let report = grade_dump(dump, found, &limits, &handling);
+    let itself = |check: &&Check| INTRINSIC.contains(&check.name.as_str());
+    let sound = report.checks.iter().filter(itself).all(|check| check.status != CheckStatus::Fail);
+    // All troubles at once: who mends one should not meet the next an hour later.
+    if sound { Ok(()) } else { settle(context, &report, &look_again(&options.source)) }
 }
 
 /// Checks that need no target.
@@ -136,17 +152,20 @@ pub(super) fn check(
     dump: &DumpFile,
     found: &Contents,
     project: &Project,
-    recreate: bool,
+    options: &ImportOptions,
 ) -> Result<(), Failure> {
-    let target = Target::of(project, recreate);
+    let target = Target::of(project, options.recreate);
     let report = grade_dump(dump, found, &target.limits, &target.handling);
-    settle(context, &report)?;
+    settle(context, &report, &look_again(&options.source))?;
     let version = first_word(&found.server_version);
     let tool = first_word(&found.dump_version);
     let origin = if version.is_empty() { String::new() } else { format!(" of Postgres {version} by pg_dump {tool}") };
-    let tables = found.number("tables");
+    let tables = match found.number("tables") {
+        1 => "1 table".to_owned(),
+        tables => format!("{tables} tables"),
+    };
     context.output.note(&format!(
-        "Looked at the dump{origin}: {tables} tables, {} into project {}",
+        "Looked at the dump{origin}: {tables}, {} into project {}",
         bytes(found.size),
         label(project)
     ));
@@ -154,10 +173,10 @@ pub(super) fn check(
 }
 
 /// Shows a report as far as it matters before an import; a failed check is an error.
-pub(super) fn settle(context: &Context<'_>, report: &Preflight) -> Result<(), Failure> {
+pub(super) fn settle(context: &Context<'_>, report: &Preflight, again: &str) -> Result<(), Failure> {
     if !report.ok {
-        context.output.note(&report::troubles(report));
-        return Err(super::preflight::failed(report));
+        context.output.urgent(&report::troubles(report));
+        return Err(super::preflight::failed(report, again));
     }
     let troubles = report::troubles(report);
     if !troubles.is_empty() {

@@ -2,16 +2,19 @@ use super::args::ImportOptions;
 use super::confirm::{ask, confirm_recreate, person_is_there};
 use super::context::{Context, label};
 use super::dump::Target;
+use super::interrupt::interrupted;
 use super::output::meter::{Meter, Work};
 use super::output::report;
 use super::source::{self, Given};
 use super::{Failure, Kind, dump, jobs, via_dump};
 use crate::client::{Api, Progress, Upload, upload};
-use crate::dump::{Contents, DumpFile};
-use crate::preflight::bytes;
+use crate::dump::{Contents, DumpFile, detect};
+use crate::preflight::{REPLICATION, bytes};
 use crate::source::SourceUrl;
 use crate::wire::{ImportRequest, Job, PreflightRequest, Project};
 use serde_json::json;
+use std::future::Future;
+use std::path::Path;
 use std::time::Duration;
 
 /// How often an upload is tried, each time with a fresh slot.
@@ -26,34 +29,49 @@ enum Looked {
     Dump(DumpFile, Box<Contents>),
 }
 
+/// Where an import goes.
+struct Place {
+    api: Api,
+    project: Project,
+}
+
 /// `capydb import`.
 pub(super) async fn run(context: &Context<'_>, options: ImportOptions) -> Result<(), Failure> {
-    let looked = look(context, &options).await?;
-    let api = context.api()?;
-    let project = context.project(&api, options.project.as_deref()).await?;
-    if let Some(job) = Api::unfinished_import(&api.jobs(&project.id, 25).await?) {
-        return Err(Failure::new(
-            Kind::Conflict,
-            format!("an import of project {} is running already", label(&project)),
-        )
-        .hint(format!("wait for it with: capydb jobs wait {}", job.id)));
-    }
-    let confirm = || {
+    let opened = open(context, &options).await?;
+    let (place, looked) = match opened {
+        // What takes long to read is not read for somebody whose key or project is wrong.
+        Opened::Pipe => {
+            let place = place(context, &options).await?;
+            (place, piped(context, &options).await?)
+        }
+        Opened::Dump(dump) if dump.wrapping.is_some() => {
+            let place = place(context, &options).await?;
+            (place, looked(context, &options, dump::unpacked(context, dump).await?).await?)
+        }
+        Opened::Dump(dump) => {
+            let looked = looked(context, &options, dump).await?;
+            (place(context, &options).await?, looked)
+        }
+        Opened::Url(url) => (place(context, &options).await?, Looked::Url(url)),
+        Opened::Here(url) => (place(context, &options).await?, Looked::Here(url)),
+    };
+    let Place { api, project } = place;
+    let confirm = async {
         let asked = options.recreate && !options.yes && person_is_there();
-        if asked { confirm_recreate(context.output, label(&project), &project.database_name) } else { Ok(()) }
+        if asked { confirm_recreate(context.output, label(&project), &project.database_name).await } else { Ok(()) }
     };
     let mut request = ImportRequest { confirm: true, recreate: options.recreate, source_url: None, upload_key: None };
     let dump = match looked {
         Looked::Url(url) => {
-            check_source(context, &api, &project, &url).await?;
-            confirm()?;
+            check_source(context, &api, &project, &options, &url).await?;
+            confirm.await?;
             request.source_url = Some(url.expose().to_owned());
             None
         }
         Looked::Here(url) => Some(dump_here(context, &project, &options, &url, confirm).await?),
         Looked::Dump(dump, found) => {
-            dump::check(context, &dump, &found, &project, options.recreate)?;
-            confirm()?;
+            dump::check(context, &dump, &found, &project, &options)?;
+            confirm.await?;
             Some(dump)
         }
     };
@@ -71,31 +89,60 @@ pub(super) async fn run(context: &Context<'_>, options: ImportOptions) -> Result
     Ok(())
 }
 
-/// Everything that can be said without asking the service.
-async fn look(context: &Context<'_>, options: &ImportOptions) -> Result<Looked, Failure> {
+/// The control plane and the project, in which no import may be running.
+async fn place(context: &Context<'_>, options: &ImportOptions) -> Result<Place, Failure> {
+    let api = context.api()?;
+    let project = context.project(&api, options.project.as_deref()).await?;
+    if let Some(job) = Api::unfinished_import(&api.jobs(&project.id, 25).await?) {
+        return Err(Failure::new(
+            Kind::Conflict,
+            format!("an import of project {} is running already", label(&project)),
+        )
+        .hint(format!("wait for it with: capydb jobs wait {}", job.id)));
+    }
+    Ok(Place { api, project })
+}
+
+/// What was given, opened as far as that takes no time.
+enum Opened {
+    Pipe,
+    Dump(DumpFile),
+    Url(SourceUrl),
+    Here(SourceUrl),
+}
+
+async fn open(context: &Context<'_>, options: &ImportOptions) -> Result<Opened, Failure> {
     let (text, no_rewrite) = match source::given(&options.source)? {
-        Given::File(path) => {
-            let dump = dump::unpacked(context, dump::open(context, &path).await?).await?;
-            let found = dump::look(context, &dump).await?;
-            dump::check_itself(context, &dump, &found)?;
-            return Ok(Looked::Dump(dump, Box::new(found)));
-        }
+        Given::File(path) if path == Path::new("-") => return Ok(Opened::Pipe),
+        Given::File(path) => return Ok(Opened::Dump(detect::open(&path)?)),
         Given::Url(text) => (text, options.source.no_rewrite),
     };
     if options.via_dump {
-        return Ok(Looked::Here(source::resolve_here(&text, no_rewrite, context.output)?));
+        return Ok(Opened::Here(source::resolve_here(&text, no_rewrite, context.output)?));
     }
     let url = source::resolve(&text, no_rewrite, context.output)?;
-    let Err(why) = source::within_reach(context, &url).await else { return Ok(Looked::Url(url)) };
+    let Err(why) = source::within_reach(context, &url).await else { return Ok(Opened::Url(url)) };
     if person_is_there() {
         let question = format!(
             "The service cannot reach this source: {why}.\nDump it on this machine and upload the dump? [Y/n] "
         );
-        if ["", "y", "yes"].contains(&ask(context.output, &question)?.to_ascii_lowercase().as_str()) {
-            return Ok(Looked::Here(source::resolve_here(&text, no_rewrite, context.output)?));
+        if ["", "y", "yes"].contains(&ask(context.output, &question).await?.to_ascii_lowercase().as_str()) {
+            return Ok(Opened::Here(source::resolve_here(&text, no_rewrite, context.output)?));
         }
     }
     Err(source::out_of_reach(&why, &url))
+}
+
+async fn piped(context: &Context<'_>, options: &ImportOptions) -> Result<Looked, Failure> {
+    let dump = dump::open(context, Path::new("-")).await?;
+    looked(context, options, dump::unpacked(context, dump).await?).await
+}
+
+/// Reads a dump, and stops for what is wrong with it whatever the target.
+async fn looked(context: &Context<'_>, options: &ImportOptions, dump: DumpFile) -> Result<Looked, Failure> {
+    let found = dump::look(context, &dump).await?;
+    dump::check_itself(context, &dump, &found, options)?;
+    Ok(Looked::Dump(dump, Box::new(found)))
 }
 
 /// Looks at the source from this machine, asks, and dumps it.
@@ -104,24 +151,32 @@ async fn dump_here(
     project: &Project,
     options: &ImportOptions,
     url: &SourceUrl,
-    confirm: impl FnOnce() -> Result<(), Failure>,
+    confirm: impl Future<Output = Result<(), Failure>>,
 ) -> Result<DumpFile, Failure> {
     let limits = Target::of(project, options.recreate).limits;
-    let report = via_dump::look(context, url, &limits).await?;
-    dump::settle(context, &report)?;
+    let mut report = via_dump::look(context, url, &limits).await?;
+    // That matters only for following the source, which this is not.
+    report.checks.retain(|check| check.name != REPLICATION);
+    dump::settle(context, &report, &source::look_again(&options.source))?;
     let tool = via_dump::choose(context, &report.source.server_version, &limits.target_version)?;
-    confirm()?;
+    confirm.await?;
     let dump = via_dump::dump(context, url, &tool, report.source.database_size_bytes).await?;
     let found = dump::look(context, &dump).await?;
-    dump::check(context, &dump, &found, project, options.recreate)?;
+    dump::check(context, &dump, &found, project, options)?;
     Ok(dump)
 }
 
 /// Has the control plane look at the source; stops on a failed check, shows warnings.
-async fn check_source(context: &Context<'_>, api: &Api, project: &Project, url: &SourceUrl) -> Result<(), Failure> {
+async fn check_source(
+    context: &Context<'_>,
+    api: &Api,
+    project: &Project,
+    options: &ImportOptions,
+    url: &SourceUrl,
+) -> Result<(), Failure> {
     context.output.note("Looking at the source …");
     let found = api.preflight(&project.id, &PreflightRequest { source_url: url.expose().to_owned() }).await?;
-    dump::settle(context, &found)?;
+    dump::settle(context, &found, &source::look_again(&options.source))?;
     let (size, version) = (found.source.database_size_bytes, &found.source.server_version);
     let about = format!("Preflight passed: Postgres {version}, {}", bytes(size));
     context.output.note(&crate::text::printable(&about, 200));
@@ -142,7 +197,7 @@ async fn send(context: &Context<'_>, api: &Api, project: &Project, dump: &DumpFi
         );
         let sent = tokio::select! {
             sent = sending => sent,
-            _ = tokio::signal::ctrl_c() => {
+            () = interrupted() => {
                 meter.give_up();
                 return Err(Failure::new(Kind::Interrupted, "the upload was stopped; nothing was imported"));
             }
@@ -174,7 +229,7 @@ async fn start(context: &Context<'_>, api: &Api, project: &Project, request: &Im
     let unknown = "whether the import began is not known; see: capydb jobs list";
     let starting = tokio::select! {
         starting = api.start_import(&project.id, request, &known) => starting,
-        _ = tokio::signal::ctrl_c() => return Err(Failure::new(Kind::Interrupted, "interrupted").hint(unknown)),
+        () = interrupted() => return Err(Failure::new(Kind::Interrupted, "interrupted").hint(unknown)),
     };
     let started = starting.map_err(|error| {
         let transient = error.is_transient();

@@ -1,4 +1,5 @@
 use super::context::Context;
+use super::interrupt::interrupted;
 use super::output::report;
 use super::output::waiting::Waiting;
 use super::{Failure, Kind};
@@ -43,9 +44,10 @@ pub(super) async fn follow(
     let mut line = Waiting::start(context.output);
     let watched = tokio::select! {
         watched = watch(api, id, timeout, |event| line.show(&event)) => watched,
-        _ = tokio::signal::ctrl_c() => {
+        () = interrupted() => {
             line.end();
-            return Err(Failure::new(Kind::Interrupted, "stopped waiting; the job goes on").hint(again));
+            let stopped = Failure::new(Kind::Interrupted, "stopped waiting; the job goes on");
+            return Err(stopped.hint(again).with("job_id", &id));
         }
     };
     line.end();
@@ -54,7 +56,9 @@ pub(super) async fn follow(
         if failure.kind == Kind::Error { failure.hint(again.clone()) } else { failure }
     })?;
     match ended {
-        Watch::TimedOut => Err(Failure::new(Kind::Timeout, "the job is not over yet; it goes on").hint(again)),
+        Watch::TimedOut => {
+            Err(Failure::new(Kind::Timeout, "the job is not over yet; it goes on").hint(again).with("job_id", &id))
+        }
         Watch::Ended(job) if job.state == JobState::Completed => Ok(*job),
         Watch::Ended(job) => Err(failed(&job)),
     }
@@ -63,7 +67,9 @@ pub(super) async fn follow(
 fn failed(job: &Job) -> Failure {
     let why = job.error.as_deref().unwrap_or("it gave no reason");
     let mut message = format!("the job failed: {}", crate::text::printable(why, 1000));
-    if let Some(stderr) = job.last_stderr.as_deref().filter(|text| !text.trim().is_empty()) {
+    // What the error says already need not be said again.
+    let news = |text: &&str| text.lines().any(|line| !line.trim().is_empty() && !line.contains(why.trim()));
+    if let Some(stderr) = job.last_stderr.as_deref().filter(news) {
         let lines = crate::text::tail(stderr, 2000);
         let last: Vec<&str> = lines.lines().rev().take(8).collect();
         let shown: Vec<String> = last.into_iter().rev().map(|line| format!("  | {line}")).collect();
@@ -75,6 +81,9 @@ fn failed(job: &Job) -> Failure {
     }
     let hint = match job.retry_classification.as_deref() {
         Some("transient") => "this may pass: run the import again; the target is as it was before",
+        _ if why.contains("already exists") => {
+            "the target is as it was before; to replace what is there, run the import again with --recreate"
+        }
         _ => "the target is as it was before; mend the cause, then run the import again",
     };
     failure.hint(hint)

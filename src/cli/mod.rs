@@ -11,6 +11,7 @@ mod dump;
 mod failure;
 mod guide;
 mod import;
+mod interrupt;
 mod jobs;
 mod man;
 mod output;
@@ -24,6 +25,7 @@ pub use failure::{Failure, Kind};
 
 use args::{Cli, Command, ConfigCommand, ImportArgs, ImportCommand, JobsCommand, ProjectsCommand};
 use context::Context;
+use interrupt::interrupted;
 use output::Output;
 use std::ffi::OsString;
 
@@ -53,6 +55,11 @@ fn execute(cli: Cli, output: &Output) -> Result<u8, Failure> {
             output.result(&script, || serde_json::json!({ "script": script }));
             return Ok(0);
         }
+        // A link that cannot be read must still be one that can be taken away.
+        Command::Unlink => {
+            account::unlink(output)?;
+            return Ok(0);
+        }
         Command::Man { folder } => {
             man::write(args::command(), &folder, output)?;
             return Ok(0);
@@ -65,7 +72,10 @@ fn execute(cli: Cli, output: &Output) -> Result<u8, Failure> {
         Command::Dev(args) => return dev::run(args, output),
         command => command,
     };
-    let context = Context::resolve(&cli.global, output)?;
+    let context = match command {
+        Command::Login => Context::resolve_unlinked(&cli.global, output)?,
+        _ => Context::resolve(&cli.global, output)?,
+    };
     // One thread is enough to talk to one server, and starts faster than a pool.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(anyhow::Error::from)?;
     let work = async {
@@ -88,10 +98,9 @@ fn execute(cli: Cli, output: &Output) -> Result<u8, Failure> {
             Command::Logout { all } => account::logout(&context, all),
             Command::Whoami => account::whoami(&context).await,
             Command::Link { project } => account::link(&context, project.as_deref()).await,
-            Command::Unlink => account::unlink(&context),
             Command::Config(ConfigCommand::Show) => settings::show(&context),
             Command::Doctor => settings::doctor(&context).await,
-            Command::Completion { .. } | Command::Man { .. } => Ok(()),
+            Command::Completion { .. } | Command::Man { .. } | Command::Unlink => Ok(()),
             #[cfg(feature = "server")]
             Command::Dev(_) => Ok(()),
         }
@@ -100,7 +109,7 @@ fn execute(cli: Cli, output: &Output) -> Result<u8, Failure> {
         tokio::select! {
             biased; // where the work itself knows more about the moment, it answers
             done = work => done,
-            _ = tokio::signal::ctrl_c() => Err(Failure::new(Kind::Interrupted, "interrupted; nothing was changed")),
+            () = interrupted() => Err(Failure::new(Kind::Interrupted, "interrupted; nothing was changed")),
         }
     });
     runtime.shutdown_background(); // a reader that waits for a pipe must not hold us

@@ -11,6 +11,7 @@ use std::path::Path;
 
 /// `capydb import preflight`.
 pub(super) async fn run(context: &Context<'_>, args: PreflightArgs) -> Result<(), Failure> {
+    let again = format!("{}{}", source::look_again(&args.source), if args.local { " --local" } else { "" });
     let found = match source::given(&args.source)? {
         Given::File(path) => of_file(context, &args, &path).await?,
         Given::Url(text) if args.local => {
@@ -27,7 +28,7 @@ pub(super) async fn run(context: &Context<'_>, args: PreflightArgs) -> Result<()
     };
     context.output.text_result(&report::preflight(&found));
     if !found.ok {
-        return Err(failed(&found));
+        return Err(failed(&found, &again));
     }
     context.output.json_result(|| json!({ "preflight": found }));
     Ok(())
@@ -36,7 +37,7 @@ pub(super) async fn run(context: &Context<'_>, args: PreflightArgs) -> Result<()
 /// What the source is graded against: the flags, or the project.
 async fn target(context: &Context<'_>, args: &PreflightArgs) -> Result<Target, Failure> {
     if args.target_version.is_some() || args.plan_limit.is_some() {
-        return Ok(Target::given(args.target_version, args.plan_limit));
+        return Ok(Target::given(args.target_version, args.plan_limit, args.recreate));
     }
     let offline = "or look without the service: --target-version 17 --plan-limit 10GB";
     let api = context.api().map_err(|failure| {
@@ -44,7 +45,7 @@ async fn target(context: &Context<'_>, args: &PreflightArgs) -> Result<Target, F
         failure.hint(hint)
     })?;
     let project = context.project(&api, args.project.as_deref()).await?;
-    Ok(Target::of(&project, false))
+    Ok(Target::of(&project, args.recreate))
 }
 
 async fn of_file(context: &Context<'_>, args: &PreflightArgs, path: &Path) -> Result<Preflight, Failure> {
@@ -65,7 +66,7 @@ async fn of_file(context: &Context<'_>, args: &PreflightArgs, path: &Path) -> Re
 }
 
 fn no_limits(args: &PreflightArgs) -> Limits {
-    Target::given(args.target_version, args.plan_limit).limits
+    Target::given(args.target_version, args.plan_limit, args.recreate).limits
 }
 
 async fn by_service(context: &Context<'_>, args: &PreflightArgs, text: &str) -> Result<Preflight, Failure> {
@@ -82,9 +83,9 @@ async fn by_service(context: &Context<'_>, args: &PreflightArgs, text: &str) -> 
 }
 
 /// The error of a preflight that failed.
-pub(super) fn failed(found: &Preflight) -> Failure {
+pub(super) fn failed(found: &Preflight, again: &str) -> Failure {
     let why = crate::preflight::failure(found).unwrap_or_else(|| "the service says that it is not ok".to_owned());
     Failure::new(Kind::Conflict, format!("the import would fail: {why}"))
-        .hint("mend what failed, then run: capydb import preflight")
+        .hint(format!("mend what failed, then run: {again}"))
         .with("preflight", found)
 }

@@ -35,7 +35,7 @@ pub(super) fn show(context: &Context<'_>) -> Result<(), Failure> {
     let link_file = file(Some(config::link_path(&here)));
     let settings = [
         ("api_url", Some(context.api_url.to_string()), context.api_url_from),
-        ("app_url", Some(context.app_url.to_string()), "the saved login, or the address of the API"),
+        ("app_url", Some(context.app_url.to_string()), context.app_url_from),
         ("api_key", key, context.api_key_from),
         ("project", link.cloned(), "the linked project"),
         ("source_url", source, config::ENV_SOURCE_URL),

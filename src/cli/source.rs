@@ -1,10 +1,10 @@
 use super::args::{SOURCE_VARIABLE, SourceOptions};
+use super::confirm::one_line;
 use super::context::Context;
 use super::{Failure, Kind, output::Output};
 use crate::source::providers::{self, Advice, Why};
 use crate::source::reach::{self, Unreachable};
 use crate::source::{SourceUrl, UrlProblem};
-use std::io::Read;
 use std::path::PathBuf;
 
 /// Longest URL that is read from standard input, in bytes.
@@ -22,12 +22,7 @@ pub(super) fn given(options: &SourceOptions) -> Result<Given, Failure> {
         return Ok(Given::File(path.clone()));
     }
     match &options.source_url {
-        Some(dash) if dash == "-" => {
-            let mut text = String::new();
-            let read = std::io::stdin().take(LONGEST_URL).read_to_string(&mut text);
-            read.map_err(|_| Failure::new(Kind::Usage, "standard input holds no text for --source-url -"))?;
-            Ok(Given::Url(text.lines().next().unwrap_or_default().to_owned()))
-        }
+        Some(dash) if dash == "-" => one_line("source URL", LONGEST_URL).map(Given::Url),
         Some(url) => Ok(Given::Url(url.clone())),
         None => match std::env::var(SOURCE_VARIABLE).ok().filter(|url| !url.trim().is_empty()) {
             Some(url) => Ok(Given::Url(url)),
@@ -35,6 +30,16 @@ pub(super) fn given(options: &SourceOptions) -> Result<Given, Failure> {
                 .hint(format!("use --source-url URL or --file PATH, or set {SOURCE_VARIABLE}"))),
         },
     }
+}
+
+/// The command that looks at the same source again.
+pub(super) fn look_again(options: &SourceOptions) -> String {
+    let flags = match (&options.file, &options.source_url) {
+        (Some(path), _) => format!(" --file {}", path.display()),
+        (None, Some(_)) => " --source-url …".to_owned(),
+        (None, None) => String::new(),
+    };
+    format!("capydb import preflight{flags}")
 }
 
 /// Reads a URL that the service will dial: mended by the provider's rules, with what was
@@ -62,7 +67,7 @@ pub(super) fn resolve(text: &str, no_rewrite: bool, output: &Output) -> Result<S
 pub(super) fn resolve_here(text: &str, no_rewrite: bool, output: &Output) -> Result<SourceUrl, Failure> {
     let url = parse(text, SourceUrl::parse_here)?;
     let (url, change) = match providers::advise(&url) {
-        Advice::Rewrite(provider, mended, why @ Why::Pooled) if !no_rewrite => {
+        Advice::Rewrite(provider, mended, why @ (Why::Pooled | Why::Pool)) if !no_rewrite => {
             (mended, Some(format!("took the direct endpoint: the URL named {why} ({})", provider.name)))
         }
         _ => (url, None),
@@ -84,7 +89,7 @@ fn parse(text: &str, parse: fn(&str) -> Result<SourceUrl, UrlProblem>) -> Result
     parse(text).map_err(|problem| match problem {
         UrlProblem::Socket => Failure::new(Kind::Conflict, "the source is a Unix socket of this machine")
             .hint("add --via-dump: it dumps here and uploads the dump"),
-        UrlProblem::Scheme(ref scheme) if scheme.starts_with("prisma") => Failure::from(problem).hint(
+        UrlProblem::Scheme(ref scheme) if scheme.contains("prisma") => Failure::from(problem).hint(
             "that is the address of an HTTP proxy; take the direct TCP connection string (capydb import guide xata)",
         ),
         other => Failure::from(other),

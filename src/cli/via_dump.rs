@@ -16,6 +16,9 @@ use std::time::Duration;
 use tokio::io::AsyncReadExt;
 use tokio::process::Command;
 
+/// So much of what `pg_dump` says is kept, in bytes.
+const KEPT: usize = 64 << 10;
+
 /// Looks at a source from this machine and grades it.
 pub(super) async fn look(context: &Context<'_>, url: &SourceUrl, limits: &Limits) -> Result<Preflight, Failure> {
     context.output.note("Looking at the source from this machine …");
@@ -85,9 +88,14 @@ pub(super) async fn dump(
     };
     let mut stderr = child.stderr.take();
     let said = async {
-        let mut said = Vec::new();
-        if let Some(pipe) = &mut stderr {
-            let _ = pipe.take(64 << 10).read_to_end(&mut said).await; // what was said until then
+        let (mut said, mut block) = (Vec::new(), vec![0; 8 << 10]);
+        // Its end is kept; all of it is read, or pg_dump would wait for us.
+        while let Some(pipe) = &mut stderr
+            && let Ok(length @ 1..) = pipe.read(&mut block).await
+        {
+            said.extend_from_slice(&block[..length]);
+            let more = said.len().saturating_sub(KEPT);
+            said.drain(..more);
         }
         String::from_utf8_lossy(&said).into_owned()
     };
@@ -98,7 +106,8 @@ pub(super) async fn dump(
     if !status.map_err(anyhow::Error::from)?.success() {
         drop(meter);
         let password = url.password().unwrap_or_default();
-        let said = if password.is_empty() { said } else { said.replace(&password, "***") };
+        // A word that short says nothing, and would be found everywhere.
+        let said = if password.len() < 4 { said } else { said.replace(&password, "***") };
         let said = crate::text::tail(&said, 1000);
         return Err(Failure::new(Kind::Error, format!("pg_dump failed:\n  | {}", said.replace('\n', "\n  | ")))
             .hint("nothing was uploaded; mend the cause and run the command again"));

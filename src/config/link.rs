@@ -1,22 +1,18 @@
 use super::write::write_private;
 use anyhow::Context;
-use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
 
 /// `.capydb/project.json` of a working directory. It holds no secrets.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LinkedProject {
     /// The project that commands here mean.
     pub project_id: String,
     /// Its name when it was linked.
-    #[serde(default)]
     pub project_name: String,
     /// Its slug when it was linked.
-    #[serde(default)]
     pub project_slug: String,
     /// The control plane that it lives on.
-    #[serde(default)]
     pub api_url: String,
 }
 
@@ -27,7 +23,15 @@ pub fn link_path(directory: &Path) -> PathBuf {
 
 /// Reads the link of a directory, if it has one.
 pub fn linked_project(directory: &Path) -> anyhow::Result<Option<LinkedProject>> {
-    super::read_json(&link_path(directory))
+    let Some(file) = super::read_json::<Map<String, Value>>(&link_path(directory))? else { return Ok(None) };
+    let text = |field: &str| file.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let link = LinkedProject {
+        project_id: text("project_id"),
+        project_name: text("project_name"),
+        project_slug: text("project_slug"),
+        api_url: text("api_url"),
+    };
+    Ok(Some(link).filter(|link| !link.project_id.is_empty()))
 }
 
 /// Links a directory to a project. Fields of other tools stay.

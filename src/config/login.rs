@@ -45,8 +45,17 @@ pub fn saved_login(path: &Path) -> anyhow::Result<Option<Login>> {
     }))
 }
 
+/// The control plane for which the same organization is saved already, when it is another one.
+pub fn saved_elsewhere(path: &Path, new: &Login) -> anyhow::Result<Option<String>> {
+    let entries = organizations(&modern(path)?);
+    let known = entries.get(&new.organization_id).and_then(|entry| login("", entry).api_url);
+    let origin = |text: &str| url::Url::parse(text).map(|url| url.origin()).ok();
+    Ok(known.filter(|known| new.api_url.as_deref().and_then(origin) != origin(known)))
+}
+
 /// Adds a login, or renews it, and makes it the active one. Everything else in the file stays.
 pub fn save_login(path: &Path, new: &Login) -> anyhow::Result<()> {
+    let _lock = lock(path)?;
     let mut file = modern(path)?;
     let mut entry = organizations(&file).remove(&new.organization_id).unwrap_or_default();
     let key = new.api_key.as_ref().map(|key| key.expose_secret().to_owned());
@@ -67,9 +76,13 @@ pub fn save_login(path: &Path, new: &Login) -> anyhow::Result<()> {
 /// Forgets the active login, or all of them; gives the names of those that are gone. What is
 /// left stays as it is, and the next of it becomes active when there is just one.
 pub fn forget_logins(path: &Path, all: bool) -> anyhow::Result<Vec<String>> {
-    let Some(active) = saved_login(path)?.filter(|login| login.api_key.is_some()) else { return Ok(Vec::new()) };
+    let Some(active) = saved_login(path)? else { return Ok(Vec::new()) };
+    let _lock = lock(path)?;
     let mut file = modern(path)?;
     let mut entries = organizations(&file);
+    if active.api_key.is_none() && !(all && !entries.is_empty()) {
+        return Ok(Vec::new());
+    }
     let name = |id: &str, entry: &Map<String, Value>| {
         let login = login(id, entry);
         [login.slug, login.name, login.organization_id].into_iter().find(|name| !name.is_empty()).unwrap_or_default()
@@ -144,6 +157,14 @@ fn flat(file: &Map<String, Value>) -> Login {
     let text = |name: &str| file.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
     let entry = login(&text("organization_id"), file);
     Login { name: text("organization_name"), slug: text("organization_slug"), ..entry }
+}
+
+/// Keeps other processes of ours from changing the file at the same time, until it is dropped.
+fn lock(path: &Path) -> anyhow::Result<std::fs::File> {
+    super::write::make_folder(path)?;
+    let lock = std::fs::File::create(path.with_extension("lock")).context("lock the saved login")?;
+    lock.lock().context("lock the saved login")?;
+    Ok(lock)
 }
 
 fn store(path: &Path, file: &Map<String, Value>) -> anyhow::Result<()> {
@@ -240,6 +261,25 @@ mod tests {
         assert!(!std::fs::read_to_string(&path).expect("reads").contains("\"k\""));
     }
 
+    #[test]
+    fn logging_out_of_all_forgets_every_key() {
+        let (_folder, path) = file(&TWO.replace(r#""active_org":"b""#, r#""active_org":"""#));
+        assert!(forget_logins(&path, false).expect("forgets").is_empty(), "none is active");
+        assert_eq!(forget_logins(&path, true).expect("forgets"), ["a", "b"]);
+        assert!(!std::fs::read_to_string(&path).expect("reads").contains("\"ka\""));
+    }
+
+    #[test]
+    fn an_organization_of_another_server_is_noticed() {
+        let (_folder, path) = file(&TWO.replace("\"ub\"", "\"https://a.example/api\""));
+        let other = |url: &str| {
+            let login = Login { organization_id: "b".into(), api_url: Some(url.into()), ..Login::default() };
+            saved_elsewhere(&path, &login).expect("reads")
+        };
+        assert_eq!(other("https://a.example/other"), None);
+        assert_eq!(other("https://b.example/api").as_deref(), Some("https://a.example/api"));
+    }
+
     #[cfg(unix)]
     #[test]
     fn the_file_is_for_its_owner_alone() {
@@ -249,7 +289,8 @@ mod tests {
         save_login(&path, &new("c")).expect("saves");
         let mode = |path: &Path| std::fs::metadata(path).expect("is there").permissions().mode() & 0o777;
         assert_eq!((mode(&path), mode(path.parent().expect("a folder"))), (0o600, 0o700));
-        assert_eq!(std::fs::read_dir(path.parent().expect("a folder")).expect("lists").count(), 1);
+        let names = std::fs::read_dir(path.parent().expect("a folder")).expect("lists").count();
+        assert_eq!(names, 2, "the file and its lock");
     }
 
     #[test]

@@ -6,7 +6,7 @@ mod login;
 mod write;
 
 pub use link::{LinkedProject, link_path, link_project, linked_project, unlink_project};
-pub use login::{Login, forget_logins, login_path, save_login, saved_login};
+pub use login::{Login, forget_logins, login_path, save_login, saved_elsewhere, saved_login};
 
 /// Overrides the control plane's address.
 pub const ENV_API_URL: &str = "CAPYDB_API_URL";

@@ -124,8 +124,11 @@ impl From<io::Error> for ArchiveError {
 /// The first bytes of every archive.
 pub const MAGIC: &[u8; 5] = b"PGDMP";
 
-/// No name or statement of a sane archive is longer; what is must not fill the memory.
+/// No statement of a sane archive is longer; what is must not fill the memory.
 const LONGEST_STRING: u64 = 64 << 20;
+
+/// Names have 63 bytes; some tags put several together.
+const LONGEST_NAME: u64 = 4096;
 
 /// An archive that is being read, from its start.
 pub struct Archive<R> {
@@ -192,9 +195,9 @@ impl<R: BufRead> Archive<R> {
         for _ in 0..7 {
             self.int()?; // second, minute, hour, day, month, year, daylight saving
         }
-        self.header.database = self.string()?;
-        self.header.server_version = self.string()?;
-        self.header.dump_version = self.string()?;
+        self.header.database = self.name()?;
+        self.header.server_version = self.name()?;
+        self.header.dump_version = self.name()?;
         self.left = self.int()?;
         if self.left < 0 {
             return Err(ArchiveError::Damaged("a negative number of entries"));
@@ -218,15 +221,15 @@ impl<R: BufRead> Archive<R> {
         let has_data = self.int()? != 0;
         self.skip_string()?; // table oid of the catalog entry
         self.skip_string()?; // its oid
-        let tag = self.string()?;
-        let kind = self.string()?;
+        let tag = self.name()?;
+        let kind = self.name()?;
         if minor >= 11 {
             self.int()?; // section
         }
         let definition = self.string()?;
         self.skip_string()?; // drop statement
         let by_copy = self.skip_text()? > 0; // copy statement
-        let schema = self.string()?;
+        let schema = self.name()?;
         self.skip_string()?; // tablespace
         if minor >= 14 {
             self.skip_string()?; // table access method
@@ -234,7 +237,7 @@ impl<R: BufRead> Archive<R> {
         if minor >= 16 {
             self.int()?; // kind of relation
         }
-        let owner = self.string()?;
+        let owner = self.name()?;
         self.skip_string()?; // whether the table has oids
         while self.skip_string()? {} // dependencies, ended by a null
         let data = self.data_place(has_data)?;
@@ -243,7 +246,7 @@ impl<R: BufRead> Archive<R> {
 
     fn data_place(&mut self, has_data: bool) -> Result<Data, ArchiveError> {
         if self.header.layout != Layout::Custom {
-            let file = self.string()?;
+            let file = self.name()?;
             return Ok(if file.is_empty() { Data::None } else { Data::File(file) });
         }
         let state = self.byte()?;
@@ -280,9 +283,18 @@ impl<R: BufRead> Archive<R> {
     fn length(&mut self) -> Result<Option<u64>, ArchiveError> {
         let Ok(length) = u64::try_from(self.int()?) else { return Ok(None) };
         if length > LONGEST_STRING {
-            return Err(ArchiveError::Damaged("an impossibly long name"));
+            return Err(ArchiveError::Damaged("an impossibly long text"));
         }
         Ok(Some(length))
+    }
+
+    /// A string that is a name, and so not long.
+    fn name(&mut self) -> Result<String, ArchiveError> {
+        let text = self.string()?;
+        if text.len() as u64 > LONGEST_NAME {
+            return Err(ArchiveError::Damaged("an impossibly long name"));
+        }
+        Ok(text)
     }
 
     /// A string; a null reads as an empty one.

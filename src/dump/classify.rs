@@ -45,6 +45,7 @@ pub(super) fn note_statement(contents: &mut Contents, text: &[u8], treatment: &T
         {
             contents.note(Finding::LargeObject, "", || (at(), beginning(text)));
         }
+        b"SELECT" if tokens.iter().any(|token| token.is("INTO")) => contents.tables_for_data += 1,
         b"COPY" if *treatment == Treatment::CopyRows => contents.tables_with_data += 1,
         b"COPY" => contents.note(Finding::ServerFile, "", || (at(), beginning(text))),
         _ => {}
@@ -192,8 +193,15 @@ fn note_policy(contents: &mut Contents, text: &[u8], at: At<'_>) {
 fn note_language(contents: &mut Contents, text: &[u8], at: At<'_>) {
     // A trusted language is there already or comes with an extension.
     const TRUSTED: [&str; 6] = ["sql", "plpgsql", "plperl", "pltcl", "plv8", "plrust"];
-    let mut tokens = Tokens::new(text).skip(1).skip_while(|token| !token.is("LANGUAGE")).skip(1);
-    let language = match tokens.next() {
+    // A parameter or column may have that name; the clause stands outside of parentheses.
+    let mut depth = 0_u32;
+    let mut tokens = Tokens::new(text).skip(1).filter(move |token| {
+        depth += u32::from(*token == Token::Sign('('));
+        let inside = depth > 0;
+        depth = depth.saturating_sub(u32::from(*token == Token::Sign(')')));
+        !inside
+    });
+    let language = match tokens.by_ref().find(|token| token.is("LANGUAGE")).and_then(|_| tokens.next()) {
         Some(Token::Literal) | None => return,
         Some(token) => token.name().unwrap_or_default(),
     };

@@ -45,6 +45,8 @@ pub struct Contents {
     pub unfinished: Option<Unfinished>,
     /// Why the dump is known to be incomplete.
     pub cut_off: Option<String>,
+    /// A plain dump that begins as `pg_dump` begins its own.
+    pub by_pg_dump: bool,
     /// Written by `pg_dumpall`.
     pub whole_server: bool,
     /// Length of a number in an archive, sign included, in bytes.

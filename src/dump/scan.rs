@@ -25,6 +25,7 @@ pub fn scan(reader: impl Read + Send + 'static) -> io::Result<Contents> {
     let mut found = scan.found;
     found.rows = Some(scan.rows);
     found.unfinished = script.unfinished();
+    found.by_pg_dump = scan.begun;
     if scan.statements == 0 {
         found.cut_off = Some("it holds no statement at all".into());
     } else if scan.begun && !scan.complete {

@@ -33,6 +33,17 @@ pub fn known(name: &str, major: u32) -> Known {
     if all.iter().any(|names| among(names)) { Known::Yes } else { Known::No }
 }
 
+/// Settings of superusers that functions in dumps carry. They govern cost and statistics of
+/// the role's own sessions, so a role may be granted them (Postgres 15, "GRANT … ON PARAMETER").
+pub const HARMLESS: [&str; 6] = [
+    "deadlock_timeout",
+    "lc_messages",
+    "log_min_duration_statement",
+    "temp_file_limit",
+    "track_functions",
+    "track_io_timing",
+];
+
 const SINCE_16: &str = "
     createrole_self_grant debug_logical_replication_streaming debug_parallel_query
     enable_presorted_aggregate icu_validation_level scram_iterations vacuum_buffer_usage_limit
@@ -63,6 +74,7 @@ const SUPERUSER_ONLY: &str = "
 ";
 
 const UP_TO_15: &str = "
+    sort_mem vacuum_mem
     DateStyle IntervalStyle TimeZone allow_in_place_tablespaces allow_system_table_mods
     application_name array_nulls backend_flush_after backslash_quote backtrace_functions
     bytea_output check_function_bodies client_connection_check_interval client_encoding

@@ -2,7 +2,7 @@
 //! and with a bounded buffer, by the rules of psql's own lexer.
 
 use super::lexer::{End, Inside};
-use super::statement::{Treatment, first_word, treat, trim_space};
+use super::statement::{Tokens, Treatment, first_word, treat, trim_space};
 use super::window::{BLOCK, Window, line_ends};
 use std::io::{self, Read};
 
@@ -286,15 +286,16 @@ fn rows(bytes: &[u8], line_start: bool, last: bool) -> Option<(usize, bool)> {
     }
 }
 
-/// `SET standard_conforming_strings = on|off`: how strings are to be read from here on.
+/// `SET [SESSION|LOCAL] standard_conforming_strings = on|off`: how strings are to be read from
+/// here on.
 fn conforming_strings(text: &[u8]) -> Option<bool> {
-    let text = text.trim_ascii_start();
-    if text.len() > 80 || !text.get(..4)?.eq_ignore_ascii_case(b"set ") {
+    let mut tokens = Tokens::new(text).skip(1).skip_while(|token| token.is("SESSION") || token.is("LOCAL"));
+    if !tokens.next()?.name()?.eq_ignore_ascii_case("standard_conforming_strings") {
         return None;
     }
-    let text = String::from_utf8_lossy(text).to_lowercase();
-    let value = text.strip_prefix("set ")?.trim_start().strip_prefix("standard_conforming_strings")?;
-    Some(!value.contains("off"))
+    let value = String::from_utf8_lossy(text).to_lowercase();
+    let value = value.rsplit(['=', ' ', '\n', '\t']).find(|word| !word.trim_matches([';', '\'']).is_empty())?;
+    Some(!matches!(value.trim_matches([';', '\'', '"']), "off" | "false" | "no" | "0" | "of" | "f" | "fa" | "n"))
 }
 
 #[cfg(test)]
@@ -450,6 +451,12 @@ mod tests {
         let text =
             "SET standard_conforming_strings = off;SELECT 'a\\';b';SET standard_conforming_strings = on;SELECT 'a\\';";
         assert_eq!(cut(text).len(), 4);
+        for set in [
+            "/* x */ set session standard_conforming_strings to 'OFF';",
+            "SET LOCAL \"standard_conforming_strings\"=false ;",
+        ] {
+            assert_eq!(cut(&format!("{set}SELECT 'a\\';b';")).len(), 2, "{set}");
+        }
     }
 
     #[test]

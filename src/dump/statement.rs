@@ -118,10 +118,20 @@ pub fn treat(text: &[u8]) -> Treatment {
             words.get(2).and_then(Token::name).map_or(Treatment::Run, Treatment::CreateSchema)
         }
         ("CREATE", "POLICY", _) => Treatment::CreatePolicy(policy_roles(text)),
+        ("SELECT" | "DO" | "WITH" | "VALUES" | "CALL", ..) if changes_strings(text) => {
+            Treatment::Refuse("it changes how strings are read in the middle of the script")
+        }
         ("COPY", ..) => copy(text),
         ("SET", "DEFAULT_TABLESPACE", _) if !ends_with_empty_literal(text) => Treatment::Skip,
         _ => Treatment::Run,
     }
+}
+
+/// `set_config('standard_conforming_strings', …)` and the like, by which a string could end
+/// elsewhere for Postgres than for us.
+fn changes_strings(text: &[u8]) -> bool {
+    const NAME: &[u8] = b"standard_conforming_strings";
+    text.windows(NAME.len()).any(|part| part.eq_ignore_ascii_case(NAME))
 }
 
 /// `ALTER … OWNER TO role`, which always stands at the end.
@@ -408,6 +418,7 @@ mod tests {
             "COPY t (a, b) FROM '/etc/passwd';",
             "COPY (SELECT 1) TO '/tmp/x';",
             "copy t to stdout;",
+            "SELECT pg_catalog.set_config('standard_conforming_strings', 'off', false);",
         ] {
             assert!(matches!(treated(text), Treatment::Refuse(_)), "{text}");
         }

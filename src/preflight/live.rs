@@ -223,9 +223,12 @@ fn collations_current(hazards: &Hazards) -> Check {
     )
 }
 
+/// Name of the check of what a follower needs.
+pub const REPLICATION: &str = "replication_ready";
+
 /// Only a later move with almost no downtime needs it.
 fn replication(found: Option<&Replication>) -> Check {
-    let name = "replication_ready";
+    let name = REPLICATION;
     let Some(found) = found else { return check(name, Pass, "not looked at".into()) };
     if found.ready {
         return check(name, Pass, "the source can be followed".into());

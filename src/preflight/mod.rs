@@ -6,7 +6,7 @@ mod live;
 mod remedy;
 
 pub use dump::{FILTERS_PLAIN_SQL, Handling, grade_dump, unreadable};
-pub use live::grade_local;
+pub use live::{REPLICATION, grade_local};
 pub use remedy::remedy;
 
 use crate::wire::{Check, CheckStatus, Extension, Preflight, SourceFacts};

@@ -6,6 +6,7 @@ use super::{SourceUrl, SslMode, tls};
 use std::io;
 use std::net::IpAddr;
 use std::time::Duration;
+use tokio_postgres::config::ChannelBinding;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Config};
 
@@ -128,6 +129,11 @@ async fn dial(url: &SourceUrl, address: Option<IpAddr>) -> Result<Client, Connec
     if let Some(address) = address {
         config.hostaddr(address);
     }
+    config.channel_binding(match url.channel_binding().as_deref() {
+        Some("require") => ChannelBinding::Require,
+        Some("disable") => ChannelBinding::Disable,
+        _ => ChannelBinding::Prefer,
+    });
     if let Some(password) = url.password() {
         config.password(password);
     }

@@ -40,6 +40,7 @@ select json_build_object(
             join pg_depend m on m.refclassid = 'pg_extension'::regclass and m.refobjid = e.oid and m.deptype = 'e'
             join pg_depend u on u.refclassid = m.classid and u.refobjid = m.objid and u.deptype in ('n', 'a')
             where e.extname <> 'plpgsql'
+              and u.classid not in ('pg_amop'::regclass, 'pg_amproc'::regclass, 'pg_opclass'::regclass, 'pg_opfamily'::regclass)
               and not exists (select from pg_depend own where own.classid = u.classid and own.objid = u.objid and own.deptype = 'e')
             group by e.extname) used),
     'collations', COLLATIONS

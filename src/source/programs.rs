@@ -40,7 +40,9 @@ pub fn folders_with(program: &str) -> Vec<PathBuf> {
     packaged.extend(entries.map(|entry| entry.path()).filter(|path| named_pgsql(path)).map(|path| path.join("bin")));
     folders.extend(packaged);
     let mut seen = BTreeSet::new();
-    folders.retain(|folder| folder.join(program).is_file() && seen.insert(folder.clone()));
+    // A folder that is named from where we stand could be one that somebody made others clone.
+    folders.retain(|folder| folder.is_absolute() && folder.join(program).is_file());
+    folders.retain(|folder| seen.insert(folder.canonicalize().unwrap_or_else(|_| folder.clone())));
     folders
 }
 
@@ -57,7 +59,13 @@ pub fn pg_dumps(more: &[PathBuf]) -> Vec<PgDump> {
 }
 
 fn at(path: &Path) -> Option<PgDump> {
-    let output = Command::new(path).arg("--version").env("LC_ALL", "C").output().ok()?;
+    let output = Command::new(path)
+        .arg("--version")
+        .env_clear()
+        .env("PATH", "/usr/bin:/bin")
+        .env("LC_ALL", "C")
+        .output()
+        .ok()?;
     let text = String::from_utf8_lossy(&output.stdout);
     let version = text.trim().strip_prefix("pg_dump (PostgreSQL) ")?;
     let major = version.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()?;
@@ -81,6 +89,7 @@ pub fn connection(url: &SourceUrl) -> Vec<(&'static str, String)> {
         ("PGSSLMODE", ssl_mode(url.ssl_mode()).to_owned()),
     ];
     variables.extend(url.password().map(|password| ("PGPASSWORD", password)));
+    variables.extend(url.channel_binding().map(|binding| ("PGCHANNELBINDING", binding)));
     variables.extend(url.options().map(|options| ("PGOPTIONS", options)));
     if matches!(url.ssl_mode(), SslMode::VerifyCa | SslMode::VerifyFull) {
         variables.push(("PGSSLROOTCERT", "system".to_owned()));

@@ -34,6 +34,8 @@ pub enum Advice {
 pub enum Why {
     /// A transaction pooler: a dump needs one session for its snapshot.
     Pooled,
+    /// A pool that has a name of its own, which stands where the database's name should.
+    Pool,
     /// Only the provider's own network knows the host.
     Internal,
 }
@@ -42,6 +44,9 @@ impl std::fmt::Display for Why {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Pooled => "a pooled endpoint, which cannot carry a dump",
+            Self::Pool => {
+                "a connection pool, which cannot carry a dump; if its last part is the pool's name, put the database's there"
+            }
             Self::Internal => "a host that only the provider's own network knows",
         })
     }
@@ -252,9 +257,12 @@ pub fn advise(url: &SourceUrl) -> Advice {
         "azure" | "planetscale" => to_port(6432, 5432),
         "crunchy" => to_port(5431, 5432),
         "digitalocean" => match host.strip_prefix("private-") {
-            Some(public) if url.port() == 25061 => mended(url.with_host(public).with_port(25060)),
+            Some(public) if url.port() == 25061 => {
+                Advice::Rewrite(provider, url.with_host(public).with_port(25060), Why::Pool)
+            }
             Some(public) => Advice::Rewrite(provider, url.with_host(public), Why::Internal),
-            None => to_port(25061, 25060),
+            None if url.port() == 25061 => Advice::Rewrite(provider, url.with_port(25060), Why::Pool),
+            None => Advice::Fine,
         },
         "railway" if host.ends_with(".railway.internal") => Advice::Refuse(provider, Why::Internal),
         "render" if is_render_short(&host) => Advice::Refuse(provider, Why::Internal),

@@ -17,7 +17,7 @@ pub enum UrlProblem {
     #[error("the source URL is empty")]
     Empty,
     /// Another kind of URL.
-    #[error("the source URL starts with `{0}`, not with postgres:// or postgresql://")]
+    #[error("the source URL has {0}; it must begin with postgres:// or postgresql://")]
     Scheme(String),
     /// The URL itself cannot be read.
     #[error(
@@ -34,7 +34,9 @@ pub enum UrlProblem {
     #[error("the source URL names several hosts; give the one to copy from")]
     SeveralHosts,
     /// A port that is no port.
-    #[error("the source URL has a bad port; it must be a number from 1 to 65535")]
+    #[error(
+        "the source URL has a bad port; it must be a number from 1 to 65535, and special characters in the password must be percent-encoded (/ is %2F, # is %23, ? is %3F)"
+    )]
     Port,
     /// No database.
     #[error("the source URL names no database; add its name after the host: postgres://user@host:5432/DATABASE")]
@@ -113,6 +115,7 @@ impl SourceUrl {
         if text.is_empty() {
             return Err(UrlProblem::Empty);
         }
+        let text = text.trim_matches(['"', '\'']); // as pasted from a file of settings
         let scheme = text.split_once("://").map_or("", |(scheme, _)| scheme);
         if !["postgres", "postgresql"].contains(&scheme.to_ascii_lowercase().as_str()) {
             return Err(UrlProblem::Scheme(shown_start(text)));
@@ -129,14 +132,21 @@ impl SourceUrl {
         if url.port() == Some(0) {
             return Err(UrlProblem::Port);
         }
-        for (name, _) in url.query_pairs() {
-            if let Some(why) = refusal(&name) {
+        for (name, value) in url.query_pairs() {
+            // The authorities of this machine are what is used anyway.
+            let usual = name == "sslrootcert" && value == "system";
+            if let Some(why) = refusal(&name).filter(|_| !usual) {
                 return Err(UrlProblem::Parameter(name.into_owned(), why));
             }
         }
         let host = decode(url.host_str().unwrap_or_default())?;
+        let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
         if host.is_empty() {
             return Err(UrlProblem::NoHost);
+        }
+        let socket = host.starts_with('/') || host.starts_with('@');
+        if !socket && host.contains([',', ' ']) || host.chars().any(char::is_control) {
+            return Err(UrlProblem::SeveralHosts);
         }
         let database = decode(url.path().trim_start_matches('/'))?;
         if database.is_empty() {
@@ -203,7 +213,7 @@ impl SourceUrl {
 
     /// Host name or address, decoded, without the brackets of an IPv6 literal.
     pub fn host(&self) -> &str {
-        self.host.trim_start_matches('[').trim_end_matches(']')
+        &self.host
     }
 
     /// Whether the host is the folder of a Unix socket.
@@ -234,6 +244,11 @@ impl SourceUrl {
     /// What the URL asks of TLS; `prefer` when it asks nothing, as libpq does.
     pub fn ssl_mode(&self) -> SslMode {
         self.parameter("sslmode").and_then(|word| SslMode::parse(&word)).unwrap_or(SslMode::Prefer)
+    }
+
+    /// What the URL asks of channel binding, which ties the login to the encrypted connection.
+    pub fn channel_binding(&self) -> Option<String> {
+        self.parameter("channel_binding")
     }
 
     /// The server-side `options`, which some providers route by.
@@ -302,7 +317,7 @@ fn shown_start(text: &str) -> String {
     let scheme = text.split("://").next().unwrap_or_default();
     let plain: String =
         scheme.chars().take_while(|c| c.is_ascii_alphanumeric() || "+-.".contains(*c)).take(20).collect();
-    if text.contains("://") { format!("{plain}://") } else { "no scheme".into() }
+    if text.contains("://") && !plain.is_empty() { format!("the scheme {plain}://") } else { "no scheme".into() }
 }
 
 fn decode(text: &str) -> Result<String, UrlProblem> {
@@ -375,7 +390,7 @@ mod tests {
     #[test]
     fn tells_what_is_wrong() {
         assert_eq!(problem("  "), UrlProblem::Empty);
-        assert_eq!(problem("mysql://u:p@h/d"), UrlProblem::Scheme("mysql://".into()));
+        assert_eq!(problem("mysql://u:p@h/d"), UrlProblem::Scheme("the scheme mysql://".into()));
         assert_eq!(problem("host=h password=canary"), UrlProblem::Scheme("no scheme".into()));
         assert_eq!(problem("postgres://"), UrlProblem::NoHost);
         assert_eq!(problem("postgres:///db"), UrlProblem::NoHost);
@@ -389,6 +404,8 @@ mod tests {
         assert_eq!(problem("postgres://u:p@h1,h2/d"), UrlProblem::SeveralHosts);
         assert_eq!(problem("postgres://u:p@h1:1,h2:2/d"), UrlProblem::SeveralHosts);
         assert_eq!(problem("postgres://u:p@%2Ftmp/d"), UrlProblem::Socket);
+        assert_eq!(problem("postgres://u:p@%5B%2Ftmp%5D/d"), UrlProblem::Socket);
+        assert_eq!(problem("postgres://u:p@h1%2\tch2/d"), UrlProblem::SeveralHosts);
         assert!(matches!(problem("postgres://u:p@h/d?host=/tmp"), UrlProblem::Parameter(..)));
         assert!(matches!(problem("postgres://u:p@h/d?%68ostaddr=127.0.0.1"), UrlProblem::Parameter(..)));
         assert!(matches!(problem("postgres://u:p@h/d?sslkey=/k"), UrlProblem::Parameter(..)));

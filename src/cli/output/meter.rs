@@ -1,4 +1,4 @@
-use super::{Drawing, Output, event};
+use super::{Drawing, Output, event, say};
 use crate::client::Progress;
 use crate::preflight::bytes;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -181,11 +181,6 @@ fn lossy(number: u64) -> f64 {
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "for display; the cast saturates")]
 fn whole(number: f64) -> u64 {
     number as u64
-}
-
-#[expect(clippy::print_stderr, reason = "progress goes to standard error")]
-fn say(text: &str) {
-    eprintln!("{text}");
 }
 
 #[cfg(test)]

@@ -1,5 +1,4 @@
 //! The only place that knows terminals: results on standard output, talk on standard error.
-#![expect(clippy::print_stderr, reason = "this is where printing happens")]
 
 pub(super) mod meter;
 pub(super) mod report;
@@ -8,6 +7,7 @@ pub(super) mod waiting;
 
 use super::args::{Format, Global, ProgressForm};
 use super::{Failure, Kind};
+use crate::text::masked;
 use console::style;
 use serde_json::{Value, json};
 use std::cell::Cell;
@@ -63,7 +63,16 @@ impl Output {
         if self.progress == Drawing::Json {
             event(&json!({ "event": "note", "message": text }));
         } else if !self.quiet {
-            eprintln!("{text}");
+            say(text);
+        }
+    }
+
+    /// Talk without which the command makes no sense, however quiet it shall be.
+    pub(super) fn urgent(&self, text: &str) {
+        if self.progress == Drawing::Json {
+            event(&json!({ "event": "note", "message": text }));
+        } else {
+            say(text);
         }
     }
 
@@ -72,15 +81,15 @@ impl Output {
         if self.progress == Drawing::Json {
             event(&json!({ "event": "warning", "message": text }));
         } else if !self.quiet {
-            eprintln!("{} {text}", style("warning:").yellow().bold().for_stderr());
+            say(&format!("{} {text}", style("warning:").yellow().bold().for_stderr()));
         }
     }
 
     /// A question; the answer comes on the same line.
     #[expect(clippy::unused_self, reason = "all output goes through here")]
     pub(super) fn ask(&self, question: &str) {
-        eprint!("{question}");
-        let _ = io::stderr().flush(); // a question that cannot be shown gets no answer
+        let mut stderr = io::stderr().lock();
+        let _ = write!(stderr, "{question}").and_then(|()| stderr.flush()); // unseen, it gets no answer
     }
 
     /// The result, in the form that was asked for.
@@ -98,7 +107,7 @@ impl Output {
     fn print(&self, text: &str) {
         if let Err(error) = print(text) {
             self.lost.set(true);
-            eprintln!("{} cannot write the result: {error}", style("error:").red().bold().for_stderr());
+            say(&format!("{} cannot write the result: {error}", style("error:").red().bold().for_stderr()));
         }
     }
 
@@ -124,22 +133,27 @@ impl Output {
             event(&error);
             return;
         }
-        eprintln!("{} {}", style("error:").red().bold().for_stderr(), failure.message);
+        say(&format!("{} {}", style("error:").red().bold().for_stderr(), masked(&failure.message)));
         if let Some(hint) = &failure.hint {
-            eprintln!("{} {hint}", style("hint:").cyan().for_stderr());
+            say(&format!("{} {}", style("hint:").cyan().for_stderr(), masked(hint)));
         }
     }
 }
 
+/// One line on standard error. Where nobody reads it, the command goes on all the same.
+fn say(text: &str) {
+    let _ = writeln!(io::stderr().lock(), "{text}");
+}
+
 /// One line for a program that watches.
 fn event(document: &Value) {
-    eprintln!("{document}");
+    say(&document.to_string());
 }
 
 fn document(failure: &Failure) -> Value {
-    let mut error = json!({ "code": failure.kind.code(), "message": failure.message });
+    let mut error = json!({ "code": failure.kind.code(), "message": masked(&failure.message) });
     if let Some(hint) = &failure.hint {
-        error["hint"] = json!(hint);
+        error["hint"] = json!(masked(hint));
     }
     let mut document = json!({ "error": error });
     if let Some((name, value)) = &failure.extra {
@@ -154,14 +168,35 @@ pub(super) fn usage(error: &clap::Error, arguments: &[OsString]) -> u8 {
         let _ = error.print(); // a reader that went away has seen enough
         return 0;
     }
+    let text = masked(&error.to_string());
     if wants_json(arguments) {
-        let text = error.to_string();
-        let message = text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
-        let failure = Failure::new(Kind::Usage, message).hint("see capydb --help");
-        let _ = print(&format!("{:#}", document(&failure))); // it fails anyway
+        let _ = print(&format!("{:#}", document(&usage_failure(&text)))); // it fails anyway
     }
-    let _ = error.print();
+    if text == error.to_string() {
+        let _ = error.print(); // with its colours
+    } else {
+        say(text.trim_end());
+    }
     Kind::Usage.exit_code()
+}
+
+/// What clap says, as an error of ours: the sentence, and its tips as the hint.
+fn usage_failure(text: &str) -> Failure {
+    let line = |line: &str| line.trim().to_owned();
+    let said = text.lines().take_while(|line| !line.starts_with("Usage:")).map(line).filter(|line| !line.is_empty());
+    let (tips, sentence): (Vec<_>, Vec<_>) = said.partition(|line| line.starts_with("tip:"));
+    let sentence = sentence.join(" ");
+    let command: Vec<&str> = text
+        .lines()
+        .find_map(|line| line.strip_prefix("Usage: "))
+        .unwrap_or("capydb")
+        .split_whitespace()
+        .take_while(|word| !word.starts_with(['-', '[', '<']))
+        .collect();
+    let tips: Vec<String> = tips.iter().map(|tip| tip.trim_start_matches("tip:").trim().to_owned()).collect();
+    let help = format!("see {} --help", command.join(" "));
+    let hint = if tips.is_empty() { help } else { format!("{}; {help}", tips.join("; ")) };
+    Failure::new(Kind::Usage, sentence.trim_start_matches("error: ")).hint(hint)
 }
 
 /// Whether the arguments ask for JSON, although they could not be read as a whole.

@@ -68,10 +68,9 @@ impl Waiting {
         self.spinner.finish_and_clear();
     }
 
-    #[expect(clippy::print_stderr, reason = "progress goes to standard error")]
     fn line(&mut self, text: &str) {
         if self.drawing == Drawing::Lines {
-            eprintln!("{text}");
+            super::say(text);
         }
         self.said = Instant::now();
     }

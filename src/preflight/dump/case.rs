@@ -1,7 +1,7 @@
 //! Checks that depend on how a dump is run, and where.
 
 use super::{Handling, places};
-use crate::dump::settings::{Known, known};
+use crate::dump::settings::{HARMLESS, Known, known};
 use crate::dump::{Contents, Finding, Format, Seen};
 use crate::platforms::Platform;
 use crate::preflight::{Limits, check, fixed, major, names, plural, with_evidence};
@@ -121,7 +121,10 @@ impl Case<'_> {
             self.found.seen(Finding::Setting).filter(move |(setting, _)| wanted(known(setting, target)))
         };
         let unknown = || judged(|known| matches!(known, Known::Since(_) | Known::No));
-        let guarded = || judged(|known| known == Known::SuperuserOnly);
+        let guarded = || {
+            judged(|known| known == Known::SuperuserOnly)
+                .filter(|(name, _)| self.runs_as_is || !HARMLESS.contains(name))
+        };
         if unknown().next().is_some() {
             let settings = names(unknown().map(|(setting, _)| setting));
             let what = check(name, Fail, format!("Postgres {target} does not know: {settings}"));
@@ -162,10 +165,7 @@ impl Case<'_> {
             (Finding::Publication, "publication of everything", "publications of everything"),
             (Finding::Subscription, "subscription", "subscriptions"),
         ];
-        let fatal = [
-            (Finding::Language, "object in an untrusted language", "objects in untrusted languages"),
-            (Finding::TriggersOff, "table with triggers switched off", "tables with triggers switched off"),
-        ];
+        let fatal = [(Finding::Language, "object in an untrusted language", "objects in untrusted languages")];
         let told = |kinds: &[(Finding, &str, &str)]| -> Vec<String> {
             kinds
                 .iter()
@@ -182,7 +182,7 @@ impl Case<'_> {
         if !in_the_way.is_empty() {
             let what =
                 check(name, Fail, format!("only a superuser can make: {}", [in_the_way, left_out].concat().join(", ")));
-            let fix = "rewrite functions in SQL or PL/pgSQL, dump without --disable-triggers";
+            let fix = "rewrite the functions in SQL or PL/pgSQL";
             return with_evidence(fixed(what, fix), evidence);
         }
         let what = left_out.join(", ");
@@ -249,11 +249,9 @@ impl Case<'_> {
         if self.found.tables_for_data == 0 || all().next().is_none() {
             return check(name, Pass, "every foreign key's table is in the dump".into());
         }
-        // Without recreate the target may have them.
-        let status = if self.handling.recreate { Fail } else { Warn };
         let what = check(
             name,
-            status,
+            Warn,
             format!("foreign keys lead to tables that are not in the dump: {}", names(all().map(|(table, _)| table))),
         );
         let fix = "dump these tables as well, or drop the keys on the source before dumping";

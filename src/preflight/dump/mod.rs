@@ -10,7 +10,7 @@ use crate::wire::{AuthForeignKey, CheckStatus, DumpFacts, Extension, Preflight, 
 use case::Case;
 use itself::{
     complete, foreign_servers, format_supported, large_objects, psql_commands, refused, rows_by_copy, schema_and_data,
-    single_database, tool_compatible,
+    single_database, tool_compatible, triggers_off,
 };
 
 /// The word by which a control plane tells that it takes out of plain SQL what it takes out of
@@ -68,6 +68,7 @@ pub fn grade_dump(dump: &DumpFile, found: &Contents, limits: &Limits, handling: 
         case.platform_references(),
         case.references(),
         schema_and_data(found, handling.recreate),
+        triggers_off(found),
         rows_by_copy(found),
     ];
     report(checks, facts, limits)
@@ -239,7 +240,7 @@ mod tests {
                 Fail,
                 "untrusted",
             ),
-            ("ALTER TABLE t DISABLE TRIGGER ALL;", "no_superuser_objects", Fail, "switched off"),
+            ("ALTER TABLE t DISABLE TRIGGER ALL;", "triggers_stay_on", Warn, "switched off"),
             ("CREATE SERVER far FOREIGN DATA WRAPPER file_fdw;", "no_foreign_servers", Warn, "line 1"),
             ("SELECT pg_catalog.lo_create('1');", "large_objects", Warn, "line 1"),
             ("CREATE SCHEMA heroku_ext;", "no_platform_schemas", Warn, "Heroku"),
@@ -262,15 +263,27 @@ mod tests {
     }
 
     #[test]
+    fn a_parameter_named_language_is_no_clause() {
+        for (text, status) in [
+            ("CREATE FUNCTION f(language text) RETURNS TABLE(language text) LANGUAGE sql AS $$ $$;", Pass),
+            ("CREATE FUNCTION f(a text) RETURNS int AS 'x' LANGUAGE 'plpgsql';", Pass),
+            ("CREATE FUNCTION f(a text) RETURNS int LANGUAGE c AS 'x', 'y';", Fail),
+        ] {
+            assert_eq!(verdict(text, "no_superuser_objects").0, status, "{text}");
+        }
+    }
+
+    #[test]
     fn a_plan_that_is_too_small_fails() {
         let text = format!("SELECT '{}';", "x".repeat(1000));
         assert_eq!(verdict(&text, "source_size_within_plan").0, Fail);
     }
 
     #[test]
-    fn rows_alone_cannot_replace_a_database() {
+    fn rows_without_tables_are_told() {
         let handling = Handling { recreate: true, ..Handling::default() };
-        assert_eq!(verdict_when("INSERT INTO t VALUES (1);", "schema_and_data", &handling).0, Fail);
+        assert_eq!(verdict_when("INSERT INTO t VALUES (1);", "schema_and_data", &handling).0, Warn);
+        assert_eq!(verdict("SELECT 1 AS x INTO t;\nINSERT INTO t VALUES (1);", "schema_and_data").0, Pass);
     }
 
     #[test]

@@ -17,6 +17,8 @@ pub(super) struct Plan {
     pub(super) roles: Vec<String>,
     /// Entries of the archive to restore, in its order.
     pub(super) entries: Vec<i32>,
+    /// A script that somebody else than pg_dump wrote: it may rely on being one transaction.
+    pub(super) handwritten: bool,
     /// What is left out, by kind.
     left_out: BTreeMap<&'static str, (u64, &'static str)>,
 }
@@ -75,6 +77,7 @@ impl Plan {
             extensions: found.extensions.into_iter().map(|(wish, _)| wish).collect(),
             roles: found.policy_roles,
             entries: Vec::new(),
+            handwritten: !found.by_pg_dump,
             left_out: found.left_out,
         }
     }

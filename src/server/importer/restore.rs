@@ -27,7 +27,9 @@ const STRIPPED: [&str; 5] =
 /// several transactions, as the contents ask.
 pub(super) async fn into_staging(import: &Import<'_>, database: &str, input: &Input) -> Result<(), Failure> {
     if input.kind == InputKind::Script {
-        return script(import, database, input, Batches::Of(OBJECTS_A_TRANSACTION)).await;
+        // Deferred constraints and temporary tables last as long as their transaction.
+        let batches = if input.plan.handwritten { Batches::One } else { Batches::Of(OBJECTS_A_TRANSACTION) };
+        return script(import, database, input, batches).await;
     }
     let list = restore_list(import, input)?;
     let mut command = as_owner(import, database, "pg_restore");

@@ -1,3 +1,4 @@
+use crate::dump::settings::HARMLESS;
 use crate::preflight::ALLOWED_EXTENSIONS;
 use crate::server::postgres::{Programs, RunAs};
 use crate::wire::ImportSummary;
@@ -22,11 +23,6 @@ pub(in crate::server) struct TargetServer {
 
 /// Extensions of every new project (the API's rules).
 const FIRST_EXTENSIONS: [&str; 4] = ["vector", "pgcrypto", "uuid-ossp", "pg_trgm"];
-
-/// Settings of superusers that functions in dumps carry. They govern cost and statistics of
-/// the role's own sessions, so the role may have them (Postgres 15, "GRANT … ON PARAMETER").
-const HARMLESS_PARAMETERS: &str =
-    "deadlock_timeout, lc_messages, log_min_duration_statement, temp_file_limit, track_functions, track_io_timing";
 
 /// What was made for an import outside of its transaction, to be taken back if it fails.
 #[derive(Debug, Default, Clone, Serialize, Deserialize)]
@@ -101,7 +97,7 @@ impl TargetServer {
             server.batch_execute(&sql).await.context("create the project's role")?;
         }
         if self.programs.version.0 >= 15 {
-            let sql = format!("grant set on parameter {HARMLESS_PARAMETERS} to {}", quoted(role));
+            let sql = format!("grant set on parameter {} to {}", HARMLESS.join(", "), quoted(role));
             server.batch_execute(&sql).await.context("let the project's role change its own limits")?;
         }
         self.create_database(database, role).await?;
