@@ -139,7 +139,9 @@ impl From<DumpProblem> for Failure {
         match &problem {
             DumpProblem::Unreadable(..) => Self::new(Kind::Error, problem.to_string()),
             DumpProblem::NotADump(..) => Self::new(Kind::Conflict, problem.to_string()).hint(dump),
-            DumpProblem::Archive(..) | DumpProblem::Packed(..) => {
+            DumpProblem::Packed(..) => Self::new(Kind::Conflict, problem.to_string())
+                .hint(format!("copy it again, unpack it first (gunzip, zstd -d --long=31), or {dump}")),
+            DumpProblem::Archive(..) => {
                 Self::new(Kind::Conflict, problem.to_string()).hint(format!("copy it again, or {dump}"))
             }
         }

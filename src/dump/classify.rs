@@ -40,14 +40,12 @@ pub(super) fn note_statement(contents: &mut Contents, text: &[u8], treatment: &T
         b"ALTER" => note_alter(contents, text, at),
         b"GRANT" | b"REVOKE" => note_grant(contents, text, at),
         b"SET" => note_setting(contents, text, &tokens, at),
-        b"SELECT"
-            if tokens.iter().any(|token| token.is("LO_CREATE") || token.is("LO_CREAT") || token.is("LO_OPEN")) =>
-        {
+        b"SELECT" if tokens.iter().any(|token| token.is("LO_CREATE") || token.is("LO_CREAT")) => {
             contents.note(Finding::LargeObject, "", || (at(), beginning(text)));
         }
         b"SELECT" if tokens.iter().any(|token| token.is("INTO")) => contents.tables_for_data += 1,
         b"COPY" if *treatment == Treatment::CopyRows => contents.tables_with_data += 1,
-        b"COPY" => contents.note(Finding::ServerFile, "", || (at(), beginning(text))),
+        b"COPY" if !mentions(text, "STDOUT") => contents.note(Finding::ServerFile, "", || (at(), beginning(text))),
         _ => {}
     }
 }
@@ -59,7 +57,7 @@ fn note_treatment(contents: &mut Contents, text: &[u8], treatment: &Treatment, a
         Treatment::LeaveOut(kind, reason) => contents.leave_out(kind, reason),
         Treatment::Refuse(why) => {
             let finding = if why.starts_with("it manages") { Finding::ServerObject } else { Finding::Refused };
-            if !why.starts_with("COPY") {
+            if !why.starts_with("COPY") || mentions(text, "STDOUT") {
                 contents.note(finding, why, shown);
             }
             if contents.refusal.is_none()
@@ -117,7 +115,8 @@ pub(super) fn note_create(contents: &mut Contents, text: &[u8], tokens: &[Token]
         "TRIGGER" => contents.count("triggers"),
         "TYPE" | "DOMAIN" => contents.count("types"),
         "SCHEMA" => {
-            if let Some(name) = rest.iter().find(|token| !token.is("IF") && !token.is("NOT") && !token.is("EXISTS")) {
+            let is_name = |token: &&Token| !["IF", "NOT", "EXISTS", "AUTHORIZATION"].iter().any(|word| token.is(word));
+            if let Some(name) = rest.iter().find(is_name) {
                 contents.add_schema(&name.name().unwrap_or_default());
             }
         }
@@ -139,7 +138,7 @@ pub(super) fn note_create(contents: &mut Contents, text: &[u8], tokens: &[Token]
         }
         "FOREIGN" => contents.note(Finding::Foreign, "wrappers", || (at(), beginning(text))),
         "USER" if second_is("MAPPING") => {
-            contents.note(Finding::UserMapping, "", || (at(), without_options(text)));
+            contents.note(Finding::UserMapping, "", || (at(), beginning(text)));
         }
         "LANGUAGE" => note_language(contents, text, at),
         _ => {}
@@ -150,24 +149,13 @@ pub(super) fn note_create(contents: &mut Contents, text: &[u8], tokens: &[Token]
 fn note_publication(contents: &mut Contents, text: &[u8], kind: &str, name: Option<&Token>, at: At<'_>) {
     let name = name.and_then(Token::name).unwrap_or_default();
     if kind == "SUBSCRIPTION" {
-        contents.note(Finding::Subscription, &name, || (at(), without_options(text)));
+        contents.note(Finding::Subscription, &name, || (at(), beginning(text)));
         return;
     }
     contents.count("publications");
     if let Treatment::LeaveOut(..) = super::statement::treat(text) {
         contents.note(Finding::Publication, &name, || (at(), beginning(text)));
     }
-}
-
-/// The start of a statement that may hold a password behind it.
-fn without_options(text: &[u8]) -> String {
-    let words = Tokens::new(text).take_while(|token| !token.is("OPTIONS") && !token.is("CONNECTION"));
-    let shown = words.filter_map(|token| match token {
-        Token::Word(word) => Some(word),
-        Token::Quoted(name) => Some(name),
-        Token::Literal | Token::Sign(_) => None,
-    });
-    format!("{} …", shown.take(12).collect::<Vec<_>>().join(" "))
 }
 
 fn note_policy(contents: &mut Contents, text: &[u8], at: At<'_>) {
@@ -223,6 +211,7 @@ pub(super) fn note_alter(contents: &mut Contents, text: &[u8], at: At<'_>) {
     if let [.., owner, to, role] = tokens.as_slice()
         && owner.is("OWNER")
         && to.is("TO")
+        && !tokens.iter().any(|token| token.is("RENAME"))
     {
         contents.note(Finding::Owner, &role.name().unwrap_or_default(), shown);
         return;
@@ -232,7 +221,8 @@ pub(super) fn note_alter(contents: &mut Contents, text: &[u8], at: At<'_>) {
     if has(["DISABLE", "TRIGGER", "ALL"]) {
         contents.note(Finding::TriggersOff, "", shown);
     }
-    if tokens.iter().any(|token| token.is("CONSTRAINT")) {
+    let adds = tokens.windows(2).any(|pair| pair[0].is("ADD") && pair[1].is("CONSTRAINT"));
+    if adds {
         note_constraint(contents, text, &tokens, at);
     }
 }
@@ -249,8 +239,12 @@ fn note_constraint(contents: &mut Contents, text: &[u8], tokens: &[Token], at: A
         contents.note(Finding::DanglingKey, &format!("{schema}.{table}"), shown);
     }
     let own = tokens.iter().position(|token| token.is("ONLY")).map_or(2, |only| only + 1);
-    let (from, _) = qualified(tokens.get(own..).unwrap_or_default());
+    let (from, source) = qualified(tokens.get(own..).unwrap_or_default());
     if crate::platforms::may_be_platform(&schema) && from != schema {
+        let name = tokens.iter().position(|token| token.is("CONSTRAINT")).and_then(|at| tokens.get(at + 1)?.name());
+        let dotted =
+            |schema: &str, table: &str| if schema.is_empty() { table.to_owned() } else { format!("{schema}.{table}") };
+        contents.add_platform_key(&name.unwrap_or_default(), &dotted(&from, &source), &dotted(&schema, &table));
         contents.note(Finding::PlatformKey, &schema, shown);
     }
 }
@@ -308,9 +302,25 @@ fn qualified(tokens: &[Token]) -> (String, String) {
     }
 }
 
-/// The first words of a statement, for a report.
+/// The first words of a statement, for a report. What may be a secret or somebody's data is
+/// left out: literals, values, options, and what a setting is set to.
 pub(super) fn beginning(text: &[u8]) -> String {
-    let start = &text[..text.len().min(400)];
-    let line = String::from_utf8_lossy(start);
-    line.split_whitespace().collect::<Vec<_>>().join(" ")
+    const LAST_WORDS: [&str; 5] = ["PASSWORD", "OPTIONS", "VALUES", "CONNECTION", "SELECT"];
+    let sets = ["SET", "RESET"].iter().any(|word| first_word(text).eq_ignore_ascii_case(word.as_bytes()));
+    let mut shown = String::new();
+    let mut tokens = Tokens::new(&text[..text.len().min(2000)]);
+    while let Some((token, raw)) = tokens.next_with_text() {
+        let last = LAST_WORDS.iter().any(|word| token.is(word)) || (sets && token == Token::Sign('='));
+        let tight =
+            matches!(token, Token::Sign(sign) if sign != '=') || shown.is_empty() || shown.ends_with(['(', '.']);
+        if !tight {
+            shown.push(' ');
+        }
+        shown.push_str(if token == Token::Literal { "'…'" } else { std::str::from_utf8(raw).unwrap_or("…") });
+        if last || shown.len() > 200 {
+            shown.push_str(" …");
+            break;
+        }
+    }
+    shown
 }

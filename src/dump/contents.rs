@@ -39,6 +39,8 @@ pub struct Contents {
     pub left_out: BTreeMap<&'static str, (u64, &'static str)>,
     /// What a report speaks of, by subject (a role, a setting, a schema).
     pub findings: BTreeMap<Finding, BTreeMap<String, Seen>>,
+    /// Foreign keys into schemas that may be a platform's: constraint, table, target.
+    pub platform_keys: Vec<(String, String, String)>,
     /// The first thing in a plain dump that cannot be part of an import: its line, and why.
     pub refusal: Option<(u64, String)>,
     /// What a plain dump ends in the middle of.
@@ -49,6 +51,8 @@ pub struct Contents {
     pub by_pg_dump: bool,
     /// Written by `pg_dumpall`.
     pub whole_server: bool,
+    /// The furthest offset of data in an archive, in bytes.
+    pub(super) furthest: u64,
     /// Length of a number in an archive, sign included, in bytes.
     pub(super) number_length: usize,
     /// Tables that it makes, as hashes of their names.
@@ -137,6 +141,10 @@ pub struct Seen {
 const PLACES: usize = 3;
 /// Subjects that are kept of one finding: no honest dump has more, and memory stays bounded.
 const SUBJECTS: usize = 500;
+/// Longer names and subjects are cut, in bytes.
+const LONGEST_NAME: usize = 200;
+/// Foreign keys into platforms that are kept.
+const KEYS: usize = 200;
 /// The most names that are kept.
 const NAMES: usize = 10_000;
 /// The most tables that are remembered.
@@ -156,6 +164,7 @@ impl Contents {
         count: u64,
         place: impl FnOnce() -> (Place, String),
     ) {
+        let subject = cut(subject);
         let subjects = self.findings.entry(finding).or_default();
         if !subjects.contains_key(subject) {
             if subjects.len() >= SUBJECTS {
@@ -177,18 +186,29 @@ impl Contents {
 
     pub(super) fn add_extension(&mut self, wish: ExtensionWish, place: Place) {
         if self.extensions.len() < NAMES {
+            let wish = ExtensionWish {
+                name: cut(&wish.name).to_owned(),
+                schema: wish.schema.map(|schema| cut(&schema).to_owned()),
+            };
             self.extensions.push((wish, place));
         }
     }
 
     pub(super) fn add_policy_roles(&mut self, roles: Vec<String>) {
         let room = NAMES.saturating_sub(self.policy_roles.len());
-        self.policy_roles.extend(roles.into_iter().take(room));
+        self.policy_roles.extend(roles.into_iter().take(room).map(|role| cut(&role).to_owned()));
     }
 
     pub(super) fn add_schema(&mut self, name: &str) {
         if self.schemas.len() < NAMES {
-            self.schemas.insert(name.to_owned());
+            self.schemas.insert(cut(name).to_owned());
+        }
+    }
+
+    pub(super) fn add_platform_key(&mut self, constraint: &str, table: &str, target: &str) {
+        if self.platform_keys.len() < KEYS {
+            let key = (cut(constraint).to_owned(), cut(table).to_owned(), cut(target).to_owned());
+            self.platform_keys.push(key);
         }
     }
 
@@ -227,6 +247,15 @@ impl Contents {
         let findings = [Finding::Owner, Finding::Grant, Finding::DefaultPrivileges, Finding::SetRole];
         findings.into_iter().flat_map(|finding| self.seen(finding)).map(|(role, _)| role).collect()
     }
+}
+
+/// A name as far as it is kept: Postgres itself keeps 63 bytes.
+fn cut(name: &str) -> &str {
+    let mut end = name.len().min(LONGEST_NAME);
+    while !name.is_char_boundary(end) {
+        end -= 1;
+    }
+    &name[..end]
 }
 
 fn hash(schema: &str, name: &str) -> u64 {

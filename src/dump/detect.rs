@@ -100,7 +100,16 @@ fn open_folder(path: &Path, shown: String) -> Result<DumpFile, DumpProblem> {
     };
     let entries = std::fs::read_dir(path).map_err(|error| DumpProblem::Unreadable(shown.clone(), error))?;
     let size = entries.flatten().filter_map(|entry| entry.metadata().ok()).map(|about| about.len()).sum();
-    let mut found = identify(file, shown)?;
+    let about = file.metadata().map_err(|error| DumpProblem::Unreadable(shown.clone(), error))?;
+    let mut found = DumpFile {
+        file,
+        size: about.len(),
+        modified: about.modified().ok(),
+        wrapping: None,
+        format: Format::Directory,
+        shown,
+        folder: None,
+    };
     (found.format, found.size, found.folder) = (Format::Directory, size, Some(path.to_owned()));
     Ok(found)
 }
@@ -139,7 +148,11 @@ fn read_start(reader: &mut impl Read) -> io::Result<Vec<u8>> {
 
 fn format_of(start: &[u8]) -> Result<Format, &'static str> {
     if start.starts_with(MAGIC) {
-        return Ok(Format::Custom);
+        // The eleventh byte tells the layout; a directory's and a tar's contents have the same start.
+        return match start.get(10) {
+            Some(3 | 5) => Err("is the table of contents of a dump in directory format; name its folder"),
+            _ => Ok(Format::Custom),
+        };
     }
     if tar::is_dump(start) {
         return Ok(Format::Tar);
@@ -156,7 +169,9 @@ fn format_of(start: &[u8]) -> Result<Format, &'static str> {
 /// Names a file that is no dump of Postgres, by its first bytes.
 fn foreign(start: &[u8]) -> Option<&'static str> {
     let begins = |magic: &[u8]| start.starts_with(magic);
-    let has = |words: &[u8]| memchr::memmem::find(start, words).is_some();
+    // What pg_dump wrote may speak of other databases in its comments and rows.
+    let ours = memchr::memmem::find(&start[..start.len().min(512)], b"-- PostgreSQL database").is_some();
+    let has = |words: &[u8]| !ours && memchr::memmem::find(start, words).is_some();
     Some(match start {
         [] => "is empty",
         _ if tar::is_tar(start) => "is a tar archive, not a dump",

@@ -17,6 +17,11 @@ pub(super) struct Inside {
     begins: u32,
     /// Just behind a `$` that belongs to a word.
     word_until: usize,
+    /// Since an `E'…'` literal there was only space and comments up to here: a literal that
+    /// follows on another line continues it, with its escapes (Postgres, "String Constants").
+    escape_until: Option<usize>,
+    /// The comment that is being passed stands behind such a literal.
+    escape_goes_on: bool,
 }
 
 #[derive(Clone, Default, PartialEq)]
@@ -117,13 +122,20 @@ impl Inside {
                 }
                 b'\\' => return Some(End::Command(self.at)),
                 b'\'' => {
-                    let backslash =
-                        backslashes || self.makes_function == MakesFunction::No && escapes(&bytes[..self.at]);
+                    let backslash = backslashes
+                        || self.continues_escape(bytes)
+                        || self.makes_function == MakesFunction::No && escapes(&bytes[..self.at]);
                     self.enter(Literal::Quote { quote: b'\'', backslash }, 1);
                 }
                 b'"' => self.enter(Literal::Quote { quote: b'"', backslash: false }, 1),
-                b'-' if rest.starts_with(b"--") => self.enter(Literal::LineComment, 2),
-                b'/' if rest.starts_with(b"/*") => self.enter(Literal::BlockComment(1), 2),
+                b'-' if rest.starts_with(b"--") => {
+                    self.escape_goes_on = self.continues_escape(bytes);
+                    self.enter(Literal::LineComment, 2);
+                }
+                b'/' if rest.starts_with(b"/*") => {
+                    self.escape_goes_on = self.continues_escape(bytes);
+                    self.enter(Literal::BlockComment(1), 2);
+                }
                 b'$' if self.continues_word(bytes) => (self.at, self.word_until) = (self.at + 1, self.at + 1),
                 b'$' => match dollar_tag(rest) {
                     Some(tag) => self.enter(Literal::Dollar(tag.to_vec()), tag.len()),
@@ -149,6 +161,16 @@ impl Inside {
         None
     }
 
+    /// Whether only space and comments stand between an `E'…'` literal and here.
+    fn continues_escape(&self, bytes: &[u8]) -> bool {
+        let between = self.escape_until.and_then(|until| bytes.get(until..self.at));
+        between.is_some_and(|between| between.iter().all(|byte| is_space(*byte)))
+    }
+
+    fn after_comment(&mut self) {
+        self.escape_until = self.escape_goes_on.then_some(self.at);
+    }
+
     /// Words matter only until it is clear that the statement makes no function; then all but
     /// a few signs is passed over at once.
     fn skip_words(&mut self, bytes: &[u8]) {
@@ -168,6 +190,8 @@ impl Inside {
     pub(super) fn hand_out(&mut self, bytes: &[u8], last: bool) -> usize {
         let understood = std::mem::take(&mut self.at);
         self.word_until = 0;
+        // What follows begins at zero again; the worst is assumed where a literal ended just here.
+        self.escape_until = self.escape_until.filter(|until| *until == understood).map(|_| 0);
         if last {
             return bytes.len();
         }
@@ -210,6 +234,7 @@ impl Inside {
                 if escape {
                     return true;
                 }
+                self.escape_until = Some(self.at);
             }
             Literal::Dollar(tag) => {
                 let Some(end) = memchr::memmem::find(rest, tag) else {
@@ -224,6 +249,9 @@ impl Inside {
                     return false;
                 };
                 self.at += end + 1;
+                self.literal = Literal::None;
+                self.after_comment();
+                return true;
             }
             Literal::BlockComment(depth) => {
                 let Some(end) = memchr::memchr2(b'*', b'/', rest) else {
@@ -233,13 +261,14 @@ impl Inside {
                 self.at += end;
                 match &rest[end..] {
                     [_] => return false, // what follows decides
-                    [b'*', b'/', ..] if *depth == 1 => self.at += 2,
+                    [b'*', b'/', ..] if *depth == 1 => {
+                        self.at += 2;
+                        self.literal = Literal::None;
+                        self.after_comment();
+                    }
                     [b'*', b'/', ..] => (*depth, self.at) = (*depth - 1, self.at + 2),
                     [b'/', b'*', ..] => (*depth, self.at) = (*depth + 1, self.at + 2),
                     _ => self.at += 1,
-                }
-                if bytes[..self.at].ends_with(b"*/") && *depth == 1 && rest[end] == b'*' {
-                    self.literal = Literal::None;
                 }
                 return true;
             }

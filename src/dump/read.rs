@@ -89,7 +89,7 @@ fn read_packed_archive(
         ArchiveError::Io(error) => broken(error),
         error => DumpProblem::Archive(dump.shown.clone(), dump.format.name(), error),
     };
-    let mut reader = BufReader::with_capacity(128 << 10, Measured { inside, length: 0 });
+    let mut reader = BufReader::with_capacity(128 << 10, Measured { inside, length: 0, end: Vec::new() });
     let mut found = if dump.format == Format::Tar {
         let toc = tar::first_member(&mut reader).map_err(&broken)?;
         contents_of(BufReader::new(toc), dump).map_err(bad)?
@@ -97,33 +97,43 @@ fn read_packed_archive(
         contents_of(&mut reader, dump).map_err(bad)?
     };
     io::copy(&mut reader, &mut io::sink()).map_err(&broken)?;
-    found.size = reader.get_ref().length;
+    let Measured { length, ref end, .. } = *reader.get_ref();
+    found.size = length;
+    let whole = dump.format != Format::Custom || ends_well(end, &found);
+    if found.cut_off.is_none() && (!whole || found.furthest >= length) {
+        found.cut_off = Some("the end of its last table is missing".to_owned());
+    }
     Ok(found)
 }
 
 struct Measured<R> {
     inside: R,
     length: u64,
+    /// The last bytes.
+    end: Vec<u8>,
 }
 
 impl<R: Read> Read for Measured<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let length = self.inside.read(buffer)?;
         self.length += length as u64;
+        self.end.extend_from_slice(&buffer[length.saturating_sub(16)..length]);
+        self.end.drain(..self.end.len().saturating_sub(16));
         Ok(length)
     }
 }
 
-/// The last block of data ends with the number zero.
 fn custom_end(file: &mut File, size: u64, found: &Contents) -> io::Result<Option<&'static str>> {
-    let length = found.number_length;
-    if (found.tables_with_data == 0 && found.times(Finding::LargeObject) == 0) || size < length as u64 {
-        return Ok(None);
-    }
-    let mut end = vec![1; length];
-    file.seek(SeekFrom::Start(size - length as u64))?;
-    file.read_exact(&mut end)?;
-    Ok(end.iter().any(|byte| *byte != 0).then_some("the end of its last table is missing"))
+    let mut end = Vec::new();
+    file.seek(SeekFrom::Start(size.saturating_sub(16)))?;
+    file.read_to_end(&mut end)?;
+    Ok((!ends_well(&end, found)).then_some("the end of its last table is missing"))
+}
+
+/// The last block of data ends with the number zero.
+fn ends_well(end: &[u8], found: &Contents) -> bool {
+    let has_data = found.tables_with_data > 0 || found.times(Finding::LargeObject) > 0;
+    !has_data || end.iter().rev().take(found.number_length).all(|byte| *byte == 0)
 }
 
 fn contents_of(reader: impl BufRead, dump: &DumpFile) -> Result<Contents, ArchiveError> {
@@ -151,6 +161,9 @@ fn of_header(header: &Header) -> Contents {
 fn note_place(found: &mut Contents, entry: &Entry, dump: &DumpFile) {
     if found.cut_off.is_some() {
         return;
+    }
+    if let Data::At(offset) = entry.data {
+        found.furthest = found.furthest.max(offset);
     }
     let missing = match &entry.data {
         Data::At(offset) => dump.wrapping.is_none() && *offset >= dump.size,

@@ -23,7 +23,7 @@ pub fn scan(reader: impl Read + Send + 'static) -> io::Result<Contents> {
     }
     scan.end_rows(script.line());
     let mut found = scan.found;
-    found.rows = Some(scan.rows);
+    found.rows = Some(scan.rows).filter(|_| !scan.several_rows);
     found.unfinished = script.unfinished();
     found.by_pg_dump = scan.begun;
     if scan.statements == 0 {
@@ -38,6 +38,8 @@ pub fn scan(reader: impl Read + Send + 'static) -> io::Result<Contents> {
 struct Scan {
     found: Contents,
     rows: u64,
+    /// `INSERT`s bring several rows each, so that rows are not counted.
+    several_rows: bool,
     /// The line on which the rows of a `COPY` began.
     rows_from: Option<u64>,
     /// Comments at the head are looked at for versions.
@@ -67,7 +69,7 @@ impl Scan {
             Kind::Between if self.statements < 2 => self.head(piece.bytes),
             Kind::Between => self.end(piece.bytes),
             Kind::StatementPart if in_long => self.long = true,
-            Kind::StatementPart => self.refuse(piece, "text follows COPY … FROM stdin on its line"),
+            Kind::StatementPart => self.refuse_piece(piece, "text follows COPY … FROM stdin on its line"),
             Kind::CommandInside => {
                 self.command(piece);
                 self.refuse(piece, INSIDE_STATEMENT);
@@ -106,12 +108,21 @@ impl Scan {
     fn inserts(&mut self, piece: &Piece<'_>, count: u64) {
         self.statements += count;
         self.rows += count;
+        // As `pg_dump --rows-per-insert` writes them.
+        self.several_rows |= memchr::memmem::find(&piece.bytes[..piece.bytes.len().min(4096)], b" VALUES\n").is_some();
         self.found.note_many(Finding::Inserts, INSERTS, count, || (Place::Line(piece.line()), beginning(piece.bytes)));
     }
 
     fn command(&mut self, piece: &Piece<'_>) {
         let name = command_name(piece.bytes);
-        self.found.note(Finding::PsqlCommand, &name, || (Place::Line(piece.line()), beginning(piece.bytes)));
+        // What follows a command may be a password.
+        self.found.note(Finding::PsqlCommand, &name, || (Place::Line(piece.line()), name.clone()));
+    }
+
+    /// Refuses what no other finding tells of.
+    fn refuse_piece(&mut self, piece: &Piece<'_>, why: &str) {
+        self.found.note(Finding::Refused, why, || (Place::Line(piece.line()), beginning(piece.bytes)));
+        self.refuse(piece, why);
     }
 
     fn refuse(&mut self, piece: &Piece<'_>, why: &str) {
@@ -125,6 +136,8 @@ impl Scan {
         let found = &mut self.found;
         if found.server_version.is_empty() {
             found.server_version = behind(comments, b"-- Dumped from database version ").unwrap_or_default();
+        }
+        if found.dump_version.is_empty() {
             found.dump_version = behind(comments, b"-- Dumped by pg_dump version ").unwrap_or_default();
         }
         let has = |words: &[u8]| memchr::memmem::find(comments, words).is_some();
@@ -226,6 +239,37 @@ mod tests {
         );
         assert_eq!(found.times(Finding::UserMapping) + found.times(Finding::Subscription), 2);
         assert!(!format!("{found:?}").contains("canary"), "{found:?}");
+    }
+
+    #[test]
+    fn evidence_holds_no_secrets_and_no_rows() {
+        let found = scanned(
+            "CREATE ROLE bob LOGIN PASSWORD 'canary';\nALTER DATABASE app SET app.secret = 'canary';\n\\connect postgres://u:canary@h/db\n\
+             COPY t FROM PROGRAM 'curl -u u:canary http://x';\nCREATE SERVER s FOREIGN DATA WRAPPER w OPTIONS (password 'canary');\n\
+             INSERT INTO users VALUES (1, 'canary');\nSET unknown_thing = canary;\nALTER TABLE t OWNER TO bob;\n",
+        );
+        assert!(found.findings.len() >= 6, "{found:#?}");
+        assert!(!format!("{found:?}").contains("canary"), "{found:#?}");
+        let (_, seen) = found.seen(Finding::Inserts).next().expect("inserts");
+        assert_eq!(seen.first, ["line 6: INSERT INTO users VALUES …"]);
+    }
+
+    #[test]
+    fn what_hides_is_found() {
+        let refusal = |text: &str| scanned(text).refusal.map(|(_, why)| why).unwrap_or_default();
+        let rows = scanned("COPY t FROM stdin; COMMIT; \\! id\n1\n\\.\n");
+        assert_eq!(rows.times(Finding::Refused), 1, "{rows:#?}");
+        assert!(scanned("SELECT 1 /* a /* b */ ' */;\nCOMMIT;\n--';").times(Finding::Transaction) == 1);
+        // The server continues the literal of the line before, with its escapes.
+        assert_eq!(scanned("SELECT E'a'\n'\\' , ';\nCOMMIT;\n--';").times(Finding::Transaction), 1);
+        assert_eq!(scanned("SELECT E'a' -- c\n '\\' , ';\nCOMMIT;\n--';").times(Finding::Transaction), 1);
+        assert_eq!(scanned("/* /* x */ it's fine */\nINSERT INTO t VALUES (1);").cut_off, None);
+        let comment = "x".repeat(1_400_000);
+        assert_eq!(refusal(&format!("/*{comment}*/ COMMIT;")), crate::dump::statement::HIDDEN);
+        assert_eq!(refusal(&format!("CREATE /*{comment}*/ ROLE bob;")), crate::dump::statement::HIDDEN);
+        assert_eq!(refusal(&format!("COPY t /*{comment}*/ FROM stdin;\n1\n\\.\n")), crate::dump::statement::HIDDEN);
+        let endless = format!("COPY t FROM stdin;{}", "x".repeat(3 << 20));
+        assert!(refusal(&endless).contains("text follows"), "{}", refusal(&endless));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use super::lexer::{End, Inside};
 use super::statement::{Tokens, Treatment, first_word, treat, trim_space};
-use super::window::{BLOCK, Window, line_ends};
+use super::window::{BLOCK, Position, Window};
 use std::io::{self, Read};
 
 /// Statements up to this length come in one piece, in bytes.
@@ -18,14 +18,13 @@ pub struct Piece<'a> {
     pub bytes: &'a [u8],
     /// A zero byte may be among them.
     pub may_have_zero: bool,
-    before: &'a [u8],
-    lines_before: u64,
+    place: Position<'a>,
 }
 
 impl Piece<'_> {
     /// The line on which it begins, from 1. Counting takes time, so it is done when asked.
     pub fn line(&self) -> u64 {
-        1 + self.lines_before + line_ends(self.before)
+        1 + self.place.lines()
     }
 
     /// Whether there is a zero byte, which no text of Postgres can hold.
@@ -124,8 +123,8 @@ impl Script {
         loop {
             if let Some((length, kind)) = self.cut() {
                 let may_have_zero = self.window.has_zero();
-                let (bytes, before, lines_before) = self.window.take(length);
-                return Ok(Some(Piece { kind, bytes, may_have_zero, before, lines_before }));
+                let (bytes, place) = self.window.take(length);
+                return Ok(Some(Piece { kind, bytes, may_have_zero, place }));
             }
             if self.window.ended() {
                 return Ok(None);
@@ -151,7 +150,7 @@ impl Script {
                     return None;
                 }
                 if bytes[0] == b'\\' {
-                    let length = whole_line(bytes, ended)?;
+                    let length = whole_line(bytes, ended || bytes.len() > WHOLE_STATEMENT)?;
                     let inside = std::mem::take(&mut self.interrupted);
                     return Some((length, if inside { Kind::CommandInside } else { Kind::Command }));
                 }
@@ -186,7 +185,7 @@ impl Script {
                 (length > 0).then_some((length, Kind::StatementPart))
             }
             State::RowsAhead => {
-                let length = whole_line(bytes, ended)?;
+                let length = whole_line(bytes, ended || bytes.len() > WHOLE_STATEMENT)?;
                 self.state = State::Rows { line_start: true };
                 // Anything but space here would be read as SQL after the rows; nobody writes that.
                 let blank = bytes[..length].trim_ascii().is_empty();

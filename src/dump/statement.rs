@@ -36,6 +36,8 @@ pub enum Treatment {
     Run,
     /// Run, unless this schema had to be made before.
     CreateSchema(String),
+    /// Run, unless this schema had to be made before.
+    DropSchema(String),
     /// `CREATE EXTENSION`: the administrator has created it before.
     CreateExtension(ExtensionWish),
     /// `CREATE POLICY`: these roles must exist.
@@ -80,8 +82,34 @@ pub(super) fn first_word(text: &[u8]) -> &[u8] {
     &tokens.rest[..length]
 }
 
+/// Whether the beginning of a statement hides behind a comment of impossible length, so that a
+/// long statement cannot be told by what was read of it.
+pub(super) fn hides_head(text: &[u8]) -> bool {
+    let mut tokens = Tokens::new(text);
+    for _ in 0..8 {
+        let before = tokens.rest.len();
+        tokens.skip_space_and_comments();
+        if before - tokens.rest.len() > LONGEST_COMMENT {
+            return true;
+        }
+        if tokens.next().is_none() {
+            return false;
+        }
+    }
+    false
+}
+
+/// No honest comment inside a statement is longer, in bytes.
+const LONGEST_COMMENT: usize = 64 << 10;
+
+/// Why a statement that hides so is refused.
+pub const HIDDEN: &str = "its first words hide behind a comment of more than 64 KiB";
+
 /// Decides on a statement, given whole or, when it is very long, its beginning.
 pub fn treat(text: &[u8]) -> Treatment {
+    if text.len() > LONGEST_COMMENT && hides_head(text) {
+        return Treatment::Refuse(HIDDEN);
+    }
     if first_word(text).eq_ignore_ascii_case(b"insert") {
         return Treatment::Run; // of these there are most
     }
@@ -113,6 +141,8 @@ pub fn treat(text: &[u8]) -> Treatment {
             Treatment::Refuse("it manages the server; dump one database with pg_dump without -C (--create)")
         }
         ("CREATE" | "ALTER", "PUBLICATION", _) => publication(text),
+        ("DROP", "EXTENSION" | "SUBSCRIPTION", _) | ("DROP", "EVENT", "TRIGGER") => Treatment::Skip,
+        ("DROP", "SCHEMA", _) => dropped_schema(&words),
         ("CREATE", "EXTENSION", _) => extension(text).map_or(Treatment::Run, Treatment::CreateExtension),
         ("CREATE", "SCHEMA", next) if next != "IF" && next != "AUTHORIZATION" => {
             words.get(2).and_then(Token::name).map_or(Treatment::Run, Treatment::CreateSchema)
@@ -125,6 +155,12 @@ pub fn treat(text: &[u8]) -> Treatment {
         ("SET", "DEFAULT_TABLESPACE", _) if !ends_with_empty_literal(text) => Treatment::Skip,
         _ => Treatment::Run,
     }
+}
+
+/// `DROP SCHEMA [IF EXISTS] name`
+fn dropped_schema(words: &[Token]) -> Treatment {
+    let name = words.iter().skip(2).find(|token| !token.is("IF") && !token.is("EXISTS")).and_then(Token::name);
+    name.map_or(Treatment::Run, Treatment::DropSchema)
 }
 
 /// `set_config('standard_conforming_strings', …)` and the like, by which a string could end
@@ -208,10 +244,44 @@ fn copy(text: &[u8]) -> Treatment {
 
 /// Whether a text begins as SQL for psql does, after comments.
 pub fn starts_like_sql(start: &[u8]) -> bool {
-    const FIRST_WORDS: [&str; 27] = [
-        "ALTER", "ANALYZE", "BEGIN", "CALL", "CLUSTER", "COMMENT", "COMMIT", "COPY", "CREATE", "DELETE", "DO", "DROP",
-        "EXPLAIN", "GRANT", "INSERT", "LOCK", "MERGE", "REINDEX", "RESET", "REVOKE", "SELECT", "SET", "START",
-        "TRUNCATE", "UPDATE", "VACUUM", "WITH",
+    const FIRST_WORDS: [&str; 37] = [
+        "DECLARE",
+        "DISCARD",
+        "END",
+        "EXECUTE",
+        "LISTEN",
+        "PREPARE",
+        "REFRESH",
+        "SAVEPOINT",
+        "SHOW",
+        "VALUES",
+        "ALTER",
+        "ANALYZE",
+        "BEGIN",
+        "CALL",
+        "CLUSTER",
+        "COMMENT",
+        "COMMIT",
+        "COPY",
+        "CREATE",
+        "DELETE",
+        "DO",
+        "DROP",
+        "EXPLAIN",
+        "GRANT",
+        "INSERT",
+        "LOCK",
+        "MERGE",
+        "REINDEX",
+        "RESET",
+        "REVOKE",
+        "SELECT",
+        "SET",
+        "START",
+        "TRUNCATE",
+        "UPDATE",
+        "VACUUM",
+        "WITH",
     ];
     let start = start.strip_prefix(b"\xef\xbb\xbf").unwrap_or(start);
     match Tokens::new(start).next() {
@@ -231,6 +301,14 @@ impl<'a> Tokens<'a> {
     /// Begins at the start of a text.
     pub fn new(text: &'a [u8]) -> Self {
         Self { rest: text }
+    }
+
+    /// The next token with its text as it stands there.
+    pub(super) fn next_with_text(&mut self) -> Option<(Token, &'a [u8])> {
+        self.skip_space_and_comments();
+        let start = self.rest;
+        let token = self.next()?;
+        Some((token, &start[..start.len() - self.rest.len()]))
     }
 
     fn advance(&mut self, length: usize) -> &'a [u8] {

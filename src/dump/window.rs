@@ -1,6 +1,7 @@
 //! A moving window over a stream. A thread reads ahead into pooled blocks, so that reading
 //! and understanding overlap, and no byte is copied except what a block ends in the middle of.
 
+use std::cell::Cell;
 use std::io::{self, Read};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 
@@ -31,9 +32,25 @@ pub(super) struct Window {
     end: usize,
     ended: bool,
     has_zero: bool,
-    /// Where lines are counted from, and how many there are up to there.
-    counted_from: usize,
-    lines_before: u64,
+    /// Up to where lines were counted, and how many.
+    counted: Cell<(usize, u64)>,
+}
+
+/// A place in the window, of which the line can be told.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Position<'a> {
+    before: &'a [u8],
+    counted: &'a Cell<(usize, u64)>,
+}
+
+impl Position<'_> {
+    /// How many lines end before it. Counting goes on from where it was asked last.
+    pub(super) fn lines(self) -> u64 {
+        let (from, lines) = self.counted.get();
+        let lines = lines + line_ends(&self.before[from..]);
+        self.counted.set((self.before.len(), lines));
+        lines
+    }
 }
 
 impl Window {
@@ -49,8 +66,7 @@ impl Window {
             end: 0,
             ended: false,
             has_zero: false,
-            counted_from: 0,
-            lines_before: 0,
+            counted: Cell::new((0, 0)),
         }
     }
 
@@ -69,16 +85,16 @@ impl Window {
         self.has_zero
     }
 
-    /// Takes bytes; gives them, what stands before them, and how many lines end before that.
-    pub(super) fn take(&mut self, length: usize) -> (&[u8], &[u8], u64) {
+    /// Takes bytes; gives them and where they stand.
+    pub(super) fn take(&mut self, length: usize) -> (&[u8], Position<'_>) {
         let from = self.start;
         self.start += length;
-        (&self.bytes[from..self.start], &self.bytes[self.counted_from..from], self.lines_before)
+        (&self.bytes[from..self.start], Position { before: &self.bytes[..from], counted: &self.counted })
     }
 
     /// How many lines end in what was taken.
     pub(super) fn lines(&self) -> u64 {
-        self.lines_before + line_ends(&self.bytes[self.counted_from..self.start])
+        Position { before: &self.bytes[..self.start], counted: &self.counted }.lines()
     }
 
     /// Reads another block, or learns that there is none.
@@ -92,7 +108,7 @@ impl Window {
             self.ended = true;
             return Ok(());
         }
-        self.lines_before = self.lines();
+        let lines = self.lines();
         let left = self.end - self.start;
         self.has_zero = has_zero || (left > 0 && self.has_zero);
         if left <= HEADROOM {
@@ -108,7 +124,7 @@ impl Window {
             (self.start, self.end) = (0, self.bytes.len());
             let _ = self.spare.send(bytes);
         }
-        self.counted_from = self.start;
+        self.counted.set((self.start, lines));
         Ok(())
     }
 }

@@ -118,10 +118,18 @@ fn extensions_available(extensions: &[Extension], available: &[String]) -> Check
     };
     let missing = listed(false);
     if !missing.is_empty() {
-        return check(EXTENSIONS, CheckStatus::Fail, format!("not available on the target: {}", missing.join(", ")));
+        return check(
+            EXTENSIONS,
+            CheckStatus::Fail,
+            format!("not available on the target: {}", names(missing.iter().map(String::as_str))),
+        );
     }
     let there = listed(true);
-    let detail = if there.is_empty() { "none needed".to_owned() } else { format!("available: {}", there.join(", ")) };
+    let detail = if there.is_empty() {
+        "none needed".to_owned()
+    } else {
+        format!("available: {}", names(there.iter().map(String::as_str)))
+    };
     check(EXTENSIONS, CheckStatus::Pass, detail)
 }
 
@@ -141,7 +149,7 @@ fn with_evidence(check: Check, evidence: Vec<String>) -> Check {
 /// Names of subjects for a sentence: the first few, and how many more.
 fn names<'a>(all: impl IntoIterator<Item = &'a str>) -> String {
     let all: Vec<&str> = all.into_iter().filter(|name| !name.is_empty()).collect();
-    let shown: Vec<String> = all.iter().take(12).map(|name| crate::text::printable(name, 63)).collect();
+    let shown: Vec<String> = all.iter().take(30).map(|name| crate::text::printable(name, 63)).collect();
     let more = all.len().saturating_sub(shown.len());
     if more > 0 { format!("{} and {more} more", shown.join(", ")) } else { shown.join(", ") }
 }

@@ -91,8 +91,11 @@ fn facts(dump: &DumpFile, found: &Contents, platform: Option<&(&Platform, Vec<St
     let on_platform = |schema: &String| platform.is_some_and(|(known, _)| known.schemas.contains(&schema.as_str()));
     let (provider_schemas, app_schemas): (Vec<_>, Vec<_>) = found.schemas.iter().cloned().partition(on_platform);
     let extension = |name: &str| Extension { name: name.to_owned(), version: String::new() };
-    let keys =
-        found.seen(Finding::PlatformKey).flat_map(|(schema, seen)| seen.first.iter().map(move |place| (schema, place)));
+    let of_platform = |target: &str| {
+        let schema = target.split('.').next().unwrap_or_default();
+        platform.is_some_and(|(known, _)| known.schemas.contains(&schema))
+    };
+    let keys = found.platform_keys.iter().filter(|(_, _, target)| of_platform(target));
     SourceFacts {
         server_version: found.server_version.clone(),
         database_size_bytes: found.size,
@@ -101,11 +104,13 @@ fn facts(dump: &DumpFile, found: &Contents, platform: Option<&(&Platform, Vec<St
         provider: platform.map(|(known, _)| known.id.to_owned()),
         provider_signals: platform.map(|(_, signs)| signs.clone()).unwrap_or_default(),
         provider_schemas,
-        provider_auth_fks: if platform.is_some() {
-            keys.filter_map(|(schema, place)| key(schema, place)).collect()
-        } else {
-            Vec::new()
-        },
+        provider_auth_fks: keys
+            .map(|(constraint, source_table, target_table)| AuthForeignKey {
+                constraint: constraint.clone(),
+                source_table: source_table.clone(),
+                target_table: target_table.clone(),
+            })
+            .collect(),
         event_triggers: found.seen(Finding::EventTrigger).map(|(name, _)| name.to_owned()).collect(),
         dump: Some(DumpFacts {
             format: found.format.name().to_owned(),
@@ -120,20 +125,6 @@ fn facts(dump: &DumpFile, found: &Contents, platform: Option<&(&Platform, Vec<St
         }),
         ..SourceFacts::default()
     }
-}
-
-/// The names in `… ALTER TABLE ONLY a ADD CONSTRAINT b FOREIGN KEY (c) REFERENCES d(e)`.
-fn key(schema: &str, place: &str) -> Option<AuthForeignKey> {
-    let words: Vec<&str> = place.split_whitespace().collect();
-    let behind =
-        |word: &str, more: usize| words.iter().position(|known| *known == word).and_then(|at| words.get(at + more));
-    let table = behind("ONLY", 1).or(behind("TABLE", 1))?;
-    let target = behind("REFERENCES", 1).map_or(schema, |target| target.split('(').next().unwrap_or(target));
-    Some(AuthForeignKey {
-        constraint: (*behind("CONSTRAINT", 1)?).to_owned(),
-        source_table: (*table).to_owned(),
-        target_table: target.to_owned(),
-    })
 }
 
 /// The platform that the dump comes from, and its signs.
@@ -209,7 +200,7 @@ mod tests {
     #[test]
     fn each_problem_is_told_with_its_place() {
         for (text, name, status, words) in [
-            ("SELECT 1;\n\\connect other\n", "no_psql_commands", Fail, "line 2: \\connect other"),
+            ("SELECT 1;\n\\connect other\n", "no_psql_commands", Fail, "line 2: \\connect"),
             ("\\! id\n", "no_psql_commands", Fail, "\\!"),
             ("COPY t FROM PROGRAM 'id';", "stays_inside_database", Fail, "line 1: COPY t FROM PROGRAM"),
             (

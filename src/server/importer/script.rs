@@ -100,7 +100,9 @@ impl Course {
     fn statement(&mut self, text: &[u8], made_schemas: &[String]) -> Result<bool, &'static str> {
         let run = match treat(text) {
             Treatment::Run | Treatment::CreatePolicy(_) | Treatment::CopyRows => true,
-            Treatment::CreateSchema(name) => name != "public" && !made_schemas.contains(&name),
+            Treatment::CreateSchema(name) | Treatment::DropSchema(name) => {
+                name != "public" && !made_schemas.contains(&name)
+            }
             Treatment::CreateExtension(_) | Treatment::Skip | Treatment::LeaveOut(..) => false,
             Treatment::Begin => {
                 self.own_transaction = true;
