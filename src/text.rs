@@ -2,11 +2,23 @@
 
 /// The text on one line, without control characters, cut to a number of characters.
 pub fn printable(text: &str, longest: usize) -> String {
-    let mut shown: String = text.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).take(longest).collect();
+    let mut shown: String = text.trim().chars().map(|c| if is_unseen(c) { ' ' } else { c }).take(longest).collect();
     if text.trim().chars().count() > longest {
         shown.push('…');
     }
     shown
+}
+
+/// Control characters, and those that turn the direction of the text around them.
+fn is_unseen(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// The end of a long id, by which a person sees that two places speak of the same thing.
+pub fn short_code(id: &str) -> String {
+    let letters: Vec<char> = id.chars().filter(char::is_ascii_alphanumeric).collect();
+    letters[letters.len().saturating_sub(6)..].iter().collect::<String>().to_uppercase()
 }
 
 /// The text without what looks like a password in a URL or an API key. What is printed by
@@ -26,8 +38,9 @@ fn masked_word(word: &str) -> String {
     let Some((scheme, rest)) = word.split_once("://") else { return word.to_owned() };
     let rest = match rest.rsplit_once('@') {
         Some((user, host)) => match user.split_once(':') {
-            Some((user, _)) => format!("{user}:***@{host}"),
-            None => rest.to_owned(),
+            // An example is no secret.
+            Some((user, password)) if !["password", "…", "***"].contains(&password) => format!("{user}:***@{host}"),
+            _ => rest.to_owned(),
         },
         None => rest.to_owned(),
     };
@@ -39,7 +52,7 @@ fn masked_word(word: &str) -> String {
 /// The last lines of a program's output, at most `longest` bytes, without control characters
 /// other than line ends and tabs.
 pub fn tail(text: &str, longest: usize) -> String {
-    let clean: String = text.trim_end().chars().filter(|c| !c.is_control() || *c == '\n' || *c == '\t').collect();
+    let clean: String = text.trim_end().chars().filter(|c| !is_unseen(*c) || *c == '\n' || *c == '\t').collect();
     if clean.len() <= longest {
         return clean;
     }

@@ -5,7 +5,7 @@ use super::output::{Output, report};
 use super::{Failure, Kind};
 use crate::client::Api;
 use crate::config::{self, LinkedProject, Login};
-use crate::text::printable;
+use crate::text::{printable, short_code};
 use crate::wire::{LoginRequest, LoginSession, LoginState, Organization};
 use secrecy::SecretString;
 use serde_json::json;
@@ -85,7 +85,7 @@ async fn approved(context: &Context<'_>) -> Result<Granted, Failure> {
     page.query_pairs_mut().append_pair("session", &session.session_id);
     context.output.urgent(&format!(
         "Open this page and approve the login; it shows the code {}:\n\n  {page}\n\nWaiting … (Ctrl-C gives up)",
-        code(&session.session_id)
+        short_code(&session.session_id)
     ));
     wait_for_key(&api, &session).await
 }
@@ -98,12 +98,6 @@ fn host_name() -> Option<String> {
 #[cfg(not(unix))]
 fn host_name() -> Option<String> {
     std::env::var("COMPUTERNAME").ok()
-}
-
-/// The end of a session's id, by which a person sees that the page is about this login.
-fn code(session: &str) -> String {
-    let letters: Vec<char> = session.chars().filter(char::is_ascii_alphanumeric).collect();
-    letters[letters.len().saturating_sub(6)..].iter().collect::<String>().to_uppercase()
 }
 
 async fn wait_for_key(api: &Api, session: &LoginSession) -> Result<Granted, Failure> {

@@ -203,7 +203,7 @@ pub(super) struct ImportOptions {
     #[arg(long)]
     pub(super) wait: bool,
     /// Stop waiting after this time (30s, 15m, 2h); the import itself goes on
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, requires = "wait")]
+    #[arg(long, value_name = "TIME", value_parser = time, requires = "wait")]
     pub(super) wait_timeout: Option<Duration>,
     /// Project: id, slug or name [default: the linked one, or the only one]
     #[arg(long, value_name = "REF", add = ArgValueCompleter::new(completion::projects))]
@@ -287,7 +287,7 @@ pub(super) enum JobsCommand {
         /// The job's id
         id: String,
         /// Stop waiting after this time (30s, 15m, 2h); the job itself goes on
-        #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+        #[arg(long, value_name = "TIME", value_parser = time)]
         wait_timeout: Option<Duration>,
     },
 }
@@ -343,6 +343,10 @@ pub(super) struct DevArgs {
 fn providers() -> Vec<CompletionCandidate> {
     let all = crate::source::providers::PROVIDERS.iter();
     all.map(|provider| CompletionCandidate::new(provider.id).help(Some(provider.name.into()))).collect()
+}
+
+fn time(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text).map_err(|_| "give a time such as 30s, 15m or 2h".to_owned())
 }
 
 fn plan_limit(text: &str) -> Result<u64, String> {

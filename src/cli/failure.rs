@@ -111,6 +111,12 @@ impl From<CallError> for Failure {
         let failure = Self::new(kind, error.message);
         match (status, error_wait(error.cause)) {
             (401 | 403, _) => failure.hint("check the API key (--api-key, CAPYDB_API_KEY, or the saved login)"),
+            (404, _)
+                if failure.message.ends_with("404 Not Found")
+                    || failure.message.contains("nothing at this address") =>
+            {
+                failure.hint("check the address: the base URL ends in /api/capydb (--api-url, CAPYDB_API_URL)")
+            }
             (429, Some(seconds)) => failure.hint(format!("too many calls; try again in {seconds} seconds")),
             (429, None) => failure.hint("too many calls; try again in a minute"),
             (500.., _) => failure.hint("the control plane has trouble; try again in a few minutes"),

@@ -73,7 +73,10 @@ fn with_fix(check: Check, fix: &str) -> Check {
 /// `capydb doctor`: everything is looked at, whatever fails.
 pub(super) async fn doctor(context: &Context<'_>) -> Result<(), Failure> {
     let mut checks = vec![login_file(), service(context).await];
-    checks.extend(key_and_project(context).await);
+    // Without a service there is nobody to ask about a key.
+    if checks[1].status != CheckStatus::Fail || context.api_key.is_none() {
+        checks.extend(key_and_project(context).await);
+    }
     checks.push(tools());
     checks.push(disk());
     context.output.text_result(&report::checks(&checks));
@@ -179,6 +182,14 @@ fn tools() -> Check {
     let all: Vec<String> = found.iter().map(|tool| format!("{} ({})", tool.major, tool.path.display())).collect();
     let best = found.iter().rev().find(|tool| tool.major <= 17);
     match best {
+        Some(tool) if tool.major < 17 => with_fix(
+            check(
+                name,
+                CheckStatus::Warn,
+                format!("{}; sources up to {} can be dumped here", all.join(", "), tool.major),
+            ),
+            "for newer sources: apt install postgresql-client-17, brew install postgresql@17",
+        ),
         Some(tool) => check(
             name,
             CheckStatus::Pass,
@@ -192,12 +203,16 @@ fn tools() -> Check {
 }
 
 fn disk() -> Check {
-    let folder = spool::folder();
+    let (name, folder) = ("spool_folder", spool::folder());
+    if let Err(error) = spool::create(0) {
+        let what = check(name, CheckStatus::Warn, format!("{}: {error}", folder.display()));
+        return with_fix(
+            what,
+            "set TMPDIR to a folder that can be written; needed for pipes, compressed dumps and --via-dump",
+        );
+    }
     let free = spool::free_disk(&folder)
         .map_or_else(|| "free space is not known".to_owned(), |free| format!("{} free", bytes(free)));
-    check(
-        "spool_folder",
-        CheckStatus::Pass,
-        format!("{}: {free}, for dumps from pipes, compressed dumps and --via-dump", folder.display()),
-    )
+    let what = format!("{}: {free}, for dumps from pipes, compressed dumps and --via-dump", folder.display());
+    check(name, CheckStatus::Pass, what)
 }

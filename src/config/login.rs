@@ -80,7 +80,7 @@ pub fn forget_logins(path: &Path, all: bool) -> anyhow::Result<Vec<String>> {
     let _lock = lock(path)?;
     let mut file = modern(path)?;
     let mut entries = organizations(&file);
-    if active.api_key.is_none() && !(all && !entries.is_empty()) {
+    if active.api_key.is_none() && (!all || entries.is_empty()) {
         return Ok(Vec::new());
     }
     let name = |id: &str, entry: &Map<String, Value>| {

@@ -25,10 +25,9 @@ pub fn scan(reader: impl Read + Send + 'static) -> io::Result<Contents> {
     let mut found = scan.found;
     found.rows = Some(scan.rows).filter(|_| !scan.several_rows);
     found.unfinished = script.unfinished();
-    found.by_pg_dump = scan.begun;
     if scan.statements == 0 {
         found.cut_off = Some("it holds no statement at all".into());
-    } else if scan.begun && !scan.complete {
+    } else if found.by_pg_dump && !scan.complete {
         found.cut_off = Some("the line \"PostgreSQL database dump complete\" that ends every dump is missing".into());
     }
     Ok(found)
@@ -44,8 +43,7 @@ struct Scan {
     rows_from: Option<u64>,
     /// Comments at the head are looked at for versions.
     statements: u64,
-    /// The first and the last comment of pg_dump were seen.
-    begun: bool,
+    /// The last comment of pg_dump was seen.
     complete: bool,
     /// In the middle of a statement that is handed out in parts.
     long: bool,
@@ -142,7 +140,7 @@ impl Scan {
         }
         let has = |words: &[u8]| memchr::memmem::find(comments, words).is_some();
         found.whole_server |= has(b"-- PostgreSQL database cluster dump");
-        self.begun |= has(b"-- PostgreSQL database dump\n") || has(b"-- PostgreSQL database dump\r\n");
+        self.found.by_pg_dump |= has(b"-- PostgreSQL database dump\n") || has(b"-- PostgreSQL database dump\r\n");
         self.end(comments);
     }
 

@@ -40,7 +40,7 @@ pub fn grade_local(source: SourceFacts, hazards: &Hazards, limits: &Limits) -> P
 /// A check that passes when a list is empty, and else tells its first names.
 fn none_of(name: &str, status: CheckStatus, list: &[String], what: impl FnOnce(usize) -> String, fix: &str) -> Check {
     if list.is_empty() {
-        return check(name, Pass, "none".into());
+        return check(name, Pass, "nothing found".into());
     }
     with_evidence(fixed(check(name, status, what(list.len())), fix), list.iter().take(5).cloned().collect())
 }

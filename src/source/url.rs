@@ -17,7 +17,7 @@ pub enum UrlProblem {
     #[error("the source URL is empty")]
     Empty,
     /// Another kind of URL.
-    #[error("the source URL has {0}; it must begin with postgres:// or postgresql://")]
+    #[error("the source URL starts with {0}, not with postgres:// or postgresql://")]
     Scheme(String),
     /// The URL itself cannot be read.
     #[error(
@@ -317,7 +317,7 @@ fn shown_start(text: &str) -> String {
     let scheme = text.split("://").next().unwrap_or_default();
     let plain: String =
         scheme.chars().take_while(|c| c.is_ascii_alphanumeric() || "+-.".contains(*c)).take(20).collect();
-    if text.contains("://") && !plain.is_empty() { format!("the scheme {plain}://") } else { "no scheme".into() }
+    if text.contains("://") && !plain.is_empty() { format!("`{plain}://`") } else { "no scheme".into() }
 }
 
 fn decode(text: &str) -> Result<String, UrlProblem> {
@@ -390,7 +390,7 @@ mod tests {
     #[test]
     fn tells_what_is_wrong() {
         assert_eq!(problem("  "), UrlProblem::Empty);
-        assert_eq!(problem("mysql://u:p@h/d"), UrlProblem::Scheme("the scheme mysql://".into()));
+        assert_eq!(problem("mysql://u:p@h/d"), UrlProblem::Scheme("`mysql://`".into()));
         assert_eq!(problem("host=h password=canary"), UrlProblem::Scheme("no scheme".into()));
         assert_eq!(problem("postgres://"), UrlProblem::NoHost);
         assert_eq!(problem("postgres:///db"), UrlProblem::NoHost);

@@ -29,7 +29,7 @@ fn a_key_is_checked_saved_and_forgotten() {
     with_input(login(), "capy_live_canary_wrong\n").fails(3, "the API key is not valid");
     let file = home.path().join("config/capydb/config.json");
     assert!(!file.exists(), "a key that is not valid is not saved");
-    with_input(login(), "").fails(2, "standard input holds no key");
+    with_input(login(), "").fails(2, "standard input holds no API key");
     let ran = with_input(login(), &format!("{}\n", plane().api_key)).succeeds();
     assert!(ran.stdout.contains("Logged in to") && !ran.stdout.contains("capy_live_"), "{ran:#?}");
     assert_eq!(fs::metadata(&file).expect("is there").permissions().mode() & 0o777, 0o600);

@@ -70,7 +70,7 @@ fn settings_come_from_flags_before_environment_before_link_before_login() {
     assert_eq!(other.lines(), Vec::<String>::new());
     login(&peer.api_url(), KEY);
     // The environment beats both, a flag beats the environment.
-    let mut by_environment = command(&list);
+    let mut by_environment = command(&["jobs", "list", "--project", "shop"]);
     by_environment.env("CAPYDB_API_URL", other.api_url());
     run(by_environment).fails(1, "has trouble");
     let mut by_flag = command(&["jobs", "list", "--api-url", &peer.api_url(), "--api-key", "flag_key"]);
@@ -123,7 +123,38 @@ fn a_link_to_another_control_plane_names_no_project_of_this_one() {
     fs::write(home.path().join(".capydb/project.json"), link).expect("written");
     let mut command = capydb(&["jobs", "list"]);
     command.current_dir(home.path()).env("CAPYDB_API_URL", peer.api_url()).env("CAPYDB_API_KEY", KEY);
+    // Another project than the linked one must be named: with --recreate it would be replaced.
+    run(command).fails(5, "linked to a project of https://capydb.dev/api/capydb");
+    let mut command = capydb(&["jobs", "list", "--project", "shop"]);
+    command.current_dir(home.path()).env("CAPYDB_API_URL", peer.api_url()).env("CAPYDB_API_KEY", KEY);
     run(command).succeeds();
+}
+
+/// Whoever cloned a directory has not chosen the server that its link names.
+#[test]
+fn a_link_alone_draws_no_key_and_no_source_to_its_server() {
+    let peer = Peer::start(|peer, request, _| works(peer, request));
+    let home = folder();
+    fs::create_dir(home.path().join(".capydb")).expect("made");
+    let link = r#"{"project_id":"p1","project_name":null,"api_url":"http://control.capydb.example/api/capydb"}"#;
+    fs::write(home.path().join(".capydb/project.json"), link).expect("written");
+    let proxy = peer.api_url().replace("/api/capydb", "");
+    let source = "postgres://u:canary_password@db.example.com/d";
+    for arguments in [&["projects", "list"][..], &["import", "--source-url", source], &["whoami"], &["doctor"]] {
+        let mut command = capydb(arguments);
+        command.current_dir(home.path()).env("CAPYDB_API_KEY", KEY).env("http_proxy", &proxy);
+        let ran = run(command);
+        assert!(ran.code != 0 && format!("{ran:?}").contains("have not named yet"), "{ran:#?}");
+    }
+    let mut completion = capydb(&["--", "capydb", "import", "--project", ""]);
+    completion.current_dir(home.path()).env("CAPYDB_API_KEY", KEY).env("http_proxy", &proxy);
+    completion.env("CAPYDB_COMPLETE", "bash").env("_CLAP_COMPLETE_INDEX", "3").env("_CLAP_IFS", "\n");
+    run(completion);
+    assert_eq!(peer.lines(), Vec::<String>::new(), "nothing was sent");
+    let mut named = capydb(&["jobs", "list", "--api-url", "http://control.capydb.example/api/capydb"]);
+    named.current_dir(home.path()).env("CAPYDB_API_KEY", KEY).env("http_proxy", &proxy);
+    run(named);
+    assert!(!peer.seen().is_empty(), "once it is named it is used");
 }
 
 #[test]

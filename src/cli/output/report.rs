@@ -1,6 +1,6 @@
 //! Results as text for people.
 
-use super::table::{aligned, aligned_on};
+use super::table::{aligned, aligned_on, unwrapped};
 use crate::cli::context::label;
 use crate::preflight::{bytes, remedy};
 use crate::text::printable;
@@ -260,7 +260,7 @@ fn checklist(project: &str) -> String {
         ("extensions", "psql \"$DATABASE_URL\" -c '\\dx'".to_owned()),
         ("statistics", "psql \"$DATABASE_URL\" -c 'ANALYZE'".to_owned()),
     ];
-    aligned(&steps.map(|(name, command)| vec![format!("  {name}"), command]))
+    unwrapped(&steps.map(|(name, command)| vec![format!("  {name}"), command]))
 }
 
 /// A number with its thousands apart.

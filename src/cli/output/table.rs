@@ -6,6 +6,11 @@ pub(super) fn aligned(rows: &[Vec<String>]) -> String {
     aligned_on(&Term::stdout(), rows)
 }
 
+/// The same without wrapping, for commands that are copied.
+pub(super) fn unwrapped(rows: &[Vec<String>]) -> String {
+    aligned_to(rows, None)
+}
+
 /// The same for a stream.
 pub(super) fn aligned_on(term: &Term, rows: &[Vec<String>]) -> String {
     aligned_to(rows, if term.is_term() { term.size_checked().map(|(_, columns)| columns.into()) } else { None })

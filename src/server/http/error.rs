@@ -1,6 +1,7 @@
 use crate::wire::ApiError;
 use axum::Json;
-use axum::http::StatusCode;
+use axum::http::header::RETRY_AFTER;
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 
 /// An answer outside 2xx, with its sentence.
@@ -33,6 +34,11 @@ impl Refused {
         Self(StatusCode::PAYLOAD_TOO_LARGE, why.into())
     }
 
+    /// The caller may try again after [`RETRY_AFTER`].
+    pub(super) fn too_many(why: impl Into<String>) -> Self {
+        Self(StatusCode::TOO_MANY_REQUESTS, why.into())
+    }
+
     pub(super) fn method() -> Self {
         Self(StatusCode::METHOD_NOT_ALLOWED, "this address does not take this method".into())
     }
@@ -52,6 +58,10 @@ impl From<anyhow::Error> for Refused {
 
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
-        (self.0, Json(ApiError { error: self.1 })).into_response()
+        let mut response = (self.0, Json(ApiError { error: self.1 })).into_response();
+        if self.0 == StatusCode::TOO_MANY_REQUESTS {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("60"));
+        }
+        response
     }
 }

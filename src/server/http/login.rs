@@ -5,7 +5,7 @@ use super::body::Body;
 use super::error::Refused;
 use super::{Answer, Shared};
 use crate::server::crypto::random_hex;
-use crate::server::store::{Caller, CliLogin};
+use crate::server::store::{CliLogin, NewLogin};
 use crate::wire::{LoginRequest, LoginSession, LoginState};
 use axum::Json;
 use axum::extract::{Form, Path, Query, State};
@@ -17,10 +17,17 @@ pub(super) async fn begin(
     State(app): Shared,
     Body(request): Body<LoginRequest>,
 ) -> Result<(StatusCode, Json<LoginSession>), Refused> {
-    let device = request.device_name.or(request.name).unwrap_or_else(|| "a machine".to_owned());
-    let poll_token = random_hex(24);
-    let Some((session_id, end)) = app.store.add_login(&crate::text::printable(&device, 80), &poll_token).await? else {
-        return Err(Refused::conflict("too many logins wait for approval; try again in a few minutes"));
+    let device = request.device_name.unwrap_or_else(|| "a machine that gave no name".to_owned());
+    let key_expires_at = match request.expires_at.as_deref().map(str::parse::<jiff::Timestamp>) {
+        None => None,
+        Some(Ok(end)) => Some(end),
+        Some(Err(_)) => return Err(Refused::bad("expires_at must be a time as in RFC 3339")),
+    };
+    let (device, poll_token) = (crate::text::printable(&device, 80), random_hex(24));
+    let key_name = request.name.map(|name| crate::text::printable(&name, 80));
+    let new = NewLogin { device: &device, poll_token: &poll_token, key_name: key_name.as_deref(), key_expires_at };
+    let Some((session_id, end)) = app.store.add_login(&new).await? else {
+        return Err(Refused::too_many("too many logins wait for approval; try again in a few minutes"));
     };
     let session = LoginSession { session_id, poll_token, expires_at: end.to_string(), state: "pending".into() };
     Ok((StatusCode::CREATED, Json(session)))
@@ -38,7 +45,7 @@ pub(super) async fn state(State(app): Shared, Path(id): Path<String>, headers: H
         Some(sealed) => Some(app.sealer.open(&sealed)?),
         None => None,
     };
-    let organization = login.organization;
+    let organization = login.organization.filter(|_| login.state == "approved");
     Ok(Json(LoginState {
         state: login.state,
         organization_id: organization.as_ref().map(|found| found.id.clone()),
@@ -77,44 +84,42 @@ pub(super) struct Decision {
 }
 
 pub(super) async fn decide(State(app): Shared, Form(decision): Form<Decision>) -> Result<Response, Refused> {
-    let Some(login) = app.store.login(&decision.session, None).await?.filter(|login| login.state == "pending") else {
-        return Ok(shown(StatusCode::NOT_FOUND, "<p>This login does not wait any more.</p>"));
+    let over = || Ok(shown(StatusCode::NOT_FOUND, "<p>This login does not wait any more.</p>"));
+    let waits = |login: &CliLogin| login.state == "pending" && !login.expired;
+    let Some(login) = app.store.login(&decision.session, None).await?.filter(waits) else { return over() };
+    if decision.answer == "deny" {
+        app.store.deny_login(&decision.session).await?;
+        return Ok(shown(StatusCode::OK, "<p>Denied. You can close this page.</p>"));
+    }
+    let again = |status, why: &str| {
+        let page = form(&decision.session, &login, &format!("<p><strong>{why}</strong></p>"));
+        Ok(shown(status, &page))
     };
+    if decision.answer != "approve" {
+        return again(StatusCode::BAD_REQUEST, "Approve or deny it.");
+    }
     let Some(caller) = app.store.caller(decision.api_key.trim()).await? else {
-        let page = form(&decision.session, &login, "<p><strong>That key is not valid.</strong></p>");
-        return Ok(shown(StatusCode::UNAUTHORIZED, &page));
+        return again(StatusCode::UNAUTHORIZED, "That key is not valid.");
     };
-    let organization = caller.organization.id.clone();
-    let done = if decision.answer == "deny" {
-        app.store.decide_login(&decision.session, &organization, None).await?
-    } else {
-        let key = new_key(&app, &caller).await?;
-        app.store.decide_login(&decision.session, &organization, Some(&app.sealer.seal(&key)?)).await?
-    };
-    Ok(match (done, decision.answer.as_str()) {
-        (false, _) => shown(StatusCode::CONFLICT, "<p>This login does not wait any more.</p>"),
-        (true, "deny") => shown(StatusCode::OK, "<p>Denied. You can close this page.</p>"),
-        (true, _) => shown(StatusCode::OK, "<p>Approved. You can close this page and go back to the terminal.</p>"),
-    })
-}
-
-/// A key with no more rights than those of the one who approves.
-async fn new_key(app: &crate::server::App, caller: &Caller) -> anyhow::Result<String> {
     let key = format!("capy_live_{}", random_hex(24));
-    app.store.add_key_like(caller, &key).await?;
-    Ok(key)
+    if !app.store.approve_login(&decision.session, &caller, &key, &app.sealer.seal(&key)?).await? {
+        return over();
+    }
+    Ok(shown(StatusCode::OK, "<p>Approved. You can close this page and go back to the terminal.</p>"))
 }
 
 fn form(session: &str, login: &CliLogin, above: &str) -> String {
+    let code = escaped(&crate::text::short_code(session));
     let (session, device) = (escaped(session), escaped(&login.device_name));
     format!(
-        "{above}<p>The command line on <strong>{device}</strong> asks for a key. Approve it with a key that you have; \
+        "{above}<p>The command line on <strong>{device}</strong> asks for a key. Approve only if you have just run \
+         <code>capydb login</code> there and it shows the code <strong>{code}</strong>. It takes a key that you have; \
          <code>capydb dev</code> says where its own is.</p>\
          <form method=\"post\" action=\"/dashboard/cli/login\" autocomplete=\"off\">\
          <input type=\"hidden\" name=\"session\" value=\"{session}\">\
          <p><label>API key <input type=\"password\" name=\"api_key\" size=\"60\" required autofocus></label></p>\
          <p><button name=\"decision\" value=\"approve\">Approve</button> \
-         <button name=\"decision\" value=\"deny\">Deny</button></p></form>"
+         <button name=\"decision\" value=\"deny\" formnovalidate>Deny</button></p></form>"
     )
 }
 

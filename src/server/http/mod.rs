@@ -33,7 +33,7 @@ pub(super) fn router(app: Arc<App>) -> Router {
         .route("/status", get(status))
         .route("/v1/me", get(me))
         .route("/v1/cli/login/sessions", post(login::begin))
-        .route("/v1/cli/login/sessions/{id}", get(login::state))
+        .route("/v1/cli/login/sessions/{id}", get(login::state).head(wrong_method))
         .route("/v1/projects", get(projects::list).post(projects::create))
         .route("/v1/projects/{id}", get(projects::show))
         .route("/v1/projects/{id}/connections", get(projects::connections))

@@ -18,7 +18,7 @@ impl Store {
     /// tells nothing about a key.
     pub(crate) async fn caller(&self, key: &str) -> anyhow::Result<Option<Caller>> {
         let sql = "select o.id, o.name, o.slug, k.project_id, k.scopes
-                   from api_keys k join organizations o on o.id = k.organization_id where k.key_sha256 = $1";
+                   from api_keys k join organizations o on o.id = k.organization_id where k.key_sha256 = $1 and (k.expires_at is null or k.expires_at > now())";
         let row = self.client().await?.query_opt(sql, &[&sha256(key)]).await?;
         Ok(row.map(|row| Caller {
             organization: Organization { id: row.get(0), name: row.get(1), slug: row.get(2) },
@@ -41,15 +41,6 @@ impl Store {
                    on conflict (key_sha256) do nothing";
         let scopes = ["projects:read", "projects:write"].map(str::to_owned).to_vec();
         self.client().await?.execute(sql, &[&new_id(), &organization, &sha256(key), &scopes]).await?;
-        Ok(())
-    }
-
-    /// Makes a key valid that may do what another holder may.
-    pub(crate) async fn add_key_like(&self, caller: &Caller, key: &str) -> anyhow::Result<()> {
-        let sql =
-            "insert into api_keys (id, organization_id, project_id, key_sha256, scopes) values ($1, $2, $3, $4, $5)";
-        let Caller { organization, project_id, scopes } = caller;
-        self.client().await?.execute(sql, &[&new_id(), &organization.id, project_id, &sha256(key), scopes]).await?;
         Ok(())
     }
 }

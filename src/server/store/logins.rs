@@ -1,4 +1,4 @@
-use super::{Store, new_id};
+use super::{Caller, Store, new_id};
 use crate::server::crypto::sha256;
 use crate::wire::Organization;
 
@@ -15,6 +15,18 @@ pub(crate) struct CliLogin {
     pub organization: Option<Organization>,
 }
 
+/// A login that begins.
+pub(crate) struct NewLogin<'a> {
+    /// The machine that asks.
+    pub device: &'a str,
+    /// Proves who began it.
+    pub poll_token: &'a str,
+    /// Name of the key that it is for.
+    pub key_name: Option<&'a str>,
+    /// End of that key.
+    pub key_expires_at: Option<jiff::Timestamp>,
+}
+
 /// How long a person has to approve, in minutes.
 const MINUTES: i32 = 15;
 
@@ -23,18 +35,21 @@ const MOST_WAITING: i64 = 1000;
 
 impl Store {
     /// Remembers a login; gives its id and end. `None` when too many wait already.
-    pub(crate) async fn add_login(
-        &self,
-        device: &str,
-        poll_token: &str,
-    ) -> anyhow::Result<Option<(String, jiff::Timestamp)>> {
+    pub(crate) async fn add_login(&self, new: &NewLogin<'_>) -> anyhow::Result<Option<(String, jiff::Timestamp)>> {
         let client = self.client().await?;
-        client.execute("delete from cli_logins where expires_at < now() - interval '1 hour'", &[]).await?;
-        let sql = "insert into cli_logins (id, poll_token_sha256, device_name, state, expires_at)
-                   select $1, $2, $3, 'pending', now() + make_interval(mins => $4)
-                   where (select count(*) from cli_logins where state = 'pending' and expires_at > now()) < $5
+        // A key that nobody fetched in time has no holder.
+        let clean = "with gone as (delete from cli_logins where expires_at < now() - interval '1 hour' returning *)
+                     delete from api_keys where id in (select api_key_id from gone where api_key is not null)";
+        client.execute(clean, &[]).await?;
+        let sql =
+            "insert into cli_logins (id, poll_token_sha256, device_name, state, key_name, key_expires_at, expires_at)
+                   select $1, $2, $3, 'pending', $4, $5, now() + make_interval(mins => $6)
+                   where (select count(*) from cli_logins where state = 'pending' and expires_at > now()) < $7
                    returning id, expires_at";
-        let row = client.query_opt(sql, &[&new_id(), &sha256(poll_token), &device, &MINUTES, &MOST_WAITING]).await?;
+        let (id, token) = (new_id(), sha256(new.poll_token));
+        let row = client
+            .query_opt(sql, &[&id, &token, &new.device, &new.key_name, &new.key_expires_at, &MINUTES, &MOST_WAITING])
+            .await?;
         Ok(row.map(|row| (row.get(0), row.get(1))))
     }
 
@@ -56,17 +71,38 @@ impl Store {
         }))
     }
 
-    /// Decides a login that waits: a sealed key approves it, none denies it. False when it does
-    /// not wait any more.
-    pub(crate) async fn decide_login(&self, id: &str, organization: &str, key: Option<&[u8]>) -> anyhow::Result<bool> {
-        let sql = "update cli_logins set state = case when $3::bytea is null then 'denied' else 'approved' end,
-                   organization_id = $2, api_key = $3 where id = $1 and state = 'pending' and expires_at > now()";
-        Ok(self.client().await?.execute(sql, &[&id, &organization, &key]).await? == 1)
+    /// Denies a login that waits. False when it does not wait any more.
+    pub(crate) async fn deny_login(&self, id: &str) -> anyhow::Result<bool> {
+        let sql = "update cli_logins set state = 'denied' where id = $1 and state = 'pending' and expires_at > now()";
+        Ok(self.client().await?.execute(sql, &[&id]).await? == 1)
     }
 
-    /// Takes the sealed key of an approved login, which can be done once.
+    /// Approves a login that waits, with a key that may do what its holder may: both or none.
+    /// False when the login does not wait any more.
+    pub(crate) async fn approve_login(
+        &self,
+        id: &str,
+        caller: &Caller,
+        key: &str,
+        sealed: &[u8],
+    ) -> anyhow::Result<bool> {
+        let sql = "with approved as (
+                       update cli_logins set state = 'approved', organization_id = $2, api_key_id = $3, api_key = $4
+                       where id = $1 and state = 'pending' and expires_at > now()
+                       returning key_name, key_expires_at)
+                   insert into api_keys (id, organization_id, project_id, key_sha256, scopes, name, expires_at)
+                   select $3, $2, $5, $6, $7, key_name, key_expires_at from approved";
+        let Caller { organization, project_id, scopes } = caller;
+        let (key_id, hash) = (new_id(), sha256(key));
+        let client = self.client().await?;
+        let made = client.execute(sql, &[&id, &organization.id, &key_id, &sealed, project_id, &hash, scopes]).await?;
+        Ok(made == 1)
+    }
+
+    /// Takes the sealed key of an approved login, which can be done once and in time.
     pub(crate) async fn take_login_key(&self, id: &str) -> anyhow::Result<Option<Vec<u8>>> {
-        let sql = "with taken as (select id, api_key from cli_logins where id = $1 and api_key is not null for update)
+        let sql = "with taken as (select id, api_key from cli_logins
+                                  where id = $1 and api_key is not null and expires_at > now() for update)
                    update cli_logins l set api_key = null from taken where l.id = taken.id returning taken.api_key";
         Ok(self.client().await?.query_opt(sql, &[&id]).await?.map(|row| row.get(0)))
     }

@@ -8,7 +8,7 @@ mod uploads;
 
 pub(super) use accounts::Caller;
 pub(super) use jobs::{Claim, Ending, NewJob};
-pub(super) use logins::CliLogin;
+pub(super) use logins::{CliLogin, NewLogin};
 pub(super) use projects::{NewProject, ProjectRow};
 
 use anyhow::Context;
