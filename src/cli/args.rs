@@ -1,6 +1,4 @@
 use super::completion;
-#[cfg(feature = "server")]
-use crate::config::ENV_POSTGRES_BIN;
 use crate::config::ENV_SOURCE_URL;
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::engine::{ArgValueCandidates, ArgValueCompleter, CompletionCandidate};
@@ -325,8 +323,9 @@ pub(super) struct DevArgs {
     /// Port of the API on 127.0.0.1; 0 takes a free one [default: 7654; with --ephemeral a free one]
     #[arg(long)]
     pub(super) port: Option<u16>,
-    /// Folder of Postgres programs to use [default: found, or fetched once]
-    #[arg(long, value_name = "DIR", env = ENV_POSTGRES_BIN)]
+    /// Folder of Postgres programs to use [env: CAPYDB_POSTGRES_BIN] [default: found, or fetched once]
+    // An empty variable is one that is not set.
+    #[arg(long, value_name = "DIR")]
     pub(super) postgres_bin: Option<PathBuf>,
     /// Plan limit of the project `dev` and of new ones (10GB, 500MiB) [default: 10GB]
     #[arg(long, value_name = "SIZE", value_parser = plan_limit)]

@@ -1,7 +1,7 @@
 use super::args::DevArgs;
 use super::output::{Output, log_to_stderr};
 use super::{Failure, Kind};
-use crate::config::{ENV_API_KEY, ENV_API_URL};
+use crate::config::{ENV_API_KEY, ENV_API_URL, ENV_POSTGRES_BIN};
 use crate::server::dev::{self, DEFAULT_PORT, Dev, DevOptions};
 use rustix::process::{Pid, Signal, kill_process};
 use std::ffi::OsString;
@@ -10,7 +10,8 @@ use tokio::signal::unix::{SignalKind, signal};
 
 /// `capydb dev`: runs until Ctrl-C, or as long as a command runs.
 pub(super) fn run(args: DevArgs, output: &Output) -> Result<u8, Failure> {
-    log_to_stderr(if args.command.is_empty() { tracing::Level::INFO } else { tracing::Level::ERROR });
+    let talks = args.command.is_empty() && !output.is_quiet();
+    log_to_stderr(if talks { tracing::Level::INFO } else { tracing::Level::ERROR });
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(anyhow::Error::from)?;
     runtime.block_on(serve(args, output))
 }
@@ -26,7 +27,9 @@ async fn serve(args: DevArgs, output: &Output) -> Result<u8, Failure> {
         data_dir,
         ephemeral: args.ephemeral,
         port: args.port.unwrap_or(default_port),
-        postgres_bin: args.postgres_bin,
+        postgres_bin: args
+            .postgres_bin
+            .or_else(|| std::env::var_os(ENV_POSTGRES_BIN).filter(|folder| !folder.is_empty()).map(Into::into)),
         plan_limit: args.plan_limit,
         allow_private_sources: args.allow_private_sources,
     };

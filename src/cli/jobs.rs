@@ -3,14 +3,14 @@ use super::interrupt::interrupted;
 use super::output::report;
 use super::output::waiting::Waiting;
 use super::{Failure, Kind};
-use crate::client::{Api, Watch, watch};
+use crate::client::{Api, CallError, Watch, watch};
 use crate::wire::{Job, JobState, PROJECT_IMPORT};
 use serde_json::json;
 use std::time::Duration;
 
 /// `capydb jobs get`.
 pub(super) async fn get(context: &Context<'_>, id: &str) -> Result<(), Failure> {
-    let job = context.api()?.job(id).await?;
+    let job = context.api()?.job(id).await.map_err(no_such_job)?;
     context.output.result(&report::job(&job), || json!({ "job": job }));
     Ok(())
 }
@@ -30,6 +30,12 @@ pub(super) async fn wait(context: &Context<'_>, id: &str, timeout: Option<Durati
     let job = follow(context, &api, id, timeout).await?;
     context.output.result(&report::ended(&job, None), || json!({ "job": job }));
     Ok(())
+}
+
+fn no_such_job(error: CallError) -> Failure {
+    let failure = Failure::from(error);
+    let lacks = failure.kind == Kind::NotFound && failure.hint.is_none();
+    if lacks { failure.hint("the jobs of a project: capydb jobs list") } else { failure }
 }
 
 /// Watches a job to its end, with a live line. A failed job is an error; Ctrl-C leaves the
@@ -52,7 +58,7 @@ pub(super) async fn follow(
     };
     line.end();
     let ended = watched.map_err(|error| {
-        let failure = Failure::from(error);
+        let failure = no_such_job(error);
         if failure.kind == Kind::Error { failure.hint(again.clone()) } else { failure }
     })?;
     match ended {

@@ -17,7 +17,9 @@ pub(super) async fn run(context: &Context<'_>, args: PreflightArgs) -> Result<()
         Given::Url(text) if args.local => {
             let url = source::resolve_here(&text, args.source.no_rewrite, context.output)?;
             let target = target(context, &args).await?;
-            via_dump::look(context, &url, &target.limits).await?
+            let mut found = via_dump::look(context, &url, &target.limits).await?;
+            found.checks.push(via_dump::tool_check(&found));
+            found
         }
         Given::Url(text) => {
             if args.target_version.is_some() || args.plan_limit.is_some() {

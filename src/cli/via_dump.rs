@@ -9,7 +9,7 @@ use crate::preflight::{Limits, grade_local, major};
 use crate::source::hazards::hazards;
 use crate::source::programs::{self, PgDump};
 use crate::source::{SourceUrl, connect, inspect};
-use crate::wire::Preflight;
+use crate::wire::{Check, CheckStatus, Preflight};
 use std::process::Stdio;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -31,8 +31,24 @@ pub(super) async fn look(context: &Context<'_>, url: &SourceUrl, limits: &Limits
     Ok(grade_local(facts, &hazards, limits))
 }
 
+/// Whether a `pg_dump` for the source is here, as a check of the report.
+pub(super) fn tool_check(report: &Preflight) -> Check {
+    let tool = fitting(&report.source.server_version, &report.target_version);
+    let (status, detail, fix) = match tool {
+        Ok(tool) => (CheckStatus::Pass, format!("pg_dump {} ({})", tool.version, tool.path.display()), None),
+        Err(failure) => (CheckStatus::Warn, format!("{}: needed for --via-dump only", failure.message), failure.hint),
+    };
+    Check { name: "pg_dump_available".to_owned(), status, detail: Some(detail), evidence: Vec::new(), fix }
+}
+
 /// The `pg_dump` for a source of this version, and which it is said.
 pub(super) fn choose(context: &Context<'_>, source: &str, target: &str) -> Result<PgDump, Failure> {
+    let tool = fitting(source, target)?;
+    context.output.note(&format!("Dumping with pg_dump {} ({})", tool.version, tool.path.display()));
+    Ok(tool)
+}
+
+fn fitting(source: &str, target: &str) -> Result<PgDump, Failure> {
     let (source, target) = (major(source).unwrap_or_default(), major(target).unwrap_or(17));
     let tools = programs::pg_dumps(&[]);
     let Some(tool) = programs::fitting(&tools, source, target) else {
@@ -43,7 +59,6 @@ pub(super) fn choose(context: &Context<'_>, source: &str, target: &str) -> Resul
         return Err(Failure::new(Kind::Conflict, format!("no pg_dump of version {wanted} on this machine; {found}"))
             .hint(format!("install one: apt install postgresql-client-{target}, dnf install postgresql{target}, brew install postgresql@{target}")));
     };
-    context.output.note(&format!("Dumping with pg_dump {} ({})", tool.version, tool.path.display()));
     Ok(tool.clone())
 }
 

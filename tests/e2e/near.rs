@@ -261,6 +261,11 @@ fn a_closer_look_tells_what_a_dump_would_meet() {
     says(&found, "indexes_valid", &["warn", "twice_x", "REINDEX"]);
     says(&found, "collations_current", &["pass"]);
     says(&found, "replication_ready", &["warn", "wal_level is replica"]);
+    says(&found, "pg_dump_available", &["pg_dump"]);
+    // As after an upgrade of the system's libraries.
+    psql(&url, "update pg_database set datcollversion = '0.1' where datname = current_database()");
+    let found = local(&url, &[]).succeeds().json();
+    says(&found, "collations_current", &["warn", "the collation of the database", "REFRESH COLLATION VERSION"]);
     let reader = url.replace("owner:", "reader:");
     let found = local(&reader, &[]).fails(5, "everything_readable").json();
     says(&found, "everything_readable", &["fail", "closed", "GRANT USAGE ON SCHEMA closed TO"]);

@@ -58,6 +58,12 @@ impl Output {
         self.progress
     }
 
+    /// Whether only results and errors are wanted.
+    #[cfg(feature = "server")]
+    pub(super) fn is_quiet(&self) -> bool {
+        self.quiet
+    }
+
     /// Talk: what is being done.
     pub(super) fn note(&self, text: &str) {
         if self.progress == Drawing::Json {

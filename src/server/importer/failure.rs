@@ -43,6 +43,19 @@ impl Failure {
         }
     }
 
+    /// Whether psql met an error in the script, and did not just lose its connection (psql,
+    /// "Exit Status").
+    pub(super) fn is_error_of_script(&self) -> bool {
+        self.exit_code == Some(3)
+    }
+
+    /// The transaction is there in spite of the error: the dump has ended it itself, in a
+    /// disguise that nobody saw through.
+    pub(super) fn although_committed(self) -> Self {
+        let message = format!("{}; what stood before that was committed by the dump itself", self.message);
+        Self { message, ..self }
+    }
+
     pub(in crate::server) fn into_ending(self) -> Ending {
         Ending {
             result: None,

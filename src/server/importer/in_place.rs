@@ -39,6 +39,9 @@ pub(super) async fn run(import: &Import<'_>, input: &Input) -> Result<ImportSumm
             server.take_back(import.database, &made).await;
             return Err(failure);
         }
+        if failure.is_error_of_script() {
+            return Err(failure.although_committed());
+        }
     }
     let left_out = input.plan.left_out();
     let summary = ImportSummary { extensions: made.extensions, left_out, ..ImportSummary::default() };
