@@ -66,16 +66,21 @@ impl End {
 const LONGEST_WORD: usize = 4096;
 
 /// Bytes that mean something between words.
-const SIGNS: [bool; 256] = {
-    let mut signs = [false; 256];
+const SIGNS: [bool; 256] = table(b";\\'\"-/$()");
+
+/// The same for a plain `INSERT`. Parentheses do not count there: a semicolon inside of them
+/// is no SQL, and what follows it is judged by itself.
+const PLAIN_SIGNS: [bool; 256] = table(b";\\\"-/$");
+
+const fn table(bytes: &[u8]) -> [bool; 256] {
+    let mut table = [false; 256];
     let mut at = 0;
-    while at < SIGN_BYTES.len() {
-        signs[SIGN_BYTES[at] as usize] = true;
+    while at < bytes.len() {
+        table[bytes[at] as usize] = true;
         at += 1;
     }
-    signs
-};
-const SIGN_BYTES: &[u8] = b";\\'\"-/$()";
+    table
+}
 
 /// Whether a quote behind these bytes begins an `E'…'` literal.
 fn escapes(before: &[u8]) -> bool {
@@ -302,34 +307,54 @@ impl Inside {
 /// as `pg_dump --inserts` writes them: there may be millions, so they are passed over fast.
 /// What is not plain is left to [`Inside`].
 pub(super) fn inserts(bytes: &[u8]) -> (usize, u64) {
+    let mut plain = Plain { bytes, quotes: memchr::memchr_iter(b'\'', bytes), quote: None };
+    plain.quote = plain.quotes.next();
     let (mut length, mut count) = (0, 0);
     while bytes[length..].starts_with(b"INSERT INTO ") {
-        let Some(one) = plain_statement(&bytes[length..]) else { break };
-        length += one;
+        let Some(end) = plain.statement_end(length) else { break };
+        length = end + usize::from(bytes.get(end) == Some(&b'\n'));
         count += 1;
-        length += usize::from(bytes.get(length) == Some(&b'\n'));
     }
     (length, count)
 }
 
-/// Length of a statement without comments, escapes and dollar quotes; `None` where it has one
-/// or does not end in these bytes.
-fn plain_statement(bytes: &[u8]) -> Option<usize> {
-    let (mut at, mut depth) = (0, 0_u32);
-    loop {
-        at += bytes[at..].iter().position(|byte| SIGNS[usize::from(*byte)])?;
-        let next = || bytes.get(at + 1).copied();
-        match bytes[at] {
-            b'\'' if matches!(bytes[..at].last(), Some(b'e' | b'E')) => return None,
-            quote @ (b'\'' | b'"') => at += 1 + memchr::memchr(quote, &bytes[at + 1..])?,
-            b'(' => depth += 1,
-            b')' => depth = depth.saturating_sub(1),
-            b';' if depth == 0 => return Some(at + 1),
-            b';' => {}
-            b'-' if next()? != b'-' => {}
-            b'/' if next()? != b'*' => {}
-            _ => return None,
+/// Bytes of which all single quotes are found in one go: looking for each anew takes longer.
+struct Plain<'a> {
+    bytes: &'a [u8],
+    quotes: memchr::Memchr<'a>,
+    /// The next one.
+    quote: Option<usize>,
+}
+
+impl Plain<'_> {
+    /// Where a statement ends that begins here; `None` when it has a comment, an escape or a
+    /// dollar quote, or does not end in these bytes.
+    fn statement_end(&mut self, from: usize) -> Option<usize> {
+        let (bytes, mut at) = (self.bytes, from);
+        loop {
+            let until = self.quote.unwrap_or(bytes.len());
+            if bytes[at..until] == *b", " {
+                at = until; // what stands between two literals, mostly
+            }
+            while let Some(sign) = bytes[at..until].iter().position(|byte| PLAIN_SIGNS[usize::from(*byte)]) {
+                at += sign;
+                let next = || bytes.get(at + 1).copied();
+                match bytes[at] {
+                    b';' => return Some(at + 1),
+                    b'-' if next()? != b'-' => {}
+                    b'/' if next()? != b'*' => {}
+                    // A quoted name, without single quotes in it.
+                    b'"' => at += 1 + memchr::memchr(b'"', &bytes[at + 1..until])?,
+                    _ => return None,
+                }
+                at += 1;
+            }
+            let quote = self.quote?;
+            if matches!(bytes[..quote].last(), Some(b'e' | b'E')) {
+                return None;
+            }
+            at = self.quotes.next()? + 1;
+            self.quote = self.quotes.next();
         }
-        at += 1;
     }
 }

@@ -154,7 +154,7 @@ impl Script {
                     let inside = std::mem::take(&mut self.interrupted);
                     return Some((length, if inside { Kind::CommandInside } else { Kind::Command }));
                 }
-                let (length, count) = if self.backslashes { (0, 0) } else { super::lexer::inserts(bytes) };
+                let (length, count) = if self.backslashes { (0, 0) } else { self.window.inserts() };
                 if count > 0 {
                     return Some((length, Kind::Inserts(count)));
                 }
@@ -383,6 +383,29 @@ mod tests {
         let kinds_of_odd = kinds.iter().skip(1).map(|(kind, _)| *kind).collect::<Vec<_>>();
         assert_eq!(kinds[0], (Kind::Inserts(2), run.len()));
         assert_eq!(kinds_of_odd, [Kind::Statement; 4]);
+    }
+
+    #[test]
+    fn long_runs_are_whole_whoever_finds_them() {
+        let tricky = "INSERT INTO t VALUES (1, 'one);\nINSERT INTO two', 'it''s');\n";
+        let plain = "INSERT INTO public.t VALUES (-1.5, NULL, 'some text; more', '2024-01-01');\n";
+        for period in [1, 2, 7, 5000] {
+            let lines = (0..40_000).map(|number| if number % period == 0 { tricky } else { plain });
+            let text: String = lines.collect();
+            let mut script = script(text.as_bytes(), 1 << 20);
+            let (mut whole, mut count) = (Vec::new(), 0);
+            while let Some(piece) = script.next_piece().expect("reads") {
+                whole.extend_from_slice(piece.bytes);
+                count += match piece.kind {
+                    Kind::Inserts(several) => several,
+                    Kind::Statement => 1,
+                    Kind::Between => 0,
+                    other => panic!("{other:?}"),
+                };
+            }
+            assert_eq!(count, 40_000, "every {period}th is tricky");
+            assert!(whole == text.as_bytes());
+        }
     }
 
     #[test]
