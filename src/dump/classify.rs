@@ -2,7 +2,8 @@
 //! it names. Used for the statements of plain dumps and for those inside archives.
 
 use super::contents::{Contents, Finding, Place};
-use super::statement::{Token, Tokens, Treatment, extension, first_word, policy_roles};
+use super::statement::{Treatment, extension, policy_roles};
+use super::tokens::{Token, Tokens, first_word};
 
 /// Where a statement stands; asked for only when it is shown.
 pub(super) type At<'a> = &'a dyn Fn() -> Place;

@@ -1,6 +1,6 @@
 //! psql's lexer within one statement: where it ends.
 
-use super::statement::{dollar_tag, is_space, is_word};
+use super::tokens::{dollar_tag, is_space, is_word};
 
 /// What the lexer must remember inside a statement.
 #[derive(Clone, Default, PartialEq)]

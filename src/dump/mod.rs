@@ -15,6 +15,7 @@ pub mod spool;
 pub mod sql;
 pub mod statement;
 mod tar;
+mod tokens;
 mod unpack;
 mod window;
 

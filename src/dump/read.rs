@@ -5,9 +5,9 @@ use super::classify::{note_alter, note_create, note_grant};
 use super::contents::{Contents, Finding, Place};
 use super::detect::{DumpFile, DumpProblem, Format};
 use super::statement::{
-    EVENT_TRIGGER_REASON, PUBLICATION_REASON, SECURITY_LABEL_REASON, SUBSCRIPTION_REASON, Token, Tokens, Treatment,
-    treat,
+    EVENT_TRIGGER_REASON, PUBLICATION_REASON, SECURITY_LABEL_REASON, SUBSCRIPTION_REASON, Treatment, treat,
 };
+use super::tokens::{Token, Tokens};
 use super::{scan, tar};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};

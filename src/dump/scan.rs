@@ -3,7 +3,8 @@
 use super::classify::{beginning, note_statement};
 use super::contents::{Contents, Finding, Place};
 use super::sql::{Kind, Piece, Script};
-use super::statement::{first_word, treat};
+use super::statement::treat;
+use super::tokens::first_word;
 use std::io::{self, Read};
 
 /// Why a dump with zero bytes is refused: psql would pass over the rest of each such line.
