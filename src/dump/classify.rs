@@ -306,15 +306,13 @@ fn qualified(tokens: &[Token]) -> (String, String) {
 /// The first words of a statement, for a report. What may be a secret or somebody's data is
 /// left out: literals, values, options, and what a setting is set to.
 pub(super) fn beginning(text: &[u8]) -> String {
-    const LAST_WORDS: [&str; 5] = ["PASSWORD", "OPTIONS", "VALUES", "CONNECTION", "SELECT"];
+    const LAST_WORDS: [&str; 4] = ["PASSWORD", "OPTIONS", "VALUES", "CONNECTION"];
     let sets = ["SET", "RESET"].iter().any(|word| first_word(text).eq_ignore_ascii_case(word.as_bytes()));
     let mut shown = String::new();
     let mut tokens = Tokens::new(&text[..text.len().min(2000)]);
-    while let Some((token, raw)) = tokens.next_with_text() {
+    while let Some((token, raw, space)) = tokens.next_with_text() {
         let last = LAST_WORDS.iter().any(|word| token.is(word)) || (sets && token == Token::Sign('='));
-        let tight =
-            matches!(token, Token::Sign(sign) if sign != '=') || shown.is_empty() || shown.ends_with(['(', '.']);
-        if !tight {
+        if space && !shown.is_empty() {
             shown.push(' ');
         }
         shown.push_str(if token == Token::Literal { "'…'" } else { std::str::from_utf8(raw).unwrap_or("…") });

@@ -39,12 +39,13 @@ impl<'a> Tokens<'a> {
         Self { rest: text }
     }
 
-    /// The next token with its text as it stands there.
-    pub(super) fn next_with_text(&mut self) -> Option<(Token, &'a [u8])> {
+    /// The next token with its text as it stands there, and whether there is space before it.
+    pub(super) fn next_with_text(&mut self) -> Option<(Token, &'a [u8], bool)> {
+        let before = self.rest.len();
         self.skip_space_and_comments();
         let start = self.rest;
         let token = self.next()?;
-        Some((token, &start[..start.len() - self.rest.len()]))
+        Some((token, &start[..start.len() - self.rest.len()], start.len() < before))
     }
 
     fn advance(&mut self, length: usize) -> &'a [u8] {

@@ -215,7 +215,9 @@ impl Case<'_> {
             Warn,
             format!("schemas of {}'s platform are in it: {}", platform.name, names(schemas.iter().copied())),
         );
-        let exclude: Vec<String> = schemas.iter().take(4).map(|schema| format!("-N {schema}")).collect();
+        // Extensions live there, which the application uses.
+        let own = schemas.iter().filter(|schema| **schema != "extensions");
+        let exclude: Vec<String> = own.take(4).map(|schema| format!("-N {schema}")).collect();
         let fix = format!(
             "they come along as ordinary schemas that nothing serves; leave them out: pg_dump -Fc {}",
             exclude.join(" ")
