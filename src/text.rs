@@ -39,7 +39,10 @@ fn masked_word(word: &str) -> String {
     let rest = match rest.rsplit_once('@') {
         Some((user, host)) => match user.split_once(':') {
             // An example is no secret.
-            Some((user, password)) if !["password", "…", "***"].contains(&password) => format!("{user}:***@{host}"),
+            Some((user, password)) if !["password", "…", "***"].contains(&password) => {
+                // What follows a `?` may be a secret as well.
+                format!("{user}:***@{}", host.split(['?', '&']).next().unwrap_or_default())
+            }
             _ => rest.to_owned(),
         },
         None => rest.to_owned(),

@@ -82,10 +82,8 @@ impl<'a> Context<'a> {
         // A directory's link comes with whatever was cloned: it must not lead the saved key to
         // a server that the key is not for.
         let foreign = by_link && api_url.origin() != login_origin;
-        let known = [DEFAULT_API_URL]
-            .iter()
-            .any(|known| parse_api_url(known).is_ok_and(|url| url.origin() == api_url.origin()));
-        let unnamed = foreign && !known && !is_loopback(&api_url);
+        let hosted = parse_api_url(DEFAULT_API_URL)?.origin() == api_url.origin();
+        let unnamed = foreign && !hosted && !is_loopback(&api_url);
         let saved_key = login.as_ref().filter(|_| !foreign).and_then(|login| login.api_key.clone());
         let given_key = (given_key.0.map(|key| SecretString::from(key.trim())), given_key.1);
         let (api_key, api_key_from) = first([given_key, (saved_key, "the saved login")]);

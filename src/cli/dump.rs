@@ -64,7 +64,7 @@ pub(super) async fn open(context: &Context<'_>, path: &Path) -> Result<DumpFile,
 pub(super) async fn unpacked(context: &Context<'_>, dump: DumpFile) -> Result<DumpFile, Failure> {
     let Some(wrapping) = dump.wrapping else { return Ok(dump) };
     let DumpFile { file, size, shown, .. } = dump;
-    // What gzip and zstd make of SQL is seldom more than ten times smaller.
+    // SQL unpacks to three times its size at least; beyond that the disk is watched as it fills.
     let copy = spooled(context, Some(size.saturating_mul(3)), move || wrapping.unpack(file)).await;
     let copy = copy.map_err(|error| match error {
         SpoolError::Read(error) => DumpProblem::Packed(shown.clone(), wrapping.name(), error).into(),

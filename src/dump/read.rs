@@ -123,6 +123,7 @@ impl<R: Read> Read for Measured<R> {
     }
 }
 
+/// Why the end of a custom archive is not one.
 fn custom_end(file: &mut File, size: u64, found: &Contents) -> io::Result<Option<&'static str>> {
     let mut end = Vec::new();
     file.seek(SeekFrom::Start(size.saturating_sub(16)))?;
