@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinHandle;
 use tokio_postgres::NoTls;
 use tokio_util::sync::CancellationToken;
@@ -176,17 +176,14 @@ impl Dev {
             plan_limit: options.plan_limit.unwrap_or(DEFAULT_PLAN_LIMIT),
             target,
             address: listener.local_addr()?,
+            rate_limits: http::RateLimits::new(),
+            lookers: Semaphore::new(super::MOST_LOOKERS),
             wake: Notify::new(),
         });
         let work = self.data_dir.join("work");
         make_folder(&work, run_as.as_ref())?;
         let (api, stop) = (http::router(app.clone()), self.stop.clone());
-        self.tasks.push(tokio::spawn(async move {
-            let stopped = stop.cancelled_owned();
-            if let Err(error) = axum::serve(listener, api).with_graceful_shutdown(stopped).await {
-                tracing::error!("the API stopped: {error}");
-            }
-        }));
+        self.tasks.push(tokio::spawn(http::serve(listener, api, stop)));
         self.tasks.push(tokio::spawn(worker::run(app.clone(), work, self.stop.clone())));
         let project = ensure_project(&app, keep).await?;
         if let Some(limit) = options.plan_limit {

@@ -14,7 +14,10 @@ use crate::wire::{Connections, Project};
 use objects::Disk;
 use std::net::SocketAddr;
 use store::{ProjectRow, Store};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
+
+/// Live sources that are looked at for callers at a time.
+const MOST_LOOKERS: usize = 8;
 
 /// What the API and the worker share.
 pub(crate) struct App {
@@ -29,6 +32,10 @@ pub(crate) struct App {
     target: importer::TargetServer,
     /// Where the API answers.
     address: SocketAddr,
+    /// How often one may call.
+    rate_limits: http::RateLimits,
+    /// Places for those who look at live sources: each holds a connection and memory.
+    lookers: Semaphore,
     /// Wakes the worker when there is a new job.
     wake: Notify,
 }

@@ -198,6 +198,7 @@ fn with_duration(summary: ImportSummary, started: Instant) -> serde_json::Value 
 
 /// Takes away what crashes and people who gave up have left.
 async fn clean(app: &App, work: &Path) -> anyhow::Result<()> {
+    app.rate_limits.forget_the_idle();
     importer::sweep(&app.target, &app.store).await?;
     for folder in std::fs::read_dir(work)?.flatten() {
         let job = app.store.job(&folder.file_name().to_string_lossy()).await?;

@@ -1,17 +1,26 @@
 //! Dialling a source: every address is judged before it is dialled, and the judged address
 //! is the one dialled, so a second DNS answer changes nothing.
 
+use super::limited::Limited;
 use super::reach::{private_kind, private_name};
 use super::{SourceUrl, SslMode, tls};
 use std::io;
 use std::net::IpAddr;
 use std::time::Duration;
+use tokio::net::TcpStream;
 use tokio_postgres::config::ChannelBinding;
 use tokio_postgres::error::SqlState;
+use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::{Client, Config};
+use tokio_postgres_rustls::MakeRustlsConnect;
+use tokio_util::task::AbortOnDropHandle;
 
 /// How long dialling, TLS and authentication may take together.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// All that a source may send in one session, in bytes: it describes itself, no more. The
+/// driver holds a whole row in memory, however long the server says that it is.
+const LONGEST_SESSION: u64 = 16 << 20;
 
 /// An open session, and the address that led to it.
 pub struct Session {
@@ -20,6 +29,8 @@ pub struct Session {
     /// The address that was judged and dialled; a later `pg_dump` must use the same. `None`
     /// for a Unix socket.
     pub address: Option<IpAddr>,
+    /// A server that does not let go must not hold us.
+    _connection: AbortOnDropHandle<()>,
 }
 
 /// Why a source cannot be used. The messages name host and port, never the password.
@@ -40,6 +51,9 @@ pub enum ConnectError {
     /// Wrong password, unknown role, or no right to connect.
     #[error("{0} refused the login: {1}")]
     Login(String, String),
+    /// The server has no rule by which it would let this login try (`pg_hba.conf`).
+    #[error("{0} refused the login: {1}")]
+    Unwelcome(String, String),
     /// No such database.
     #[error("{0} has no such database: {1}")]
     Database(String, String),
@@ -72,13 +86,17 @@ pub async fn resolve(url: &SourceUrl, allow_private: bool) -> Result<Vec<IpAddr>
         return Err(unknown(host));
     }
     if !allow_private {
-        for address in &addresses {
-            if let Some(kind) = private_kind(*address) {
-                return Err(ConnectError::Private(format!("{} is {kind}", host.escape_default())));
-            }
-        }
+        all_public(host, &addresses)?;
     }
     Ok(addresses)
+}
+
+/// One private address among those of a name is enough: which one is dialled is up to chance.
+fn all_public(host: &str, addresses: &[IpAddr]) -> Result<(), ConnectError> {
+    match addresses.iter().find_map(|address| private_kind(*address)) {
+        Some(kind) => Err(ConnectError::Private(format!("{} is {kind}", host.escape_default()))),
+        None => Ok(()),
+    }
 }
 
 fn unknown(host: &str) -> ConnectError {
@@ -90,12 +108,12 @@ pub async fn connect(url: &SourceUrl, allow_private: bool) -> Result<Session, Co
     let place = place(url);
     let work = async {
         if url.is_socket() {
-            return Ok(Session { client: dial(url, None).await?, address: None });
+            return dial(url, None, url.ssl_mode()).await;
         }
         let mut last = None;
         for address in resolve(url, allow_private).await? {
-            match dial(url, Some(address)).await {
-                Ok(client) => return Ok(Session { client, address: Some(address) }),
+            match dial_as_asked(url, address).await {
+                Ok(session) => return Ok(session),
                 Err(error) => last = Some(error),
             }
         }
@@ -113,22 +131,52 @@ fn place(url: &SourceUrl) -> String {
     format!("{}:{}", url.host().escape_default(), url.port())
 }
 
-async fn dial(url: &SourceUrl, address: Option<IpAddr>) -> Result<Client, ConnectError> {
-    let mut config = Config::new();
-    config
-        .host(url.host())
-        .port(url.port())
-        .user(url.user())
-        .dbname(url.database())
-        .application_name("capydb preflight")
-        .ssl_mode(match url.ssl_mode() {
-            SslMode::Disable => tokio_postgres::config::SslMode::Disable,
-            SslMode::Prefer => tokio_postgres::config::SslMode::Prefer,
-            _ => tokio_postgres::config::SslMode::Require,
-        });
-    if let Some(address) = address {
-        config.hostaddr(address);
+/// `prefer` goes without TLS where TLS does not come about, or where the server wants no
+/// encrypted sessions (libpq, "SSL Mode Descriptions").
+async fn dial_as_asked(url: &SourceUrl, address: IpAddr) -> Result<Session, ConnectError> {
+    match dial(url, Some(address), url.ssl_mode()).await {
+        Err(ConnectError::Tls(..) | ConnectError::Unwelcome(..)) if url.ssl_mode() == SslMode::Prefer => {
+            dial(url, Some(address), SslMode::Disable).await
+        }
+        dialled => dialled,
     }
+}
+
+async fn dial(url: &SourceUrl, address: Option<IpAddr>, mode: SslMode) -> Result<Session, ConnectError> {
+    let (config, place) = (config(url, mode), place(url));
+    let tls = tls::client_config(mode).map_err(|error| ConnectError::Tls(place.clone(), error.to_string()))?;
+    let mut connector = MakeRustlsConnect::new(tls);
+    let failed = |error: tokio_postgres::Error| explain(&place, &error);
+    let (client, connection) = match address {
+        None => {
+            let (client, connection) = config.connect(connector).await.map_err(failed)?;
+            (client, tokio::spawn(until_closed(connection)))
+        }
+        Some(address) => {
+            let dialled = TcpStream::connect((address, url.port())).await;
+            let stream = Limited::new(dialled.map_err(|error| unreached(&place, &error))?, LONGEST_SESSION);
+            let connector = MakeTlsConnect::<Limited>::make_tls_connect(&mut connector, url.host());
+            let connector = connector.map_err(|error| ConnectError::Tls(place.clone(), error.to_string()))?;
+            let (client, connection) = config.connect_raw(stream, connector).await.map_err(failed)?;
+            (client, tokio::spawn(until_closed(connection)))
+        }
+    };
+    Ok(Session { client, address, _connection: AbortOnDropHandle::new(connection) })
+}
+
+/// A broken session is seen by whoever uses the client.
+async fn until_closed(connection: impl Future<Output = Result<(), tokio_postgres::Error>>) {
+    let _ = connection.await;
+}
+
+fn config(url: &SourceUrl, mode: SslMode) -> Config {
+    let mut config = Config::new();
+    config.host(url.host()).port(url.port()).user(url.user()).dbname(url.database());
+    config.application_name("capydb preflight").ssl_mode(match mode {
+        SslMode::Disable => tokio_postgres::config::SslMode::Disable,
+        SslMode::Prefer => tokio_postgres::config::SslMode::Prefer,
+        _ => tokio_postgres::config::SslMode::Require,
+    });
     config.channel_binding(match url.channel_binding().as_deref() {
         Some("require") => ChannelBinding::Require,
         Some("disable") => ChannelBinding::Disable,
@@ -140,16 +188,14 @@ async fn dial(url: &SourceUrl, address: Option<IpAddr>) -> Result<Client, Connec
     if let Some(options) = url.options() {
         config.options(options);
     }
-    let place = place(url);
-    let tls =
-        tls::client_config(url.ssl_mode()).map_err(|error| ConnectError::Tls(place.clone(), error.to_string()))?;
-    let connector = tokio_postgres_rustls::MakeRustlsConnect::new(tls);
-    let (client, connection) = config.connect(connector).await.map_err(|error| explain(&place, &error))?;
-    tokio::spawn(async move {
-        // A broken session is seen by whoever uses the client.
-        let _ = connection.await;
-    });
-    Ok(client)
+    config
+}
+
+fn unreached(place: &str, error: &io::Error) -> ConnectError {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => ConnectError::Refused(place.into()),
+        _ => ConnectError::Other(place.into(), error.to_string()),
+    }
 }
 
 /// Turns the driver's error into the cause that a person can act on.
@@ -157,8 +203,9 @@ fn explain(place: &str, error: &tokio_postgres::Error) -> ConnectError {
     if let Some(db) = error.as_db_error() {
         let said = crate::text::printable(db.message(), 300);
         return match db.code() {
-            code if *code == SqlState::INVALID_PASSWORD || *code == SqlState::INVALID_AUTHORIZATION_SPECIFICATION => {
-                ConnectError::Login(place.into(), said)
+            code if *code == SqlState::INVALID_PASSWORD => ConnectError::Login(place.into(), said),
+            code if *code == SqlState::INVALID_AUTHORIZATION_SPECIFICATION => {
+                ConnectError::Unwelcome(place.into(), said)
             }
             code if *code == SqlState::INVALID_CATALOG_NAME => ConnectError::Database(place.into(), said),
             _ => ConnectError::Other(place.into(), said),
@@ -171,7 +218,7 @@ fn explain(place: &str, error: &tokio_postgres::Error) -> ConnectError {
                 return ConnectError::Refused(place.into());
             }
             if let Some(tls) = io.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-                return ConnectError::Tls(place.into(), tls.to_string());
+                return ConnectError::Tls(place.into(), crate::text::printable(&tls.to_string(), 300));
             }
         }
         cause = current.source();
@@ -187,7 +234,8 @@ fn explain(place: &str, error: &tokio_postgres::Error) -> ConnectError {
     ConnectError::Other(place.into(), said)
 }
 
-fn chain(error: &dyn std::error::Error) -> String {
+/// An error with its causes, in one line.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(current) = cause {
@@ -195,4 +243,24 @@ fn chain(error: &dyn std::error::Error) -> String {
         cause = current.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_private_address_spoils_a_name() {
+        let judged = |addresses: &[&str]| {
+            let addresses: Vec<IpAddr> = addresses.iter().map(|text| text.parse().expect("an address")).collect();
+            all_public("db.example.com", &addresses).map_err(|why| why.to_string())
+        };
+        assert_eq!(judged(&["1.1.1.1", "2606:4700::1"]), Ok(()));
+        for second in ["10.0.0.5", "::1", "169.254.169.254", "::ffff:192.168.0.1"] {
+            assert!(
+                judged(&["1.1.1.1", second]).is_err_and(|why| why.contains("must be publicly reachable")),
+                "{second}"
+            );
+        }
+    }
 }

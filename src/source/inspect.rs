@@ -1,6 +1,6 @@
 //! Reads the facts about a source, in one round trip that writes nothing.
 
-use super::connect::Session;
+use super::connect::{self, Session};
 use crate::platforms;
 use crate::wire::{AuthForeignKey, Extension, Replication, SourceFacts};
 use anyhow::{Context, bail};
@@ -27,7 +27,7 @@ pub(super) async fn ask<T: serde::de::DeserializeOwned>(session: &Session, scrip
         .with_context(|| format!("the source did not answer within {} seconds", TIMEOUT.as_secs()))?
         .map_err(|error| match error.as_db_error() {
             Some(db) => anyhow::anyhow!("the source refused to be read: {}", crate::text::printable(db.message(), 300)),
-            None => anyhow::anyhow!("the connection to the source was lost: {error}"),
+            None => anyhow::anyhow!("the connection to the source was lost: {}", connect::chain(&error)),
         })?;
     let row = answer.iter().find_map(|message| match message {
         SimpleQueryMessage::Row(row) => row.get(0),

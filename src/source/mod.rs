@@ -3,6 +3,7 @@
 pub mod connect;
 pub mod hazards;
 pub mod inspect;
+mod limited;
 pub mod programs;
 pub mod providers;
 pub mod reach;

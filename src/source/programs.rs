@@ -87,12 +87,13 @@ pub fn connection(url: &SourceUrl) -> Vec<(&'static str, String)> {
         ("PGUSER", url.user()),
         ("PGDATABASE", url.database().to_owned()),
         ("PGSSLMODE", ssl_mode(url.ssl_mode()).to_owned()),
+        ("PGGSSENCMODE", "disable".to_owned()),
     ];
     variables.extend(url.password().map(|password| ("PGPASSWORD", password)));
     variables.extend(url.channel_binding().map(|binding| ("PGCHANNELBINDING", binding)));
     variables.extend(url.options().map(|options| ("PGOPTIONS", options)));
     if matches!(url.ssl_mode(), SslMode::VerifyCa | SslMode::VerifyFull) {
-        variables.push(("PGSSLROOTCERT", "system".to_owned()));
+        variables.push(("PGSSLROOTCERT", authorities().unwrap_or_else(|| "system".to_owned())));
     }
     variables
 }
@@ -100,13 +101,21 @@ pub fn connection(url: &SourceUrl) -> Vec<(&'static str, String)> {
 /// A connection string without secrets that lets nobody wait for ever on a silent source.
 pub const KEEPALIVES: &str = "keepalives_idle=30 keepalives_interval=10 keepalives_count=3 tcp_user_timeout=60000";
 
-/// The word for libpq. With the system's authorities it insists on checking the name too,
-/// which is no less than was asked for.
+/// The file of authorities that this machine trusts: the one that our own driver reads.
+fn authorities() -> Option<String> {
+    let named = std::env::var_os("SSL_CERT_FILE").map(PathBuf::from);
+    let file = named.or_else(|| openssl_probe::probe().cert_file)?;
+    file.to_str().map(str::to_owned)
+}
+
+/// The word for libpq. Where the authorities are in no file it insists on checking the name
+/// too, which is no less than was asked for.
 fn ssl_mode(mode: SslMode) -> &'static str {
     match mode {
         SslMode::Disable => "disable",
         SslMode::Prefer => "prefer",
         SslMode::Require => "require",
+        SslMode::VerifyCa if authorities().is_some() => "verify-ca",
         SslMode::VerifyCa | SslMode::VerifyFull => "verify-full",
     }
 }

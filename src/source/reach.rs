@@ -112,7 +112,8 @@ fn private_v6(address: Ipv6Addr) -> Option<&'static str> {
         0xfec0..=0xfeff => "a site-local address",
         0xff00.. => "a multicast address",
         0x2001 if s[1] == 0xdb8 => "a documentation address",
-        0x2001 if s[1] < 0x200 => "a reserved address", // Teredo, ORCHID, benchmarking
+        0x3fff if s[1] < 0x1000 => "a documentation address", // RFC 9637
+        0x2001 if s[1] < 0x200 => "a reserved address",       // Teredo, ORCHID, benchmarking
         0x2000..=0x3fff => return None,
         _ => "a reserved address",
     })
@@ -163,7 +164,12 @@ mod tests {
             "ff02::1",
             "2001:db8::1",
             "2001::1",
+            "3fff:fff::1",
             "4000::1",
+            "::ffff:0:127.0.0.1",
+            "64:ff9b:1::7f00:1",
+            "100::1",
+            "5f00::1",
         ];
         for text in private {
             assert!(private_kind(text.parse().expect(text)).is_some(), "{text}");

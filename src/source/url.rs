@@ -80,8 +80,19 @@ impl SslMode {
     }
 }
 
-/// Parameters that stay; all others mean nothing to a dump and are taken out.
-const KEPT: [&str; 2] = ["sslmode", "channel_binding"];
+/// Whether a parameter stays; all others mean nothing to a dump and are taken out.
+fn is_kept(name: &str, value: &str) -> bool {
+    match name {
+        "sslmode" => true,
+        "channel_binding" => ["disable", "prefer", "require"].contains(&value),
+        // Neon routes by it where a client does not name the server in TLS. All else that
+        // `options` can hold changes how the server reads our queries.
+        "options" => value
+            .strip_prefix("endpoint=")
+            .is_some_and(|id| !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')),
+        _ => false,
+    }
+}
 
 /// Parameters that would lead elsewhere than the URL shows, or to a file of the machine
 /// that dials.
@@ -186,8 +197,7 @@ impl SourceUrl {
         let mut kept: Vec<(String, String)> = Vec::new();
         let mut dropped: Vec<String> = Vec::new();
         for (name, value) in self.url.query_pairs() {
-            let endpoint = name == "options" && value.starts_with("endpoint=");
-            if endpoint || KEPT.contains(&name.as_ref()) {
+            if is_kept(&name, &value) {
                 kept.retain(|(known, _)| *known != name); // the last one counts, as in libpq
                 kept.push((name.into_owned(), value.into_owned()));
             } else {
@@ -248,12 +258,12 @@ impl SourceUrl {
 
     /// What the URL asks of channel binding, which ties the login to the encrypted connection.
     pub fn channel_binding(&self) -> Option<String> {
-        self.parameter("channel_binding")
+        self.parameter("channel_binding").filter(|value| is_kept("channel_binding", value))
     }
 
     /// The server-side `options`, which some providers route by.
     pub fn options(&self) -> Option<String> {
-        self.parameter("options")
+        self.parameter("options").filter(|value| is_kept("options", value))
     }
 
     /// The same URL with another host.
@@ -350,7 +360,7 @@ impl fmt::Display for SourceUrl {
         if shown.password().is_some() {
             let _ = shown.set_password(Some("***")); // fails only without a host, and there is one
         }
-        let others: Vec<_> = self.url.query_pairs().filter(|(name, _)| KEPT.contains(&name.as_ref())).collect();
+        let others: Vec<_> = self.url.query_pairs().filter(|(name, value)| is_kept(name, value)).collect();
         if others.is_empty() {
             shown.set_query(None);
         } else {

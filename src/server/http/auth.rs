@@ -1,9 +1,13 @@
 use super::error::Refused;
+use super::limits::{CHEAP, peer};
 use crate::server::App;
 use crate::server::store::{Caller, ProjectRow};
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use std::sync::Arc;
+
+/// The scope of keys that may change something.
+const WRITE: &str = "projects:write";
 
 /// The holder of the key that a call brings.
 pub(super) struct Authorized(pub(super) Caller);
@@ -20,10 +24,15 @@ impl FromRequestParts<Arc<App>> for Authorized {
         let Some(key) = bearer.or_else(|| header("x-api-key")) else {
             return Err(Refused::key("an API key is needed: Authorization: Bearer capy_live_…"));
         };
-        match app.store.caller(key).await? {
-            Some(caller) => Ok(Self(caller)),
-            None => Err(Refused::key("the API key is not valid")),
+        let Some(caller) = app.store.caller(key).await? else {
+            app.rate_limits.stranger(peer(&parts.extensions))?;
+            return Err(Refused::key("the API key is not valid"));
+        };
+        app.rate_limits.key(&caller.key_id, CHEAP)?;
+        if !parts.method.is_safe() && !caller.scopes.iter().any(|scope| scope == WRITE) {
+            return Err(Refused::forbidden("this key may only read"));
         }
+        Ok(Self(caller))
     }
 }
 

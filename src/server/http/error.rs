@@ -6,45 +6,67 @@ use axum::response::{IntoResponse, Response};
 
 /// An answer outside 2xx, with its sentence.
 #[derive(Debug)]
-pub(super) struct Refused(StatusCode, String);
+pub(super) struct Refused {
+    status: StatusCode,
+    why: String,
+    /// Seconds after which the caller may try again.
+    retry_after: Option<u64>,
+}
 
 impl Refused {
+    fn new(status: StatusCode, why: impl Into<String>) -> Self {
+        Self { status, why: why.into(), retry_after: None }
+    }
+
     pub(super) fn bad(why: impl Into<String>) -> Self {
-        Self(StatusCode::BAD_REQUEST, why.into())
+        Self::new(StatusCode::BAD_REQUEST, why)
     }
 
     pub(super) fn key(why: impl Into<String>) -> Self {
-        Self(StatusCode::UNAUTHORIZED, why.into())
+        Self::new(StatusCode::UNAUTHORIZED, why)
+    }
+
+    pub(super) fn forbidden(why: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, why)
     }
 
     pub(super) fn not_found(why: impl Into<String>) -> Self {
-        Self(StatusCode::NOT_FOUND, why.into())
+        Self::new(StatusCode::NOT_FOUND, why)
     }
 
     /// The same refusal, in other words when it says that something does not exist.
     pub(super) fn or_not_found(self, why: &str) -> Self {
-        if self.0 == StatusCode::NOT_FOUND { Self::not_found(why) } else { self }
+        if self.status == StatusCode::NOT_FOUND { Self::not_found(why) } else { self }
     }
 
     pub(super) fn conflict(why: impl Into<String>) -> Self {
-        Self(StatusCode::CONFLICT, why.into())
+        Self::new(StatusCode::CONFLICT, why)
     }
 
     pub(super) fn too_large(why: impl Into<String>) -> Self {
-        Self(StatusCode::PAYLOAD_TOO_LARGE, why.into())
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, why)
     }
 
-    /// The caller may try again after [`RETRY_AFTER`].
-    pub(super) fn too_many(why: impl Into<String>) -> Self {
-        Self(StatusCode::TOO_MANY_REQUESTS, why.into())
+    /// The caller may try again after so many seconds.
+    pub(super) fn too_many(why: impl Into<String>, seconds: u64) -> Self {
+        Self { retry_after: Some(seconds), ..Self::new(StatusCode::TOO_MANY_REQUESTS, why) }
+    }
+
+    /// The call was sent to another name than ours.
+    pub(super) fn misdirected(why: impl Into<String>) -> Self {
+        Self::new(StatusCode::MISDIRECTED_REQUEST, why)
+    }
+
+    pub(super) fn timeout(why: impl Into<String>) -> Self {
+        Self::new(StatusCode::GATEWAY_TIMEOUT, why)
     }
 
     pub(super) fn method() -> Self {
-        Self(StatusCode::METHOD_NOT_ALLOWED, "this address does not take this method".into())
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "this address does not take this method")
     }
 
     pub(super) fn unsupported(why: impl Into<String>) -> Self {
-        Self(StatusCode::UNSUPPORTED_MEDIA_TYPE, why.into())
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, why)
     }
 }
 
@@ -52,15 +74,15 @@ impl Refused {
 impl From<anyhow::Error> for Refused {
     fn from(error: anyhow::Error) -> Self {
         tracing::error!("a call failed: {error:#}");
-        Self(StatusCode::INTERNAL_SERVER_ERROR, "the control plane could not do this; its log says why".into())
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "the control plane could not do this; its log says why")
     }
 }
 
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
-        let mut response = (self.0, Json(ApiError { error: self.1 })).into_response();
-        if self.0 == StatusCode::TOO_MANY_REQUESTS {
-            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("60"));
+        let mut response = (self.status, Json(ApiError { error: self.why })).into_response();
+        if let Some(seconds) = self.retry_after {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
     }

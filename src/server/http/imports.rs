@@ -1,6 +1,7 @@
 use super::auth::{Authorized, visible_project};
 use super::body::Body;
 use super::error::Refused;
+use super::limits::DEAR;
 use super::{Answer, BASE, Shared};
 use crate::preflight::{bytes, grade};
 use crate::server::App;
@@ -23,6 +24,8 @@ pub(super) async fn preflight(
 ) -> Answer<PreflightAnswer> {
     let row = visible_project(&app, &caller, &id).await?;
     let url = source(&request.source_url)?;
+    app.rate_limits.key(&caller.key_id, DEAR)?;
+    let _place = app.lookers.acquire().await.map_err(anyhow::Error::from)?;
     let session = connect::connect(&url, app.allow_private_sources).await;
     let session = session.map_err(|error| Refused::bad(error.to_string()))?;
     let facts = inspect::inspect(&session).await.map_err(|error| Refused::bad(format!("{error:#}")))?;
@@ -35,6 +38,7 @@ pub(super) async fn slot(
     Path(id): Path<String>,
 ) -> Answer<UploadSlotAnswer> {
     let row = visible_project(&app, &caller, &id).await?;
+    app.rate_limits.key(&caller.key_id, DEAR)?;
     let object_key = Disk::new_key();
     app.store.add_upload(&object_key, &row.project.id).await?;
     let (query, end) = app.objects.sign(&object_key);

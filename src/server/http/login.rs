@@ -27,7 +27,7 @@ pub(super) async fn begin(
     let key_name = request.name.map(|name| crate::text::printable(&name, 80));
     let new = NewLogin { device: &device, poll_token: &poll_token, key_name: key_name.as_deref(), key_expires_at };
     let Some((session_id, end)) = app.store.add_login(&new).await? else {
-        return Err(Refused::too_many("too many logins wait for approval; try again in a few minutes"));
+        return Err(Refused::too_many("too many logins wait for approval; try again in a few minutes", 60));
     };
     let session = LoginSession { session_id, poll_token, expires_at: end.to_string(), state: "pending".into() };
     Ok((StatusCode::CREATED, Json(session)))

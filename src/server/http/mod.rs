@@ -5,17 +5,22 @@ mod body;
 mod error;
 mod imports;
 mod jobs;
+mod limits;
 mod login;
 mod projects;
+mod serve;
 mod storage;
 
 use super::App;
 use crate::wire::{Me, Organization, Principal, Status};
 use auth::Authorized;
 use axum::extract::{DefaultBodyLimit, State};
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, post, put};
 use axum::{Json, Router};
 use error::Refused;
+pub(super) use limits::RateLimits;
+pub(super) use serve::serve;
 use std::sync::Arc;
 
 /// Everything of the API lies below this path, as at the hosted service.
@@ -29,11 +34,13 @@ type Answer<T> = Result<Json<T>, Refused>;
 
 /// The whole service.
 pub(super) fn router(app: Arc<App>) -> Router {
+    let counted = from_fn_with_state(app.clone(), limits::counted);
     let api = Router::new()
         .route("/status", get(status))
-        .route("/v1/me", get(me))
         .route("/v1/cli/login/sessions", post(login::begin))
         .route("/v1/cli/login/sessions/{id}", get(login::state).head(wrong_method))
+        .layer(counted.clone())
+        .route("/v1/me", get(me))
         .route("/v1/projects", get(projects::list).post(projects::create))
         .route("/v1/projects/{id}", get(projects::show))
         .route("/v1/projects/{id}/connections", get(projects::connections))
@@ -43,13 +50,16 @@ pub(super) fn router(app: Arc<App>) -> Router {
         .route("/v1/projects/{id}/jobs", get(jobs::list))
         .route("/v1/jobs/{id}", get(jobs::show))
         .layer(DefaultBodyLimit::max(LONGEST_BODY))
+        .layer(from_fn(limits::in_time))
         .route("/objects/{*key}", put(storage::receive).layer(DefaultBodyLimit::disable()))
         .fallback(nothing_here)
         .method_not_allowed_fallback(wrong_method);
     let pages = Router::new()
         .route("/dashboard/cli/login", get(login::page).post(login::decide))
+        .layer(counted)
         .layer(DefaultBodyLimit::max(LONGEST_BODY));
-    Router::new().nest(BASE, api).merge(pages).fallback(nothing_here).with_state(app)
+    let known_host = from_fn_with_state(app.clone(), limits::known_host);
+    Router::new().nest(BASE, api).merge(pages).fallback(nothing_here).layer(known_host).with_state(app)
 }
 
 async fn nothing_here() -> Refused {

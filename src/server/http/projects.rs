@@ -1,6 +1,7 @@
 use super::auth::{Authorized, visible_project};
 use super::body::Body;
 use super::error::Refused;
+use super::limits::DEAR;
 use super::{Answer, Shared};
 use crate::server::crypto::random_hex;
 use crate::server::store::NewProject;
@@ -40,6 +41,7 @@ pub(super) async fn create(
     if caller.project_id.is_some() {
         return Err(Refused::key("this key is restricted to one project, so it cannot make others"));
     }
+    app.rate_limits.key(&caller.key_id, DEAR)?;
     let name = wanted.name.trim();
     if name.is_empty() || name.chars().count() > 100 || name.chars().any(char::is_control) {
         return Err(Refused::bad("name must have 1 to 100 printable characters"));

@@ -21,11 +21,31 @@ pub(crate) struct Disk {
     run_as: Option<RunAs>,
 }
 
+/// An upload that sends nothing for so long is given up.
+const STALL: Duration = Duration::from_mins(1);
+
+/// Free space that no upload may take: the databases on the same disk need it to go on. In
+/// bytes.
+const RESERVE: u64 = 256 << 20;
+
 /// The signed part of an upload URL.
-#[derive(Debug, serde::Deserialize)]
+#[derive(Debug)]
 pub(crate) struct Ticket {
     expires: u64,
     signature: String,
+}
+
+impl Ticket {
+    /// Reads a query, if it is written just as we write it.
+    pub(crate) fn parse(query: &str) -> Option<Self> {
+        let (expires, signature) = query.strip_prefix("expires=")?.split_once("&signature=")?;
+        let ticket = Self { expires: expires.parse().ok()?, signature: signature.to_ascii_lowercase() };
+        (ticket.query() == query).then_some(ticket)
+    }
+
+    fn query(&self) -> String {
+        format!("expires={}&signature={}", self.expires, self.signature)
+    }
 }
 
 /// Why an upload is not taken. Each has the status and code that S3 would answer.
@@ -37,6 +57,15 @@ pub(crate) enum Refusal {
     /// The URL has expired.
     #[error("Request has expired")]
     Expired,
+    /// The URL has done its work.
+    #[error("This URL has been used; ask for another one")]
+    Used,
+    /// Nothing came for too long.
+    #[error("Your socket connection to the server was not read from or written to within the timeout period.")]
+    Stalled,
+    /// The disk is too full.
+    #[error("There is not enough free space for this upload.")]
+    NoRoom,
     /// The length was not declared.
     #[error("You must provide the Content-Length HTTP header.")]
     NoLength,
@@ -76,7 +105,7 @@ impl Disk {
         let end = SystemTime::now() + URL_LIFE;
         let expires = seconds(end);
         let signature = self.signer.sign(&signed_text(key, expires));
-        (format!("expires={expires}&signature={signature}"), end)
+        (Ticket { expires, signature }.query(), end)
     }
 
     /// Whether a ticket opens this object now.
@@ -98,12 +127,15 @@ impl Disk {
         mut body: impl Stream<Item = Result<axum::body::Bytes, E>> + Unpin,
     ) -> Result<(), Refusal> {
         let path = self.path(key);
+        if self.free()? < length.saturating_add(RESERVE) {
+            return Err(Refusal::NoRoom);
+        }
         let part = self.folder.join(format!("{}.part", random_hex(8)));
         let removal = RemoveOnDrop(&part);
         let file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&part)?;
         let mut file = tokio::io::BufWriter::with_capacity(WRITE_BLOCK, tokio::fs::File::from_std(file));
         let mut stored = 0;
-        while let Some(block) = body.next().await {
+        while let Some(block) = tokio::time::timeout(STALL, body.next()).await.map_err(|_| Refusal::Stalled)? {
             let Ok(block) = block else { return Err(Refusal::Incomplete) };
             stored += block.len() as u64;
             if stored > length {
@@ -119,9 +151,19 @@ impl Disk {
         if let Some(user) = &self.run_as {
             user.own(&part)?;
         }
-        fs::rename(&part, &path)?;
-        std::mem::forget(removal);
-        Ok(())
+        // A link does not replace what a faster upload to the same URL has put there.
+        let linked = fs::hard_link(&part, &path);
+        drop(removal);
+        match linked {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(Refusal::Used),
+            linked => Ok(linked?),
+        }
+    }
+
+    /// Free space, in bytes.
+    fn free(&self) -> io::Result<u64> {
+        let disk = rustix::fs::statvfs(&self.folder)?;
+        Ok(disk.f_bavail * disk.f_frsize)
     }
 
     /// Where an object lies. Keys are ours, so this stays below the folder.
@@ -166,9 +208,7 @@ mod tests {
     }
 
     fn ticket(query: &str) -> Ticket {
-        let field =
-            |name: &str| query.split('&').find_map(|part| part.strip_prefix(name)).expect("is there").to_owned();
-        Ticket { expires: field("expires=").parse().expect("a number"), signature: field("signature=") }
+        Ticket::parse(query).expect("a ticket")
     }
 
     #[test]
@@ -183,6 +223,25 @@ mod tests {
         assert!(matches!(disk.check("imports/a.dump", &past), Err(Refusal::Expired)));
     }
 
+    #[test]
+    fn a_query_is_ours_to_the_last_character() {
+        let (_folder, disk) = disk();
+        let query = disk.sign("imports/a.dump").0;
+        assert!(Ticket::parse(&query).is_some());
+        for other in [
+            query.to_uppercase(),
+            query.replace("expires=", "expires=0"),
+            query.replace("expires=", "expires=+"),
+            query.replace('&', "&&"),
+            format!("{query}&"),
+            format!("{query}&x=1"),
+            query.replace("signature=", "signature=A"),
+        ] {
+            let opened = Ticket::parse(&other).is_some_and(|ticket| disk.check("imports/a.dump", &ticket).is_ok());
+            assert!(!opened, "{other}");
+        }
+    }
+
     #[tokio::test]
     async fn an_object_appears_whole_or_not_at_all() {
         let (folder, disk) = disk();
@@ -195,6 +254,8 @@ mod tests {
         assert!(matches!(disk.put(&key, 2, body(&["abc"])).await, Err(Refusal::Incomplete)));
         assert_eq!(fs::read_dir(folder.path().join("objects")).expect("lists").count(), 0);
         disk.put(&key, 6, body(&["abc", "def"])).await.expect("stores");
+        assert!(matches!(disk.put(&key, 6, body(&["xxxxxx"])).await, Err(Refusal::Used)));
+        assert!(matches!(disk.put(&Disk::new_key(), u64::MAX, body(&[])).await, Err(Refusal::NoRoom)));
         assert_eq!(fs::read(disk.path(&key)).expect("reads"), b"abcdef");
         disk.delete(&key).expect("deletes");
         disk.delete(&key).expect("is gone");

@@ -5,6 +5,8 @@ use crate::wire::Organization;
 /// Who makes a call: the holder of a valid key.
 #[derive(Debug, Clone)]
 pub(crate) struct Caller {
+    /// Id of the key, by which its calls are counted.
+    pub key_id: String,
     /// The organization that owns the key.
     pub organization: Organization,
     /// The only project that the key may see, if it is restricted.
@@ -17,13 +19,14 @@ impl Store {
     /// Finds the holder of a key. Only hashes are stored and compared, so the time it takes
     /// tells nothing about a key.
     pub(crate) async fn caller(&self, key: &str) -> anyhow::Result<Option<Caller>> {
-        let sql = "select o.id, o.name, o.slug, k.project_id, k.scopes
+        let sql = "select o.id, o.name, o.slug, k.project_id, k.scopes, k.id
                    from api_keys k join organizations o on o.id = k.organization_id where k.key_sha256 = $1 and (k.expires_at is null or k.expires_at > now())";
         let row = self.client().await?.query_opt(sql, &[&sha256(key)]).await?;
         Ok(row.map(|row| Caller {
             organization: Organization { id: row.get(0), name: row.get(1), slug: row.get(2) },
             project_id: row.get(3),
             scopes: row.get(4),
+            key_id: row.get(5),
         }))
     }
 

@@ -92,7 +92,7 @@ impl Store {
                        returning key_name, key_expires_at)
                    insert into api_keys (id, organization_id, project_id, key_sha256, scopes, name, expires_at)
                    select $3, $2, $5, $6, $7, key_name, key_expires_at from approved";
-        let Caller { organization, project_id, scopes } = caller;
+        let Caller { organization, project_id, scopes, .. } = caller;
         let (key_id, hash) = (new_id(), sha256(key));
         let client = self.client().await?;
         let made = client.execute(sql, &[&id, &organization.id, &key_id, &sealed, project_id, &hash, scopes]).await?;

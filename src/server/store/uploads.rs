@@ -8,10 +8,10 @@ impl Store {
         Ok(())
     }
 
-    /// The project that an object belongs to.
-    pub(crate) async fn upload_project(&self, key: &str) -> anyhow::Result<Option<String>> {
-        let sql = "select project_id from uploads where object_key = $1";
-        Ok(self.client().await?.query_opt(sql, &[&key]).await?.map(|row| row.get(0)))
+    /// The project that an object belongs to, and whether the object is there already.
+    pub(crate) async fn upload(&self, key: &str) -> anyhow::Result<Option<(String, bool)>> {
+        let sql = "select project_id, size_bytes is not null from uploads where object_key = $1";
+        Ok(self.client().await?.query_opt(sql, &[&key]).await?.map(|row| (row.get(0), row.get(1))))
     }
 
     /// Remembers that an object is there, with its size in bytes. False when it is not wanted
