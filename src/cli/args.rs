@@ -280,6 +280,11 @@ pub(super) enum JobsCommand {
         #[arg(long, default_value_t = 25, value_parser = clap::value_parser!(u32).range(1..=200))]
         limit: u32,
     },
+    /// Stop an import, and wait until it is over; the target stays as it was before
+    Cancel {
+        /// The job's id
+        id: String,
+    },
     /// Wait until a job is over, and report
     Wait {
         /// The job's id

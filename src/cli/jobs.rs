@@ -3,7 +3,7 @@ use super::interrupt::interrupted;
 use super::output::report;
 use super::output::waiting::Waiting;
 use super::{Failure, Kind};
-use crate::client::{Api, CallError, Watch, watch};
+use crate::client::{Api, CallError, Cause, Watch, watch};
 use crate::wire::{Job, JobState, PROJECT_IMPORT};
 use serde_json::json;
 use std::time::Duration;
@@ -32,6 +32,25 @@ pub(super) async fn wait(context: &Context<'_>, id: &str, timeout: Option<Durati
     Ok(())
 }
 
+/// `capydb jobs cancel`. Whoever asked in time for what is finished all the same must know.
+pub(super) async fn cancel(context: &Context<'_>, id: &str) -> Result<(), Failure> {
+    let api = context.api()?;
+    let failed = |error: CallError| {
+        let lacks = matches!(error.cause, Cause::Status(404 | 405, _)) && !error.to_string().contains("no such job");
+        let failure = no_such_job(error);
+        if lacks { failure.hint("this control plane may not know how to cancel jobs") } else { failure }
+    };
+    api.cancel_job(id).await.map_err(failed)?;
+    let job = watched(context, &api, id, None).await?;
+    if job.state == JobState::Completed {
+        let failure = Failure::new(Kind::Conflict, "the import had finished before it could be stopped");
+        return Err(failure.with("job", &job));
+    }
+    let text = format!("Job {} is over: {}. The target is as it was before.", job.id, why(&job));
+    context.output.result(&text, || json!({ "job": job }));
+    Ok(())
+}
+
 fn no_such_job(error: CallError) -> Failure {
     let failure = Failure::from(error);
     let lacks = failure.kind == Kind::NotFound && failure.hint.is_none();
@@ -46,6 +65,12 @@ pub(super) async fn follow(
     id: &str,
     timeout: Option<Duration>,
 ) -> Result<Job, Failure> {
+    let job = watched(context, api, id, timeout).await?;
+    if job.state == JobState::Completed { Ok(job) } else { Err(failed(&job)) }
+}
+
+/// Watches a job to its end, whichever that is.
+async fn watched(context: &Context<'_>, api: &Api, id: &str, timeout: Option<Duration>) -> Result<Job, Failure> {
     let again = format!("come back with: capydb jobs wait {id}");
     let mut line = Waiting::start(context.output);
     let watched = tokio::select! {
@@ -65,16 +90,26 @@ pub(super) async fn follow(
         Watch::TimedOut => {
             Err(Failure::new(Kind::Timeout, "the job is not over yet; it goes on").hint(again).with("job_id", &id))
         }
-        Watch::Ended(job) if job.state == JobState::Completed => Ok(*job),
-        Watch::Ended(job) => Err(failed(&job)),
+        Watch::Ended(job) => Ok(*job),
     }
 }
 
+/// Why a job failed.
+fn why(job: &Job) -> String {
+    crate::text::printable(job.error.as_deref().unwrap_or("it gave no reason"), 1000)
+}
+
 fn failed(job: &Job) -> Failure {
-    let why = job.error.as_deref().unwrap_or("it gave no reason");
-    let mut message = format!("the job failed: {}", crate::text::printable(why, 1000));
+    let why = why(job);
+    let mut message = format!("the job failed: {why}");
+    let errors = job.import_errors();
+    for error in &errors {
+        message = format!("{message}\n{}", report::import_error(error));
+    }
     // What the error says already need not be said again.
-    let news = |text: &&str| text.lines().any(|line| !line.trim().is_empty() && !line.contains(why.trim()));
+    let news = |text: &&str| {
+        errors.is_empty() && text.lines().any(|line| !line.trim().is_empty() && !line.contains(why.trim()))
+    };
     if let Some(stderr) = job.last_stderr.as_deref().filter(news) {
         let lines = crate::text::tail(stderr, 2000);
         let last: Vec<&str> = lines.lines().rev().take(8).collect();
@@ -85,12 +120,14 @@ fn failed(job: &Job) -> Failure {
     if job.kind != PROJECT_IMPORT {
         return failure;
     }
-    let hint = match job.retry_classification.as_deref() {
-        Some("transient") => "this may pass: run the import again; the target is as it was before",
-        _ if why.contains("already exists") => {
-            "the target is as it was before; to replace what is there, run the import again with --recreate"
+    let fix = errors.iter().find_map(|error| error.fix.as_deref());
+    let hint = match (fix, job.retry_classification.as_deref()) {
+        (Some(fix), _) => format!("the target is as it was before; {}", crate::text::printable(fix, 300)),
+        (None, Some("transient")) => "this may pass: run the import again; the target is as it was before".to_owned(),
+        (None, _) if why.contains("already exists") => {
+            "the target is as it was before; to replace what is there, run the import again with --recreate".to_owned()
         }
-        _ => "the target is as it was before; mend the cause, then run the import again",
+        (None, _) => "the target is as it was before; mend the cause, then run the import again".to_owned(),
     };
     failure.hint(hint)
 }

@@ -89,6 +89,7 @@ fn execute(cli: Cli, output: &Output) -> Result<u8, Failure> {
             Command::Jobs(JobsCommand::List { project, limit }) => {
                 jobs::list(&context, project.as_deref(), limit).await
             }
+            Command::Jobs(JobsCommand::Cancel { id }) => jobs::cancel(&context, &id).await,
             Command::Jobs(JobsCommand::Wait { id, wait_timeout }) => jobs::wait(&context, &id, wait_timeout).await,
             Command::Projects(ProjectsCommand::List) => projects::list(&context).await,
             Command::Projects(ProjectsCommand::Url { project, direct }) => {

@@ -108,6 +108,12 @@ impl Api {
         Ok(self.get::<JobAnswer>(&["v1", "jobs", id], &[]).await?.job)
     }
 
+    /// Asks for the end of an import: an addition of our control plane to the contract.
+    pub async fn cancel_job(&self, id: &str) -> Result<Job, CallError> {
+        let path = ["v1", "jobs", id, "cancel"];
+        Ok(self.call::<JobAnswer>(Method::POST, &path, Ask::<()>::default(), CALL_TIMEOUT).await?.job)
+    }
+
     /// One job, asked once: the watcher has its own patience.
     pub(super) async fn job_once(&self, id: &str) -> Result<Job, CallError> {
         Ok(self.call::<JobAnswer>(Method::GET, &["v1", "jobs", id], Ask::<()>::default(), CALL_TIMEOUT).await?.job)

@@ -68,6 +68,8 @@ pub fn treat(text: &[u8]) -> Treatment {
     match (word(0), word(1), word(2)) {
         ("ALTER", ..) if changes_owner(text) => Treatment::Skip,
         ("GRANT" | "REVOKE", ..) | ("ALTER", "DEFAULT", "PRIVILEGES") => Treatment::Skip,
+        // They are checked at the end of the import anyway, and so is that it is the end.
+        ("SET", "CONSTRAINTS", _) => Treatment::Skip,
         ("SET" | "RESET", "ROLE", _)
         | ("SET" | "RESET", "SESSION", "AUTHORIZATION" | "ROLE")
         | ("SET", "LOCAL", "ROLE") => Treatment::Skip,
@@ -101,6 +103,31 @@ pub fn treat(text: &[u8]) -> Treatment {
         ("SET", "DEFAULT_TABLESPACE", _) if !ends_with_empty_literal(text) => Treatment::Skip,
         _ => Treatment::Run,
     }
+}
+
+/// What a statement that nobody has given a heading is about, in the words of pg_dump where
+/// it is about rows or tables.
+pub fn rough_kind(text: &[u8]) -> &'static str {
+    let words: Vec<Token> = Tokens::new(text).take(6).collect();
+    let first = |word: &str| words.first().is_some_and(|token| token.is(word));
+    let names = |kind: &str| words.iter().skip(1).any(|token| token.is(kind));
+    if ["COPY", "INSERT", "UPDATE", "DELETE"].into_iter().any(first) {
+        return "TABLE DATA";
+    }
+    if first("CREATE") && ["TABLE", "TYPE", "DOMAIN", "SCHEMA"].into_iter().any(names) {
+        return "TABLE";
+    }
+    if first("COMMENT") || first("GRANT") || first("REVOKE") { "ACL" } else { "STATEMENT" }
+}
+
+/// Whether a statement builds an index, for itself or for a key.
+pub fn builds_index(text: &[u8]) -> bool {
+    let first = first_word(text);
+    if first.eq_ignore_ascii_case(b"create") {
+        return Tokens::new(text).skip(1).find(|token| !token.is("UNIQUE")).is_some_and(|token| token.is("INDEX"));
+    }
+    first.eq_ignore_ascii_case(b"alter")
+        && Tokens::new(text).take(16).any(|token| token.is("PRIMARY") || token.is("UNIQUE"))
 }
 
 /// `DROP SCHEMA [IF EXISTS] name`
@@ -290,6 +317,24 @@ mod tests {
             "ROLLBACK TO SAVEPOINT a;",
         ] {
             assert_eq!(treated(text), Treatment::Run, "{text}");
+        }
+    }
+
+    #[test]
+    fn index_builds_are_seen() {
+        for text in [
+            "CREATE INDEX i ON t (x);",
+            "create unique index i on t (x);",
+            "ALTER TABLE ONLY t\n ADD CONSTRAINT p PRIMARY KEY (x);",
+        ] {
+            assert!(builds_index(text.as_bytes()), "{text}");
+        }
+        for text in [
+            "CREATE TABLE index (x int);",
+            "ALTER TABLE t ADD CONSTRAINT f FOREIGN KEY (x) REFERENCES u;",
+            "INSERT INTO t VALUES (1);",
+        ] {
+            assert!(!builds_index(text.as_bytes()), "{text}");
         }
     }
 

@@ -94,9 +94,29 @@ pub fn default_data_dir() -> anyhow::Result<PathBuf> {
     Ok(base.data_dir().join("capydb").join("dev"))
 }
 
-/// A folder of its own below the system's folder for temporary files.
+/// A folder of its own below the system's folder for temporary files. What a kill has left
+/// of earlier ones goes.
 pub fn ephemeral_data_dir() -> PathBuf {
-    std::env::temp_dir().join(format!("capydb-{}", random_hex(6)))
+    let parent = std::env::temp_dir();
+    for folder in fs::read_dir(&parent).into_iter().flatten().flatten().map(|entry| entry.path()) {
+        if is_left_behind(&folder) {
+            let _ = fs::remove_dir_all(&folder); // of no harm if it stays
+        }
+    }
+    parent.join(format!("{EPHEMERAL}{}", random_hex(6)))
+}
+
+/// Beginning of the names of throw-away folders.
+const EPHEMERAL: &str = "capydb-";
+
+/// Whether a folder is a throw-away one of ours, of which nobody holds the lock.
+fn is_left_behind(folder: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let name = folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let random = name.strip_prefix(EPHEMERAL).is_some_and(|rest| rest.len() == 12 && unhex(rest).is_some());
+    let ours = fs::symlink_metadata(folder)
+        .is_ok_and(|about| about.is_dir() && about.uid() == rustix::process::geteuid().as_raw());
+    random && ours && File::open(folder.join(LOCK_FILE)).is_ok_and(|lock| lock.try_lock().is_ok())
 }
 
 /// Starts everything and waits until the project is ready. `tell` gets lines for the person

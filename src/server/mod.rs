@@ -56,7 +56,7 @@ impl App {
             public_host: Some("127.0.0.1".into()),
             direct_port: self.target.port.into(),
             pooled_port: self.target.port.into(),
-            max_connections: 100,
+            max_connections: importer::MAX_CONNECTIONS,
             postgres_version: Some(self.target.programs.version.0.to_string()),
             import_features: vec![FILTERS_PLAIN_SQL.to_owned()],
             ssl_mode: Some("disable".into()),

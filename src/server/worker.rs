@@ -1,7 +1,7 @@
 //! The worker: claims jobs, keeps their leases alive, runs them, ends them.
 
-use super::importer::{self, Failure, Import, Source};
-use super::store::{Claim, Ending};
+use super::importer::{self, Failure, GiveUp, Import, Meter, Source};
+use super::store::{Beat, Claim, Ending};
 use super::{App, postgres::RunAs};
 use crate::source::SourceUrl;
 use crate::wire::{ImportRequest, ImportSummary, PROJECT_CREATE, PROJECT_IMPORT};
@@ -13,8 +13,11 @@ use tokio_util::sync::CancellationToken;
 
 /// Pause between two looks for work when nobody calls.
 const IDLE: Duration = Duration::from_secs(1);
-/// Pause between two signs of life, well below the lease.
-const HEARTBEAT: Duration = Duration::from_secs(5);
+/// Pause between two signs of life, well below the lease. They carry the progress, and bring
+/// the wish that the job should end.
+const HEARTBEAT: Duration = Duration::from_secs(1);
+/// So long the metadata may be away before another worker can have the job.
+const PATIENCE: Duration = Duration::from_secs(20);
 /// Pause between two rounds of cleaning.
 const CLEANING: Duration = Duration::from_mins(10);
 
@@ -52,19 +55,36 @@ async fn idle(app: &App, stop: &CancellationToken) {
 /// leaves it alone when another worker has it.
 async fn attempt(app: &App, claim: Claim, work: &Path, stop: &CancellationToken) {
     let started = Instant::now();
-    let job = &claim.job;
+    let mut claim = claim;
+    let job = claim.job.clone();
     tracing::info!("job {} ({}) begins, attempt {} of {}", job.id, job.kind, job.attempts, job.max_attempts);
     let work = work.join(&job.id);
-    let outcome = tokio::select! {
-        outcome = perform(app, &claim, &work) => Some(outcome),
-        () = lease_lost(app, &claim) => None,
-        () = stop.cancelled() => None,
+    let meter = Arc::new(Meter::default());
+    let mut give_up = (job.attempts > job.max_attempts).then_some(GiveUp::Worn);
+    let outcome = loop {
+        let broken_off = tokio::select! {
+            outcome = perform(app, &claim, &work, &meter, give_up) => break Some(outcome),
+            beat = broken_off(app, &claim, &meter, give_up.is_some()) => beat,
+            () = stop.cancelled() => break None,
+        };
+        match broken_off {
+            Beat::Cancelled => give_up = Some(GiveUp::Cancelled),
+            Beat::GoOn | Beat::Lost => break None,
+        }
+        // What the attempt has done so far decides how it ends.
+        match app.store.notes(&job).await {
+            Ok((transaction_id, made)) => claim = Claim { transaction_id, made, ..claim },
+            Err(error) => {
+                tracing::error!("job {} cannot be read: {error:#}", job.id);
+                break None; // whoever has it next finds out
+            }
+        }
     };
     // What the attempt was running died with it; what it made on the server is taken away.
     let _ = std::fs::remove_dir_all(&work);
     let ending = match outcome {
         Some(Ok(result)) => Ending { result: Some(with_duration(result, started)), ..Ending::default() },
-        Some(Err(failure)) => failure.into_ending(),
+        Some(Err(failure)) => failure.into_ending(&meter.progress()),
         None => {
             if stop.is_cancelled() {
                 hand_back(app, &claim).await;
@@ -121,24 +141,31 @@ async fn hand_back(app: &App, claim: &Claim) {
     }
 }
 
-/// Ends when the lease can no longer be kept.
-async fn lease_lost(app: &App, claim: &Claim) {
+/// Ends when the lease can no longer be kept, or when the job is no longer wanted.
+async fn broken_off(app: &App, claim: &Claim, meter: &Meter, giving_up: bool) -> Beat {
     let mut last = Instant::now();
     loop {
         tokio::time::sleep(HEARTBEAT).await;
-        match app.store.extend_lease(&claim.job).await {
-            Ok(true) => last = Instant::now(),
-            Ok(false) => return,
-            // The lease lasts a while without the metadata; then another worker may have it.
-            Err(_) if last.elapsed() < 4 * HEARTBEAT => {}
-            Err(_) => return,
+        let progress = serde_json::json!({ "progress": meter.progress() });
+        match app.store.beat(&claim.job, &progress).await {
+            Ok(Beat::Cancelled) if !giving_up => return Beat::Cancelled,
+            Ok(Beat::Lost) => return Beat::Lost,
+            Ok(Beat::GoOn | Beat::Cancelled) => last = Instant::now(),
+            Err(_) if last.elapsed() < PATIENCE => {}
+            Err(_) => return Beat::Lost,
         }
     }
 }
 
-async fn perform(app: &App, claim: &Claim, work: &Path) -> Result<ImportSummary, Failure> {
+async fn perform(
+    app: &App,
+    claim: &Claim,
+    work: &Path,
+    meter: &Arc<Meter>,
+    give_up: Option<GiveUp>,
+) -> Result<ImportSummary, Failure> {
     match claim.job.kind.as_str() {
-        PROJECT_IMPORT => import(app, claim, work).await,
+        PROJECT_IMPORT => import(app, claim, work, meter.clone(), give_up).await,
         PROJECT_CREATE => create(app, claim).await.map(|()| ImportSummary::default()),
         other => Err(anyhow::anyhow!("this worker does not know jobs of the type {other}").into()),
     }
@@ -157,7 +184,13 @@ async fn create(app: &App, claim: &Claim) -> Result<(), Failure> {
     Ok(made?)
 }
 
-async fn import(app: &App, claim: &Claim, work: &Path) -> Result<ImportSummary, Failure> {
+async fn import(
+    app: &App,
+    claim: &Claim,
+    work: &Path,
+    meter: Arc<Meter>,
+    give_up: Option<GiveUp>,
+) -> Result<ImportSummary, Failure> {
     let id = claim.job.project_id.as_deref().unwrap_or_default();
     let row = app.store.project(id).await?.context("the project is gone")?;
     let request: ImportRequest = serde_json::from_value(claim.request.clone()).map_err(anyhow::Error::from)?;
@@ -186,6 +219,8 @@ async fn import(app: &App, claim: &Claim, work: &Path) -> Result<ImportSummary, 
         limits: app.limits(&row.project),
         work,
         allow_private_sources: app.allow_private_sources,
+        meter,
+        give_up,
     };
     importer::run(&import).await
 }

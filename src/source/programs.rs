@@ -1,6 +1,7 @@
 //! Postgres's client programs on this machine.
 
 use super::{SourceUrl, SslMode};
+use rustix::process::Signal;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -100,6 +101,27 @@ pub fn connection(url: &SourceUrl) -> Vec<(&'static str, String)> {
 
 /// A connection string without secrets that lets nobody wait for ever on a silent source.
 pub const KEEPALIVES: &str = "keepalives_idle=30 keepalives_interval=10 keepalives_count=3 tcp_user_timeout=60000";
+
+/// Has the system send a signal to a program when we are gone, however we went: nobody would
+/// look after it any more. Where the system has no such thing the program goes on.
+pub fn end_with_us(command: &mut Command, signal: Signal) {
+    #[cfg(target_os = "linux")]
+    {
+        use std::os::unix::process::CommandExt;
+        let set = move || {
+            rustix::process::set_parent_process_death_signal(Some(signal))?;
+            Ok(())
+        };
+        // SAFETY: between fork and exec only what a signal handler may do is allowed; this is
+        // one system call, which takes no lock and allocates nothing.
+        #[expect(unsafe_code, reason = "the standard library has no safe way to this setting")]
+        unsafe {
+            command.pre_exec(set);
+        }
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = (command, signal);
+}
 
 /// The file of authorities that this machine trusts: the one that our own driver reads.
 fn authorities() -> Option<String> {

@@ -1,3 +1,4 @@
+use super::{ImportError, ImportProgress};
 use serde::{Deserialize, Serialize};
 
 /// Type of the job that makes a project.
@@ -104,6 +105,17 @@ pub struct Job {
 }
 
 impl Job {
+    /// How far an import is, when the service tells.
+    pub fn import_progress(&self) -> Option<ImportProgress> {
+        serde_json::from_value(self.result.as_ref()?.get("progress")?.clone()).ok()
+    }
+
+    /// What went wrong in an import, when the service tells.
+    pub fn import_errors(&self) -> Vec<ImportError> {
+        let errors = self.result.as_ref().and_then(|result| result.get("errors").cloned());
+        errors.and_then(|errors| serde_json::from_value(errors).ok()).unwrap_or_default()
+    }
+
     /// What an import brought, when the service tells.
     pub fn import_summary(&self) -> Option<ImportSummary> {
         serde_json::from_value(self.result.clone()?).ok()

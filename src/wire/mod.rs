@@ -8,6 +8,7 @@ mod import;
 mod job;
 mod preflight;
 mod project;
+mod running;
 
 pub use account::{ApiError, LoginRequest, LoginSession, LoginState, Me, Organization, Principal, Status};
 pub use import::{ImportRequest, PreflightRequest, UploadSlot, UploadSlotAnswer};
@@ -16,6 +17,7 @@ pub use preflight::{
     AuthForeignKey, Check, CheckStatus, DumpFacts, Extension, Preflight, PreflightAnswer, Replication, SourceFacts,
 };
 pub use project::{Connections, ConnectionsAnswer, CreateProject, Project, ProjectAnswer, ProjectCreated, ProjectList};
+pub use running::{ErrorClass, ImportError, ImportProgress};
 
 use serde::{Deserialize, Deserializer};
 

@@ -35,6 +35,7 @@ fn forwarder(to: &str) -> String {
                 let text = String::from_utf8_lossy(&start[..length]).into_owned();
                 let text = text.replacen("http://control.capydb.example/", "/", 1);
                 let text = text.replacen("\r\n", "\r\nConnection: close\r\n", 1);
+                let text = text.replacen("control.capydb.example", &to, 1);
                 server.write_all(text.as_bytes()).expect("sent");
                 let mut back = server.try_clone().expect("cloned");
                 let mut out = client.try_clone().expect("cloned");

@@ -67,15 +67,21 @@ fn remove_folders_of_the_dead() {
 pub struct Source {
     pub port: u16,
     major: u32,
+    folder: PathBuf,
     child: Child,
 }
 
 impl Source {
     pub fn start(major: u32, settings: &[&str]) -> Self {
-        let folder = open_folder();
         let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).expect("a certificate");
-        fs::write(folder.join("server.crt"), made.cert.pem()).expect("written");
-        fs::write(folder.join("server.key"), made.signing_key.serialize_pem()).expect("written");
+        Self::start_with(major, settings, &made.cert.pem(), &made.signing_key.serialize_pem())
+    }
+
+    /// One that shows this certificate.
+    pub fn start_with(major: u32, settings: &[&str], certificate: &str, key: &str) -> Self {
+        let folder = open_folder();
+        fs::write(folder.join("server.crt"), certificate).expect("written");
+        fs::write(folder.join("server.key"), key).expect("written");
         let mut child = Command::new("sh")
             .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/source-server.sh"))
             .arg(postgres(major))
@@ -86,7 +92,18 @@ impl Source {
             .spawn()
             .expect("sh runs");
         let port = first_line(&mut child).trim().parse().expect("the server starts");
-        Self { port, major, child }
+        Self { port, major, folder, child }
+    }
+
+    /// What the server has written down.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.folder.join("log")).expect("reads")
+    }
+
+    /// Changes who may come in, and how (`pg_hba.conf`); its superuser always may.
+    pub fn replace_rules(&self, rules: &str) {
+        fs::write(self.folder.join("data/pg_hba.conf"), rules).expect("written");
+        psql(&format!("{}?sslmode=disable", self.url("postgres")), "select pg_reload_conf()");
     }
 
     /// The URL of one of its databases; TLS is left open.
@@ -170,16 +187,20 @@ pub struct Plane {
 impl Plane {
     pub fn start(options: &[&str]) -> Self {
         let folder = open_folder();
+        Self::start_with(options, &[], &folder.join("data"))
+    }
+
+    /// The same with variables of its environment, in this folder.
+    pub fn start_with(options: &[&str], variables: &[(&str, &str)], data_dir: &Path) -> Self {
         let mut command = capydb(&["dev", "--data-dir"]);
-        command.arg(folder.join("data")).args(["--port", "0", "--postgres-bin"]).arg(postgres(17)).args(options);
-        Self::spawn(command, folder.join("data"))
+        command.arg(data_dir).args(["--port", "0", "--postgres-bin"]).arg(postgres(17)).args(options);
+        command.envs(variables.iter().copied());
+        Self::spawn(command, data_dir.to_owned())
     }
 
     /// Starts again on the data of one that has ended.
     pub fn start_again(data_dir: &Path) -> Self {
-        let mut command = capydb(&["dev", "--data-dir"]);
-        command.arg(data_dir).args(["--port", "0", "--postgres-bin"]).arg(postgres(17));
-        Self::spawn(command, data_dir.to_owned())
+        Self::start_with(&[], &[], data_dir)
     }
 
     fn spawn(mut command: Command, data_dir: PathBuf) -> Self {
@@ -188,6 +209,11 @@ impl Plane {
         let line = first_line(&mut child);
         let (api_url, api_key) = line.trim().split_once(' ').expect("the control plane starts");
         Self { api_url: api_url.into(), api_key: api_key.into(), data_dir, child }
+    }
+
+    /// Host and port of its API.
+    pub fn address(&self) -> String {
+        self.api_url.trim_start_matches("http://").split('/').next().expect("an address").to_owned()
     }
 
     /// Ends it as a power cut would.

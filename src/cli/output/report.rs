@@ -4,8 +4,12 @@ use super::table::{aligned, aligned_on, unwrapped};
 use crate::cli::context::label;
 use crate::preflight::{bytes, remedy};
 use crate::text::printable;
-use crate::wire::{Check, CheckStatus, DumpFacts, ImportSummary, Job, JobState, Preflight, Project, SourceFacts};
+use crate::wire::{
+    Check, CheckStatus, DumpFacts, ImportError, ImportProgress, ImportSummary, Job, JobState, Preflight, Project,
+    SourceFacts,
+};
 use console::{StyledObject, style};
+use std::time::Duration;
 
 fn verdict(status: CheckStatus) -> StyledObject<&'static str> {
     let word = style(status.as_str()).bold();
@@ -200,12 +204,58 @@ pub(in crate::cli) fn job(job: &Job) -> String {
     if let Some(summary) = job.import_summary().filter(|_| job.state == JobState::Completed) {
         text = format!("{text}\n{}", aligned(&arrived(&summary)));
     }
+    if let Some(running) = job.import_progress().filter(|_| job.state == JobState::Running) {
+        text = format!("{text}\nprogress  {}", progress(&running));
+    }
+    for error in job.import_errors() {
+        text = format!("{text}\n{}", import_error(&error));
+    }
     if let Some(stderr) = job.last_stderr.as_deref().filter(|stderr| !stderr.is_empty()) {
         let lines = crate::text::tail(stderr, 4000);
         let shown: Vec<String> = lines.lines().map(|line| format!("  | {line}")).collect();
         text = format!("{text}\nstderr\n{}", shown.join("\n"));
     }
     text
+}
+
+/// What an error of an import means, below the error itself.
+pub(in crate::cli) fn import_error(error: &ImportError) -> String {
+    let mut rows = vec![("means", error.class.words().to_owned())];
+    rows.extend(error.sqlstate.as_deref().map(|code| ("code", printable(code, 20))));
+    rows.extend(error.entry.as_deref().map(|entry| ("entry", printable(entry, 200))));
+    rows.extend(error.line.map(|line| ("line", line.to_string())));
+    rows.extend(error.cause.as_deref().map(|cause| ("cause", printable(cause, 300))));
+    aligned(&rows.into_iter().map(|(name, value)| vec![format!("  {name}"), value]).collect::<Vec<_>>())
+}
+
+/// How far an import is, in a line.
+pub(in crate::cli) fn progress(progress: &ImportProgress) -> String {
+    let of = |done: Option<u64>, total: Option<u64>, what: &str| match (done, total) {
+        (Some(done), Some(total)) if total > 0 => Some(format!("{what} {} of {}", grouped(done), grouped(total))),
+        _ => None,
+    };
+    let size = match (progress.bytes_done, progress.bytes_total) {
+        (Some(done), Some(total)) if total > 0 => Some(format!("{} of {}", bytes(done), bytes(total))),
+        _ => None,
+    };
+    let left = progress
+        .seconds_left
+        .map(|seconds| format!("{} left", humantime::format_duration(Duration::from_secs(seconds))));
+    let parts = [
+        Some(capitalised(&printable(&progress.phase, 20))),
+        size,
+        of(progress.tables_done, progress.tables_total, "tables"),
+        of(progress.indexes_done, progress.indexes_total, "indexes"),
+        progress.rows.map(|rows| format!("{} rows", grouped(rows))),
+        progress.bytes_per_second.map(|rate| format!("{}/s", bytes(rate))),
+        left,
+    ];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+fn capitalised(word: &str) -> String {
+    let mut letters = word.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
 /// A job that was started and is not waited for.

@@ -1,4 +1,4 @@
-use super::{Drawing, Output};
+use super::{Drawing, Output, report};
 use crate::client::WatchEvent;
 use crate::wire::JobState;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -8,11 +8,19 @@ use std::time::{Duration, Instant};
 /// On a log, a job that takes long shows that it lives this often.
 const SIGN_OF_LIFE: Duration = Duration::from_mins(1);
 
+/// Pause between two events for programs that watch.
+const EVENTS: Duration = Duration::from_secs(1);
+/// Pause between two plain lines of an import that tells how far it is.
+const LINES: Duration = Duration::from_secs(10);
+
 /// The live line of a job that is waited for.
 pub(in crate::cli) struct Waiting {
     drawing: Drawing,
     spinner: ProgressBar,
     seen: Option<JobState>,
+    phase: Option<String>,
+    /// When a program was last told of the progress.
+    told: Instant,
     troubled: bool,
     said: Instant,
     started: Instant,
@@ -31,21 +39,42 @@ impl Waiting {
         if drawing == Drawing::Live {
             spinner.enable_steady_tick(Duration::from_millis(120));
         }
-        Self { drawing, spinner, seen: None, troubled: false, said: Instant::now(), started: Instant::now() }
+        Self {
+            drawing,
+            spinner,
+            seen: None,
+            phase: None,
+            told: Instant::now(),
+            troubled: false,
+            said: Instant::now(),
+            started: Instant::now(),
+        }
     }
 
     /// Shows what the watcher saw.
     pub(in crate::cli) fn show(&mut self, event: &WatchEvent<'_>) {
         match event {
             WatchEvent::Job(job) => {
-                let words = words(job.state);
-                self.spinner.set_message(words);
+                let progress = job.import_progress().filter(|_| job.state == JobState::Running);
+                let words = progress.as_ref().map_or_else(|| words(job.state).to_owned(), report::progress);
+                self.spinner.set_message(words.clone());
+                let phase = progress.as_ref().map(|progress| progress.phase.clone());
+                let moved = phase.is_some() && self.phase != phase;
+                if let (Drawing::Json, Some(progress)) = (self.drawing, &progress)
+                    && (moved || self.told.elapsed() > EVENTS)
+                {
+                    let mut event = json!({ "event": "import", "id": job.id });
+                    event["progress"] = json!(progress);
+                    super::event(&event);
+                    self.told = Instant::now();
+                }
+                self.phase = phase;
                 let news = self.seen.replace(job.state) != Some(job.state) || std::mem::take(&mut self.troubled);
                 if self.drawing == Drawing::Json && news {
                     super::event(&json!({ "event": "job", "id": job.id, "state": job.state.as_str() }));
                 }
-                if news {
-                    self.line(words);
+                if news || (progress.is_some() && (moved || self.said.elapsed() > LINES)) {
+                    self.line(&words);
                 } else if self.said.elapsed() > SIGN_OF_LIFE {
                     self.line(&format!("{words} (for {} s)", self.started.elapsed().as_secs()));
                 }

@@ -1,9 +1,10 @@
 use super::auth::{Authorized, visible_project};
 use super::error::Refused;
 use super::{Answer, Shared};
-use crate::wire::{JobAnswer, JobList};
+use crate::wire::{JobAnswer, JobList, PROJECT_IMPORT};
 use axum::Json;
 use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
 
 #[derive(serde::Deserialize)]
 pub(super) struct Paging {
@@ -20,6 +21,22 @@ pub(super) async fn show(
     let project = job.project_id.clone().unwrap_or_default();
     visible_project(&app, &caller, &project).await.map_err(|refused| refused.or_not_found("there is no such job"))?;
     Ok(Json(JobAnswer { job }))
+}
+
+pub(super) async fn cancel(
+    State(app): Shared,
+    Authorized(caller): Authorized,
+    Path(id): Path<String>,
+) -> Result<(StatusCode, Json<JobAnswer>), Refused> {
+    let Json(JobAnswer { job }) = show(State(app.clone()), Authorized(caller.clone()), Path(id)).await?;
+    if job.kind != PROJECT_IMPORT {
+        return Err(Refused::conflict("only imports can be cancelled"));
+    }
+    if !app.store.cancel_job(&job.id).await? {
+        return Err(Refused::conflict(format!("the job is over: it {}", job.state.as_str())));
+    }
+    let job = app.store.job(&job.id).await?.unwrap_or(job);
+    Ok((StatusCode::ACCEPTED, Json(JobAnswer { job })))
 }
 
 pub(super) async fn list(

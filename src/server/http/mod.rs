@@ -49,6 +49,7 @@ pub(super) fn router(app: Arc<App>) -> Router {
         .route("/v1/projects/{id}/imports/uploads", post(imports::slot))
         .route("/v1/projects/{id}/jobs", get(jobs::list))
         .route("/v1/jobs/{id}", get(jobs::show))
+        .route("/v1/jobs/{id}/cancel", post(jobs::cancel))
         .layer(DefaultBodyLimit::max(LONGEST_BODY))
         .layer(from_fn(limits::in_time))
         .route("/objects/{*key}", put(storage::receive).layer(DefaultBodyLimit::disable()))

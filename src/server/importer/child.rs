@@ -1,8 +1,9 @@
 use crate::server::postgres::{Programs, RunAs};
+use crate::source::programs;
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::path::Path;
 use std::process::Stdio;
-use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
 
@@ -31,6 +32,7 @@ pub(super) fn program(programs: &Programs, run_as: Option<&RunAs>, name: &str, w
     if let Some(user) = run_as {
         command.uid(user.uid).gid(user.gid);
     }
+    programs::end_with_us(command.as_std_mut(), Signal::KILL);
     command
 }
 
@@ -59,9 +61,19 @@ impl Finished {
 }
 
 impl Running {
-    pub(super) fn start(mut command: Command, secrets: &[&str]) -> anyhow::Result<Self> {
+    pub(super) fn start(command: Command, secrets: &[&str]) -> anyhow::Result<Self> {
+        Self::start_heard(command, secrets, |_| true)
+    }
+
+    /// The same, with somebody who hears every line of standard error and says whether it is
+    /// worth keeping.
+    pub(super) fn start_heard(
+        mut command: Command,
+        secrets: &[&str],
+        heard: impl FnMut(&str) -> bool + Send + 'static,
+    ) -> anyhow::Result<Self> {
         let mut child = command.spawn()?;
-        let stderr = child.stderr.take().map(|pipe| tokio::spawn(end_of(pipe)));
+        let stderr = child.stderr.take().map(|pipe| tokio::spawn(end_of(pipe, heard)));
         let group = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
         let secrets = secrets.iter().filter(|secret| !secret.is_empty()).map(|secret| (*secret).to_owned()).collect();
         Ok(Self { child, stderr, group, secrets })
@@ -89,15 +101,21 @@ impl Drop for Running {
     }
 }
 
-/// Reads a pipe to its end and keeps the end of it.
-pub(super) async fn end_of(mut pipe: impl AsyncRead + Unpin) -> String {
-    let mut kept = Vec::new();
-    let mut block = vec![0; 8 << 10];
-    while let Ok(length @ 1..) = pipe.read(&mut block).await {
-        kept.extend_from_slice(&block[..length]);
+/// Reads a pipe to its end and keeps the last of the lines that are worth keeping. A line is
+/// heard in parts when it is longer than what is kept.
+pub(super) async fn end_of(pipe: impl AsyncRead + Unpin, mut heard: impl FnMut(&str) -> bool) -> String {
+    let mut pipe = BufReader::new(pipe);
+    let (mut kept, mut line) = (String::new(), Vec::new());
+    while let Ok(1..) = (&mut pipe).take(KEPT as u64).read_until(b'\n', &mut line).await {
+        let text = String::from_utf8_lossy(&line);
+        if heard(text.trim_end()) {
+            kept.push_str(&text);
+        }
+        line.clear();
         if kept.len() > 2 * KEPT {
-            kept.drain(..kept.len() - KEPT);
+            let cut = kept.ceil_char_boundary(kept.len() - KEPT);
+            kept.drain(..cut);
         }
     }
-    String::from_utf8_lossy(&kept).into_owned()
+    kept
 }

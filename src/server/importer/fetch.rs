@@ -1,4 +1,7 @@
+use super::bounds;
 use super::child::{Running, program};
+use super::meter::Phase;
+use super::triage::Place;
 use super::{Failure, Import};
 use crate::preflight::bytes;
 use crate::source::{SourceUrl, programs};
@@ -38,17 +41,21 @@ pub(super) async fn fetch(
     let jobs = if size < PARALLEL_FROM { 1 } else { 2 };
     command.arg(format!("--jobs={jobs}"));
     tracing::info!("job {}: dumping {url} ({}, {jobs} at a time)", import.job.id, bytes(size));
-    let finished = Running::start(command, &[&password])?.finish().await?;
+    import.meter.enter(Phase::Dumping, Some(size));
+    let running = Running::start(command, &[&password])?;
+    let finished = tokio::select! {
+        finished = running.finish() => finished?,
+        failure = bounds::not_believable(import, &folder) => return Err(failure),
+    };
     if !finished.is_success() {
-        return Err(Failure::program("dumping the source", &finished));
+        return Err(Failure::program("dumping the source", &finished, &Place::default()));
     }
     Ok(folder)
 }
 
 /// The dump and the new database both need room; better to say so before the work.
 fn check_disk(import: &Import<'_>, size: u64) -> Result<(), Failure> {
-    let disk = rustix::fs::statvfs(import.work).map_err(anyhow::Error::from)?;
-    let free = disk.f_bavail * disk.f_frsize;
+    let free = bounds::free(import.work).map_err(anyhow::Error::from)?;
     let needed = size.saturating_mul(2);
     if free < needed {
         let (free, needed) = (bytes(free), bytes(needed));

@@ -1,6 +1,7 @@
 //! Loading into the live database, in one transaction.
 
 use super::input::Input;
+use super::meter::Phase;
 use super::prepare::prepare;
 use super::{Failure, Import, restore};
 use crate::wire::ImportSummary;
@@ -27,6 +28,7 @@ pub(super) async fn run(import: &Import<'_>, input: &Input) -> Result<ImportSumm
     let before = server.measure(import.database).await?;
     tracing::info!("job {}: loading into {} in one transaction", import.job.id, import.database);
     let loaded = restore::in_one_transaction(import, input).await;
+    import.meter.enter(Phase::Finishing, None);
     let settled = server.settle(&import.application_name()).await;
     if let Err(failure) = loaded {
         settled?;
@@ -36,7 +38,7 @@ pub(super) async fn run(import: &Import<'_>, input: &Input) -> Result<ImportSumm
             None => false,
         };
         if !committed {
-            server.take_back(import.database, &made).await;
+            import.take_back(import.database, &made).await;
             return Err(failure);
         }
         if failure.is_error_of_script() {

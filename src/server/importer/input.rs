@@ -2,6 +2,7 @@
 
 use super::plan::Plan;
 use super::{Failure, Import, Source, fetch};
+use crate::dump::archive::Compression;
 use crate::dump::{DumpProblem, Format, Progress, detect, read};
 use crate::preflight::{Handling, Limits, failure, grade, grade_dump};
 use crate::source::{SourceUrl, connect, inspect};
@@ -25,6 +26,8 @@ pub(super) struct Input {
     pub(super) kind: InputKind,
     /// Length of all its files, in bytes.
     pub(super) size: u64,
+    /// Its rows are compressed.
+    pub(super) compressed: bool,
     pub(super) plan: Plan,
 }
 
@@ -80,10 +83,11 @@ pub(super) async fn bring(import: &Import<'_>, looked: Looked) -> Result<Input, 
 /// A directory archive that our own pg_dump has just written.
 fn directory(path: PathBuf) -> Result<Input, Failure> {
     let toc = File::open(path.join("toc.dat")).map_err(anyhow::Error::from)?;
-    let plan = Plan::of_archive(BufReader::with_capacity(128 << 10, toc)).map_err(anyhow::Error::from)?;
+    let mut plan = Plan::of_archive(BufReader::with_capacity(128 << 10, toc)).map_err(anyhow::Error::from)?;
+    plan.measure_directory(&path);
     let files = std::fs::read_dir(&path).map_err(anyhow::Error::from)?.flatten();
     let size = files.filter_map(|file| file.metadata().ok()).map(|about| about.len()).sum();
-    Ok(Input { path, kind: InputKind::Archive, size, plan })
+    Ok(Input { path, kind: InputKind::Archive, size, compressed: false, plan })
 }
 
 /// An uploaded dump. It was looked at before it was sent, but not by us.
@@ -98,13 +102,16 @@ fn open(path: &Path, limits: &Limits, recreate: bool) -> Result<Input, Failure> 
         return Err(Failure::permanent(format!("line {line} of the dump cannot be imported: {why}")));
     }
     gate(&grade_dump(&dump, &found, limits, &Handling { filters_plain_sql: true, recreate, ..Handling::default() }))?;
+    let compressed = found.compression.is_some_and(|compression| compression != Compression::None);
     let (kind, plan) = if dump.format == Format::Plain {
         (InputKind::Script, Plan::of_script(found))
     } else {
         let file = BufReader::with_capacity(128 << 10, dump.file);
-        (InputKind::Archive, Plan::of_archive(file).map_err(anyhow::Error::from)?)
+        let mut plan = Plan::of_archive(file).map_err(anyhow::Error::from)?;
+        plan.measure_custom(dump.size);
+        (InputKind::Archive, plan)
     };
-    Ok(Input { path: path.to_owned(), kind, size: dump.size, plan })
+    Ok(Input { path: path.to_owned(), kind, size: dump.size, compressed, plan })
 }
 
 /// The problem without the name that the object has on this machine.

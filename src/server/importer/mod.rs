@@ -5,30 +5,38 @@
 //! `recreate` loads into a staging database that takes the target's name at the end, and an
 //! import without it is one transaction.
 
+mod bounds;
 mod child;
 mod failure;
 mod fetch;
+mod follow;
+mod guard;
 mod in_place;
 mod input;
+mod meter;
 mod plan;
 mod prepare;
 mod recreate;
 mod restore;
 mod script;
 mod target;
+mod triage;
+mod whereabouts;
 
 pub(super) use failure::Failure;
+pub(super) use meter::Meter;
+use meter::Phase;
 pub(super) use recreate::sweep;
 use target::Made;
-pub(super) use target::TargetServer;
+pub(super) use target::{MAX_CONNECTIONS, TargetServer};
 
 use super::postgres::RunAs;
-use super::store::Store;
+use super::store::{CANCELLED, Store};
 use crate::preflight::Limits;
 use crate::source::SourceUrl;
 use crate::wire::{ImportSummary, Job};
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 /// One attempt at one import.
 pub(super) struct Import<'a> {
@@ -51,6 +59,19 @@ pub(super) struct Import<'a> {
     /// A folder of this attempt alone.
     pub(super) work: &'a Path,
     pub(super) allow_private_sources: bool,
+    /// How far it is.
+    pub(super) meter: Arc<Meter>,
+    /// Do not begin again: find out how the attempt before this one ended, and clean up.
+    pub(super) give_up: Option<GiveUp>,
+}
+
+/// Why an import is not tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum GiveUp {
+    /// Somebody asked for its end.
+    Cancelled,
+    /// Its workers died too often.
+    Worn,
 }
 
 /// Where the data comes from.
@@ -63,6 +84,16 @@ impl Import<'_> {
     /// The name by which this import's sessions are known to the target server.
     fn application_name(&self) -> String {
         application_name(&self.job.id)
+    }
+
+    /// Takes back what was made outside of the import's transaction, unless another worker has
+    /// the job by now: what is there is what that one counts on.
+    async fn take_back(&self, database: &str, made: &Made) {
+        match self.store.extend_lease(self.job).await {
+            Ok(true) => self.server.take_back(database, made).await,
+            Ok(false) => {}
+            Err(error) => tracing::warn!("job {}: what it made stays for the next attempt: {error:#}", self.job.id),
+        }
     }
 }
 
@@ -82,19 +113,32 @@ pub(super) async fn run(import: &Import<'_>) -> Result<ImportSummary, Failure> {
         let made: Made = serde_json::from_value(made.clone()).map_err(anyhow::Error::from)?;
         // Extensions of a staging database went with it.
         let made = if import.recreate { made.roles_only() } else { made };
-        import.server.take_back(import.database, &made).await;
-    }
-    if import.job.attempts > import.job.max_attempts && !finished {
-        tidy(import.server, &import.job.id).await?;
-        let died = import.job.max_attempts;
-        return Err(Failure::transient(format!("the worker died {died} times while it ran this job")));
+        import.take_back(import.database, &made).await;
     }
     if finished {
         tracing::info!("job {}: an attempt before this one had finished it", import.job.id);
         return Ok(import.server.measure(import.database).await?.into());
     }
+    if let Some(why) = import.give_up {
+        tidy(import.server, &import.job.id).await?;
+        return Err(match why {
+            GiveUp::Cancelled => Failure::permanent(CANCELLED),
+            GiveUp::Worn => {
+                let died = import.job.max_attempts;
+                Failure::transient(format!("the worker died {died} times while it ran this job"))
+            }
+        });
+    }
+    tokio::select! {
+        done = attempt(import) => done,
+        failure = bounds::disk_is_full(import) => Err(failure),
+    }
+}
+
+async fn attempt(import: &Import<'_>) -> Result<ImportSummary, Failure> {
     let input = input::look(import).await?;
     let input = input::bring(import, input).await?;
+    import.meter.enter(Phase::Preparing, None);
     if import.recreate { recreate::run(import, &input).await } else { in_place::run(import, &input).await }
 }
 

@@ -1,5 +1,6 @@
+use super::meter::TableData;
 use crate::dump::Contents;
-use crate::dump::archive::{Archive, Entry};
+use crate::dump::archive::{Archive, Data, Entry};
 use crate::dump::statement::{
     EVENT_TRIGGER_REASON, ExtensionWish, PUBLICATION_REASON, SECURITY_LABEL_REASON, SUBSCRIPTION_REASON, Treatment,
     extension, policy_roles, treat,
@@ -7,6 +8,7 @@ use crate::dump::statement::{
 use crate::wire::LeftOut;
 use std::collections::BTreeMap;
 use std::io::BufRead;
+use std::path::Path;
 
 /// What an import makes before it loads, and what it leaves out.
 #[derive(Debug, Default)]
@@ -17,6 +19,12 @@ pub(super) struct Plan {
     pub(super) roles: Vec<String>,
     /// Entries of the archive to restore, in its order.
     pub(super) entries: Vec<i32>,
+    /// Rows of tables in the archive, in its order.
+    pub(super) tables: Vec<TableData>,
+    /// Indexes that it builds, those of keys among them; not known of a script.
+    pub(super) indexes: u64,
+    /// Tables that a script brings rows for.
+    pub(super) script_tables: u64,
     /// A script that somebody else than pg_dump wrote: it may rely on being one transaction.
     pub(super) handwritten: bool,
     /// What is left out, by kind.
@@ -62,6 +70,13 @@ impl Plan {
             self.left_out.entry(kind).or_insert((0, reason)).0 += 1;
             return;
         }
+        match (entry.kind.as_str(), &entry.data) {
+            // Its size is known when all offsets are.
+            ("TABLE DATA", Data::At(offset)) => self.tables.push(TableData { id: entry.id, size: *offset }),
+            ("TABLE DATA", _) => self.tables.push(TableData { id: entry.id, size: 0 }),
+            ("INDEX" | "CONSTRAINT", _) => self.indexes += 1,
+            _ => {}
+        }
         if entry.kind == "SCHEMA" {
             schemas.push((entry.id, entry.tag.clone()));
         }
@@ -77,8 +92,30 @@ impl Plan {
             extensions: found.extensions.into_iter().map(|(wish, _)| wish).collect(),
             roles: found.policy_roles,
             entries: Vec::new(),
+            tables: Vec::new(),
+            indexes: 0,
+            script_tables: found.tables_with_data,
             handwritten: !found.by_pg_dump,
             left_out: found.left_out,
+        }
+    }
+
+    /// Learns the sizes of the tables in a custom archive of this length, in bytes: each ends
+    /// where the next one begins.
+    pub(super) fn measure_custom(&mut self, length: u64) {
+        let mut offsets: Vec<u64> = self.tables.iter().map(|table| table.size).collect();
+        offsets.push(length);
+        offsets.sort_unstable();
+        for table in &mut self.tables {
+            let next = offsets.partition_point(|offset| *offset <= table.size);
+            table.size = offsets.get(next).map_or(0, |next| next - table.size);
+        }
+    }
+
+    /// Learns the sizes of the tables in a directory archive.
+    pub(super) fn measure_directory(&mut self, folder: &Path) {
+        for table in &mut self.tables {
+            table.size = std::fs::metadata(folder.join(format!("{}.dat", table.id))).map_or(0, |about| about.len());
         }
     }
 

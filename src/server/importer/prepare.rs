@@ -14,7 +14,7 @@ pub(super) async fn prepare(import: &Import<'_>, database: &str, plan: &Plan) ->
     match prepare_all(import, database, plan, &mut made).await {
         Ok(()) => Ok(made),
         Err(error) => {
-            import.server.take_back(database, &made).await;
+            import.take_back(database, &made).await;
             Err(error.into())
         }
     }

@@ -1,6 +1,7 @@
 //! A clean slate: load into a staging database, then give it the target's name.
 
 use super::input::Input;
+use super::meter::Phase;
 use super::prepare::prepare;
 use super::target::{TargetServer, literal, quoted};
 use super::{Failure, Import, restore};
@@ -69,7 +70,7 @@ pub(super) async fn run(import: &Import<'_>, input: &Input) -> Result<ImportSumm
                 }
             }
             // The extensions went with the staging database; the roles are the server's.
-            server.take_back("postgres", &made.roles_only()).await;
+            import.take_back("postgres", &made.roles_only()).await;
             Err(failure)
         }
     }
@@ -80,6 +81,7 @@ async fn load_and_swap(import: &Import<'_>, input: &Input, staging: &str) -> Res
     let before = server.measure(staging).await?;
     tracing::info!("job {}: loading into a staging database", import.job.id);
     restore::into_staging(import, staging, input).await?;
+    import.meter.enter(Phase::Finishing, None);
     server.settle(&import.application_name()).await?;
     let after = server.measure(staging).await?;
     let limit = import.limits.storage_limit_bytes;

@@ -1,8 +1,13 @@
 //! Loading an archive or a script into a database, as the project's own role.
 
-use super::child::{Finished, Running, end_of, program};
+use super::child::{Running, end_of, program};
+use super::follow::{follow, restorer_said};
+use super::guard::Guard;
 use super::input::{Input, InputKind};
-use super::script::{Batches, FeedError, feed};
+use super::meter::Phase;
+use super::script::{Batches, FeedError, Watcher, feed};
+use super::triage::Place;
+use super::whereabouts::whereabouts;
 use super::{Failure, Import};
 use crate::server::crypto::random_hex;
 use std::fs::File;
@@ -26,11 +31,37 @@ const STRIPPED: [&str; 5] =
 /// Loads into a staging database, where a failure leaves nothing behind: parallel or in
 /// several transactions, as the contents ask.
 pub(super) async fn into_staging(import: &Import<'_>, database: &str, input: &Input) -> Result<(), Failure> {
-    if input.kind == InputKind::Script {
+    begin_to_meter(import, input);
+    let script = input.kind == InputKind::Script;
+    let work = async {
+        if !script {
+            return archive(import, database, input).await;
+        }
         // Deferred constraints and temporary tables last as long as their transaction.
         let batches = if input.plan.handwritten { Batches::One } else { Batches::Of(OBJECTS_A_TRANSACTION) };
-        return script(import, database, input, batches).await;
+        feed_script(import, database, input, batches, None).await
+    };
+    tokio::select! {
+        done = work => done,
+        never = follow(import, database, !script) => match never {},
     }
+}
+
+fn begin_to_meter(import: &Import<'_>, input: &Input) {
+    match input.kind {
+        InputKind::Script => {
+            import.meter.enter(Phase::Loading, Some(input.size));
+            import.meter.expect_script(input.plan.script_tables);
+        }
+        InputKind::Archive => {
+            import.meter.enter(Phase::Loading, None);
+            import.meter.expect(&input.plan.tables, input.compressed, input.plan.indexes);
+        }
+    }
+}
+
+/// An archive through `pg_restore`, over several connections if it is large.
+async fn archive(import: &Import<'_>, database: &str, input: &Input) -> Result<(), Failure> {
     let list = restore_list(import, input)?;
     let mut command = as_owner(import, database, "pg_restore");
     command.arg("--dbname").arg(database).arg("--exit-on-error").args(STRIPPED).arg("--use-list").arg(list);
@@ -38,23 +69,40 @@ pub(super) async fn into_staging(import: &Import<'_>, database: &str, input: &In
     command.env("PGOPTIONS", format!("{SESSION} -c synchronous_commit=off"));
     let entries = input.plan.entries.len();
     let workers = std::thread::available_parallelism().map_or(2, |cores| cores.get().min(4));
-    if input.size >= PARALLEL_FROM && entries <= PARALLEL_UP_TO {
+    let parallel = input.size >= PARALLEL_FROM && entries <= PARALLEL_UP_TO;
+    if parallel {
         command.arg(format!("--jobs={workers}"));
     } else if import.server.programs.version.0 >= 17 {
         command.arg(format!("--transaction-size={OBJECTS_A_TRANSACTION}"));
     } else if entries <= OBJECTS_A_TRANSACTION {
         command.arg("--single-transaction");
     }
-    command.arg(&input.path);
-    let finished = Running::start(command, &[import.role_password])?.finish().await?;
-    if finished.is_success() { Ok(()) } else { Err(Failure::program("loading the data", &finished)) }
+    command.arg("--verbose").arg(&input.path);
+    let meter = import.meter.clone();
+    let heard = move |line: &str| restorer_said(line, parallel, &meter);
+    let finished = Running::start_heard(command, &[import.role_password], heard)?.finish().await?;
+    if finished.is_success() {
+        return Ok(());
+    }
+    Err(Failure::program(LOADING, &finished, &Place::default()))
 }
+
+/// What a message says was being done.
+const LOADING: &str = "loading the data";
 
 /// Loads into the live database in one transaction, which also checks the plan limit.
 pub(super) async fn in_one_transaction(import: &Import<'_>, input: &Input) -> Result<(), Failure> {
-    match input.kind {
-        InputKind::Script => script(import, import.database, input, Batches::One).await,
-        InputKind::Archive => archive_as_script(import, input).await,
+    begin_to_meter(import, input);
+    let guard = &Guard::new();
+    let work = async {
+        match input.kind {
+            InputKind::Script => feed_script(import, import.database, input, Batches::One, Some(guard)).await,
+            InputKind::Archive => archive_as_script(import, input, guard).await,
+        }
+    };
+    tokio::select! {
+        done = work => done,
+        never = follow(import, import.database, false) => match never {},
     }
 }
 
@@ -89,22 +137,33 @@ fn restore_list(import: &Import<'_>, input: &Input) -> anyhow::Result<std::path:
 /// A `psql` that runs standard input in one transaction.
 struct Psql {
     running: Running,
+    feeder: Feeder,
+}
+
+/// The end of its standard input that we hold. It goes to the thread that fills it, while
+/// `psql` itself stays where it is ended when the import is given up.
+struct Feeder {
     pipe: File,
-    /// Must be set at the end of the input, or the transaction does not commit: a pipe also
+    /// Must be said at the end of the input, or the transaction does not commit: a pipe also
     /// ends when the one who fills it dies.
-    arrived: String,
+    arrival: String,
+    watcher: Watcher,
 }
 
 impl Psql {
     /// Starts it, learns the transaction's id, and has it check the plan limit last.
-    async fn start(import: &Import<'_>, database: &str, batches: Batches) -> Result<Self, Failure> {
-        let arrived = random_hex(16);
+    async fn start(import: &Import<'_>, database: &str, guard: Option<&Guard>) -> Result<Self, Failure> {
         let mut command = as_owner(import, database, "psql");
         command.args(["--no-psqlrc", "--quiet", "--no-align", "--tuples-only", "--single-transaction"]);
-        command.args(["--set=ON_ERROR_STOP=1", "--command=select pg_current_xact_id()"]);
-        if batches == Batches::One {
-            command.arg(format!("--command={}", guard(&arrived)));
+        command.args(["--set=ON_ERROR_STOP=1", "--set=VERBOSITY=verbose"]);
+        if let Some(guard) = guard {
+            // Should the script get out of its transaction, it can do nothing by accident.
+            command.env("PGOPTIONS", format!("{SESSION} -c default_transaction_read_only=on"));
+            command.arg("--command=set transaction read write");
+            command.arg(format!("--command={}", guard.begin()));
         }
+        command.arg("--command=select pg_current_xact_id()");
+        let arrived = random_hex(16);
         if import.server.programs.psql_restricts() {
             // psql itself refuses all its commands from here on, should our reading of the
             // script ever differ from its own.
@@ -112,7 +171,9 @@ impl Psql {
         }
         command.arg("--file=-").arg(format!("--command={}", last_check(&arrived, import.limits.storage_limit_bytes)));
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut running = Running::start(command, &[import.role_password])?;
+        // Where in the server's source an error was raised helps nobody here.
+        let heard = |line: &str| !line.starts_with("LOCATION:  ");
+        let mut running = Running::start_heard(command, &[import.role_password], heard)?;
         let (Some(stdin), Some(stdout)) = (running.child.stdin.take(), running.child.stdout.take()) else {
             return Err(anyhow::anyhow!("no pipe to psql").into());
         };
@@ -121,41 +182,50 @@ impl Psql {
         let Some(transaction) = first.filter(|id| !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_digit()))
         else {
             drop(stdin);
-            return Err(Failure::program("loading the data", &running.finish().await?));
+            return Err(Failure::program(LOADING, &running.finish().await?, &Place::default()));
         };
-        if batches == Batches::One {
+        let mut arrival = format!("\nset capydb.whole = '{arrived}';\n");
+        if let Some(guard) = guard {
             if !import.store.set_transaction(import.job, &transaction).await? {
                 return Err(Failure::transient("another worker has taken over this job"));
             }
+            arrival.push_str(&guard.open(&transaction));
             let _ = import.transaction.set(transaction); // one transaction an attempt
         }
-        tokio::spawn(end_of(lines.into_inner())); // what the script selects is of no interest
-        Ok(Self { running, pipe: blocking(stdin.into_owned_fd().map_err(anyhow::Error::from)?)?, arrived })
+        tokio::spawn(end_of(lines.into_inner(), |_| false)); // what the script selects is of no interest
+        let pipe = blocking(stdin.into_owned_fd().map_err(anyhow::Error::from)?)?;
+        Ok(Self { running, feeder: Feeder { pipe, arrival, watcher: Watcher::of(import.meter.clone()) } })
     }
-}
 
-/// A deferred trigger that fires when the transaction commits, and stops a commit that comes
-/// before the end of the input, whoever wrote it and however it was disguised.
-fn guard(arrived: &str) -> String {
-    format!(
-        "create function pg_temp.capydb_guard() returns trigger language plpgsql as $guard$ begin
-             if coalesce(pg_catalog.current_setting('capydb.arrived', true), '') operator(pg_catalog.<>) '{arrived}' then
-                 raise exception 'the dump ends its transaction before its own end';
-             end if;
-             return null;
-         end $guard$;
-         create temporary table capydb_guard (x int) on commit drop;
-         create constraint trigger capydb_guard after insert on pg_temp.capydb_guard deferrable initially deferred
-             for each row execute function pg_temp.capydb_guard();
-         insert into pg_temp.capydb_guard values (1)"
-    )
+    /// Waits for its end. When the input broke off, what psql says counts, if it says anything.
+    async fn conclude(self, input: &Input, fed: Result<(), FeedError>) -> Result<(), Failure> {
+        let Self { running, feeder: Feeder { pipe, watcher, .. } } = self;
+        match fed {
+            // Dropping psql ends it before its input does, so nothing is committed.
+            Err(FeedError::Refused(why)) => {
+                drop(running);
+                return Err(Failure::permanent(why));
+            }
+            Err(FeedError::Read(error)) => {
+                drop(running);
+                return Err(anyhow::Error::from(error).context("read the dump").into());
+            }
+            Err(FeedError::Pipe(_)) | Ok(()) => drop(pipe),
+        }
+        let finished = running.finish().await?;
+        if finished.is_success() && fed.is_ok() {
+            return Ok(());
+        }
+        let place = whereabouts(&finished, input, &watcher);
+        Err(Failure::program(LOADING, &finished, &place))
+    }
 }
 
 /// The end of every transaction: all of the input was seen, and the plan's limit holds.
 fn last_check(arrived: &str, limit: u64) -> String {
     format!(
         "do $$ begin
-             if coalesce(pg_catalog.current_setting('capydb.arrived', true), '') operator(pg_catalog.<>) '{arrived}' then
+             if coalesce(pg_catalog.current_setting('capydb.whole', true), '') operator(pg_catalog.<>) '{arrived}' then
                  raise exception 'the dump did not arrive whole';
              end if;
              if pg_catalog.pg_database_size(pg_catalog.current_database()) operator(pg_catalog.>) {limit} then
@@ -166,61 +236,59 @@ fn last_check(arrived: &str, limit: u64) -> String {
     )
 }
 
-/// What the check wants to see.
-fn arrival(arrived: &str) -> String {
-    format!("\nset capydb.arrived = '{arrived}';\n")
+impl Feeder {
+    /// Says that the input was whole.
+    fn arrive(&mut self) -> Result<(), FeedError> {
+        Ok(self.pipe.write_all(self.arrival.as_bytes())?)
+    }
 }
 
 /// Plain SQL through psql.
-async fn script(import: &Import<'_>, database: &str, input: &Input, batches: Batches) -> Result<(), Failure> {
+async fn feed_script(
+    import: &Import<'_>,
+    database: &str,
+    input: &Input,
+    batches: Batches,
+    guard: Option<&Guard>,
+) -> Result<(), Failure> {
     let file = File::open(&input.path).map_err(anyhow::Error::from)?;
-    let Psql { running, mut pipe, arrived } = Psql::start(import, database, batches).await?;
+    let Psql { running, mut feeder } = Psql::start(import, database, guard).await?;
     let schemas: Vec<String> = input.plan.extensions.iter().filter_map(|wish| wish.schema.clone()).collect();
     let feeding = tokio::task::spawn_blocking(move || {
-        feed(file, &mut pipe, &schemas, batches)?;
-        Ok(pipe.write_all(arrival(&arrived).as_bytes())?)
+        let fed = feed(file, &mut feeder.pipe, &schemas, batches, &feeder.watcher);
+        let fed = fed.and_then(|()| feeder.arrive());
+        (feeder, fed)
     });
-    conclude(running, feeding.await.map_err(anyhow::Error::from)?, Failure::script).await
+    let (feeder, fed) = feeding.await.map_err(anyhow::Error::from)?;
+    Psql { running, feeder }.conclude(input, fed).await
 }
 
 /// An archive as SQL through psql: `pg_restore` itself would commit before the size is known.
-async fn archive_as_script(import: &Import<'_>, input: &Input) -> Result<(), Failure> {
+async fn archive_as_script(import: &Import<'_>, input: &Input, guard: &Guard) -> Result<(), Failure> {
     let list = restore_list(import, input)?;
     let mut command = program(&import.server.programs, import.server.run_as.as_ref(), "pg_restore", import.work);
     command.arg("--file=-").args(STRIPPED).arg("--use-list").arg(list).arg(&input.path).stdout(Stdio::piped());
-    let Psql { running, mut pipe, arrived } = Psql::start(import, import.database, Batches::One).await?;
+    let Psql { running, mut feeder } = Psql::start(import, import.database, Some(guard)).await?;
     let mut unpacking = Running::start(command, &[])?;
     let stdout = unpacking.child.stdout.take().ok_or_else(|| anyhow::anyhow!("no pipe from pg_restore"))?;
     let source = blocking(stdout.into_owned_fd().map_err(anyhow::Error::from)?)?;
     // pg_restore's own text goes through the same filter: it ends transactions, too.
-    let feeding = tokio::task::spawn_blocking(move || feed(source, &mut pipe, &[], Batches::One).map(|()| pipe));
-    let fed = feeding.await.map_err(anyhow::Error::from)?;
+    let feeding = tokio::task::spawn_blocking(move || {
+        let fed = feed(source, &mut feeder.pipe, &[], Batches::One, &feeder.watcher);
+        (feeder, fed)
+    });
+    let (feeder, fed) = feeding.await.map_err(anyhow::Error::from)?;
+    let mut psql = Psql { running, feeder };
     if let Err(FeedError::Pipe(_)) = fed {
         drop(unpacking); // psql has stopped; its own words say why
-        return conclude(running, fed.map(drop), Failure::program).await;
+        return psql.conclude(input, fed).await;
     }
     let unpacked = unpacking.finish().await?;
     if !unpacked.is_success() {
-        return Err(Failure::program("reading the archive", &unpacked));
+        return Err(Failure::program("reading the archive", &unpacked, &Place::default()));
     }
-    let fed = fed.and_then(|mut pipe| Ok(pipe.write_all(arrival(&arrived).as_bytes())?));
-    conclude(running, fed, Failure::program).await
-}
-
-/// Waits for psql. When the input broke off, what psql says counts, if it says anything.
-async fn conclude(
-    running: Running,
-    fed: Result<(), FeedError>,
-    failed: fn(&str, &Finished) -> Failure,
-) -> Result<(), Failure> {
-    match fed {
-        // Dropping psql ends it before its input does, so nothing is committed.
-        Err(FeedError::Refused(why)) => return Err(Failure::permanent(why)),
-        Err(FeedError::Read(error)) => return Err(anyhow::Error::from(error).context("read the dump").into()),
-        Err(FeedError::Pipe(_)) | Ok(()) => {}
-    }
-    let finished = running.finish().await?;
-    if finished.is_success() && fed.is_ok() { Ok(()) } else { Err(failed("loading the data", &finished)) }
+    let fed = fed.and_then(|()| psql.feeder.arrive());
+    psql.conclude(input, fed).await
 }
 
 /// Tokio reads and writes pipes without waiting; a thread that only copies should wait.

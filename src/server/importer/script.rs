@@ -1,7 +1,10 @@
+use super::meter::Meter;
 use crate::dump::scan::{INSIDE_STATEMENT, ZERO_BYTES, refused_command};
-use crate::dump::sql::{Kind, Script};
-use crate::dump::statement::{Treatment, treat};
+use crate::dump::sql::{Kind, Piece, Script};
+use crate::dump::statement::{Treatment, builds_index, treat};
+use std::collections::VecDeque;
 use std::io::{self, BufWriter, Read, Write};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// How a script is divided into transactions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +36,7 @@ pub(super) fn feed(
     psql: impl Write,
     made_schemas: &[String],
     batches: Batches,
+    watcher: &Watcher,
 ) -> Result<(), FeedError> {
     let mut out = BufWriter::with_capacity(256 << 10, psql);
     let mut script = Script::new(dump);
@@ -41,6 +45,7 @@ pub(super) fn feed(
         if piece.has_zero() {
             return Err(refused(piece.line(), ZERO_BYTES));
         }
+        watcher.sees(&piece);
         let run = match piece.kind {
             Kind::CommandInside => return Err(refused(piece.line(), INSIDE_STATEMENT)),
             Kind::Command => match refused_command(piece.bytes) {
@@ -59,7 +64,9 @@ pub(super) fn feed(
                 if course.ends_batch(batches, 1) {
                     out.write_all(b"commit;begin;")?;
                 }
-                course.statement(piece.bytes, made_schemas).map_err(|why| refused(piece.line(), why))?
+                let treatment = treat(piece.bytes);
+                watcher.runs(piece.bytes, &treatment);
+                course.takes(treatment, made_schemas).map_err(|why| refused(piece.line(), why))?
             }
         };
         if run {
@@ -74,6 +81,59 @@ pub(super) fn feed(
     }
     out.flush()?;
     Ok(())
+}
+
+/// Headings that are kept: psql is never further behind than the pipe and its buffer hold.
+const HEADINGS: usize = 4096;
+
+/// Looks on while a script passes by: how far it is, and what stands on which line.
+#[derive(Clone, Default)]
+pub(super) struct Watcher {
+    pub(super) meter: Arc<Meter>,
+    headings: Arc<Mutex<VecDeque<(u64, String)>>>,
+}
+
+impl Watcher {
+    pub(super) fn of(meter: Arc<Meter>) -> Self {
+        Self { meter, headings: Arc::default() }
+    }
+
+    fn sees(&self, piece: &Piece<'_>) {
+        let rows = match piece.kind {
+            Kind::Rows => memchr::memchr_iter(b'\n', piece.bytes).count(),
+            _ => 0,
+        };
+        self.meter.feed(piece.bytes.len(), rows);
+        if piece.kind == Kind::Between {
+            self.remember(piece);
+        }
+    }
+
+    fn runs(&self, statement: &[u8], treatment: &Treatment) {
+        match treatment {
+            Treatment::CopyRows => self.meter.table_begins(),
+            Treatment::Run if builds_index(statement) => self.meter.index_begins(),
+            _ => {}
+        }
+    }
+
+    /// The heading that pg_dump writes over every object: `-- Name: t; Type: TABLE; …`.
+    fn remember(&self, piece: &Piece<'_>) {
+        let Some(at) = memchr::memmem::find(piece.bytes, b"Name: ") else { return };
+        let heading = piece.bytes[at..].split(|byte| *byte == b'\n').next().unwrap_or_default();
+        let heading = String::from_utf8_lossy(&heading[..heading.len().min(300)]).into_owned();
+        let mut headings = self.headings.lock().unwrap_or_else(PoisonError::into_inner);
+        if headings.len() == HEADINGS {
+            headings.pop_front();
+        }
+        headings.push_back((piece.line(), heading));
+    }
+
+    /// The heading over a line.
+    pub(super) fn heading(&self, line: u64) -> Option<String> {
+        let headings = self.headings.lock().unwrap_or_else(PoisonError::into_inner);
+        headings.iter().rev().find(|(begins, _)| *begins <= line).map(|(_, heading)| heading.clone())
+    }
 }
 
 /// Where a script stands.
@@ -97,8 +157,8 @@ impl Course {
     }
 
     /// Whether a statement is run; why not, when the script cannot go on without it.
-    fn statement(&mut self, text: &[u8], made_schemas: &[String]) -> Result<bool, &'static str> {
-        let run = match treat(text) {
+    fn takes(&mut self, treatment: Treatment, made_schemas: &[String]) -> Result<bool, &'static str> {
+        let run = match treatment {
             Treatment::Run | Treatment::CreatePolicy(_) | Treatment::CopyRows => true,
             Treatment::CreateSchema(name) | Treatment::DropSchema(name) => {
                 name != "public" && !made_schemas.contains(&name)

@@ -21,6 +21,10 @@ pub(in crate::server) struct TargetServer {
     pub(in crate::server) extensions: Vec<String>,
 }
 
+/// Connections that a project may hold: fewer than the server has, so that one project cannot
+/// take those of all others.
+pub(in crate::server) const MAX_CONNECTIONS: i32 = 100;
+
 /// Extensions of every new project (the API's rules).
 const FIRST_EXTENSIONS: [&str; 4] = ["vector", "pgcrypto", "uuid-ossp", "pg_trgm"];
 
@@ -93,7 +97,8 @@ impl TargetServer {
     pub(in crate::server) async fn provision(&self, database: &str, role: &str, password: &str) -> anyhow::Result<()> {
         let server = self.session("postgres").await?;
         if !exists(&server, "select from pg_roles where rolname = $1", &[&role]).await? {
-            let sql = format!("create role {} login password {}", quoted(role), literal(password));
+            let (role, password) = (quoted(role), literal(password));
+            let sql = format!("create role {role} login connection limit {MAX_CONNECTIONS} password {password}");
             server.batch_execute(&sql).await.context("create the project's role")?;
         }
         if self.programs.version.0 >= 15 {

@@ -1,4 +1,5 @@
 use super::{Programs, RunAs};
+use crate::source::programs::end_with_us;
 use anyhow::{Context, bail};
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use std::fs::{self, File, OpenOptions};
@@ -194,6 +195,9 @@ fn spawn(options: &ClusterOptions<'_>, data: &Path, port: u16) -> anyhow::Result
     set("unix_socket_directories=");
     // An import of 20,000 tables in one transaction holds a lock on every object.
     set("max_locks_per_transaction=1024");
+    // Applications cannot take the places of those who look after them.
+    set("max_connections=140");
+    set("superuser_reserved_connections=20");
     // Nothing replicates from here; tables that are made and filled in one transaction then
     // need no write-ahead log.
     set("wal_level=minimal");
@@ -205,6 +209,8 @@ fn spawn(options: &ClusterOptions<'_>, data: &Path, port: u16) -> anyhow::Result
         set("full_page_writes=off");
         set("synchronous_commit=off");
     }
+    // A fast shutdown: nothing is lost, and nothing is left when we are killed.
+    end_with_us(&mut command, Signal::INT);
     command.stdout(log.try_clone()?).stderr(log);
     command.spawn().context("start the private Postgres")
 }

@@ -7,8 +7,11 @@ use tokio_postgres::{GenericClient, Row};
 /// Seconds that a worker keeps a job without a sign of life.
 pub(super) const LEASE_SECONDS: i32 = 30;
 
-/// How often a job may be begun: a crash of the machine is forgiven twice.
-const MAX_ATTEMPTS: i32 = 3;
+/// How often a job may be begun: the death of its worker is forgiven four times.
+const MAX_ATTEMPTS: i32 = 5;
+
+/// The error of a job that was cancelled.
+pub(crate) const CANCELLED: &str = "cancelled by request";
 
 /// What a new job is made from.
 pub(crate) struct NewJob<'a> {
@@ -39,10 +42,21 @@ pub(crate) struct Claim {
     pub made: Option<Value>,
 }
 
+/// What a sign of life is answered with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Beat {
+    /// The lease lasts.
+    GoOn,
+    /// Somebody wants the job to end.
+    Cancelled,
+    /// Another worker has the job.
+    Lost,
+}
+
 /// How a job ended.
 #[derive(Debug, Default)]
 pub(crate) struct Ending {
-    /// What came of it; `None` when it failed.
+    /// What came of it, or how far it was and what went wrong.
     pub result: Option<Value>,
     /// Why it failed.
     pub error: Option<String>,
@@ -105,6 +119,41 @@ impl Store {
         }))
     }
 
+    /// Shows a sign of life, with the progress of the work.
+    pub(crate) async fn beat(&self, job: &Job, progress: &Value) -> anyhow::Result<Beat> {
+        let sql = "update jobs set lease_until = now() + make_interval(secs => $3), result = $4, updated_at = now()
+                   where id = $1 and attempts = $2 and state = 'running'
+                   returning cancel_requested_at is not null";
+        let values: [&(dyn tokio_postgres::types::ToSql + Sync); 4] =
+            [&job.id, &job.attempts, &f64::from(LEASE_SECONDS), progress];
+        let row = self.client().await?.query_opt(sql, &values).await?;
+        Ok(match row.map(|row| row.get::<_, bool>(0)) {
+            Some(false) => Beat::GoOn,
+            Some(true) => Beat::Cancelled,
+            None => Beat::Lost,
+        })
+    }
+
+    /// Asks for the end of an import. One that waits is over at once; one that runs is ended
+    /// by its worker. False when it is over already.
+    pub(crate) async fn cancel_job(&self, id: &str) -> anyhow::Result<bool> {
+        let sql = "update jobs set cancel_requested_at = coalesce(cancel_requested_at, now()), updated_at = now(),
+                       state = case state when 'pending' then 'failed' else state end,
+                       error = case state when 'pending' then $2 end,
+                       retry_classification = case state when 'pending' then 'permanent' end,
+                       completed_at = case state when 'pending' then now() end,
+                       secret = case state when 'pending' then null else secret end
+                   where id = $1 and state in ('pending', 'running')";
+        Ok(self.client().await?.execute(sql, &[&id, &CANCELLED]).await? == 1)
+    }
+
+    /// What the attempt has written down since it was claimed.
+    pub(crate) async fn notes(&self, job: &Job) -> anyhow::Result<(Option<String>, Option<Value>)> {
+        let sql = "select transaction_id, made from jobs where id = $1";
+        let row = self.client().await?.query_one(sql, &[&job.id]).await?;
+        Ok((row.get(0), row.get(1)))
+    }
+
     /// Shows a sign of life. False when the lease was lost: the worker must stop.
     pub(crate) async fn extend_lease(&self, job: &Job) -> anyhow::Result<bool> {
         let sql = "update jobs set lease_until = now() + make_interval(secs => $3)
@@ -142,7 +191,7 @@ impl Store {
     /// Hands a job back unfinished; the attempt does not count.
     pub(crate) async fn release_job(&self, job: &Job) -> anyhow::Result<()> {
         let sql = "update jobs set state = 'pending', attempts = attempts - 1, lease_until = null, claimed_by = null,
-                       claimed_at = null, updated_at = now()
+                       claimed_at = null, result = null, updated_at = now()
                    where id = $1 and attempts = $2 and state = 'running'";
         self.client().await?.execute(sql, &[&job.id, &job.attempts]).await?;
         Ok(())

@@ -7,7 +7,7 @@ mod projects;
 mod uploads;
 
 pub(super) use accounts::Caller;
-pub(super) use jobs::{Claim, Ending, NewJob};
+pub(super) use jobs::{Beat, CANCELLED, Claim, Ending, NewJob};
 pub(super) use logins::{CliLogin, NewLogin};
 pub(super) use projects::{NewProject, ProjectRow};
 

@@ -1,0 +1,262 @@
+//! How far an import is. Those who do the work write it down; the worker's sign of life
+//! carries it to the job once a second.
+
+use crate::wire::ImportProgress;
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// What an import is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(in crate::server) enum Phase {
+    /// At the source or the dump, with the rules of the preflight.
+    #[default]
+    Looking,
+    /// Copying the source into an archive.
+    Dumping,
+    /// Making what the data needs: extensions, roles, a staging database.
+    Preparing,
+    /// Loading rows.
+    Loading,
+    /// Building indexes and checking constraints.
+    Indexing,
+    /// Checking what arrived, and making it visible.
+    Finishing,
+}
+
+impl Phase {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Looking => "looking",
+            Self::Dumping => "dumping",
+            Self::Preparing => "preparing",
+            Self::Loading => "loading",
+            Self::Indexing => "indexing",
+            Self::Finishing => "finishing",
+        }
+    }
+}
+
+/// Text of a `COPY` that one byte of a compressed archive stands for, as a rule of thumb.
+const TEXT_A_BYTE: u64 = 4;
+/// So long a phase must have run before its end is foretold.
+const SOON: Duration = Duration::from_secs(2);
+
+/// The progress of one attempt.
+#[derive(Default)]
+pub(in crate::server) struct Meter {
+    state: Mutex<State>,
+    /// Bytes of a script that have gone to psql. Counted for every piece, so without the lock.
+    fed: AtomicU64,
+    /// Rows that have gone there.
+    rows_fed: AtomicU64,
+}
+
+/// The rows of one table in an archive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct TableData {
+    /// Id of the archive's entry.
+    pub(super) id: i32,
+    /// Length in the archive, in bytes.
+    pub(super) size: u64,
+}
+
+#[derive(Default)]
+struct State {
+    phase: Phase,
+    since: Option<Instant>,
+    /// Of a dump's file or of a source, when it is not known by table.
+    bytes_total: Option<u64>,
+    bytes_done: u64,
+    tables: Vec<TableData>,
+    compressed: bool,
+    tables_total: Option<u64>,
+    /// Tables that a restorer with several hands has finished.
+    finished: HashSet<i32>,
+    /// Tables that one with a single hand has begun.
+    begun: usize,
+    indexes_total: Option<u64>,
+    indexes_begun: u64,
+    /// What the server says of the tables that are being loaded.
+    copied: u64,
+    rows: u64,
+    /// Sum of the parts done of the indexes that are being built.
+    indexes_part: f64,
+}
+
+impl Meter {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner) // numbers cannot be left half-written
+    }
+
+    /// A phase begins, with so many bytes to do where they are known.
+    pub(super) fn enter(&self, phase: Phase, bytes_total: Option<u64>) {
+        *self.state() = State { phase, since: Some(Instant::now()), bytes_total, ..State::default() };
+        self.fed.store(0, Ordering::Relaxed);
+        self.rows_fed.store(0, Ordering::Relaxed);
+    }
+
+    /// What will be loaded, from an archive's table of contents.
+    pub(super) fn expect(&self, tables: &[TableData], compressed: bool, indexes: u64) {
+        let mut state = self.state();
+        state.tables = tables.to_vec();
+        state.compressed = compressed;
+        state.tables_total = Some(tables.len() as u64);
+        state.indexes_total = Some(indexes);
+        state.bytes_total = Some(tables.iter().map(|table| table.size).sum());
+    }
+
+    /// What will be loaded, as far as a script tells before it is run.
+    pub(super) fn expect_script(&self, tables: u64) {
+        self.state().tables_total = Some(tables);
+    }
+
+    pub(super) fn set_bytes(&self, done: u64) {
+        self.state().bytes_done = done;
+    }
+
+    pub(super) fn feed(&self, bytes: usize, rows: usize) {
+        self.fed.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.rows_fed.fetch_add(rows as u64, Ordering::Relaxed);
+    }
+
+    /// The rows of the next table begin, so those of the one before are done.
+    pub(super) fn table_begins(&self) {
+        let mut state = self.state();
+        state.begun += 1;
+        state.copied = 0;
+    }
+
+    pub(super) fn table_is_done(&self, id: i32) {
+        self.state().finished.insert(id);
+    }
+
+    /// The next index begins, so all rows are there.
+    pub(super) fn index_begins(&self) {
+        let mut state = self.state();
+        if state.phase == Phase::Loading {
+            (state.phase, state.since) = (Phase::Indexing, Some(Instant::now()));
+        }
+        state.indexes_begun += 1;
+        state.indexes_part = 0.0;
+    }
+
+    /// What the server says: bytes and rows of the running `COPY`s, rows in all, and parts of
+    /// running index builds.
+    pub(super) fn seen(&self, copied: u64, rows: u64, indexes_part: f64) {
+        let mut state = self.state();
+        state.copied = copied;
+        state.rows = state.rows.max(rows); // the server counts a transaction's rows a little late
+        state.indexes_part = indexes_part;
+    }
+
+    /// Where things stand.
+    pub(in crate::server) fn progress(&self) -> ImportProgress {
+        let state = self.state();
+        let (fed, rows_fed) = (self.fed.load(Ordering::Relaxed), self.rows_fed.load(Ordering::Relaxed));
+        let took = state.since.map(|since| since.elapsed()).unwrap_or_default();
+        let indexing = state.phase == Phase::Indexing;
+        let bytes_done = state.bytes_total.filter(|_| !indexing).map(|total| state.loaded(fed).min(total));
+        let part = if indexing { state.indexes_built() } else { part(bytes_done, state.bytes_total) };
+        let left = part.filter(|part| *part > 0.0 && took > SOON).map(|part| took.as_secs_f64() * (1.0 - part) / part);
+        let rate = bytes_done.filter(|_| took > SOON).map(|done| whole(real(done) / took.as_secs_f64()));
+        let loads = matches!(state.phase, Phase::Loading | Phase::Indexing);
+        ImportProgress {
+            phase: state.phase.word().to_owned(),
+            bytes_done,
+            bytes_total: state.bytes_total.filter(|_| !indexing),
+            tables_done: state.tables_total.filter(|_| loads).map(|total| state.tables_done().min(total)),
+            tables_total: state.tables_total.filter(|_| loads),
+            indexes_done: state
+                .indexes_total
+                .filter(|_| loads)
+                .map(|total| state.indexes_begun.saturating_sub(1).min(total)),
+            indexes_total: state.indexes_total.filter(|_| loads),
+            rows: Some(state.rows.max(rows_fed)).filter(|rows| loads && *rows > 0),
+            bytes_per_second: rate,
+            seconds_left: left.map(whole),
+        }
+    }
+}
+
+impl State {
+    fn tables_done(&self) -> u64 {
+        match (self.phase, self.finished.len()) {
+            (Phase::Indexing, _) => self.tables_total.unwrap_or_default(),
+            (_, 0) => self.begun.saturating_sub(1) as u64,
+            (_, finished) => finished as u64,
+        }
+    }
+
+    /// Bytes of the phase that are done.
+    fn loaded(&self, fed: u64) -> u64 {
+        if self.tables.is_empty() {
+            return self.bytes_done.max(fed);
+        }
+        let copied = if self.compressed { self.copied / TEXT_A_BYTE } else { self.copied };
+        if self.finished.is_empty() {
+            let before = self.tables.iter().take(self.begun.saturating_sub(1)).map(|table| table.size).sum::<u64>();
+            let running = self.tables.get(self.begun.saturating_sub(1)).map_or(0, |table| table.size);
+            return before + copied.min(running);
+        }
+        self.tables.iter().filter(|table| self.finished.contains(&table.id)).map(|table| table.size).sum::<u64>()
+            + copied
+    }
+
+    /// How much of all indexes is built, from 0 to 1.
+    fn indexes_built(&self) -> Option<f64> {
+        let total = self.indexes_total.filter(|total| *total > 0)?;
+        Some(((real(self.indexes_begun.saturating_sub(1)) + self.indexes_part) / real(total)).min(1.0))
+    }
+}
+
+fn part(done: Option<u64>, total: Option<u64>) -> Option<f64> {
+    let total = total.filter(|total| *total > 0)?;
+    Some(real(done?) / real(total))
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a number to show")]
+fn real(number: u64) -> f64 {
+    number as f64
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a number to show")]
+fn whole(number: f64) -> u64 {
+    number as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_those_of_the_tables_that_are_done() {
+        let meter = Meter::default();
+        meter.enter(Phase::Loading, None);
+        let tables = [TableData { id: 7, size: 100 }, TableData { id: 8, size: 300 }];
+        meter.expect(&tables, false, 2);
+        meter.table_begins();
+        meter.seen(40, 4, 0.0);
+        let progress = meter.progress();
+        assert_eq!((progress.bytes_done, progress.bytes_total), (Some(40), Some(400)));
+        assert_eq!((progress.tables_done, progress.tables_total, progress.rows), (Some(0), Some(2), Some(4)));
+        meter.table_begins();
+        assert_eq!(meter.progress().bytes_done, Some(100));
+        meter.index_begins();
+        let progress = meter.progress();
+        assert_eq!((progress.phase.as_str(), progress.tables_done, progress.bytes_done), ("indexing", Some(2), None));
+        assert_eq!((progress.indexes_done, progress.indexes_total), (Some(0), Some(2)));
+    }
+
+    #[test]
+    fn a_restorer_with_several_hands_tells_which_tables_are_done() {
+        let meter = Meter::default();
+        meter.enter(Phase::Loading, None);
+        meter.expect(&[TableData { id: 7, size: 100 }, TableData { id: 8, size: 300 }], true, 0);
+        meter.table_is_done(8);
+        meter.seen(40, 9, 0.0);
+        assert_eq!(meter.progress().bytes_done, Some(310));
+        assert_eq!(meter.progress().tables_done, Some(1));
+    }
+}

@@ -1,0 +1,1 @@
+alter table jobs add column cancel_requested_at timestamptz;

@@ -1,0 +1,91 @@
+//! What the `result` of an import says before it is over, and after it went wrong.
+
+use serde::{Deserialize, Serialize};
+
+/// How far a running import is: `result.progress` of its job. What is not known is absent.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct ImportProgress {
+    /// `looking`, `dumping`, `preparing`, `loading`, `indexing` or `finishing`.
+    pub phase: String,
+    /// Bytes of this phase that are done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes_done: Option<u64>,
+    /// Bytes of this phase in all; while dumping an estimate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes_total: Option<u64>,
+    /// Tables of which all rows are loaded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tables_done: Option<u64>,
+    /// Tables that bring rows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tables_total: Option<u64>,
+    /// Indexes that are built, those of keys among them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub indexes_done: Option<u64>,
+    /// Indexes to build.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub indexes_total: Option<u64>,
+    /// Rows that were loaded so far.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rows: Option<u64>,
+    /// Bytes a second since the phase began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes_per_second: Option<u64>,
+    /// Seconds until the phase is over, if it goes on like this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seconds_left: Option<u64>,
+}
+
+/// What an error means for the data: `class` of an [`ImportError`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ErrorClass {
+    /// Nothing of the application's would be missing (a comment, a privilege).
+    Harmless,
+    /// The rows would be there, and something that works on them would not (an index, a view).
+    Degraded,
+    /// Rows would be missing.
+    DataLost,
+    /// The work could not go on at all: connection, disk, limits, a script that cannot be read.
+    Fatal,
+    /// A class that this version does not know.
+    #[serde(other)]
+    Unknown,
+}
+
+impl ErrorClass {
+    /// In words.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Harmless => "harmless",
+            Self::Degraded => "degraded",
+            Self::DataLost => "data lost",
+            Self::Fatal => "fatal",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// One thing that went wrong: `result.errors` of a failed import.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImportError {
+    /// What it would mean to go on without the object.
+    pub class: ErrorClass,
+    /// Postgres's code for the error (Postgres, "Error Codes").
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sqlstate: Option<String>,
+    /// The entry of the archive, as `pg_restore -l` writes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entry: Option<String>,
+    /// The line of the plain dump, from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<u64>,
+    /// What the server or the program said.
+    pub message: String,
+    /// Why, in plain words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<String>,
+    /// What to do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fix: Option<String>,
+}

@@ -1,0 +1,203 @@
+//! Source URLs that lead where a control plane for strangers must not go.
+
+use crate::ran_cases;
+use crate::support::world::Plane;
+use serde_json::json;
+use std::net::TcpListener;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Addresses of this machine and of private networks, in every spelling. `PORT` is that of a
+/// server that must not be reached.
+const PRIVATE: [&str; 62] = [
+    "127.0.0.1",
+    "127.0.0.2",
+    "127.255.255.254",
+    "127.1",
+    "127.0.1",
+    "2130706433",
+    "0x7f000001",
+    "0x7F.0.0.1",
+    "0177.0.0.1",
+    "017700000001",
+    "0x7f.1",
+    "%31%32%37.0.0.1",
+    "127%2E0%2E0%2E1",
+    "0.0.0.0",
+    "0",
+    "10.0.0.1",
+    "10.255.255.255",
+    "172.16.0.1",
+    "172.31.255.255",
+    "192.168.0.1",
+    "192.168.255.255",
+    "3232235521",
+    "169.254.169.254",
+    "169.254.0.1",
+    "0xa9fea9fe",
+    "2852039166",
+    "100.64.0.1",
+    "100.127.255.255",
+    "192.0.0.1",
+    "192.0.2.1",
+    "198.18.0.1",
+    "198.19.255.255",
+    "198.51.100.1",
+    "203.0.113.1",
+    "192.88.99.1",
+    "224.0.0.1",
+    "239.255.255.255",
+    "240.0.0.1",
+    "255.255.255.255",
+    "[::1]",
+    "[0:0:0:0:0:0:0:1]",
+    "[::]",
+    "[::ffff:127.0.0.1]",
+    "[::ffff:7f00:1]",
+    "[::ffff:169.254.169.254]",
+    "[::127.0.0.1]",
+    "[64:ff9b::127.0.0.1]",
+    "[64:ff9b::a9fe:a9fe]",
+    "[64:ff9b:1::1]",
+    "[2002:7f00:1::]",
+    "[2002:a9fe:a9fe::1]",
+    "[2001:0:7f00:1::]",
+    "[2001:db8::1]",
+    "[3fff::1]",
+    "[fe80::1]",
+    "[febf::1]",
+    "[fc00::1]",
+    "[fd00:ec2::254]",
+    "[fec0::1]",
+    "[ff02::1]",
+    "[100::1]",
+    "[5f00::1]",
+];
+
+/// Names that mean this machine or somebody's own network.
+const INTERNAL: [&str; 13] = [
+    "localhost",
+    "LOCALHOST",
+    "localhost.",
+    "%6cocalhost",
+    "db.localhost",
+    "metadata.google.internal",
+    "db.internal.",
+    "router.local",
+    "db.lan",
+    "db.localdomain",
+    "x.home.arpa",
+    "app.flycast",
+    "db.INTERNAL",
+];
+
+/// Whole URLs that name something other than one host on the network, with the reason.
+const ELSEWHERE: [(&str, &str); 40] = [
+    ("postgres://u:canary@h1,127.0.0.1:PORT/d", "several hosts"),
+    ("postgres://u:canary@h1:1,h2:2/d", "several hosts"),
+    ("postgres://u:canary@h1%2C127.0.0.1:PORT/d", "several hosts"),
+    ("postgres://u:canary@h1%2c127.0.0.1/d", "several hosts"),
+    ("postgres://u:canary@%2Fvar%2Frun%2Fpostgresql/d", "Unix socket"),
+    ("postgres://u:canary@%2ftmp/d", "Unix socket"),
+    ("postgres://u:canary@/d?host=/tmp", "Unix socket"),
+    ("postgres://u:canary@/d?host=%2Ftmp", "Unix socket"),
+    ("postgres://u:canary@%40abstract/d", "Unix socket"),
+    ("postgres:///d", "names no host"),
+    ("postgres://u:canary@/d", "names no host"),
+    ("postgres://u:canary@:PORT/d", "names no host"),
+    ("postgres://u:canary@1.1.1.1/d?host=127.0.0.1", "the parameter `host`"),
+    ("postgres://u:canary@1.1.1.1/d?%68ost=127.0.0.1", "the parameter `host`"),
+    ("postgres://u:canary@1.1.1.1/d?hostaddr=127.0.0.1", "the parameter `hostaddr`"),
+    ("postgres://u:canary@1.1.1.1/d?sslmode=disable&hostaddr=127.0.0.1&port=PORT", "the parameter `hostaddr`"),
+    ("postgres://u:canary@1.1.1.1/d?%68%6F%73%74%61%64%64%72=127.0.0.1", "the parameter `hostaddr`"),
+    ("postgres://u:canary@1.1.1.1/d?port=PORT", "the parameter `port`"),
+    ("postgres://u:canary@1.1.1.1/d?user=postgres", "the parameter `user`"),
+    ("postgres://u:canary@1.1.1.1/d?password=x", "the parameter `password`"),
+    ("postgres://u:canary@1.1.1.1/d?dbname=postgres", "the parameter `dbname`"),
+    ("postgres://u:canary@1.1.1.1/d?service=x", "the parameter `service`"),
+    ("postgres://u:canary@1.1.1.1/d?servicefile=/etc/x", "the parameter `servicefile`"),
+    ("postgres://u:canary@1.1.1.1/d?passfile=/root/.pgpass", "the parameter `passfile`"),
+    ("postgres://u:canary@1.1.1.1/d?sslcert=/etc/c", "the parameter `sslcert`"),
+    ("postgres://u:canary@1.1.1.1/d?sslkey=/etc/k", "the parameter `sslkey`"),
+    ("postgres://u:canary@1.1.1.1/d?sslrootcert=/etc/passwd", "the parameter `sslrootcert`"),
+    ("postgres://u:canary@1.1.1.1/d?sslcrl=/etc/passwd", "the parameter `sslcrl`"),
+    ("postgres://u:canary@1.1.1.1/d?sslcrldir=/etc", "the parameter `sslcrldir`"),
+    ("postgres://u:canary@1.1.1.1/d?sslpassword=x", "the parameter `sslpassword`"),
+    ("postgres://u:canary@1.1.1.1/d?krbsrvname=x", "the parameter `krbsrvname`"),
+    ("postgres://u:canary@1.1.1.1/d?gsslib=x", "the parameter `gsslib`"),
+    ("postgres://u:canary@1.1.1.1/d?requirepeer=root", "the parameter `requirepeer`"),
+    ("postgres://u:canary@1.1.1.1/d?sslmode=none", "sslmode=none"),
+    ("postgres://u:canary@1.1.1.1/d#@127.0.0.1:PORT/d", "`#`"),
+    ("postgres://u:canary@1.1.1.1:0/d", "bad port"),
+    ("postgres://u:canary@1.1.1.1:99999/d", "bad port"),
+    ("file:///etc/passwd", "not with postgres://"),
+    ("http://169.254.169.254/latest/meta-data", "not with postgres://"),
+    ("host=127.0.0.1 port=PORT user=u dbname=d", "not with postgres://"),
+];
+
+/// Spellings that no resolver takes for an address, and that must not become one on the way.
+const NOWHERE: [&str; 8] = [
+    "127.0.0.1.",
+    "１２７.0.0.1",
+    "①27.0.0.1",
+    "127。0。0。1",
+    "[::1%25lo]",
+    "ⓛocalhost",
+    "127.0.0.1%00.example.com",
+    "-",
+];
+
+/// A listener that counts who comes.
+fn canary() -> (u16, &'static AtomicUsize) {
+    static CALLS: AtomicUsize = AtomicUsize::new(0);
+    let listener = TcpListener::bind("0.0.0.0:0").expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    std::thread::spawn(move || {
+        for _ in listener.incoming() {
+            CALLS.fetch_add(1, Ordering::Relaxed);
+        }
+    });
+    (port, &CALLS)
+}
+
+#[test]
+fn no_url_leads_into_a_private_network() {
+    let plane = Plane::start(&["--allow-private-sources", "false"]);
+    let project = plane.project("urls");
+    let (port, calls) = canary();
+    let mut cases: Vec<(String, Vec<&str>)> = Vec::new();
+    for host in PRIVATE {
+        cases.push((format!("postgres://u:canary@{host}:PORT/d?sslmode=disable"), vec!["must be publicly reachable"]));
+    }
+    for host in INTERNAL {
+        cases.push((format!("postgres://u:canary@{host}:PORT/d"), vec!["an internal name"]));
+    }
+    cases.extend(ELSEWHERE.iter().map(|(url, words)| ((*url).to_owned(), vec![*words])));
+    for host in NOWHERE {
+        let refusals = vec!["cannot find", "cannot be read", "several hosts", "must be publicly reachable"];
+        cases.push((format!("postgres://u:canary@{host}:PORT/d"), refusals));
+    }
+    let path = format!("/v1/projects/{}/imports", project.id);
+    for (url, words) in &cases {
+        let url = url.replace("PORT", &port.to_string());
+        let (mut status, mut answer) = (429, json!(null));
+        crate::support::until("the rate allows it", || {
+            (status, answer) = plane.call("POST", &format!("{path}/preflight"), Some(&json!({ "source_url": url })));
+            status != 429
+        });
+        let error = answer["error"].as_str().unwrap_or_default();
+        assert!(status == 400 && words.iter().any(|words| error.contains(words)), "{url}: {status} {answer}");
+        assert!(!error.contains("canary"), "{url}: {error}");
+    }
+    // The worker judges again: what was stored may lead elsewhere by the time it is dialled.
+    for host in ["127.0.0.1", "0x7f000001", "[::ffff:127.0.0.1]", "localhost"] {
+        let job = project
+            .import_by_api(&json!({ "confirm": true, "source_url": format!("postgres://u:canary@{host}:{port}/d") }));
+        let text = job.to_string();
+        assert!(
+            job["state"] == "failed" && text.contains("must be publicly reachable") && !text.contains("canary"),
+            "{text}"
+        );
+    }
+    assert_eq!(calls.load(Ordering::Relaxed), 0, "somebody was dialled");
+    ran_cases("hostile URLs", cases.len() + 4);
+}
