@@ -89,8 +89,8 @@ pub struct Entry {
     pub definition: String,
     /// The role that owned it; empty for what has no owner.
     pub owner: String,
-    /// Its rows come as `COPY` data, not as statements.
-    pub by_copy: bool,
+    /// The statement that copies its rows; empty when they come as statements.
+    pub copy: String,
     /// Its data.
     pub data: Data,
 }
@@ -228,7 +228,7 @@ impl<R: BufRead> Archive<R> {
         }
         let definition = self.string()?;
         self.skip_string()?; // drop statement
-        let by_copy = self.skip_text()? > 0; // copy statement
+        let copy = self.string()?;
         let schema = self.name()?;
         self.skip_string()?; // tablespace
         if minor >= 14 {
@@ -241,7 +241,7 @@ impl<R: BufRead> Archive<R> {
         self.skip_string()?; // whether the table has oids
         while self.skip_string()? {} // dependencies, ended by a null
         let data = self.data_place(has_data)?;
-        Ok(Some(Entry { id, kind, schema, tag, definition, owner, by_copy, data }))
+        Ok(Some(Entry { id, kind, schema, tag, definition, owner, copy, data }))
     }
 
     fn data_place(&mut self, has_data: bool) -> Result<Data, ArchiveError> {
@@ -311,13 +311,6 @@ impl<R: BufRead> Archive<R> {
         let Some(length) = self.length()? else { return Ok(false) };
         self.each(length, |_| {})?;
         Ok(true)
-    }
-
-    /// Passes over a string and gives its length.
-    fn skip_text(&mut self) -> Result<u64, ArchiveError> {
-        let length = self.length()?.unwrap_or_default();
-        self.each(length, |_| {})?;
-        Ok(length)
     }
 
     /// Takes so many bytes, as they come.

@@ -61,10 +61,8 @@ fn note_treatment(contents: &mut Contents, text: &[u8], treatment: &Treatment, a
             if !why.starts_with("COPY") || mentions(text, "STDOUT") {
                 contents.note(finding, why, shown);
             }
-            if contents.refusal.is_none()
-                && let Place::Line(line) = at()
-            {
-                contents.refusal = Some((line, (*why).to_owned()));
+            if contents.refusal.is_none() {
+                contents.refusal = Some((at(), (*why).to_owned()));
             }
         }
         Treatment::Skip if first_word(text).eq_ignore_ascii_case(b"set") => {

@@ -41,8 +41,8 @@ pub struct Contents {
     pub findings: BTreeMap<Finding, BTreeMap<String, Seen>>,
     /// Foreign keys into schemas that may be a platform's: constraint, table, target.
     pub platform_keys: Vec<(String, String, String)>,
-    /// The first thing in a plain dump that cannot be part of an import: its line, and why.
-    pub refusal: Option<(u64, String)>,
+    /// The first thing that cannot be part of an import: its place, and why.
+    pub refusal: Option<(Place, String)>,
     /// What a plain dump ends in the middle of.
     pub unfinished: Option<Unfinished>,
     /// Why the dump is known to be incomplete.

@@ -6,6 +6,7 @@
 pub mod archive;
 mod classify;
 mod contents;
+pub mod definitions;
 pub mod detect;
 mod lexer;
 mod read;

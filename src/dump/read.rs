@@ -3,6 +3,7 @@
 use super::archive::{Archive, ArchiveError, Data, Entry, Header};
 use super::classify::{note_alter, note_create, note_grant};
 use super::contents::{Contents, Finding, Place};
+use super::definitions::Definitions;
 use super::detect::{DumpFile, DumpProblem, Format};
 use super::statement::{
     EVENT_TRIGGER_REASON, PUBLICATION_REASON, SECURITY_LABEL_REASON, SUBSCRIPTION_REASON, Treatment, treat,
@@ -140,9 +141,15 @@ fn ends_well(end: &[u8], found: &Contents) -> bool {
 fn contents_of(reader: impl BufRead, dump: &DumpFile) -> Result<Contents, ArchiveError> {
     let mut archive = Archive::open(reader)?;
     let mut found = of_header(archive.header());
+    let mut definitions = Definitions::default();
     while let Some(entry) = archive.next_entry()? {
         note_place(&mut found, &entry, dump);
         note_entry(&mut found, &entry);
+        definitions.take(&entry);
+    }
+    if let Some((id, why)) = definitions.finish() {
+        found.note(Finding::Refused, &why, || (Place::Entry(id), String::new()));
+        found.refusal = Some((Place::Entry(id), why));
     }
     Ok(found)
 }
@@ -202,7 +209,7 @@ fn note_entry(found: &mut Contents, entry: &Entry) {
         }
         "TABLE DATA" => {
             found.tables_with_data += 1;
-            if !entry.by_copy {
+            if entry.copy.is_empty() {
                 found.note(Finding::Inserts, "", named);
             }
         }

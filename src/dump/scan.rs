@@ -126,7 +126,7 @@ impl Scan {
 
     fn refuse(&mut self, piece: &Piece<'_>, why: &str) {
         if self.found.refusal.is_none() {
-            self.found.refusal = Some((piece.line(), why.to_owned()));
+            self.found.refusal = Some((Place::Line(piece.line()), why.to_owned()));
         }
     }
 
@@ -284,11 +284,11 @@ mod tests {
         let refusal = |text: &str| scanned(text).refusal;
         assert_eq!(
             refusal("SELECT 1;\n\n\\! id\n"),
-            Some((3, "the psql command \\! would reach outside the import".into()))
+            Some((Place::Line(3), "the psql command \\! would reach outside the import".into()))
         );
-        assert_eq!(refusal("SELECT 1 \\gexec\n").map(|(line, _)| line), Some(1));
-        assert_eq!(refusal("SELECT 1;\nCREATE ROLE x;\n").map(|(line, _)| line), Some(2));
-        assert_eq!(refusal("COPY t FROM stdin; SELECT 1;\n\\.\n").map(|(line, _)| line), Some(1));
-        assert_eq!(refusal("COPY t FROM PROGRAM 'id';").map(|(line, _)| line), Some(1));
+        assert_eq!(refusal("SELECT 1 \\gexec\n").map(|(at, _)| at), Some(Place::Line(1)));
+        assert_eq!(refusal("SELECT 1;\nCREATE ROLE x;\n").map(|(at, _)| at), Some(Place::Line(2)));
+        assert_eq!(refusal("COPY t FROM stdin; SELECT 1;\n\\.\n").map(|(at, _)| at), Some(Place::Line(1)));
+        assert_eq!(refusal("COPY t FROM PROGRAM 'id';").map(|(at, _)| at), Some(Place::Line(1)));
     }
 }

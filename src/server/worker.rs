@@ -7,7 +7,7 @@ use crate::source::SourceUrl;
 use crate::wire::{ImportRequest, ImportSummary, PROJECT_CREATE, PROJECT_IMPORT};
 use anyhow::Context;
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
@@ -55,8 +55,7 @@ async fn idle(app: &App, stop: &CancellationToken) {
 /// leaves it alone when another worker has it.
 async fn attempt(app: &App, claim: Claim, work: &Path, stop: &CancellationToken) {
     let started = Instant::now();
-    let mut claim = claim;
-    let job = claim.job.clone();
+    let job = &claim.job;
     tracing::info!("job {} ({}) begins, attempt {} of {}", job.id, job.kind, job.attempts, job.max_attempts);
     let work = work.join(&job.id);
     let meter = Arc::new(Meter::default());
@@ -71,19 +70,12 @@ async fn attempt(app: &App, claim: Claim, work: &Path, stop: &CancellationToken)
             Beat::Cancelled => give_up = Some(GiveUp::Cancelled),
             Beat::GoOn | Beat::Lost => break None,
         }
-        // What the attempt has done so far decides how it ends.
-        match app.store.notes(&job).await {
-            Ok((transaction_id, made)) => claim = Claim { transaction_id, made, ..claim },
-            Err(error) => {
-                tracing::error!("job {} cannot be read: {error:#}", job.id);
-                break None; // whoever has it next finds out
-            }
-        }
     };
     // What the attempt was running died with it; what it made on the server is taken away.
     let _ = std::fs::remove_dir_all(&work);
     let ending = match outcome {
         Some(Ok(result)) => Ending { result: Some(with_duration(result, started)), ..Ending::default() },
+        Some(Err(failure)) if failure.is_unresolved() => return hand_back(app, &claim).await,
         Some(Err(failure)) => failure.into_ending(&meter.progress()),
         None => {
             if stop.is_cancelled() {
@@ -208,9 +200,6 @@ async fn import(
         server: &app.target,
         store: &app.store,
         job: &claim.job,
-        transaction_id: claim.transaction_id.as_deref(),
-        transaction: OnceLock::new(),
-        made: claim.made.as_ref(),
         source,
         recreate: request.recreate,
         database: &row.project.database_name,

@@ -1,7 +1,7 @@
 //! Dialling a source: every address is judged before it is dialled, and the judged address
 //! is the one dialled, so a second DNS answer changes nothing.
 
-use super::limited::Limited;
+use super::limited::{Limited, LimitedTls};
 use super::reach::{private_kind, private_name};
 use super::{SourceUrl, SslMode, tls};
 use std::io;
@@ -155,9 +155,9 @@ async fn dial(url: &SourceUrl, address: Option<IpAddr>, mode: SslMode) -> Result
         Some(address) => {
             let dialled = TcpStream::connect((address, url.port())).await;
             let stream = Limited::new(dialled.map_err(|error| unreached(&place, &error))?, LONGEST_SESSION);
-            let connector = MakeTlsConnect::<Limited>::make_tls_connect(&mut connector, url.host());
+            let connector = MakeTlsConnect::<Limited<TcpStream>>::make_tls_connect(&mut connector, url.host());
             let connector = connector.map_err(|error| ConnectError::Tls(place.clone(), error.to_string()))?;
-            let (client, connection) = config.connect_raw(stream, connector).await.map_err(failed)?;
+            let (client, connection) = config.connect_raw(stream, LimitedTls(connector)).await.map_err(failed)?;
             (client, tokio::spawn(until_closed(connection)))
         }
     };

@@ -1,1 +1,135 @@
+//! Custom archives that nobody's pg_dump has written.
 
+use crate::ran_cases;
+use crate::support::archive::{Entry, archive};
+use crate::support::world::{fingerprint, open_folder, plane};
+
+fn table() -> Entry<'static> {
+    Entry {
+        kind: "TABLE",
+        tag: "evil",
+        definition: "CREATE TABLE public.evil (x text);\n",
+        schema: "public",
+        owner: "me",
+        ..Entry::default()
+    }
+}
+
+fn rows<'a>(copy: &'a str, rows: &'a str) -> Entry<'a> {
+    Entry { kind: "TABLE DATA", tag: "evil", copy, schema: "public", owner: "me", rows: Some(rows), ..Entry::default() }
+}
+
+const COPY: &str = "COPY public.evil (x) FROM stdin;\n";
+
+/// A definition that must not do what it asks for.
+const DEFINITIONS: [&str; 26] = [
+    "SELECT 1;\n\\! touch MARK\n",
+    "CREATE TABLE a (x int);\n\\o |touch MARK\nSELECT 1;\n",
+    "COPY (SELECT 1) TO PROGRAM 'touch MARK';\n",
+    "COPY (SELECT 1) TO 'MARK';\n",
+    "SELECT pg_read_file('/etc/passwd');\n",
+    "SELECT lo_import('/etc/passwd');\n",
+    "CREATE FUNCTION public.f(cstring) RETURNS int LANGUAGE c AS 'libc', 'system';\n",
+    "CREATE FUNCTION public.f() RETURNS int LANGUAGE plperlu AS 'x';\n",
+    "CREATE ROLE evil SUPERUSER;\n",
+    "ALTER ROLE capydb PASSWORD 'x';\n",
+    "GRANT capydb TO CURRENT_USER;\nSELECT 1/0;\n",
+    "SET ROLE capydb;\nSELECT 1/0;\n",
+    "SET SESSION AUTHORIZATION capydb;\nSELECT 1/0;\n",
+    "SELECT set_config('role', 'capydb', false);\n",
+    "ALTER SYSTEM SET archive_command = 'touch MARK';\n",
+    "CREATE DATABASE evil;\n",
+    "DROP DATABASE capydb;\n",
+    "CREATE TABLESPACE evil LOCATION '/tmp';\n",
+    "CREATE TABLE public.kept (x int);\nCOMMIT;\nSELECT 1/0;\n",
+    "CREATE TABLE public.kept (x int);\nROLLBACK;\nCREATE TABLE public.kept (x int);\n",
+    "BEGIN;\nCREATE TABLE public.kept (x int);\nEND;\nSELECT 1/0;\n",
+    "CREATE EXTENSION dblink;\n",
+    "CREATE FOREIGN DATA WRAPPER evil;\nSELECT 1/0;\n",
+    "CREATE EVENT TRIGGER e ON ddl_command_end EXECUTE FUNCTION pg_catalog.now();\nSELECT 1/0;\n",
+    "DO $$ BEGIN EXECUTE 'CREATE SUBSCRIPTION s CONNECTION ''host=127.0.0.1'' PUBLICATION p'; END $$;\n",
+    "CREATE TABLE public.open (x text DEFAULT '\n\\! touch MARK\n",
+];
+
+#[test]
+fn no_archive_gets_out() {
+    let folder = open_folder();
+    let marker = folder.join("was-here");
+    let mark = |text: &str| text.replace("MARK", marker.to_str().expect("a path"));
+    let project = plane().project("hostile archives");
+    // The writer itself is sound: without malice its archives load.
+    let path = folder.join("good.dump");
+    std::fs::write(&path, archive(&[table(), rows(COPY, "1\n2\n")])).expect("written");
+    let job = project.import_unseen(&path, true);
+    assert_eq!(job["state"], "completed", "{job}");
+    assert_eq!(project.sql("select count(*) from evil"), "2");
+    project.sql("create table old as select 7 as x");
+    let before = fingerprint(&project.url);
+    let mut archives: Vec<(String, Vec<u8>)> = Vec::new();
+    for definition in DEFINITIONS {
+        let definition = mark(definition);
+        for kind in ["TABLE", "FUNCTION"] {
+            let entry = Entry { kind, definition: &definition, ..table() };
+            archives.push((format!("{kind}: {definition}"), archive(&[table(), entry])));
+        }
+    }
+    let command = mark("evil\n\\! touch MARK\n");
+    for copy in [
+        "COPY public.evil FROM PROGRAM 'touch MARK';\n",
+        "COPY public.evil FROM '/etc/passwd';\n",
+        "COPY public.evil TO PROGRAM 'touch MARK';\n",
+        "COMMIT; COPY public.evil (x) FROM stdin;\nSELECT 1/0;\n",
+        "\\! touch MARK\nCOPY public.evil (x) FROM stdin;\n",
+        "SELECT 1/0;\n",
+    ] {
+        archives.push((copy.to_owned(), archive(&[table(), rows(&mark(copy), "1\n\\.\n")])));
+    }
+    archives.push((
+        "rows that end early".into(),
+        archive(&[table(), rows(COPY, &mark("1\n\\.\n\\! touch MARK\nSELECT 1/0;\n"))]),
+    ));
+    archives.push((
+        "an extension by another kind".into(),
+        archive(&[Entry {
+            kind: "EXTENSION",
+            tag: "dblink",
+            definition: "CREATE EXTENSION dblink;\n",
+            ..Entry::default()
+        }]),
+    ));
+    // Names with line ends go into comments of the text; what else is in these fails.
+    let fails =
+        Entry { kind: "VIEW", tag: "v", definition: "CREATE VIEW public.v AS SELECT 1/0;\nSELECT 1/0;\n", ..table() };
+    for entry in [
+        Entry { tag: &command, ..table() },
+        Entry { owner: &command, ..table() },
+        Entry { schema: &command, ..table() },
+        Entry { kind: &command, ..table() },
+    ] {
+        archives.push((
+            format!("{}{}{}{}", entry.tag, entry.owner, entry.schema, entry.kind),
+            archive(&[entry, fails.clone()]),
+        ));
+    }
+    let good = archive(&[table(), rows(COPY, "1\n2\n")]);
+    for cut in [6, 11, 40, 100, good.len() - 30, good.len() - 8] {
+        archives.push((format!("cut at {cut}"), good[..cut].to_vec()));
+    }
+    for (at, what) in [(0, b'X'), (5, 9), (6, 99), (8, 200), (10, 7), (54, 0x7f), (82, 0x7f), (83, 0xff), (92, 0x7f)] {
+        let mut broken = good.clone();
+        broken[at] = what;
+        archives.push((format!("byte {at} broken"), broken));
+    }
+    for (number, (what, bytes)) in archives.iter().enumerate() {
+        let path = folder.join("hostile.dump");
+        std::fs::write(&path, bytes).expect("written");
+        for recreate in [false, true].into_iter().take(if number % 8 == 0 { 2 } else { 1 }) {
+            let job = project.import_unseen(&path, recreate);
+            assert_eq!(job["state"], "failed", "{what}: {job}");
+            assert!(!marker.exists(), "{what}");
+        }
+    }
+    assert!(fingerprint(&project.url) == before, "the target has changed");
+    plane().has_no_leftovers();
+    ran_cases("hostile archives", archives.len());
+}

@@ -169,7 +169,10 @@ fn no_url_leads_into_a_private_network() {
         cases.push((format!("postgres://u:canary@{host}:PORT/d?sslmode=disable"), vec!["must be publicly reachable"]));
     }
     for host in INTERNAL {
-        cases.push((format!("postgres://u:canary@{host}:PORT/d"), vec!["an internal name"]));
+        cases.push((
+            format!("postgres://u:canary@{host}:PORT/d"),
+            vec!["an internal name", "only the provider's own network knows"],
+        ));
     }
     cases.extend(ELSEWHERE.iter().map(|(url, words)| ((*url).to_owned(), vec![*words])));
     for host in NOWHERE {

@@ -1,7 +1,9 @@
 //! What the tests share: running the built program, and real servers to run it against.
 #![allow(dead_code, unreachable_pub, missing_docs, reason = "each test program uses its own part")]
 
+pub mod archive;
 pub mod peer;
+pub mod stranger;
 pub mod world;
 
 use std::path::{Path, PathBuf};

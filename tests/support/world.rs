@@ -166,6 +166,16 @@ pub fn try_psql(url: &str, sql: &str) -> Ran {
     Ran::of(&child.wait_with_output().expect("psql ends"))
 }
 
+/// Runs SQL as one message, which psql does not read.
+pub fn run_sql(url: &str, sql: &str) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await.expect("connects");
+        tokio::spawn(connection);
+        client.batch_execute(sql).await.expect("runs");
+    });
+}
+
 /// Everything that a database holds, line by line.
 #[track_caller]
 pub fn fingerprint(url: &str) -> String {
@@ -198,6 +208,16 @@ impl Plane {
         Self::spawn(command, data_dir.to_owned())
     }
 
+    /// One that does not wait for the disk, and whose data goes with it.
+    pub fn throw_away() -> Self {
+        let folder = open_folder();
+        let mut command = capydb(&["dev", "--ephemeral", "--postgres-bin"]);
+        command.arg(postgres(17)).env("TMPDIR", &folder);
+        let mut plane = Self::spawn(command, folder.clone());
+        plane.data_dir = fs::read_dir(folder).expect("lists").flatten().next().expect("its data").path();
+        plane
+    }
+
     /// Starts again on the data of one that has ended.
     pub fn start_again(data_dir: &Path) -> Self {
         Self::start_with(&[], &[], data_dir)
@@ -211,9 +231,19 @@ impl Plane {
         Self { api_url: api_url.into(), api_key: api_key.into(), data_dir, child }
     }
 
+    /// The process of the control plane.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Host and port of its API.
     pub fn address(&self) -> String {
         self.api_url.trim_start_matches("http://").split('/').next().expect("an address").to_owned()
+    }
+
+    /// Whether the control plane runs.
+    pub fn is_alive(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
     }
 
     /// Ends it as a power cut would.
@@ -364,7 +394,7 @@ impl Project<'_> {
 /// The control plane that most tests share.
 pub fn plane() -> &'static Plane {
     static PLANE: OnceLock<Plane> = OnceLock::new();
-    PLANE.get_or_init(|| Plane::start(&[]))
+    PLANE.get_or_init(Plane::throw_away)
 }
 
 /// The Postgres 15 source that most tests share; it has the sample database.

@@ -10,18 +10,36 @@ pub(in crate::server) struct Failure {
     exit_code: Option<i32>,
     stderr: Option<String>,
     transient: bool,
+    unresolved: bool,
     error: Option<Box<ImportError>>,
 }
 
 impl Failure {
     /// The same import can only fail again.
     pub(super) fn permanent(message: impl Into<String>) -> Self {
-        Self { message: message.into(), exit_code: None, stderr: None, transient: false, error: None }
+        Self {
+            message: message.into(),
+            exit_code: None,
+            stderr: None,
+            transient: false,
+            unresolved: false,
+            error: None,
+        }
     }
 
     /// The same import may work later.
     pub(super) fn transient(message: impl Into<String>) -> Self {
         Self { transient: true, ..Self::permanent(message) }
+    }
+
+    /// Whether the import is finished cannot be told, so neither can the job be over.
+    pub(super) fn unresolved(message: impl Into<String>) -> Self {
+        Self { unresolved: true, ..Self::transient(message) }
+    }
+
+    /// Whether the job must go on.
+    pub(in crate::server) fn is_unresolved(&self) -> bool {
+        self.unresolved
     }
 
     /// A program failed; its own words say why.
@@ -38,6 +56,7 @@ impl Failure {
             exit_code: finished.code,
             stderr: Some(crate::text::tail(stderr, LONGEST_STDERR)),
             transient: is_transient(&error),
+            unresolved: false,
             error: Some(Box::new(error)),
         }
     }

@@ -6,45 +6,24 @@ use super::prepare::prepare;
 use super::{Failure, Import, restore};
 use crate::wire::ImportSummary;
 
-/// Whether an attempt before this one committed: the server knows by the transaction's id.
-pub(super) async fn finished_before(import: &Import<'_>) -> Result<bool, Failure> {
-    match import.transaction_id {
-        Some(transaction) => Ok(committed(import, transaction).await?),
-        None => Ok(false),
-    }
-}
-
-async fn committed(import: &Import<'_>, transaction: &str) -> anyhow::Result<bool> {
+/// Whether the transaction of an attempt was committed: the server knows by its id.
+pub(super) async fn is_finished(import: &Import<'_>, transaction: Option<&str>) -> anyhow::Result<bool> {
+    let Some(transaction) = transaction else { return Ok(false) };
     let session = import.server.session(import.database).await?;
     let sql = "select pg_xact_status($1::text::xid8)";
     let status = session.query_one(sql, &[&transaction]).await?;
     Ok(status.get::<_, Option<&str>>(0) == Some("committed"))
 }
 
-/// Loads, or leaves everything as it was.
+/// Loads, or fails without a change that lasts, save for what was prepared.
 pub(super) async fn run(import: &Import<'_>, input: &Input) -> Result<ImportSummary, Failure> {
     let server = import.server;
     let made = prepare(import, import.database, &input.plan).await?;
     let before = server.measure(import.database).await?;
     tracing::info!("job {}: loading into {} in one transaction", import.job.id, import.database);
-    let loaded = restore::in_one_transaction(import, input).await;
+    restore::in_one_transaction(import, input).await?;
     import.meter.enter(Phase::Finishing, None);
-    let settled = server.settle(&import.application_name()).await;
-    if let Err(failure) = loaded {
-        settled?;
-        // The answer to the commit may be all that was lost.
-        let committed = match import.transaction.get() {
-            Some(transaction) => committed(import, transaction).await?,
-            None => false,
-        };
-        if !committed {
-            import.take_back(import.database, &made).await;
-            return Err(failure);
-        }
-        if failure.is_error_of_script() {
-            return Err(failure.although_committed());
-        }
-    }
+    server.settle(&import.application_name()).await?;
     let left_out = input.plan.left_out();
     let summary = ImportSummary { extensions: made.extensions, left_out, ..ImportSummary::default() };
     // The data is there, whether or not it can be counted.

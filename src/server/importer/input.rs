@@ -84,6 +84,10 @@ pub(super) async fn bring(import: &Import<'_>, looked: Looked) -> Result<Input, 
 fn directory(path: PathBuf) -> Result<Input, Failure> {
     let toc = File::open(path.join("toc.dat")).map_err(anyhow::Error::from)?;
     let mut plan = Plan::of_archive(BufReader::with_capacity(128 << 10, toc)).map_err(anyhow::Error::from)?;
+    // The source has written its definitions, and it is a stranger.
+    if let Some((entry, why)) = &plan.refusal {
+        return Err(Failure::permanent(format!("entry {entry} of the source's dump cannot be imported: {why}")));
+    }
     plan.measure_directory(&path);
     let files = std::fs::read_dir(&path).map_err(anyhow::Error::from)?.flatten();
     let size = files.filter_map(|file| file.metadata().ok()).map(|about| about.len()).sum();
@@ -98,8 +102,8 @@ fn open(path: &Path, limits: &Limits, recreate: bool) -> Result<Input, Failure> 
         return Err(Failure::permanent("the dump is compressed as a whole; unpack it before the upload"));
     }
     let found = read(&dump, &Progress::default()).map_err(explain)?;
-    if let Some((line, why)) = &found.refusal {
-        return Err(Failure::permanent(format!("line {line} of the dump cannot be imported: {why}")));
+    if let Some((place, why)) = &found.refusal {
+        return Err(Failure::permanent(format!("{place} of the dump cannot be imported: {why}")));
     }
     gate(&grade_dump(&dump, &found, limits, &Handling { filters_plain_sql: true, recreate, ..Handling::default() }))?;
     let compressed = found.compression.is_some_and(|compression| compression != Compression::None);

@@ -8,6 +8,7 @@
 mod bounds;
 mod child;
 mod failure;
+mod fate;
 mod fetch;
 mod follow;
 mod guard;
@@ -24,10 +25,10 @@ mod triage;
 mod whereabouts;
 
 pub(super) use failure::Failure;
+use fate::fate;
 pub(super) use meter::Meter;
 use meter::Phase;
 pub(super) use recreate::sweep;
-use target::Made;
 pub(super) use target::{MAX_CONNECTIONS, TargetServer};
 
 use super::postgres::RunAs;
@@ -36,19 +37,13 @@ use crate::preflight::Limits;
 use crate::source::SourceUrl;
 use crate::wire::{ImportSummary, Job};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 /// One attempt at one import.
 pub(super) struct Import<'a> {
     pub(super) server: &'a TargetServer,
     pub(super) store: &'a Store,
     pub(super) job: &'a Job,
-    /// The transaction of an attempt before this one.
-    pub(super) transaction_id: Option<&'a str>,
-    /// The transaction of this attempt, once it has begun.
-    pub(super) transaction: OnceLock<String>,
-    /// What an attempt before this one had made outside of it.
-    pub(super) made: Option<&'a serde_json::Value>,
     pub(super) source: Source,
     /// Replace the target instead of loading into it.
     pub(super) recreate: bool,
@@ -85,16 +80,6 @@ impl Import<'_> {
     fn application_name(&self) -> String {
         application_name(&self.job.id)
     }
-
-    /// Takes back what was made outside of the import's transaction, unless another worker has
-    /// the job by now: what is there is what that one counts on.
-    async fn take_back(&self, database: &str, made: &Made) {
-        match self.store.extend_lease(self.job).await {
-            Ok(true) => self.server.take_back(database, made).await,
-            Ok(false) => {}
-            Err(error) => tracing::warn!("job {}: what it made stays for the next attempt: {error:#}", self.job.id),
-        }
-    }
 }
 
 fn application_name(job: &str) -> String {
@@ -103,24 +88,11 @@ fn application_name(job: &str) -> String {
 
 /// Runs the import, or finds that an attempt before this one had finished it.
 pub(super) async fn run(import: &Import<'_>) -> Result<ImportSummary, Failure> {
-    import.server.end_sessions(&import.application_name()).await?;
-    let finished = if import.recreate {
-        recreate::finished_before(import).await?
-    } else {
-        in_place::finished_before(import).await?
-    };
-    if !finished && let Some(made) = import.made {
-        let made: Made = serde_json::from_value(made.clone()).map_err(anyhow::Error::from)?;
-        // Extensions of a staging database went with it.
-        let made = if import.recreate { made.roles_only() } else { made };
-        import.take_back(import.database, &made).await;
-    }
-    if finished {
+    if let Some(summary) = fate(import).await? {
         tracing::info!("job {}: an attempt before this one had finished it", import.job.id);
-        return Ok(import.server.measure(import.database).await?.into());
+        return Ok(summary);
     }
     if let Some(why) = import.give_up {
-        tidy(import.server, &import.job.id).await?;
         return Err(match why {
             GiveUp::Cancelled => Failure::permanent(CANCELLED),
             GiveUp::Worn => {
@@ -129,9 +101,16 @@ pub(super) async fn run(import: &Import<'_>) -> Result<ImportSummary, Failure> {
             }
         });
     }
-    tokio::select! {
+    let done = tokio::select! {
         done = attempt(import) => done,
         failure = bounds::disk_is_full(import) => Err(failure),
+    };
+    let Err(failure) = done else { return done };
+    match fate(import).await? {
+        None => Err(failure),
+        Some(_) if failure.is_error_of_script() => Err(failure.although_committed()),
+        // Only the answer was lost.
+        Some(summary) => Ok(summary),
     }
 }
 

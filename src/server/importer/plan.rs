@@ -1,6 +1,7 @@
 use super::meter::TableData;
 use crate::dump::Contents;
 use crate::dump::archive::{Archive, Data, Entry};
+use crate::dump::definitions::Definitions;
 use crate::dump::statement::{
     EVENT_TRIGGER_REASON, ExtensionWish, PUBLICATION_REASON, SECURITY_LABEL_REASON, SUBSCRIPTION_REASON, Treatment,
     extension, policy_roles, treat,
@@ -19,6 +20,10 @@ pub(super) struct Plan {
     pub(super) roles: Vec<String>,
     /// Entries of the archive to restore, in its order.
     pub(super) entries: Vec<i32>,
+    /// An entry of the archive that cannot be part of an import, and why.
+    pub(super) refusal: Option<(i32, String)>,
+    /// Rows of the archive come as statements, which nobody has read yet.
+    pub(super) by_statements: bool,
     /// Rows of tables in the archive, in its order.
     pub(super) tables: Vec<TableData>,
     /// Indexes that it builds, those of keys among them; not known of a script.
@@ -37,9 +42,12 @@ impl Plan {
         let mut archive = Archive::open(reader)?;
         let mut plan = Self::default();
         let mut schemas = Vec::new();
+        let mut definitions = Definitions::default();
         while let Some(entry) = archive.next_entry()? {
+            definitions.take(&entry);
             plan.take(entry, &mut schemas);
         }
+        plan.refusal = definitions.finish();
         // A schema that an extension lives in is made before the extension.
         schemas.retain(|(_, name)| plan.makes_schema(name));
         plan.entries.retain(|id| !schemas.iter().any(|(made, _)| made == id));
@@ -70,6 +78,7 @@ impl Plan {
             self.left_out.entry(kind).or_insert((0, reason)).0 += 1;
             return;
         }
+        self.by_statements |= entry.kind == "TABLE DATA" && entry.copy.is_empty();
         match (entry.kind.as_str(), &entry.data) {
             // Its size is known when all offsets are.
             ("TABLE DATA", Data::At(offset)) => self.tables.push(TableData { id: entry.id, size: *offset }),
@@ -92,6 +101,8 @@ impl Plan {
             extensions: found.extensions.into_iter().map(|(wish, _)| wish).collect(),
             roles: found.policy_roles,
             entries: Vec::new(),
+            refusal: None,
+            by_statements: false,
             tables: Vec::new(),
             indexes: 0,
             script_tables: found.tables_with_data,

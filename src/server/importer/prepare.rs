@@ -8,16 +8,11 @@ use super::{Failure, Import};
 use anyhow::{Context, bail};
 use tokio_postgres::Client;
 
-/// Makes everything, or nothing.
+/// Makes everything.
 pub(super) async fn prepare(import: &Import<'_>, database: &str, plan: &Plan) -> Result<Made, Failure> {
     let mut made = Made::default();
-    match prepare_all(import, database, plan, &mut made).await {
-        Ok(()) => Ok(made),
-        Err(error) => {
-            import.take_back(database, &made).await;
-            Err(error.into())
-        }
-    }
+    prepare_all(import, database, plan, &mut made).await?;
+    Ok(made)
 }
 
 async fn prepare_all(import: &Import<'_>, database: &str, plan: &Plan, made: &mut Made) -> anyhow::Result<()> {

@@ -37,43 +37,19 @@ fn old_name(job: &str) -> String {
     format!("capydb_old_{}", job.replace('-', ""))
 }
 
-/// Whether an attempt before this one swapped the databases: only then is there an old one.
-pub(super) async fn finished_before(import: &Import<'_>) -> Result<bool, Failure> {
+/// Whether an attempt swapped the databases: only then is there an old one.
+pub(super) async fn is_finished(import: &Import<'_>) -> anyhow::Result<bool> {
     reopen(import.server, import.database).await?;
-    Ok(import.server.has_database(&old_name(&import.job.id)).await?)
+    import.server.has_database(&old_name(&import.job.id)).await
 }
 
-/// Loads and swaps, or leaves everything as it was.
+/// Loads and swaps, or fails without a change to the live database.
 pub(super) async fn run(import: &Import<'_>, input: &Input) -> Result<ImportSummary, Failure> {
-    let server = import.server;
     let staging = staging_name(import.job);
-    drop_staging(server, &import.job.id).await?;
-    server.create_database(&staging, import.role).await?;
-    let made = match prepare(import, &staging, &input.plan).await {
-        Ok(made) => made,
-        Err(error) => {
-            server.drop_database(&staging).await?;
-            return Err(error);
-        }
-    };
-    match load_and_swap(import, input, &staging).await {
-        Ok(summary) => Ok(ImportSummary { extensions: made.extensions, left_out: input.plan.left_out(), ..summary }),
-        Err(failure) => {
-            if server.has_database(&old_name(&import.job.id)).await? {
-                // The swap was made, and only its answer was lost.
-                return Ok(server.measure(import.database).await?.into());
-            }
-            // What cannot be put right at once is by the next sweep.
-            for mended in [reopen(server, import.database).await, server.drop_database(&staging).await] {
-                if let Err(error) = mended {
-                    tracing::warn!("job {}: {error:#}", import.job.id);
-                }
-            }
-            // The extensions went with the staging database; the roles are the server's.
-            import.take_back("postgres", &made.roles_only()).await;
-            Err(failure)
-        }
-    }
+    import.server.create_database(&staging, import.role).await?;
+    let made = prepare(import, &staging, &input.plan).await?;
+    let summary = load_and_swap(import, input, &staging).await?;
+    Ok(ImportSummary { extensions: made.extensions, left_out: input.plan.left_out(), ..summary })
 }
 
 async fn load_and_swap(import: &Import<'_>, input: &Input, staging: &str) -> Result<ImportSummary, Failure> {

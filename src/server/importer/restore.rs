@@ -34,6 +34,9 @@ pub(super) async fn into_staging(import: &Import<'_>, database: &str, input: &In
     begin_to_meter(import, input);
     let script = input.kind == InputKind::Script;
     let work = async {
+        if !script && input.plan.by_statements {
+            return archive_as_script(import, database, input, Batches::Of(OBJECTS_A_TRANSACTION), None).await;
+        }
         if !script {
             return archive(import, database, input).await;
         }
@@ -97,7 +100,7 @@ pub(super) async fn in_one_transaction(import: &Import<'_>, input: &Input) -> Re
     let work = async {
         match input.kind {
             InputKind::Script => feed_script(import, import.database, input, Batches::One, Some(guard)).await,
-            InputKind::Archive => archive_as_script(import, input, guard).await,
+            InputKind::Archive => archive_as_script(import, import.database, input, Batches::One, Some(guard)).await,
         }
     };
     tokio::select! {
@@ -190,7 +193,6 @@ impl Psql {
                 return Err(Failure::transient("another worker has taken over this job"));
             }
             arrival.push_str(&guard.open(&transaction));
-            let _ = import.transaction.set(transaction); // one transaction an attempt
         }
         tokio::spawn(end_of(lines.into_inner(), |_| false)); // what the script selects is of no interest
         let pipe = blocking(stdin.into_owned_fd().map_err(anyhow::Error::from)?)?;
@@ -263,18 +265,25 @@ async fn feed_script(
     Psql { running, feeder }.conclude(input, fed).await
 }
 
-/// An archive as SQL through psql: `pg_restore` itself would commit before the size is known.
-async fn archive_as_script(import: &Import<'_>, input: &Input, guard: &Guard) -> Result<(), Failure> {
+/// An archive as SQL through psql: `pg_restore` itself would commit before the size is known,
+/// and it runs rows that come as statements unseen.
+async fn archive_as_script(
+    import: &Import<'_>,
+    database: &str,
+    input: &Input,
+    batches: Batches,
+    guard: Option<&Guard>,
+) -> Result<(), Failure> {
     let list = restore_list(import, input)?;
     let mut command = program(&import.server.programs, import.server.run_as.as_ref(), "pg_restore", import.work);
     command.arg("--file=-").args(STRIPPED).arg("--use-list").arg(list).arg(&input.path).stdout(Stdio::piped());
-    let Psql { running, mut feeder } = Psql::start(import, import.database, Some(guard)).await?;
+    let Psql { running, mut feeder } = Psql::start(import, database, guard).await?;
     let mut unpacking = Running::start(command, &[])?;
     let stdout = unpacking.child.stdout.take().ok_or_else(|| anyhow::anyhow!("no pipe from pg_restore"))?;
     let source = blocking(stdout.into_owned_fd().map_err(anyhow::Error::from)?)?;
     // pg_restore's own text goes through the same filter: it ends transactions, too.
     let feeding = tokio::task::spawn_blocking(move || {
-        let fed = feed(source, &mut feeder.pipe, &[], Batches::One, &feeder.watcher);
+        let fed = feed(source, &mut feeder.pipe, &[], batches, &feeder.watcher);
         (feeder, fed)
     });
     let (feeder, fed) = feeding.await.map_err(anyhow::Error::from)?;

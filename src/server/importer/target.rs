@@ -5,6 +5,7 @@ use crate::wire::ImportSummary;
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
+use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Config, NoTls};
 
@@ -179,16 +180,20 @@ impl TargetServer {
 
     /// Takes back what was made for an import. What cannot be taken back is in use by
     /// somebody else by now, and stays.
-    pub(super) async fn take_back(&self, database: &str, made: &Made) {
-        let Ok(session) = self.session(database).await else { return };
+    pub(super) async fn take_back(&self, database: &str, made: &Made) -> anyhow::Result<()> {
+        let session = self.session(database).await?;
         let drops = made.extensions.iter().rev().map(|name| format!("drop extension if exists {}", quoted(name)));
         let drops = drops.chain(made.schemas.iter().map(|name| format!("drop schema if exists {}", quoted(name))));
         let drops = drops.chain(made.roles.iter().map(|name| format!("drop role if exists {}", quoted(name))));
         for sql in drops {
-            if let Err(error) = session.batch_execute(&sql).await {
-                tracing::warn!("{sql}: {error}");
+            match session.batch_execute(&sql).await {
+                Err(error) if error.code() == Some(&SqlState::DEPENDENT_OBJECTS_STILL_EXIST) => {
+                    tracing::warn!("{sql}: {error}");
+                }
+                done => done.with_context(|| sql.clone())?,
             }
         }
+        Ok(())
     }
 }
 

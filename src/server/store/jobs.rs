@@ -36,10 +36,6 @@ pub(crate) struct Claim {
     pub request: Value,
     /// The secret that it needs, sealed.
     pub secret: Option<Vec<u8>>,
-    /// The transaction of an attempt before this one.
-    pub transaction_id: Option<String>,
-    /// What an attempt before this one had made outside of it.
-    pub made: Option<Value>,
 }
 
 /// What a sign of life is answered with.
@@ -107,16 +103,10 @@ impl Store {
              where id = (select id from jobs
                          where state = 'pending' or (state = 'running' and lease_until < now())
                          order by created_at limit 1 for update skip locked)
-             returning {COLUMNS}, request, secret, transaction_id, made"
+             returning {COLUMNS}, request, secret"
         );
         let row = client.query_opt(&sql, &[&worker, &f64::from(LEASE_SECONDS)]).await?;
-        Ok(row.map(|row| Claim {
-            job: from_row(&row),
-            request: row.get(19),
-            secret: row.get(20),
-            transaction_id: row.get(21),
-            made: row.get(22),
-        }))
+        Ok(row.map(|row| Claim { job: from_row(&row), request: row.get(19), secret: row.get(20) }))
     }
 
     /// Shows a sign of life, with the progress of the work.
@@ -147,7 +137,8 @@ impl Store {
         Ok(self.client().await?.execute(sql, &[&id, &CANCELLED]).await? == 1)
     }
 
-    /// What the attempt has written down since it was claimed.
+    /// What its attempts have written down: the transaction of the last, and what was made outside
+    /// of it.
     pub(crate) async fn notes(&self, job: &Job) -> anyhow::Result<(Option<String>, Option<Value>)> {
         let sql = "select transaction_id, made from jobs where id = $1";
         let row = self.client().await?.query_one(sql, &[&job.id]).await?;

@@ -1,0 +1,194 @@
+//! The statements inside an archive: `pg_restore` hands them to the server as they are, so what
+//! a script may not say an archive may not hold either.
+
+use super::archive::Entry;
+use super::scan::{INSIDE_STATEMENT, refused_command};
+use super::sql::{Kind, Script};
+use super::statement::{Treatment, treat};
+use std::io::Cursor;
+
+/// Definitions are read in runs of about this length, in bytes.
+const RUN: usize = 1 << 20;
+
+/// Why transaction commands have no place in an archive.
+const TRANSACTION: &str = "it ends or begins a transaction inside the import's own";
+/// Why rows must not follow a definition.
+const ROWS: &str = "it asks for rows where none follow";
+/// Why a statement that copies rows must be one.
+const NOT_A_COPY: &str = "its rows are not copied by one COPY … FROM stdin";
+
+/// Kinds that an import never restores; their statements are for the whole server.
+const NOT_RESTORED: [&str; 10] = [
+    "ACL",
+    "DATABASE",
+    "DATABASE PROPERTIES",
+    "DEFAULT ACL",
+    "ENCODING",
+    "EVENT TRIGGER",
+    "EXTENSION",
+    "SEARCHPATH",
+    "SECURITY LABEL",
+    "SUBSCRIPTION",
+];
+
+/// Reads the statements of an archive's entries and keeps the first that cannot be part of an
+/// import.
+#[derive(Default)]
+pub struct Definitions {
+    /// Definitions one after another, and where each begins.
+    run: Vec<u8>,
+    starts: Vec<(usize, i32)>,
+    /// How the archive reads strings; it stands before each run.
+    strings: Vec<u8>,
+    refusal: Option<(i32, String)>,
+}
+
+impl Definitions {
+    /// Takes the next entry.
+    pub fn take(&mut self, entry: &Entry) {
+        if self.refusal.is_some() || NOT_RESTORED.contains(&entry.kind.as_str()) {
+            return;
+        }
+        if !entry.copy.is_empty() && !is_one_copy(&entry.copy) {
+            self.refusal = Some((entry.id, NOT_A_COPY.to_owned()));
+            return;
+        }
+        if entry.kind == "STDSTRINGS" {
+            self.strings = [entry.definition.as_bytes(), b"\n"].concat();
+            return;
+        }
+        if entry.definition.is_empty() {
+            return;
+        }
+        self.starts.push((self.run.len(), entry.id));
+        self.run.extend_from_slice(entry.definition.as_bytes());
+        // The server reads each definition by itself.
+        self.run.extend_from_slice(b"\n;\n");
+        if self.run.len() > RUN {
+            self.read();
+        }
+    }
+
+    /// The entry that cannot be part of an import, and why.
+    pub fn finish(mut self) -> Option<(i32, String)> {
+        self.read();
+        self.refusal
+    }
+
+    fn read(&mut self) {
+        let (run, starts) = (std::mem::take(&mut self.run), std::mem::take(&mut self.starts));
+        let before = self.strings.len();
+        let mut script = Script::new(Cursor::new([self.strings.clone(), run].concat()));
+        let mut at = 0;
+        while let Ok(Some(piece)) = script.next_piece() {
+            let why = match piece.kind {
+                Kind::Statement | Kind::StatementStart => refused(piece.bytes),
+                Kind::Command => refused_command(piece.bytes),
+                Kind::CommandInside => Some(INSIDE_STATEMENT.to_owned()),
+                _ => None,
+            };
+            if let Some(why) = why.filter(|_| self.refusal.is_none()) {
+                let place = starts.partition_point(|(start, _)| start + before <= at);
+                let entry = starts.get(place.saturating_sub(1)).map_or(0, |(_, id)| *id);
+                self.refusal = Some((entry, why));
+                return;
+            }
+            at += piece.bytes.len();
+        }
+    }
+}
+
+fn refused(statement: &[u8]) -> Option<String> {
+    match treat(statement) {
+        Treatment::Begin | Treatment::Commit => Some(TRANSACTION.to_owned()),
+        Treatment::CopyRows => Some(ROWS.to_owned()),
+        Treatment::Refuse(why) => Some(why.to_owned()),
+        _ => None,
+    }
+}
+
+/// Whether a text is one `COPY … FROM stdin;` and nothing else.
+fn is_one_copy(text: &str) -> bool {
+    let mut script = Script::new(Cursor::new(text.as_bytes().to_vec()));
+    let mut copies = 0;
+    while let Ok(Some(piece)) = script.next_piece() {
+        match piece.kind {
+            Kind::Statement if treat(piece.bytes) == Treatment::CopyRows => copies += 1,
+            Kind::Between => {}
+            // What follows on its line would be taken for rows.
+            Kind::Rows if piece.bytes.iter().all(u8::is_ascii_whitespace) => {}
+            _ => return false,
+        }
+    }
+    copies == 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dump::archive::Data;
+
+    fn entry(id: i32, kind: &str, definition: &str, copy: &str) -> Entry {
+        Entry {
+            id,
+            kind: kind.into(),
+            schema: "public".into(),
+            tag: "t".into(),
+            definition: definition.into(),
+            owner: String::new(),
+            copy: copy.into(),
+            data: Data::None,
+        }
+    }
+
+    fn refusal(entries: &[Entry]) -> Option<(i32, String)> {
+        let mut definitions = Definitions::default();
+        entries.iter().for_each(|entry| definitions.take(entry));
+        definitions.finish()
+    }
+
+    #[test]
+    fn what_cannot_be_part_of_an_import_is_found_with_its_entry() {
+        let good = entry(1, "TABLE", "CREATE TABLE t (x int);\n", "");
+        for text in [
+            "COMMIT;",
+            "SELECT 1; rollback;",
+            "CREATE ROLE x;",
+            "\\! id\n",
+            "COPY t FROM stdin;",
+            "COPY t FROM PROGRAM 'id';",
+            "SELECT 1 \\g |sh\n",
+        ] {
+            let found = refusal(&[good.clone(), entry(7, "TABLE", text, ""), good.clone()]);
+            assert_eq!(found.map(|(id, _)| id), Some(7), "{text}");
+        }
+        for copy in
+            ["COPY t FROM PROGRAM 'id';\n", "COMMIT; COPY t FROM stdin;\n", "SELECT 1;\n", "COPY t FROM stdin; x\n"]
+        {
+            assert_eq!(refusal(&[entry(3, "TABLE DATA", "", copy)]).map(|(id, _)| id), Some(3), "{copy}");
+        }
+    }
+
+    #[test]
+    fn what_pg_dump_writes_passes() {
+        let entries = [
+            entry(1, "STDSTRINGS", "SET standard_conforming_strings = 'on';\n", ""),
+            entry(2, "FUNCTION", "CREATE FUNCTION f() RETURNS void LANGUAGE plpgsql AS $$ begin commit; end $$;\n", ""),
+            entry(3, "TABLE DATA", "", "COPY public.t (x) FROM stdin;\n"),
+            entry(4, "ACL", "GRANT ALL ON t TO bob;\n", ""),
+            entry(5, "DATABASE", "CREATE DATABASE d;\n", ""),
+            entry(6, "COMMENT", "COMMENT ON TABLE t IS 'a; COMMIT; b';\n", ""),
+        ];
+        assert_eq!(refusal(&entries), None);
+    }
+
+    #[test]
+    fn strings_are_read_as_the_archive_says() {
+        let off = entry(1, "STDSTRINGS", "SET standard_conforming_strings = 'off';\n", "");
+        let hides = entry(2, "TABLE", "SELECT '\\'; COMMIT; --';\n", "");
+        assert_eq!(refusal(&[hides.clone()]).map(|(id, _)| id), Some(2));
+        assert_eq!(refusal(&[off.clone(), hides]), None);
+        let shows = entry(2, "TABLE", "SELECT 'x\\''; COMMIT; --';\n", "");
+        assert_eq!(refusal(&[off, shows]).map(|(id, _)| id), Some(2));
+    }
+}

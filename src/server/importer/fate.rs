@@ -1,0 +1,56 @@
+//! How an attempt ended, whoever died in it: the target server is asked, not guessed about, and
+//! what an unfinished one has left is taken away. It is the same after an error, after a death
+//! of the worker, and when somebody wants no more of it.
+
+use super::target::Made;
+use super::{Failure, Import, in_place, recreate};
+use crate::wire::ImportSummary;
+use std::time::{Duration, Instant};
+
+/// So long the target server may be away, after a crash for instance, before the job is handed
+/// back to be concluded later.
+const PATIENCE: Duration = Duration::from_mins(5);
+/// Pause between two questions.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// What the import has brought, if it is finished; otherwise the target is in its old state.
+pub(super) async fn fate(import: &Import<'_>) -> Result<Option<ImportSummary>, Failure> {
+    let asked = Instant::now();
+    loop {
+        match ask(import).await {
+            Ok(summary) => return Ok(summary),
+            Err(error) if asked.elapsed() < PATIENCE => {
+                tracing::warn!("job {}: how it stands cannot be told yet: {error:#}", import.job.id);
+                tokio::time::sleep(PAUSE).await;
+            }
+            Err(error) => return Err(Failure::unresolved(format!("{error:#}"))),
+        }
+    }
+}
+
+async fn ask(import: &Import<'_>) -> anyhow::Result<Option<ImportSummary>> {
+    let server = import.server;
+    server.end_sessions(&import.application_name()).await?;
+    let (transaction, made) = import.store.notes(import.job).await?;
+    let finished = if import.recreate {
+        recreate::is_finished(import).await?
+    } else {
+        in_place::is_finished(import, transaction.as_deref()).await?
+    };
+    if finished {
+        return Ok(Some(server.measure(import.database).await?.into()));
+    }
+    // What is there may be what another worker counts on by now.
+    if !import.store.extend_lease(import.job).await? {
+        return Ok(None);
+    }
+    recreate::drop_staging(server, &import.job.id).await?;
+    if let Some(made) = made {
+        let made: Made = serde_json::from_value(made)?;
+        // Extensions of a staging database went with it; the roles are the server's.
+        let made = if import.recreate { made.roles_only() } else { made };
+        server.take_back(import.database, &made).await?;
+        import.store.set_made(import.job, &serde_json::to_value(Made::default())?).await?;
+    }
+    Ok(None)
+}

@@ -1,0 +1,302 @@
+//! Imports while things die: whatever it is and whenever, the target is in its old state or in
+//! the new one, the job says truthfully which, a retry works, and nothing is left behind.
+//!
+//! `CAPYDB_KILLS` sets how many imports are disturbed, `CAPYDB_SEED` how.
+#![cfg(feature = "server")]
+
+mod faults;
+#[path = "../support/mod.rs"]
+mod support;
+
+use faults::{Fault, Random};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+use support::until;
+use support::world::{Plane, Source, fingerprint, open_folder, psql, put, try_psql};
+
+/// What is imported: enough that there is something to disturb.
+const DATA: &str = "create extension hstore;
+    create role kills_role;
+    create table big as select n, md5(n::text) as t, n % 97 as k from generate_series(1, 60000) n;
+    alter table big add primary key (n);
+    create index on big (t);
+    create table child (id int primary key, big int references big, h hstore);
+    insert into child select n, n, 'a=>1' from generate_series(1, 5000) n;
+    create view v as select k, count(*) from big group by k;
+    alter table child enable row level security;
+    create policy p on child to kills_role using (true)";
+
+/// Ways to bring it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum From {
+    Url,
+    Archive,
+    Script,
+}
+
+struct Stage {
+    source: Source,
+    folder: PathBuf,
+}
+
+impl Stage {
+    fn set() -> Self {
+        let (source, folder) = (Source::start(15, &[]), open_folder());
+        source.create("kills", DATA);
+        source.dump("kills", "custom", &folder.join("Archive"));
+        source.dump("kills", "plain", &folder.join("Script"));
+        Self { source, folder }
+    }
+
+    /// Starts an import by the API and gives the job's id.
+    fn start(&self, plane: &Plane, project: &str, from: From, recreate: bool) -> String {
+        let path = format!("/v1/projects/{project}/imports");
+        let mut body = json!({ "confirm": true, "recreate": recreate });
+        if from == From::Url {
+            body["source_url"] = json!(self.source.url("kills"));
+        } else {
+            let (_, slot) = plane.call("POST", &format!("{path}/uploads"), None);
+            let bytes = std::fs::read(self.folder.join(format!("{from:?}"))).expect("reads");
+            assert_eq!(put(slot["upload"]["upload_url"].as_str().expect("a URL"), bytes).0, 200);
+            body["upload_key"] = slot["upload"]["object_key"].clone();
+        }
+        let (status, answer) = plane.call("POST", &path, Some(&body));
+        assert_eq!(status, 202, "{answer}");
+        answer["job"]["id"].as_str().expect("an id").to_owned()
+    }
+
+    /// What a target looks like before, after an import into it, and after one that replaces it.
+    fn states(&self, plane: &Plane) -> States {
+        let mut states = States { old: String::new(), joined: String::new(), replaced: String::new() };
+        for recreate in [false, true] {
+            let project = plane.project(&format!("undisturbed {recreate}"));
+            project.sql(OLD);
+            states.old = fingerprint(&project.url);
+            let job = wait(plane, &self.start(plane, &project.id, From::Url, recreate));
+            assert_eq!(job["state"], "completed", "{job}");
+            let new = fingerprint(&project.url);
+            if recreate {
+                states.replaced = new
+            } else {
+                states.joined = new
+            }
+            forget(plane, &project.url);
+        }
+        states
+    }
+}
+
+const OLD: &str = "create table old as select 7 as x";
+
+struct States {
+    old: String,
+    joined: String,
+    replaced: String,
+}
+
+fn wait(plane: &Plane, job: &str) -> Value {
+    let mut last = Value::Null;
+    let started = Instant::now();
+    while !["completed", "failed"].contains(&last["state"].as_str().unwrap_or_default()) {
+        assert!(started.elapsed() < Duration::from_mins(3), "the job does not end: {last}");
+        std::thread::sleep(Duration::from_millis(50));
+        last = plane.call("GET", &format!("/v1/jobs/{job}"), None).1["job"].clone();
+    }
+    last
+}
+
+fn number(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
+fn say(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+/// One disturbed import and all that must hold afterwards. Gives the plane back, which may be
+/// a new one on the same data, and how the job ended.
+fn round(stage: &Stage, states: &States, mut plane: Plane, number: u64, random: &mut Random) -> (Plane, Fault, String) {
+    let from = *random.one_of(&[From::Url, From::Archive, From::Script]);
+    let recreate = random.below(2) == 0;
+    let fault = Fault::ALL[usize::try_from(number).expect("small") % Fault::ALL.len()];
+    let delay = Duration::from_millis(random.below(1500));
+    let what = format!("round {number}: {fault:?} after {delay:?} of an import from {from:?}, recreate {recreate}");
+    let project = plane.project(&format!("round {number}"));
+    project.sql(OLD);
+    let (id, slug) = (project.id.clone(), project.slug.clone());
+    let job = stage.start(&plane, &id, from, recreate);
+    std::thread::sleep(delay);
+    fault.strike(&plane, &stage.source, &job);
+    if fault.ends_the_plane() {
+        until("the control plane is gone", || !plane.is_alive());
+        plane = Plane::start_again(&plane.kill());
+    }
+    let ended = wait(&plane, &job);
+    let target = || plane.run(&["projects", "url", "--project", &slug]).succeeds().stdout.trim().to_owned();
+    let state = fingerprint(&target());
+    let new = if recreate { &states.replaced } else { &states.joined };
+    match ended["state"].as_str() {
+        Some("completed") => assert!(state == *new, "{what}: completed, and the target is not the new one: {ended}"),
+        _ => assert!(state == states.old, "{what}: failed, and the target is not the old one: {ended}"),
+    }
+    nothing_is_left(&plane, stage, &what, ended["state"] == "failed");
+    if ended["state"] == "failed" {
+        assert!(ended["retry_classification"].is_string() && ended["error"].is_string(), "{what}: {ended}");
+        let again = wait(&plane, &stage.start(&plane, &id, from, recreate));
+        assert_eq!(again["state"], "completed", "{what}: the retry: {again}");
+        assert!(fingerprint(&target()) == *new, "{what}: the retry brought something else");
+    }
+    forget(&plane, &target());
+    let ended = ended["state"].as_str().expect("a state").to_owned();
+    (plane, fault, ended)
+}
+
+/// Takes a target away, with the role that its data has brought to the server.
+fn forget(plane: &Plane, url: &str) {
+    plane.admin("postgres", &format!("drop database if exists {} with (force)", database(url)));
+    plane.admin("postgres", "drop role if exists kills_role");
+}
+
+fn database(url: &str) -> &str {
+    url.rsplit('/').next().and_then(|rest| rest.split('?').next()).expect("a database")
+}
+
+fn nothing_is_left(plane: &Plane, stage: &Stage, what: &str, failed: bool) {
+    plane.has_no_leftovers();
+    let sessions = "select count(*) from pg_stat_activity where application_name like 'capydb import%'";
+    until(&format!("{what}: no session is left"), || plane.admin("postgres", sessions) == "0");
+    until(&format!("{what}: no session of the source is left"), || {
+        psql(&stage.source.url("postgres"), sessions) == "0"
+    });
+    assert_eq!(plane.admin("postgres", "select count(*) from pg_prepared_xacts"), "0", "{what}");
+    assert_eq!(plane.admin("postgres", "select count(*) from pg_replication_slots"), "0", "{what}");
+    let work = plane.data_dir.join("work");
+    until(&format!("{what}: no program is left"), || faults::programs_in(&work).is_empty());
+    if failed {
+        let roles = plane.admin("postgres", "select count(*) from pg_roles where rolname = 'kills_role'");
+        assert_eq!(roles, "0", "{what}: roles");
+    }
+}
+
+#[test]
+fn whatever_dies_nothing_is_lost() {
+    let (rounds, seed) = (number("CAPYDB_KILLS", 14), number("CAPYDB_SEED", 20_261_123));
+    let stage = Stage::set();
+    let mut plane = Plane::start(&[]);
+    let states = stage.states(&plane);
+    let mut random = Random::new(seed);
+    let mut counts: BTreeMap<String, u32> = BTreeMap::new();
+    for number in 0..rounds {
+        let (next, fault, ended) = round(&stage, &states, plane, number, &mut random);
+        plane = next;
+        *counts.entry(format!("{fault:?}, {ended}")).or_default() += 1;
+    }
+    say(&format!("kills with seed {seed}: {rounds} cases"));
+    counts.iter().for_each(|(what, times)| say(&format!("  {times:3} × {what}")));
+}
+
+/// A file system of its own that can be filled; `None` where this user may not mount one.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    fn mount(size: &str) -> Option<Self> {
+        let folder = open_folder();
+        let mut command = std::process::Command::new("mount");
+        command.args(["-t", "tmpfs", "-o", &format!("size={size},mode=755"), "tmpfs"]).arg(&folder);
+        let done = command.stderr(std::process::Stdio::null()).status();
+        done.is_ok_and(|status| status.success()).then_some(Self(folder))
+    }
+
+    /// Takes all that is free.
+    fn fill(&self) -> PathBuf {
+        let file = self.0.join("fill");
+        let mut out = std::fs::File::create(&file).expect("made");
+        let block = vec![0; 1 << 20];
+        for length in [1 << 20, 4096, 1] {
+            while out.write_all(&block[..length]).is_ok() {}
+        }
+        file
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount").arg("-l").arg(&self.0).status(); // it goes with the machine
+    }
+}
+
+#[test]
+fn a_full_disk_loses_nothing() {
+    let Some(disk) = SmallDisk::mount("900m") else {
+        say("a full disk: not tried, this user may not mount a file system");
+        return;
+    };
+    let stage = Stage::set();
+    let mut plane = Plane::start_with(&[], &[], &disk.0.join("data"));
+    let states = stage.states(&plane);
+    let mut random = Random::new(number("CAPYDB_SEED", 7));
+    let rounds = number("CAPYDB_KILLS", 14) / 4;
+    for number in 0..rounds {
+        let (from, recreate) = (*random.one_of(&[From::Url, From::Archive, From::Script]), number % 2 == 0);
+        let what = format!("round {number}: from {from:?}, recreate {recreate}");
+        let project = plane.project(&format!("full {number}"));
+        project.sql(OLD);
+        let (id, slug) = (project.id.clone(), project.slug.clone());
+        let job = stage.start(&plane, &id, from, recreate);
+        std::thread::sleep(Duration::from_millis(random.below(1200)));
+        let fill = disk.fill();
+        std::thread::sleep(Duration::from_millis(2500));
+        std::fs::remove_file(fill).expect("removed");
+        if !plane.is_alive() {
+            plane = Plane::start_again(&plane.kill());
+        }
+        let ended = wait(&plane, &job);
+        let target = || plane.run(&["projects", "url", "--project", &slug]).succeeds().stdout.trim().to_owned();
+        let new = if recreate { &states.replaced } else { &states.joined };
+        let expected = if ended["state"] == "completed" { new } else { &states.old };
+        assert!(fingerprint(&target()) == *expected, "{what}: {ended}");
+        nothing_is_left(&plane, &stage, &what, ended["state"] == "failed");
+        say(&format!("  {what}: {}, {}", ended["state"], ended["error"]));
+        let again = wait(&plane, &stage.start(&plane, &id, from, true));
+        assert_eq!(again["state"], "completed", "{what}: the retry: {again}");
+        forget(&plane, &target());
+    }
+    say(&format!("a full disk: {rounds} cases"));
+}
+
+#[test]
+fn an_application_that_takes_all_connections_stops_nobody_else() {
+    let stage = Stage::set();
+    let plane = Plane::throw_away();
+    let project = plane.project("greedy");
+    project.sql(OLD);
+    let before = fingerprint(&project.url);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let mut held = Vec::new();
+    runtime.block_on(async {
+        while let Ok((client, connection)) = tokio_postgres::connect(&project.url, tokio_postgres::NoTls).await {
+            held.push((client, tokio::spawn(connection)));
+        }
+    });
+    assert!((90..=100).contains(&held.len()), "{}", held.len());
+    assert!(try_psql(&project.url, "select 1").stderr.contains("too many connections"));
+    for (from, recreate) in [(From::Url, true), (From::Archive, false), (From::Script, true)] {
+        let job = wait(&plane, &stage.start(&plane, &project.id, from, recreate));
+        let text = job.to_string();
+        assert!(job["state"] == "failed" && job["retry_classification"] == "transient", "{text}");
+        assert!(text.contains("53300") && text.contains("stop the application"), "{text}");
+    }
+    // The others go on.
+    let other = plane.project("modest");
+    let job = wait(&plane, &stage.start(&plane, &other.id, From::Url, true));
+    assert_eq!(job["state"], "completed", "{job}");
+    runtime.block_on(async { drop(held) });
+    drop(runtime);
+    until("the connections are gone", || try_psql(&project.url, "select 1").code == 0);
+    assert!(fingerprint(&project.url) == before);
+    let job = wait(&plane, &stage.start(&plane, &project.id, From::Url, true));
+    assert_eq!(job["state"], "completed", "{job}");
+}
