@@ -56,14 +56,17 @@ async fn stay(mut dev: Dev, mut stop: Stop, output: &Output, private: bool) -> R
     output.note("Stopping …");
     let stopped = dev.stop().await;
     if broken {
-        return Err(Failure::new(
-            Kind::Error,
-            "the private Postgres ended by itself; its log is in the data folder, under postgres/log",
-        ));
+        return Err(ended_by_itself());
     }
     stopped?;
     output.note("Stopped.");
     Ok(0)
+}
+
+fn ended_by_itself() -> Failure {
+    let why = "the private Postgres ended by itself; its log is in the data folder, under postgres/log";
+    Failure::new(Kind::Error, why)
+        .hint("a full disk is the usual cause; nothing is lost: start again with the same data folder")
 }
 
 /// What a person needs to use it. The key stays in its file, so that it reaches no log.
@@ -100,12 +103,15 @@ async fn run_command(mut dev: Dev, mut stop: Stop, words: &[OsString]) -> Result
         }
     };
     let pid = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
-    let mut asked = false;
+    let (mut asked, mut broken) = (false, false);
     let status = loop {
         let request = tokio::select! {
             status = child.wait() => break status,
             request = stop.asked() => request,
-            () = dev.broken() => Request::Terminate,
+            () = dev.broken() => {
+                broken = true;
+                Request::Terminate
+            }
         };
         // A terminal's Ctrl-C reaches the command too, and it decides when it is over. What
         // was meant for us alone is passed on; a command that does not listen is ended.
@@ -118,6 +124,9 @@ async fn run_command(mut dev: Dev, mut stop: Stop, words: &[OsString]) -> Result
     };
     let stopped = dev.stop().await;
     let status = status.map_err(anyhow::Error::from)?;
+    if broken {
+        return Err(ended_by_itself());
+    }
     stopped?;
     // As shells do: 128 and the number of the signal.
     let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(1);

@@ -143,7 +143,9 @@ mod tests {
 
     fn refusal(entries: &[Entry]) -> Option<(i32, String)> {
         let mut definitions = Definitions::default();
-        entries.iter().for_each(|entry| definitions.take(entry));
+        for entry in entries {
+            definitions.take(entry);
+        }
         definitions.finish()
     }
 
@@ -186,7 +188,7 @@ mod tests {
     fn strings_are_read_as_the_archive_says() {
         let off = entry(1, "STDSTRINGS", "SET standard_conforming_strings = 'off';\n", "");
         let hides = entry(2, "TABLE", "SELECT '\\'; COMMIT; --';\n", "");
-        assert_eq!(refusal(&[hides.clone()]).map(|(id, _)| id), Some(2));
+        assert_eq!(refusal(std::slice::from_ref(&hides)).map(|(id, _)| id), Some(2));
         assert_eq!(refusal(&[off.clone(), hides]), None);
         let shows = entry(2, "TABLE", "SELECT 'x\\''; COMMIT; --';\n", "");
         assert_eq!(refusal(&[off, shows]).map(|(id, _)| id), Some(2));

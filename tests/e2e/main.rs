@@ -11,6 +11,7 @@ mod imports;
 mod in_place;
 mod near;
 mod recovery;
+mod running;
 mod sources;
 #[path = "../support/mod.rs"]
 mod support;

@@ -130,6 +130,5 @@ fn no_archive_gets_out() {
         }
     }
     assert!(fingerprint(&project.url) == before, "the target has changed");
-    plane().has_no_leftovers();
     ran_cases("hostile archives", archives.len());
 }

@@ -198,11 +198,14 @@ fn dangerous_names_arrive_as_they_are() {
     let quoted: Vec<String> = names.iter().map(|name| format!("\"{}\"", name.replace('"', "\"\""))).collect();
     let mut sql = "create table victim as select 1 as x;".to_owned();
     for name in &quoted {
-        sql.push_str(&format!(
-            "create schema {name}; create table {name}.{name} ({name} text primary key); comment on table {name}.{name} is {};
-             insert into {name}.{name} values ({}); create index on {name}.{name} (lower({name}));",
-            literal(name), literal(&format!("{name}\n\\.\n\\! touch {shown}\n"))
-        ));
+        let (comment, row) = (literal(name), literal(&format!("{name}\n\\.\n\\! touch {shown}\n")));
+        for part in [
+            format!("create schema {name}; create table {name}.{name} ({name} text primary key);"),
+            format!("comment on table {name}.{name} is {comment}; insert into {name}.{name} values ({row});"),
+            format!("create index on {name}.{name} (lower({name}));"),
+        ] {
+            sql.push_str(&part);
+        }
     }
     let folder = open_folder();
     let url = source().create("names", "select 1");

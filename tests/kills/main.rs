@@ -79,9 +79,9 @@ impl Stage {
             assert_eq!(job["state"], "completed", "{job}");
             let new = fingerprint(&project.url);
             if recreate {
-                states.replaced = new
+                states.replaced = new;
             } else {
-                states.joined = new
+                states.joined = new;
             }
             forget(plane, &project.url);
         }
@@ -195,7 +195,9 @@ fn whatever_dies_nothing_is_lost() {
         *counts.entry(format!("{fault:?}, {ended}")).or_default() += 1;
     }
     say(&format!("kills with seed {seed}: {rounds} cases"));
-    counts.iter().for_each(|(what, times)| say(&format!("  {times:3} × {what}")));
+    for (what, times) in counts {
+        say(&format!("  {times:3} × {what}"));
+    }
 }
 
 /// A file system of its own that can be filled; `None` where this user may not mount one.
@@ -214,6 +216,10 @@ impl SmallDisk {
     fn fill(&self) -> PathBuf {
         let file = self.0.join("fill");
         let mut out = std::fs::File::create(&file).expect("made");
+        let disk = rustix::fs::statvfs(&self.0).expect("asks");
+        let free = disk.f_bavail * disk.f_frsize;
+        let _ = rustix::fs::fallocate(&out, rustix::fs::FallocateFlags::empty(), 0, free); // others take some meanwhile
+        std::io::Seek::seek(&mut out, std::io::SeekFrom::End(0)).expect("goes there");
         let block = vec![0; 1 << 20];
         for length in [1 << 20, 4096, 1] {
             while out.write_all(&block[..length]).is_ok() {}

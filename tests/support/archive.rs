@@ -58,8 +58,12 @@ pub fn archive(entries: &[Entry<'_>]) -> Vec<u8> {
 fn table_of_contents(entries: &[Entry<'_>], offsets: &[usize]) -> Vec<u8> {
     let mut w = Writer(b"PGDMP\x01\x0e\x00\x04\x08\x01".to_vec());
     w.int(0);
-    [0, 0, 12, 1, 0, 125, 0].into_iter().for_each(|part| w.int(part));
-    ["app", "15.18", "15.18"].into_iter().for_each(|text| w.text(text));
+    for part in [0, 0, 12, 1, 0, 125, 0] {
+        w.int(part);
+    }
+    for text in ["app", "15.18", "15.18"] {
+        w.text(text);
+    }
     w.int(entries.len());
     for (number, entry) in entries.iter().enumerate() {
         w.int(number + 1);
@@ -72,9 +76,9 @@ fn table_of_contents(entries: &[Entry<'_>], offsets: &[usize]) -> Vec<u8> {
         w.text(entry.definition);
         w.text("");
         if entry.copy.is_empty() {
-            w.null()
+            w.null();
         } else {
-            w.text(entry.copy)
+            w.text(entry.copy);
         }
         w.text(entry.schema);
         w.text("");

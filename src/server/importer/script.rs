@@ -100,7 +100,11 @@ impl Watcher {
 
     fn sees(&self, piece: &Piece<'_>) {
         let rows = match piece.kind {
-            Kind::Rows => memchr::memchr_iter(b'\n', piece.bytes).count(),
+            Kind::Rows => {
+                let lines = memchr::memchr_iter(b'\n', piece.bytes).count();
+                let ends = piece.bytes.ends_with(b"\\.\n") || piece.bytes.ends_with(b"\\.\r\n");
+                lines - usize::from(ends)
+            }
             _ => 0,
         };
         self.meter.feed(piece.bytes.len(), rows);
@@ -126,7 +130,9 @@ impl Watcher {
         if headings.len() == HEADINGS {
             headings.pop_front();
         }
-        headings.push_back((piece.line(), heading));
+        // What stands before it may begin on the line on which the statement before that ends.
+        let lines = memchr::memchr_iter(b'\n', &piece.bytes[..at]).count() as u64;
+        headings.push_back((piece.line() + lines, heading));
     }
 
     /// The heading over a line.

@@ -6,6 +6,7 @@ use crate::wire::{ErrorClass, ImportError};
 /// of its message (they are those of an English server).
 struct Known {
     sqlstate: &'static str,
+    /// Any of these; `…` stands for whatever is between two parts.
     words: &'static [&'static str],
     cause: &'static str,
     fix: &'static str,
@@ -18,14 +19,14 @@ const AGAIN: &str = "run the import again";
 
 /// Postgres, "Error Codes". Where words of one are words of another, the special one is first.
 const KNOWN: &[Known] = &[
-    known("42P06", &["schema \"", "already exists"], "the target has a schema of this name", REPLACE),
-    known("42723", &["function \"", "already exists"], "the target has a function of this name", REPLACE),
-    known("42P07", &["relation \"", "already exists"], "the target has a table, view or index of this name", REPLACE),
+    known("42P06", &["schema \"…already exists"], "the target has a schema of this name", REPLACE),
+    known("42723", &["function \"…already exists"], "the target has a function of this name", REPLACE),
+    known("42P07", &["relation \"…already exists"], "the target has a table, view or index of this name", REPLACE),
     known("42710", &["already exists"], "the target has an object of this name", REPLACE),
-    known("42703", &["column ", "does not exist"], "it uses a column that is not there", WHOLE),
+    known("42703", &["column …does not exist"], "it uses a column that is not there", WHOLE),
     known(
         "42883",
-        &["function ", "does not exist"],
+        &["function …does not exist"],
         "it uses a function that is not there: an extension lacks, or this version of Postgres has dropped it",
         "replace the use of it in the source, then dump again",
     ),
@@ -35,29 +36,29 @@ const KNOWN: &[Known] = &[
         "it uses an operator that is not there: an extension lacks",
         "dump with the extension that brings it",
     ),
-    known("3F000", &["schema ", "does not exist"], "the dump does not make the schema that it uses", WHOLE),
+    known("3F000", &["schema …does not exist"], "the dump does not make the schema that it uses", WHOLE),
     known(
         "42704",
-        &["does not exist", "type \""],
+        &["type \"…does not exist"],
         "it uses a type that is not there: an extension lacks, or the dump is a part",
         WHOLE,
     ),
     known(
         "42704",
-        &["does not exist", "role \""],
+        &["role \"…does not exist"],
         "it names a role that the target does not have",
         "dump with --no-owner --no-privileges",
     ),
     known(
         "42P01",
-        &["relation \"", "does not exist"],
+        &["relation \"…does not exist"],
         "it needs a table or view that is not there: the dump is a part, or the object refers to itself",
         WHOLE,
     ),
     known("42704", &["does not exist"], "it needs an object that is not there", WHOLE),
     known(
         "42601",
-        &["syntax error"],
+        &["syntax error", "zero-length delimited identifier"],
         "a name in it may have become a reserved word since, or a newer Postgres wrote it",
         "dump again with pg_dump --quote-all-identifiers",
     ),
@@ -97,10 +98,15 @@ const KNOWN: &[Known] = &[
         "a row points to one that is not there: the dump is a part, or a constraint of the source was never checked",
         MEND_ROWS,
     ),
-    known("23502", &["violates not-null"], "a row lacks a value that the table demands", MEND_ROWS),
+    known(
+        "23502",
+        &["violates not-null", "contains null values"],
+        "a row lacks a value that the table demands",
+        MEND_ROWS,
+    ),
     known(
         "23514",
-        &["violates check constraint"],
+        &["violates check constraint", "is violated by some row"],
         "a row breaks a rule of its table: a function in the rule may see other data than in the source",
         MEND_ROWS,
     ),
@@ -126,7 +132,7 @@ const KNOWN: &[Known] = &[
     ),
     known(
         "0A000",
-        &["is not available", "extension \""],
+        &["extension \"…is not available"],
         "the target does not have the extension",
         "leave it out of the dump: pg_dump --extension chooses those that go in",
     ),
@@ -197,13 +203,16 @@ const fn known(
     Known { sqlstate, words, cause, fix }
 }
 
-/// Codes whose words are alternatives, not parts of one message.
-const EITHER: [&str; 3] = ["22P04", "53300", "08006"];
-
 impl Known {
     fn speaks(&self, message: &str) -> bool {
-        let has = |words: &&str| message.contains(words);
-        if EITHER.contains(&self.sqlstate) { self.words.iter().any(has) } else { self.words.iter().all(has) }
+        self.words.iter().any(|words| {
+            let mut rest = message;
+            words.split('…').all(|part| {
+                let found = rest.find(part);
+                rest = found.map_or(rest, |at| &rest[at + part.len()..]);
+                found.is_some()
+            })
+        })
     }
 }
 

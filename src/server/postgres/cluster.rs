@@ -103,6 +103,9 @@ impl Cluster {
 
     /// Stops the server; sessions are ended (Postgres: "fast shutdown").
     pub fn stop(mut self) -> anyhow::Result<()> {
+        if !self.is_running() {
+            return Ok(());
+        }
         let pid = Pid::from_child(&self.child);
         kill_process(pid, Signal::INT)?;
         let asked = Instant::now();

@@ -1,0 +1,183 @@
+//! Imports while they run, when somebody changes their mind, and what their errors say.
+
+use crate::support::archive::{Entry, archive};
+use crate::support::until;
+use crate::support::world::{Plane, Project, fingerprint, open_folder, plane, source};
+use serde_json::{Value, json};
+
+fn start(project: &Project<'_>, recreate: bool, url: &str) -> String {
+    let body = json!({ "confirm": true, "recreate": recreate, "source_url": url });
+    let (status, answer) = plane().call("POST", &format!("/v1/projects/{}/imports", project.id), Some(&body));
+    assert_eq!(status, 202, "{answer}");
+    answer["job"]["id"].as_str().expect("an id").to_owned()
+}
+
+fn job(plane: &Plane, id: &str) -> Value {
+    plane.call("GET", &format!("/v1/jobs/{id}"), None).1["job"].clone()
+}
+
+/// Enough rows that an import can be watched.
+fn heavy() -> String {
+    static URL: std::sync::OnceLock<String> = std::sync::OnceLock::new();
+    URL.get_or_init(|| {
+        source().create(
+            "watched",
+            // A rule that takes its time, for every row.
+            "create function slow(int) returns bool language plpgsql as $$ begin perform pg_sleep(0.0007); return true; end $$;
+             create table a as select n, repeat(md5(n::text), 32) as t from generate_series(1, 1500) n;
+             create table b as select n, repeat(md5(n::text), 32) as t from generate_series(1, 1500) n;
+             alter table a add check (slow(n)); alter table b add check (slow(n));
+             create index on a (left(t, 9)); create index on b (left(t, 9)); create index on b (n)",
+        )
+    })
+    .clone()
+}
+
+#[test]
+fn a_running_import_tells_how_far_it_is() {
+    for recreate in [true, false] {
+        let project = plane().project(&format!("watched {recreate}"));
+        let id = start(&project, recreate, &heavy());
+        let mut seen: Vec<Value> = Vec::new();
+        until("it is over", || {
+            let job = job(plane(), &id);
+            if job["state"] == "running" && !job["result"]["progress"].is_null() {
+                seen.push(job["result"]["progress"].clone());
+            }
+            job["state"] == "completed"
+        });
+        let all = json!(seen).to_string();
+        let loading: Vec<&Value> = seen.iter().filter(|progress| progress["phase"] == "loading").collect();
+        assert!(!loading.is_empty() && loading.iter().all(|progress| progress["tables_total"] == 2), "{all}");
+        let done: Vec<u64> = loading.iter().filter_map(|progress| progress["bytes_done"].as_u64()).collect();
+        assert!(done.is_sorted() && loading[0]["bytes_total"].as_u64() > Some(1_000_000), "{all}");
+        assert!(loading.iter().all(|progress| progress["indexes_total"] == 3), "{all}");
+    }
+}
+
+#[test]
+fn the_command_line_draws_it() {
+    let project = plane().project("drawn");
+    let lines = project.import(&["--source-url", &heavy(), "--recreate", "--wait"]).succeeds();
+    assert!(lines.stderr.contains("tables ") && lines.stderr.contains(" of 2"), "{lines:#?}");
+    let events = project.import(&["--source-url", &heavy(), "--recreate", "--wait", "--progress", "json"]).succeeds();
+    let events: Vec<Value> = events.stderr.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let imports: Vec<&Value> = events.iter().filter(|event| event["event"] == "import").collect();
+    assert!(imports.iter().any(|event| event["progress"]["phase"] == "loading"), "{events:?}");
+}
+
+#[test]
+fn a_cancelled_import_leaves_everything_as_it_was() {
+    for recreate in [true, false] {
+        let project = plane().project(&format!("cancelled {recreate}"));
+        project.sql("create table old (x int)");
+        let before = fingerprint(&project.url);
+        let id = start(&project, recreate, &heavy());
+        until("rows are loaded", || job(plane(), &id)["result"]["progress"]["phase"] == "loading");
+        let ran = plane().run(&["jobs", "cancel", &id]).succeeds();
+        assert!(ran.stdout.contains("cancelled by request. The target is as it was before."), "{ran:#?}");
+        assert_eq!(fingerprint(&project.url), before);
+        plane().run(&["jobs", "cancel", &id]).fails(5, "the job is over: it failed");
+        plane().run(&["jobs", "wait", &id]).fails(1, "cancelled by request");
+        project.import(&["--source-url", &heavy(), "--recreate", "--wait"]).succeeds();
+        plane().run(&["jobs", "cancel", "nonsense"]).fails(4, "no such job");
+        let staging = format!("select count(*) from pg_database where datname like '%{}%'", id.replace('-', ""));
+        assert_eq!(plane().admin("postgres", &staging), "0");
+    }
+}
+
+#[test]
+fn what_waits_or_never_ends_can_be_cancelled() {
+    let plane = Plane::throw_away();
+    let (busy, waits) = (plane.project("busy"), plane.project("waits"));
+    let folder = open_folder();
+    std::fs::write(folder.join("sleeps.sql"), "CREATE TABLE a (x int);\nSELECT pg_sleep(100000);\n").expect("written");
+    let file = folder.join("sleeps.sql");
+    let file = file.to_str().expect("a path");
+    let ran = busy.import(&["--file", file, "-o", "json"]).succeeds();
+    let sleeps = ran.json()["job"]["id"].as_str().expect("an id").to_owned();
+    until("it sleeps", || {
+        plane.admin("postgres", "select count(*) from pg_stat_activity where query like '%pg_sleep(100000)%' and backend_type = 'client backend' and pid <> pg_backend_pid()") != "0"
+    });
+    let ran = waits.import(&["--file", file, "-o", "json"]).succeeds();
+    let pending = ran.json()["job"]["id"].as_str().expect("an id").to_owned();
+    assert_eq!(job(&plane, &pending)["state"], "pending");
+    plane.run(&["jobs", "cancel", &pending]).succeeds();
+    assert_eq!(job(&plane, &pending)["attempts"], 0, "nobody has begun it");
+    plane.run(&["jobs", "cancel", &sleeps]).succeeds();
+    assert_eq!(busy.sql("select to_regclass('a') is null"), "t");
+    plane.has_no_leftovers();
+}
+
+#[test]
+fn an_error_is_told_with_code_place_cause_and_fix() {
+    let project = plane().project("told errors");
+    project.sql("create table taken (x int)");
+    let url = source().create("told_errors", "create table taken (x int)");
+    let folder = open_folder();
+    source().dump("told_errors", "custom", &folder.join("custom"));
+    source().dump("told_errors", "plain", &folder.join("plain"));
+    for (what, job) in [
+        ("url", project.import_by_api(&json!({ "confirm": true, "source_url": url }))),
+        ("custom", project.import_unseen(&folder.join("custom"), false)),
+        ("plain", project.import_unseen(&folder.join("plain"), false)),
+    ] {
+        let error = &job["result"]["errors"][0];
+        assert_eq!(error["sqlstate"], "42P07", "{what}: {job}");
+        assert_eq!(error["class"], "data_lost", "{what}: {job}");
+        assert_eq!(error["entry"], "TABLE public.taken", "{what}: {job}");
+        assert_eq!(error["line"].is_u64(), what == "plain", "{what}: {job}");
+        assert!(error["fix"].as_str().is_some_and(|fix| fix.contains("--recreate")), "{what}: {job}");
+        assert!(
+            job["last_stderr"].as_str().is_some_and(|text| text.len() < 5000 && !text.contains("LOCATION")),
+            "{job}"
+        );
+    }
+    let ran = project.import(&["--source-url", &url, "--wait"]).fails(1, "relation \"taken\" already exists");
+    for words in ["means", "42P07", "cause", "the target is as it was before; import with --recreate"] {
+        assert!(ran.stderr.contains(words), "{words}: {ran:#?}");
+    }
+}
+
+/// What the statements with errors find.
+const FIRST: &str = "CREATE TABLE public.t (x int);\nINSERT INTO public.t VALUES (1), (1), (2);\nCREATE TABLE public.u (x int primary key);\n";
+
+fn table(definition: &str) -> Entry<'_> {
+    Entry { kind: "TABLE", tag: "t", definition, schema: "public", owner: "me", ..Entry::default() }
+}
+
+/// The server tells psql the code of an error, and pg_restore keeps it to itself: what is made
+/// of pg_restore's words must be the same.
+#[test]
+fn the_code_is_the_same_whoever_tells_it() {
+    let statements = [
+        "CREATE TABLE public.a (x nosuchtype);",
+        "CREATE VIEW public.a AS SELECT nosuchfunction(1);",
+        "CREATE VIEW public.a AS SELECT * FROM nosuchtable;",
+        "CREATE VIEW public.a AS SELECT x FROM public.t WHERE nosuchcolumn = 1;",
+        "CREATE TABLE nosuchschema.a (x int);",
+        "CREATE TABLE public.t (x int);",
+        "CREATE TABLE public.a (x int) x;",
+        "CREATE TYPE public.t AS ENUM ('a');",
+        "CREATE POLICY p ON pg_catalog.pg_class USING (true);",
+        "CREATE UNIQUE INDEX i ON public.t (x);",
+        "ALTER TABLE public.t ADD CHECK (x > 5);",
+        "ALTER TABLE public.t ALTER COLUMN x TYPE bool USING (x::text || 'maybe')::bool;",
+        "ALTER TABLE public.t ADD COLUMN y int NOT NULL;",
+        "INSERT INTO public.t VALUES ('x');",
+        "ALTER TABLE public.t ADD FOREIGN KEY (x) REFERENCES public.u;",
+        "ALTER TABLE public.t ADD COLUMN z varchar(1) DEFAULT 'long';",
+    ];
+    let project = plane().project("codes");
+    let path = open_folder().join("codes.dump");
+    for statement in statements {
+        let second = format!("{statement}\n");
+        std::fs::write(&path, archive(&[table(FIRST), table(&second)])).expect("written");
+        let code = |recreate| {
+            let job = project.import_unseen(&path, recreate);
+            assert_eq!(job["state"], "failed", "{statement}: {job}");
+            job["result"]["errors"][0]["sqlstate"].clone()
+        };
+        assert_eq!(code(true), code(false), "{statement}");
+    }
+}
