@@ -10,7 +10,7 @@ pub fn printable(text: &str, longest: usize) -> String {
 }
 
 /// Control characters, and those that turn the direction of the text around them.
-fn is_unseen(c: char) -> bool {
+pub fn is_unseen(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

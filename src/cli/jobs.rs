@@ -94,6 +94,9 @@ async fn watched(context: &Context<'_>, api: &Api, id: &str, timeout: Option<Dur
     }
 }
 
+/// What a control plane says of an import that somebody has stopped.
+const CANCELLED: &str = "cancelled by request";
+
 /// Why a job failed.
 fn why(job: &Job) -> String {
     crate::text::printable(job.error.as_deref().unwrap_or("it gave no reason"), 1000)
@@ -121,7 +124,11 @@ fn failed(job: &Job) -> Failure {
         return failure;
     }
     let fix = errors.iter().find_map(|error| error.fix.as_deref());
+    if why.contains("committed by the dump itself") {
+        return failure.hint("look at the target before anything else: it is not as it was before");
+    }
     let hint = match (fix, job.retry_classification.as_deref()) {
+        _ if why == CANCELLED => "the target is as it was before; run the import again when you like".to_owned(),
         (Some(fix), _) => format!("the target is as it was before; {}", crate::text::printable(fix, 300)),
         (None, Some("transient")) => "this may pass: run the import again; the target is as it was before".to_owned(),
         (None, _) if why.contains("already exists") => {

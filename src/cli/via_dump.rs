@@ -92,7 +92,7 @@ pub(super) async fn dump(
     if !url.is_socket() {
         command.arg(format!("--dbname={}", programs::KEEPALIVES));
     }
-    programs::end_with_us(command.as_std_mut(), rustix::process::Signal::KILL);
+    programs::end_with_us(command.as_std_mut(), rustix::process::Signal::KILL, None);
     let mut child = command.spawn().map_err(|error| anyhow::anyhow!("run {}: {error}", tool.path.display()))?;
     let progress = Progress::default();
     let meter = Meter::start(context.output, Work::Dumping, None, progress.clone());

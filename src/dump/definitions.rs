@@ -4,7 +4,7 @@
 use super::archive::Entry;
 use super::scan::{INSIDE_STATEMENT, refused_command};
 use super::sql::{Kind, Script};
-use super::statement::{Treatment, treat};
+use super::statement::{Treatment, hides_backslashes, treat};
 use std::io::Cursor;
 
 /// Definitions are read in runs of about this length, in bytes.
@@ -17,16 +17,19 @@ const ROWS: &str = "it asks for rows where none follow";
 /// Why a statement that copies rows must be one.
 const NOT_A_COPY: &str = "its rows are not copied by one COPY … FROM stdin";
 
+/// Why an entry must end what it begins.
+const OPEN: &str = "its statement does not end";
+/// Why settings of an archive must be those that pg_dump writes.
+const SETTING: &str = "it is not the setting that pg_dump writes there";
+
 /// Kinds that an import never restores; their statements are for the whole server.
-const NOT_RESTORED: [&str; 10] = [
+const NOT_RESTORED: [&str; 8] = [
     "ACL",
     "DATABASE",
     "DATABASE PROPERTIES",
     "DEFAULT ACL",
-    "ENCODING",
     "EVENT TRIGGER",
     "EXTENSION",
-    "SEARCHPATH",
     "SECURITY LABEL",
     "SUBSCRIPTION",
 ];
@@ -51,6 +54,10 @@ impl Definitions {
         }
         if !entry.copy.is_empty() && !is_one_copy(&entry.copy) {
             self.refusal = Some((entry.id, NOT_A_COPY.to_owned()));
+            return;
+        }
+        if let Some(why) = refused_setting(entry) {
+            self.refusal = Some((entry.id, why.to_owned()));
             return;
         }
         if entry.kind == "STDSTRINGS" {
@@ -81,7 +88,19 @@ impl Definitions {
         let mut script = Script::new(Cursor::new([self.strings.clone(), run].concat()));
         let mut at = 0;
         while let Ok(Some(piece)) = script.next_piece() {
+            let end = at + piece.bytes.len();
+            let crosses = |start: usize| at < start + before && start + before < end;
             let why = match piece.kind {
+                Kind::Between => None,
+                // What one entry leaves open would hide the next from us, but not from the server.
+                _ if starts
+                    .iter()
+                    .skip(starts.partition_point(|(start, _)| start + before <= at))
+                    .take(1)
+                    .any(|(start, _)| crosses(*start)) =>
+                {
+                    Some(OPEN.to_owned())
+                }
                 Kind::Statement | Kind::StatementStart => refused(piece.bytes),
                 Kind::Command => refused_command(piece.bytes),
                 Kind::CommandInside => Some(INSIDE_STATEMENT.to_owned()),
@@ -93,9 +112,28 @@ impl Definitions {
                 self.refusal = Some((entry, why));
                 return;
             }
-            at += piece.bytes.len();
+            at = end;
         }
     }
+}
+
+/// Entries that `pg_restore` runs in a way of its own.
+fn refused_setting(entry: &Entry) -> Option<&'static str> {
+    let text = entry.definition.trim();
+    let honest = match entry.kind.as_str() {
+        "STDSTRINGS" => {
+            ["'on'", "'off'"].iter().any(|value| text == format!("SET standard_conforming_strings = {value};"))
+        }
+        "SEARCHPATH" => text == "SELECT pg_catalog.set_config('search_path', '', false);",
+        "ENCODING" => text
+            .strip_prefix("SET client_encoding = '")
+            .and_then(|rest| rest.strip_suffix("';"))
+            .is_some_and(|name| !name.contains('\'') && !hides_backslashes(name.as_bytes())),
+        // Its lines become parts of a statement.
+        "BLOB METADATA" => text.bytes().all(|byte| byte.is_ascii_digit() || byte.is_ascii_whitespace()),
+        _ => true,
+    };
+    (!honest).then_some(SETTING)
 }
 
 fn refused(statement: &[u8]) -> Option<String> {
@@ -178,10 +216,30 @@ mod tests {
             entry(2, "FUNCTION", "CREATE FUNCTION f() RETURNS void LANGUAGE plpgsql AS $$ begin commit; end $$;\n", ""),
             entry(3, "TABLE DATA", "", "COPY public.t (x) FROM stdin;\n"),
             entry(4, "ACL", "GRANT ALL ON t TO bob;\n", ""),
+            entry(7, "ENCODING", "SET client_encoding = 'UTF8';\n", ""),
+            entry(8, "SEARCHPATH", "SELECT pg_catalog.set_config('search_path', '', false);\n", ""),
+            entry(9, "BLOB METADATA", "16390\n16391\n", ""),
             entry(5, "DATABASE", "CREATE DATABASE d;\n", ""),
             entry(6, "COMMENT", "COMMENT ON TABLE t IS 'a; COMMIT; b';\n", ""),
         ];
         assert_eq!(refusal(&entries), None);
+    }
+
+    #[test]
+    fn an_entry_cannot_hide_the_next() {
+        let next = entry(9, "TABLE", "ROLLBACK;", "");
+        for (kind, text) in [
+            ("SUBSCRIPTION TABLE", "SELECT $x$"),
+            ("COMMENT", "/*"),
+            ("VIEW", "SELECT '"),
+            ("FUNCTION", "CREATE FUNCTION f() RETURNS int LANGUAGE sql BEGIN ATOMIC SELECT 1;"),
+            ("SEARCHPATH", "SELECT 1; COMMIT;"),
+            ("ENCODING", "SET client_encoding = 'SJIS';"),
+            ("STDSTRINGS", "SET standard_conforming_strings = E'off';"),
+            ("BLOB METADATA", "1'); ROLLBACK; SELECT lo_create('2"),
+        ] {
+            assert!(refusal(&[entry(3, kind, text, ""), next.clone()]).is_some_and(|(id, _)| id == 3), "{kind} {text}");
+        }
     }
 
     #[test]

@@ -153,7 +153,11 @@ impl Inside {
                     if length == rest.len() && !last && length < LONGEST_WORD {
                         return None; // the word may go on
                     }
-                    self.word(&rest[..length]);
+                    // psql takes `:name` for one of its variables (psql, "SQL Interpolation").
+                    let colons = bytes[..self.at].iter().rev().take_while(|byte| **byte == b':').count();
+                    if colons % 2 == 0 {
+                        self.word(&rest[..length]);
+                    }
                     self.at += length;
                     let escapes = rest[..length].eq_ignore_ascii_case(b"e") && rest.get(length) == Some(&b'\'');
                     if escapes {

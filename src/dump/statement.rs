@@ -74,8 +74,21 @@ pub fn treat(text: &[u8]) -> Treatment {
         | ("SET" | "RESET", "SESSION", "AUTHORIZATION" | "ROLE")
         | ("SET", "LOCAL", "ROLE") => Treatment::Skip,
         ("BEGIN", ..) | ("START", "TRANSACTION", _) => Treatment::Begin,
+        ("COMMIT" | "ROLLBACK", "PREPARED", _) => Treatment::Refuse("it ends a transaction of somebody else"),
         ("COMMIT" | "END", ..) => Treatment::Commit,
-        ("ROLLBACK" | "ABORT", ..) if word(1) != "TO" => Treatment::Refuse("it would roll the import back"),
+        ("ROLLBACK" | "ABORT", ..) if word(1) != "TO" && word(2) != "TO" => {
+            Treatment::Refuse("it would roll the import back")
+        }
+        ("SET" | "RESET", ..) if names_strings(&words) && !sets_strings_plainly(text) => {
+            Treatment::Refuse("it changes how strings are read in a way that leaves doubts")
+        }
+        // The worker's own settings are among them.
+        ("RESET", "ALL", _) => Treatment::Skip,
+        ("SET", "CLIENT_ENCODING" | "NAMES", _) | ("SET", "SESSION" | "LOCAL", "CLIENT_ENCODING" | "NAMES")
+            if hides_backslashes(text) =>
+        {
+            Treatment::Refuse("in this encoding a backslash can be a part of a character; dump with --encoding=UTF8")
+        }
         ("PREPARE", "TRANSACTION", _) => Treatment::Refuse("it would leave a prepared transaction behind"),
         ("COMMENT", "ON", "EXTENSION" | "EVENT" | "SUBSCRIPTION" | "DATABASE") => Treatment::Skip,
         ("ALTER", "EVENT", "TRIGGER") | ("ALTER", "SUBSCRIPTION", _) => Treatment::Skip,
@@ -93,7 +106,11 @@ pub fn treat(text: &[u8]) -> Treatment {
         ("DROP", "SCHEMA", _) => dropped_schema(&words),
         ("CREATE", "EXTENSION", _) => extension(text).map_or(Treatment::Run, Treatment::CreateExtension),
         ("CREATE", "SCHEMA", next) if next != "IF" && next != "AUTHORIZATION" => {
-            words.get(2).and_then(Token::name).map_or(Treatment::Run, Treatment::CreateSchema)
+            // What more it makes must be made, if need be by failing.
+            let alone = Tokens::new(text).skip(3).all(|token| token == Token::Sign(';'))
+                || word(3) == "AUTHORIZATION" && Tokens::new(text).skip(5).all(|token| token == Token::Sign(';'));
+            let name = words.get(2).and_then(Token::name).filter(|_| alone);
+            name.map_or(Treatment::Run, Treatment::CreateSchema)
         }
         ("CREATE", "POLICY", _) => Treatment::CreatePolicy(policy_roles(text)),
         ("SELECT" | "DO" | "WITH" | "VALUES" | "CALL", ..) if changes_strings(text) => {
@@ -136,25 +153,63 @@ fn dropped_schema(words: &[Token]) -> Treatment {
     name.map_or(Treatment::Run, Treatment::DropSchema)
 }
 
+fn names_strings(words: &[Token]) -> bool {
+    words.iter().take(3).any(|token| token.is("STANDARD_CONFORMING_STRINGS"))
+}
+
 /// `set_config('standard_conforming_strings', …)` and the like, by which a string could end
 /// elsewhere for Postgres than for us.
 fn changes_strings(text: &[u8]) -> bool {
-    const NAME: &[u8] = b"standard_conforming_strings";
-    text.windows(NAME.len()).any(|part| part.eq_ignore_ascii_case(NAME))
+    const NAMES: [&[u8]; 2] = [b"standard_conforming_strings", b"client_encoding"];
+    NAMES.iter().any(|name| text.windows(name.len()).any(|part| part.eq_ignore_ascii_case(name)))
 }
 
-/// `ALTER … OWNER TO role`, which always stands at the end.
+/// `ALTER kind name OWNER TO role`, and nothing more. `RENAME owner TO name` ends alike, and so
+/// does what follows on another change of the same object.
 fn changes_owner(text: &[u8]) -> bool {
-    let (mut before, mut last, mut renames) = (None, None, false);
-    let mut ends_so = false;
-    for token in Tokens::new(text).filter(|token| *token != Token::Sign(';')) {
-        let (owner, to) = (before.take(), last.take());
-        let is = |token: &Option<Token>, word: &str| token.as_ref().is_some_and(|token| token.is(word));
-        ends_so = is(&owner, "OWNER") && is(&to, "TO");
-        renames |= token.is("RENAME");
-        (before, last) = (to, Some(token));
+    let tokens: Vec<Token> = Tokens::new(text).filter(|token| *token != Token::Sign(';')).collect();
+    let [.., before, last, owner, to, _role] = tokens.as_slice() else { return false };
+    if !owner.is("OWNER") || !to.is("TO") {
+        return false;
     }
-    ends_so && !renames
+    let is_name = *before == Token::Sign('.') || KINDS.iter().any(|kind| before.is(kind));
+    let renames =
+        if last.is("RENAME") { !is_name } else { before.is("RENAME") && PARTS.iter().any(|part| last.is(part)) };
+    let mut depth = 0_u32;
+    let several = tokens.iter().any(|token| {
+        depth += u32::from(*token == Token::Sign('('));
+        let outside = depth == 0;
+        depth = depth.saturating_sub(u32::from(*token == Token::Sign(')')));
+        outside && *token == Token::Sign(',')
+    });
+    !renames && !several && !last.is("ON")
+}
+
+/// Words that may stand between `RENAME` and the old name.
+const PARTS: [&str; 4] = ["COLUMN", "CONSTRAINT", "ATTRIBUTE", "VALUE"];
+/// Words before which stands `ALTER`, and behind which a name.
+const KINDS: [&str; 8] = ["TABLE", "VIEW", "SEQUENCE", "INDEX", "TYPE", "DOMAIN", "SCHEMA", "ONLY"];
+
+/// Whether a client encoding has characters whose last byte is a backslash for everybody else
+/// (Postgres, "Supported Character Sets": those that a server cannot have).
+pub(super) fn hides_backslashes(text: &[u8]) -> bool {
+    const NAMES: [&[u8]; 8] = [b"big5", b"gb18030", b"gbk", b"johab", b"sjis", b"shift_jis", b"uhc", b"win9"];
+    let text = text.to_ascii_lowercase();
+    NAMES.iter().any(|name| memchr::memmem::find(&text, name).is_some())
+}
+
+/// Whether a statement sets how strings are read in a spelling that leaves no doubt.
+fn sets_strings_plainly(text: &[u8]) -> bool {
+    let words: Vec<Token> = Tokens::new(text).collect();
+    let [set, name, equals, value, Token::Sign(';')] = words.as_slice() else { return false };
+    let value = match value {
+        Token::Word(word) => word == "ON" || word == "OFF",
+        Token::Literal => [b"= 'on';".as_slice(), b"= 'off';"].iter().any(|end| text.ends_with(end)),
+        _ => false,
+    };
+    // A comment could stand between, and be read otherwise.
+    let plain = memchr::memmem::find(text, b"/*").is_none() && memchr::memmem::find(text, b"--").is_none();
+    set.is("SET") && name.is("STANDARD_CONFORMING_STRINGS") && *equals == Token::Sign('=') && value && plain
 }
 
 fn ends_with_empty_literal(text: &[u8]) -> bool {
@@ -206,6 +261,9 @@ fn copy(text: &[u8]) -> Treatment {
         depth = depth.saturating_sub(u32::from(*token == Token::Sign(')')));
         !inside
     });
+    if Tokens::new(text).any(|token| token.is("BINARY")) || binary_literal(text) {
+        return Treatment::Refuse("rows in binary format do not show where they end");
+    }
     let Some(direction) = tokens.find(|token| token.is("FROM") || token.is("TO")) else { return Treatment::Run };
     match tokens.next() {
         Some(token) if token.is("STDIN") && direction.is("FROM") => Treatment::CopyRows,
@@ -213,6 +271,12 @@ fn copy(text: &[u8]) -> Treatment {
         Some(token) if token.is("PROGRAM") => Treatment::Refuse("COPY … PROGRAM runs a program on the server"),
         _ => Treatment::Refuse("COPY with a file name reads or writes a file of the server"),
     }
+}
+
+/// `(format 'binary')`
+fn binary_literal(text: &[u8]) -> bool {
+    const WORD: &[u8] = b"'binary'";
+    text.windows(WORD.len()).any(|part| part.eq_ignore_ascii_case(WORD))
 }
 
 /// Whether a text begins as SQL for psql does, after comments.
@@ -280,6 +344,8 @@ mod tests {
             "ALTER TABLE public.t OWNER TO bob;",
             "ALTER FUNCTION f(a integer, b text) OWNER TO \"Bob\";",
             "ALTER TABLE ONLY t\n    owner to bob ;",
+            "ALTER TABLE public.rename OWNER TO bob;",
+            "ALTER AGGREGATE public.a(integer, text) OWNER TO bob;",
             "GRANT SELECT ON TABLE t TO bob;",
             "REVOKE ALL ON SCHEMA public FROM PUBLIC;",
             "ALTER DEFAULT PRIVILEGES FOR ROLE bob IN SCHEMA public GRANT SELECT ON TABLES TO anna;",
@@ -315,6 +381,13 @@ mod tests {
             "ALTER PUBLICATION p ADD TABLE ONLY public.t;",
             "CREATE USER MAPPING FOR bob SERVER s;",
             "ROLLBACK TO SAVEPOINT a;",
+            "ROLLBACK WORK TO a;",
+            "SET standard_conforming_strings = on;",
+            "SET client_encoding = 'UTF8';",
+            "ALTER TABLE t ADD COLUMN y int, OWNER TO bob;",
+            "ALTER TABLE t RENAME owner TO boss;",
+            "ALTER POLICY p ON owner TO current_user;",
+            "CREATE SCHEMA public CREATE TABLE t (x int);",
         ] {
             assert_eq!(treated(text), Treatment::Run, "{text}");
         }
@@ -363,6 +436,15 @@ mod tests {
             "COPY (SELECT 1) TO '/tmp/x';",
             "copy t to stdout;",
             "SELECT pg_catalog.set_config('standard_conforming_strings', 'off', false);",
+            "SET standard_conforming_strings = off/**/;",
+            "SET standard_conforming_strings = E'off';",
+            "SET LOCAL standard_conforming_strings = off;",
+            "RESET standard_conforming_strings;",
+            "SET client_encoding = 'SJIS';",
+            "SET NAMES 'gbk';",
+            "COMMIT PREPARED 'x';",
+            "COPY t FROM stdin (FORMAT binary);",
+            "COPY BINARY t FROM stdin;",
         ] {
             assert!(matches!(treated(text), Treatment::Refuse(_)), "{text}");
         }

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_postgres::NoTls;
 use tokio_util::sync::CancellationToken;
@@ -197,7 +197,7 @@ impl Dev {
             target,
             address: listener.local_addr()?,
             rate_limits: http::RateLimits::new(),
-            lookers: Semaphore::new(super::MOST_LOOKERS),
+            looks: http::Looks::new(),
             wake: Notify::new(),
         });
         let work = self.data_dir.join("work");

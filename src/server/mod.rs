@@ -14,10 +14,7 @@ use crate::wire::{Connections, Project};
 use objects::Disk;
 use std::net::SocketAddr;
 use store::{ProjectRow, Store};
-use tokio::sync::{Notify, Semaphore};
-
-/// Live sources that are looked at for callers at a time.
-const MOST_LOOKERS: usize = 8;
+use tokio::sync::Notify;
 
 /// What the API and the worker share.
 pub(crate) struct App {
@@ -34,8 +31,8 @@ pub(crate) struct App {
     address: SocketAddr,
     /// How often one may call.
     rate_limits: http::RateLimits,
-    /// Places for those who look at live sources: each holds a connection and memory.
-    lookers: Semaphore,
+    /// Places for those who look at live sources.
+    looks: http::Looks,
     /// Wakes the worker when there is a new job.
     wake: Notify,
 }

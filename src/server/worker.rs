@@ -1,8 +1,8 @@
 //! The worker: claims jobs, keeps their leases alive, runs them, ends them.
 
+use super::App;
 use super::importer::{self, Failure, GiveUp, Import, Meter, Source};
 use super::store::{Beat, Claim, Ending};
-use super::{App, postgres::RunAs};
 use crate::source::SourceUrl;
 use crate::wire::{ImportRequest, ImportSummary, PROJECT_CREATE, PROJECT_IMPORT};
 use anyhow::Context;
@@ -16,8 +16,12 @@ const IDLE: Duration = Duration::from_secs(1);
 /// Pause between two signs of life, well below the lease. They carry the progress, and bring
 /// the wish that the job should end.
 const HEARTBEAT: Duration = Duration::from_secs(1);
+/// A sign of life that takes longer than this is none.
+const BEAT_TIMEOUT: Duration = Duration::from_secs(5);
 /// So long the metadata may be away before another worker can have the job.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// How often making a project is tried again, a second apart.
+const PROVISION_TRIES: u32 = 5;
 /// Pause between two rounds of cleaning.
 const CLEANING: Duration = Duration::from_mins(10);
 
@@ -60,22 +64,27 @@ async fn attempt(app: &App, claim: Claim, work: &Path, stop: &CancellationToken)
     let work = work.join(&job.id);
     let meter = Arc::new(Meter::default());
     let mut give_up = (job.attempts > job.max_attempts).then_some(GiveUp::Worn);
+    if claim.cancelled {
+        give_up = Some(GiveUp::Cancelled);
+    }
     let outcome = loop {
-        let broken_off = tokio::select! {
+        tokio::select! {
             outcome = perform(app, &claim, &work, &meter, give_up) => break Some(outcome),
-            beat = broken_off(app, &claim, &meter, give_up.is_some()) => beat,
+            why = broken_off(app, &claim, &meter, give_up) => match why {
+                BrokenOff::Cancelled => give_up = Some(GiveUp::Cancelled),
+                BrokenOff::Lost => break None,
+            },
             () = stop.cancelled() => break None,
-        };
-        match broken_off {
-            Beat::Cancelled => give_up = Some(GiveUp::Cancelled),
-            Beat::GoOn | Beat::Lost => break None,
         }
     };
     // What the attempt was running died with it; what it made on the server is taken away.
     let _ = std::fs::remove_dir_all(&work);
     let ending = match outcome {
         Some(Ok(result)) => Ending { result: Some(with_duration(result, started)), ..Ending::default() },
-        Some(Err(failure)) if failure.is_unresolved() => return hand_back(app, &claim).await,
+        // The lease ends by itself, and whoever has the job next tries to find out.
+        Some(Err(failure)) if failure.is_unresolved() => {
+            return tracing::error!("job {} cannot be ended yet: {failure}", job.id);
+        }
         Some(Err(failure)) => failure.into_ending(&meter.progress()),
         None => {
             if stop.is_cancelled() {
@@ -112,11 +121,15 @@ async fn end(app: &App, claim: &Claim, ending: &Ending) -> anyhow::Result<bool> 
         return Ok(stored);
     }
     let request: ImportRequest = serde_json::from_value(claim.request.clone())?;
-    if let Some(key) = request.upload_key.filter(|_| ending.error.is_none()) {
-        app.objects.delete(&key)?;
-        app.store.remove_upload(&key).await?;
+    // What cannot be cleaned now is by the next round.
+    if let Some(key) = request.upload_key.filter(|_| ending.error.is_none())
+        && let Err(error) = remove_upload(app, &key).await
+    {
+        tracing::warn!("the dump {key} stays for now: {error:#}");
     }
-    importer::sweep(&app.target, &app.store).await?;
+    if let Err(error) = importer::sweep(&app.target, &app.store).await {
+        tracing::warn!("what the job has left stays for now: {error:#}");
+    }
     Ok(stored)
 }
 
@@ -133,18 +146,27 @@ async fn hand_back(app: &App, claim: &Claim) {
     }
 }
 
-/// Ends when the lease can no longer be kept, or when the job is no longer wanted.
-async fn broken_off(app: &App, claim: &Claim, meter: &Meter, giving_up: bool) -> Beat {
+/// Why an attempt does not go on.
+enum BrokenOff {
+    /// The job is no longer wanted.
+    Cancelled,
+    /// The lease cannot be kept.
+    Lost,
+}
+
+/// Shows signs of life until the attempt must be broken off.
+async fn broken_off(app: &App, claim: &Claim, meter: &Meter, give_up: Option<GiveUp>) -> BrokenOff {
     let mut last = Instant::now();
     loop {
         tokio::time::sleep(HEARTBEAT).await;
         let progress = serde_json::json!({ "progress": meter.progress() });
-        match app.store.beat(&claim.job, &progress).await {
-            Ok(Beat::Cancelled) if !giving_up => return Beat::Cancelled,
-            Ok(Beat::Lost) => return Beat::Lost,
-            Ok(Beat::GoOn | Beat::Cancelled) => last = Instant::now(),
-            Err(_) if last.elapsed() < PATIENCE => {}
-            Err(_) => return Beat::Lost,
+        let beat = tokio::time::timeout(BEAT_TIMEOUT, app.store.beat(&claim.job, &progress)).await;
+        match beat {
+            Ok(Ok(Beat::Cancelled)) if give_up != Some(GiveUp::Cancelled) => return BrokenOff::Cancelled,
+            Ok(Ok(Beat::Lost)) => return BrokenOff::Lost,
+            Ok(Ok(Beat::GoOn | Beat::Cancelled)) => last = Instant::now(),
+            Ok(Err(_)) | Err(_) if last.elapsed() < PATIENCE => {}
+            Ok(Err(_)) | Err(_) => return BrokenOff::Lost,
         }
     }
 }
@@ -167,7 +189,14 @@ async fn create(app: &App, claim: &Claim) -> Result<(), Failure> {
     let id = claim.job.project_id.as_deref().unwrap_or_default();
     let row = app.store.project(id).await?.context("the project is gone")?;
     let password = app.sealer.open(&row.role_password)?;
-    let made = app.target.provision(&row.project.database_name, &row.project.role_name, &password).await;
+    let mut made = app.target.provision(&row.project.database_name, &row.project.role_name, &password).await;
+    for _ in 0..PROVISION_TRIES {
+        if made.is_ok() {
+            break;
+        }
+        tokio::time::sleep(IDLE).await; // the target server may be starting again
+        made = app.target.provision(&row.project.database_name, &row.project.role_name, &password).await;
+    }
     let (state, error) = match &made {
         Ok(()) => ("ready", None),
         Err(error) => ("failed", Some(format!("{error:#}"))),
@@ -184,7 +213,8 @@ async fn import(
     give_up: Option<GiveUp>,
 ) -> Result<ImportSummary, Failure> {
     let id = claim.job.project_id.as_deref().unwrap_or_default();
-    let row = app.store.project(id).await?.context("the project is gone")?;
+    let unresolved = |error: anyhow::Error| Failure::unresolved(format!("{error:#}"));
+    let row = app.store.project(id).await.map_err(unresolved)?.context("the project is gone")?;
     let request: ImportRequest = serde_json::from_value(claim.request.clone()).map_err(anyhow::Error::from)?;
     let source = match (&claim.secret, &request.upload_key) {
         (Some(sealed), _) => {
@@ -194,8 +224,6 @@ async fn import(
         (None, Some(key)) => Source::Dump(app.objects.path(key)),
         (None, None) => return Err(anyhow::anyhow!("the job names no source").into()),
     };
-    let run_as: Option<&RunAs> = app.target.run_as.as_ref();
-    importer::make_work_folder(work, run_as).context("make a work folder")?;
     let import = Import {
         server: &app.target,
         store: &app.store,
@@ -231,8 +259,12 @@ async fn clean(app: &App, work: &Path) -> anyhow::Result<()> {
         }
     }
     for key in app.store.abandoned_uploads().await? {
-        app.objects.delete(&key)?;
-        app.store.remove_upload(&key).await?;
+        remove_upload(app, &key).await?;
     }
     Ok(())
+}
+
+async fn remove_upload(app: &App, key: &str) -> anyhow::Result<()> {
+    app.objects.delete(key)?;
+    app.store.remove_upload(key).await
 }

@@ -29,8 +29,27 @@ pub struct Session {
     /// The address that was judged and dialled; a later `pg_dump` must use the same. `None`
     /// for a Unix socket.
     pub address: Option<IpAddr>,
+    /// The password, which the server may send back in its errors.
+    password: Option<String>,
     /// A server that does not let go must not hold us.
     _connection: AbortOnDropHandle<()>,
+}
+
+impl Session {
+    /// What the server said, safe to be shown.
+    pub(super) fn shown(&self, said: &str) -> String {
+        scrubbed(said, self.password.as_deref())
+    }
+}
+
+/// What a stranger said, on one line of bearable length, without a password.
+fn scrubbed(said: &str, password: Option<&str>) -> String {
+    // A word that short says nothing, and would be found everywhere.
+    let said = match password.filter(|password| password.len() >= 4) {
+        Some(password) => said.replace(password, "***"),
+        None => said.to_owned(),
+    };
+    crate::text::printable(&said, 300)
 }
 
 /// Why a source cannot be used. The messages name host and port, never the password.
@@ -146,7 +165,8 @@ async fn dial(url: &SourceUrl, address: Option<IpAddr>, mode: SslMode) -> Result
     let (config, place) = (config(url, mode), place(url));
     let tls = tls::client_config(mode).map_err(|error| ConnectError::Tls(place.clone(), error.to_string()))?;
     let mut connector = MakeRustlsConnect::new(tls);
-    let failed = |error: tokio_postgres::Error| explain(&place, &error);
+    let password = url.password();
+    let failed = |error: tokio_postgres::Error| explain(&place, &error, password.as_deref());
     let (client, connection) = match address {
         None => {
             let (client, connection) = config.connect(connector).await.map_err(failed)?;
@@ -161,7 +181,7 @@ async fn dial(url: &SourceUrl, address: Option<IpAddr>, mode: SslMode) -> Result
             (client, tokio::spawn(until_closed(connection)))
         }
     };
-    Ok(Session { client, address, _connection: AbortOnDropHandle::new(connection) })
+    Ok(Session { client, address, password: url.password(), _connection: AbortOnDropHandle::new(connection) })
 }
 
 /// A broken session is seen by whoever uses the client.
@@ -199,9 +219,9 @@ fn unreached(place: &str, error: &io::Error) -> ConnectError {
 }
 
 /// Turns the driver's error into the cause that a person can act on.
-fn explain(place: &str, error: &tokio_postgres::Error) -> ConnectError {
+fn explain(place: &str, error: &tokio_postgres::Error, password: Option<&str>) -> ConnectError {
     if let Some(db) = error.as_db_error() {
-        let said = crate::text::printable(db.message(), 300);
+        let said = scrubbed(db.message(), password);
         return match db.code() {
             code if *code == SqlState::INVALID_PASSWORD => ConnectError::Login(place.into(), said),
             code if *code == SqlState::INVALID_AUTHORIZATION_SPECIFICATION => {
@@ -223,7 +243,7 @@ fn explain(place: &str, error: &tokio_postgres::Error) -> ConnectError {
         }
         cause = current.source();
     }
-    let said = crate::text::printable(&chain(error), 300);
+    let said = scrubbed(&chain(error), password);
     if said.contains("does not support TLS") {
         let why = "the server does not offer TLS; add sslmode=disable to the URL to go without".into();
         return ConnectError::Tls(place.into(), why);

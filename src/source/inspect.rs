@@ -26,8 +26,10 @@ pub(super) async fn ask<T: serde::de::DeserializeOwned>(session: &Session, scrip
         .await
         .with_context(|| format!("the source did not answer within {} seconds", TIMEOUT.as_secs()))?
         .map_err(|error| match error.as_db_error() {
-            Some(db) => anyhow::anyhow!("the source refused to be read: {}", crate::text::printable(db.message(), 300)),
-            None => anyhow::anyhow!("the connection to the source was lost: {}", connect::chain(&error)),
+            Some(db) => anyhow::anyhow!("the source refused to be read: {}", session.shown(db.message())),
+            None => {
+                anyhow::anyhow!("the connection to the source was lost: {}", session.shown(&connect::chain(&error)))
+            }
         })?;
     let row = answer.iter().find_map(|message| match message {
         SimpleQueryMessage::Row(row) => row.get(0),
@@ -37,7 +39,8 @@ pub(super) async fn ask<T: serde::de::DeserializeOwned>(session: &Session, scrip
     if text.len() > LONGEST_ANSWER {
         bail!("the source describes itself in {} bytes, which is not believable", text.len());
     }
-    serde_json::from_str(text).context("the source's answer cannot be read")
+    // The parser would quote what it could not read, however long it is.
+    serde_json::from_str(text).map_err(|_| anyhow::anyhow!("the source's answer cannot be read"))
 }
 
 #[derive(Deserialize)]

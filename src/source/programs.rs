@@ -103,24 +103,29 @@ pub fn connection(url: &SourceUrl) -> Vec<(&'static str, String)> {
 pub const KEEPALIVES: &str = "keepalives_idle=30 keepalives_interval=10 keepalives_count=3 tcp_user_timeout=60000";
 
 /// Has the system send a signal to a program when we are gone, however we went: nobody would
-/// look after it any more. Where the system has no such thing the program goes on.
-pub fn end_with_us(command: &mut Command, signal: Signal) {
+/// look after it any more. Where the system has no such thing the program goes on. With a limit
+/// of memory, in bytes, the program ends before it takes more.
+pub fn end_with_us(command: &mut Command, signal: Signal, memory: Option<u64>) {
     #[cfg(target_os = "linux")]
     {
+        use rustix::process::{Resource, Rlimit, setrlimit};
         use std::os::unix::process::CommandExt;
         let set = move || {
             rustix::process::set_parent_process_death_signal(Some(signal))?;
+            if memory.is_some() {
+                setrlimit(Resource::As, Rlimit { current: memory, maximum: memory })?;
+            }
             Ok(())
         };
-        // SAFETY: between fork and exec only what a signal handler may do is allowed; this is
-        // one system call, which takes no lock and allocates nothing.
+        // SAFETY: between fork and exec only what a signal handler may do is allowed; these are
+        // two system calls, which take no lock and allocate nothing.
         #[expect(unsafe_code, reason = "the standard library has no safe way to this setting")]
         unsafe {
             command.pre_exec(set);
         }
     }
     #[cfg(not(target_os = "linux"))]
-    let _ = (command, signal);
+    let _ = (command, signal, memory);
 }
 
 /// The file of authorities that this machine trusts: the one that our own driver reads.

@@ -112,20 +112,20 @@ fn private_v6(address: Ipv6Addr) -> Option<&'static str> {
         0xfec0..=0xfeff => "a site-local address",
         0xff00.. => "a multicast address",
         0x2001 if s[1] == 0xdb8 => "a documentation address",
+        0x2002 => "a relay address", // 6to4: where it leads is up to the relay
         0x3fff if s[1] < 0x1000 => "a documentation address", // RFC 9637
-        0x2001 if s[1] < 0x200 => "a reserved address",       // Teredo, ORCHID, benchmarking
+        0x2001 if s[1] < 0x200 => "a reserved address", // Teredo, ORCHID, benchmarking
         0x2000..=0x3fff => return None,
         _ => "a reserved address",
     })
 }
 
-/// The IPv4 address that an IPv6 one leads to: mapped, NAT64 (RFC 6052), 6to4 (RFC 3056).
+/// The IPv4 address that an IPv6 one stands for (RFC 4291, "IPv4-Mapped IPv6 Address").
 fn embedded_v4(address: Ipv6Addr) -> Option<Ipv4Addr> {
     let s = address.segments();
     let v4 = |high: u16, low: u16| Ipv4Addr::from((u32::from(high) << 16) | u32::from(low));
     match s {
-        [0, 0, 0, 0, 0, 0xffff, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => Some(v4(high, low)),
-        [0x2002, high, low, ..] => Some(v4(high, low)),
+        [0, 0, 0, 0, 0, 0xffff, high, low] => Some(v4(high, low)),
         _ => None,
     }
 }
@@ -168,13 +168,15 @@ mod tests {
             "4000::1",
             "::ffff:0:127.0.0.1",
             "64:ff9b:1::7f00:1",
+            "64:ff9b::101:101",
+            "2002:101:101::1",
             "100::1",
             "5f00::1",
         ];
         for text in private {
             assert!(private_kind(text.parse().expect(text)).is_some(), "{text}");
         }
-        for text in ["1.1.1.1", "172.32.0.1", "100.128.0.1", "2606:4700::1", "::ffff:1.1.1.1", "64:ff9b::101:101"] {
+        for text in ["1.1.1.1", "172.32.0.1", "100.128.0.1", "2606:4700::1", "::ffff:1.1.1.1"] {
             assert_eq!(private_kind(text.parse().expect(text)), None, "{text}");
         }
     }

@@ -57,11 +57,11 @@ impl ErrorClass {
     /// In words.
     pub fn words(self) -> &'static str {
         match self {
-            Self::Harmless => "harmless",
-            Self::Degraded => "degraded",
-            Self::DataLost => "data lost",
-            Self::Fatal => "fatal",
-            Self::Unknown => "unknown",
+            Self::Harmless => "nothing of the application's would be missing",
+            Self::Degraded => "the rows would be there, and what works on them would not",
+            Self::DataLost => "rows would be missing",
+            Self::Fatal => "the import cannot go on",
+            Self::Unknown => "not known",
         }
     }
 }
@@ -74,7 +74,7 @@ pub struct ImportError {
     /// Postgres's code for the error (Postgres, "Error Codes").
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sqlstate: Option<String>,
-    /// The entry of the archive, as `pg_restore -l` writes it.
+    /// The object: as `pg_restore -l` writes it, or its kind and name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub entry: Option<String>,
     /// The line of the plain dump, from 1.

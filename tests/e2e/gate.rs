@@ -92,7 +92,7 @@ fn the_plan_limit_holds_everywhere() {
     assert!(fs::metadata(&path).expect("is there").len() < 1_000_000);
     let file = path.to_str().expect("a path");
     project.import(&["--file", file, "--recreate", "--wait"]).fails(1, "more than the 14.0 MB of the plan");
-    project.import(&["--file", file, "--wait"]).fails(1, "more than the 14000000 bytes of the plan");
+    project.import(&["--file", file, "--wait"]).fails(1, "larger than the 14.0 MB of the plan");
     // A file that is larger than the plan is refused here, and there.
     let path = folder.join("large.sql");
     fs::write(&path, format!("SELECT 1;\n{}", "-- and so on\n".repeat(1_200_000))).expect("written");

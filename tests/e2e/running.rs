@@ -87,6 +87,51 @@ fn a_cancelled_import_leaves_everything_as_it_was() {
 }
 
 #[test]
+fn a_commit_that_is_under_way_is_waited_for_or_stopped() {
+    let project = plane().project("committing");
+    let folder = open_folder();
+    // The commit itself takes long, under a name that the worker does not know.
+    let script = "SET application_name = 'somebody else';
+        CREATE TABLE t (x int);
+        CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(6); RETURN NULL; END $$;
+        CREATE CONSTRAINT TRIGGER slow AFTER INSERT ON t DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION slow();
+        INSERT INTO t VALUES (1);\n";
+    let file = folder.join("commits.sql");
+    std::fs::write(&file, script).expect("written");
+    let ran = project.import(&["--file", file.to_str().expect("a path"), "-o", "json"]).succeeds();
+    let id = ran.json()["job"]["id"].as_str().expect("an id").to_owned();
+    let committing = "select count(*) from pg_stat_activity where query ilike 'commit%' and state = 'active'";
+    until("it commits", || plane().admin("postgres", committing) != "0");
+    plane().call("POST", &format!("/v1/jobs/{id}/cancel"), None);
+    let mut ended = Value::Null;
+    until("it is over", || {
+        ended = job(plane(), &id);
+        ended["state"] == "failed" || ended["state"] == "completed"
+    });
+    std::thread::sleep(std::time::Duration::from_secs(7)); // longer than what may still be under way
+    let there = project.sql("select to_regclass('t') is not null");
+    assert_eq!(there == "t", ended["state"] == "completed", "{ended}");
+}
+
+#[test]
+fn a_wish_to_cancel_outlives_the_control_plane() {
+    let plane = Plane::start(&[]);
+    let project = plane.project("cancelled twice");
+    project.sql("create table old (x int)");
+    let (before, slug) = (fingerprint(&project.url), project.slug.clone());
+    let body = json!({ "confirm": true, "recreate": true, "source_url": heavy() });
+    let (_, answer) = plane.call("POST", &format!("/v1/projects/{}/imports", project.id), Some(&body));
+    let id = answer["job"]["id"].as_str().expect("an id").to_owned();
+    until("it has begun", || job(&plane, &id)["state"] == "running");
+    assert_eq!(plane.call("POST", &format!("/v1/jobs/{id}/cancel"), None).0, 202);
+    let plane = Plane::start_again(&plane.kill());
+    plane.run(&["jobs", "wait", &id]).fails(1, "cancelled by request");
+    let url = plane.run(&["projects", "url", "--project", &slug]).succeeds().stdout;
+    assert_eq!(fingerprint(url.trim()), before);
+    plane.has_no_leftovers();
+}
+
+#[test]
 fn what_waits_or_never_ends_can_be_cancelled() {
     let plane = Plane::throw_away();
     let (busy, waits) = (plane.project("busy"), plane.project("waits"));
@@ -134,7 +179,12 @@ fn an_error_is_told_with_code_place_cause_and_fix() {
         );
     }
     let ran = project.import(&["--source-url", &url, "--wait"]).fails(1, "relation \"taken\" already exists");
-    for words in ["means", "42P07", "cause", "the target is as it was before; import with --recreate"] {
+    for words in [
+        "without it  rows would be missing",
+        "42P07",
+        "cause",
+        "the target is as it was before; import with --recreate",
+    ] {
         assert!(ran.stderr.contains(words), "{words}: {ran:#?}");
     }
 }

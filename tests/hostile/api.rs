@@ -146,6 +146,14 @@ fn a_key_opens_what_it_is_for() {
         assert_eq!(call(method, &format!("{}{path}", plane.api_url), "key_that_reads", None).0, 403, "{path}");
         cases += 1;
     }
+    // With the connection string anything can be done.
+    let connections = format!("{}/v1/projects/{}/connections", plane.api_url, own.id);
+    assert_eq!(call("GET", &connections, "key_that_reads", None).0, 403);
+    assert_eq!(call("GET", &connections, "key_of_one_project", None).0, 200);
+    key("key_without_scopes", dev, "null", "{}", "null");
+    assert_eq!(call("GET", &format!("{}/v1/projects", plane.api_url), "key_without_scopes", None).0, 403);
+    assert_eq!(call("GET", &format!("{}/v1/projects/%00", plane.api_url), &plane.api_key, None).0, 404);
+    cases += 4;
     let seen = |key: &str| {
         call("GET", &format!("{}/v1/projects", plane.api_url), key, None).1["projects"]
             .as_array()

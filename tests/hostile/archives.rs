@@ -2,7 +2,7 @@
 
 use crate::ran_cases;
 use crate::support::archive::{Entry, archive};
-use crate::support::world::{fingerprint, open_folder, plane};
+use crate::support::world::{Plane, fingerprint, open_folder};
 
 fn table() -> Entry<'static> {
     Entry {
@@ -56,7 +56,8 @@ fn no_archive_gets_out() {
     let folder = open_folder();
     let marker = folder.join("was-here");
     let mark = |text: &str| text.replace("MARK", marker.to_str().expect("a path"));
-    let project = plane().project("hostile archives");
+    let plane = Plane::throw_away();
+    let project = plane.project("hostile archives");
     // The writer itself is sound: without malice its archives load.
     let path = folder.join("good.dump");
     std::fs::write(&path, archive(&[table(), rows(COPY, "1\n2\n")])).expect("written");
@@ -97,6 +98,23 @@ fn no_archive_gets_out() {
             ..Entry::default()
         }]),
     ));
+    // What one entry leaves open hides the next; what pg_restore runs in its own way hides itself.
+    let rollback = Entry { kind: "FOO", definition: "ROLLBACK;\n", ..table() };
+    let stays = Entry { tag: "stays", definition: "CREATE TABLE public.stays (x int);\n", ..table() };
+    for (kind, tag, definition) in [
+        ("SUBSCRIPTION TABLE", "x", "SELECT $x$"),
+        ("COMMENT", "EXTENSION x", "/*"),
+        ("BLOB METADATA", "1", "1'); ROLLBACK; SELECT lo_create('2\n"),
+        ("FUNCTION", "f", "CREATE FUNCTION public.f(begin int) RETURNS int LANGUAGE sql RETURN begin;\n"),
+        ("SEARCHPATH", "x", "SELECT 1; ROLLBACK;\n"),
+        ("STDSTRINGS", "x", "SET standard_conforming_strings = E'off';\n"),
+        ("ENCODING", "x", "SET client_encoding = 'SJIS';\n"),
+    ] {
+        let opens = Entry { kind, tag, definition, ..table() };
+        archives.push((definition.into(), archive(&[table(), opens, rollback.clone(), stays.clone()])));
+    }
+    let statements = Entry { kind: "FOO DATA", rows: Some("ROLLBACK;\n"), ..table() };
+    archives.push(("statements as data".into(), archive(&[table(), statements, stays])));
     // Names with line ends go into comments of the text; what else is in these fails.
     let fails =
         Entry { kind: "VIEW", tag: "v", definition: "CREATE VIEW public.v AS SELECT 1/0;\nSELECT 1/0;\n", ..table() };

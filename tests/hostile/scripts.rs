@@ -1,7 +1,7 @@
 //! Plain SQL that wants out: of psql, of its transaction, of its role, of its database.
 
 use crate::ran_cases;
-use crate::support::world::{fingerprint, open_folder, plane};
+use crate::support::world::{Plane, fingerprint, open_folder, plane};
 use std::path::Path;
 
 /// Commands of psql, as whole scripts. `MARK` is a file that must not come to be.
@@ -156,8 +156,8 @@ fn script(folder: &Path, marker: &Path, text: &str) -> std::path::PathBuf {
 }
 
 /// What of the server a script could have changed.
-fn server() -> String {
-    plane().admin(
+fn server(plane: &Plane) -> String {
+    plane.admin(
         "postgres",
         "select string_agg(rolname || rolsuper || rolcreaterole || rolcreatedb || rolreplication, ',' order by rolname) from pg_roles where rolname !~ '^capy_';
          select string_agg(datname, ',' order by datname) from pg_database where datname !~ '^proj|^capy_';
@@ -168,9 +168,10 @@ fn server() -> String {
 fn none_gets_out(name: &str, scripts: &[&str]) {
     let folder = open_folder();
     let marker = folder.join("was-here");
-    let project = plane().project(name);
+    let plane = Plane::throw_away();
+    let project = plane.project(name);
     project.sql("create table old as select 7 as x");
-    let before = (fingerprint(&project.url), server());
+    let before = (fingerprint(&project.url), server(&plane));
     for (number, text) in scripts.iter().enumerate() {
         let path = script(&folder, &marker, text);
         // In place for all; a staging database is nobody's until the swap, so some will do.
@@ -181,7 +182,7 @@ fn none_gets_out(name: &str, scripts: &[&str]) {
         }
     }
     assert!(fingerprint(&project.url) == before.0, "the target has changed");
-    assert!(server() == before.1, "the server has changed: {}", server());
+    assert!(server(&plane) == before.1, "the server has changed: {}", server(&plane));
     ran_cases(name, scripts.len());
 }
 
@@ -195,6 +196,83 @@ fn no_script_leaves_its_transaction_role_or_database() {
     none_gets_out("hostile SQL", &STATEMENTS);
 }
 
+/// Ends of the transaction that psql and the server see, and that are hard to see for others. A
+/// staging database is nobody's yet, but a job must not say that all has arrived.
+const HIDDEN: [&[u8]; 14] = [
+    b"DO $$ BEGIN EXECUTE 'SET standard_conforming'||'_strings = off'; END $$; SELECT '\\''; ROLLBACK; --';",
+    b"SET standard_conforming_strings = off/**/; SELECT '\\''; ROLLBACK; --';",
+    b"SET standard_conforming_strings = E'off'; SELECT '\\''; ROLLBACK; --';",
+    b"SET standard_conforming_strings = off; RESET standard_conforming_strings; SELECT '\\'; ROLLBACK; --';",
+    b"SET LOCAL standard_conforming_strings = off; SELECT '\\''; ROLLBACK; --';",
+    b"SET client_encoding='SJIS'; SELECT E'\x8f\\'; ROLLBACK; --';",
+    b"SET client_encoding TO GBK; SELECT E'\x81\\'; ROLLBACK; --';",
+    b"SET NAMES 'BIG5'; SELECT E'\xa4\\'; ROLLBACK; --';",
+    b"DO $$ BEGIN EXECUTE 'SET client_enc'||'oding = SJIS'; END $$; SELECT E'\x8f\\'; ROLLBACK; --';",
+    b"CREATE FUNCTION f(arr int[], begin int) RETURNS int[] LANGUAGE sql RETURN arr[1:begin]; ROLLBACK; SELECT 1 AS end;",
+    b"CREATE FUNCTION f(begin int) RETURNS int LANGUAGE sql RETURN begin; ROLLBACK; SELECT 1 AS end;",
+    b"COMMIT PREPARED 'x';",
+    b"ALTER TABLE gone ADD COLUMN y int, OWNER TO nobody_here; ROLLBACK;",
+    b"CREATE SCHEMA public CREATE TABLE public.unseen (x int);",
+];
+
+#[test]
+fn no_script_says_it_arrived_when_it_was_rolled_back() {
+    let plane = Plane::throw_away();
+    let project = plane.project("hidden ends");
+    let path = open_folder().join("hidden.sql");
+    for hidden in HIDDEN {
+        let script = [
+            b"CREATE TABLE gone (x int);\nINSERT INTO gone VALUES (1);\n".as_slice(),
+            hidden,
+            b"\nCREATE TABLE stays (x int);\n",
+        ]
+        .concat();
+        for head in ["", "--\n-- PostgreSQL database dump\n--\n\n"] {
+            for recreate in [true, false] {
+                std::fs::write(&path, [head.as_bytes(), &script].concat()).expect("written");
+                let job = project.import_unseen(&path, recreate);
+                let shown = String::from_utf8_lossy(hidden);
+                assert_eq!(job["state"], "failed", "{shown}, recreate {recreate}: {job}");
+                assert_eq!(
+                    project.sql("select to_regclass('gone') is null and to_regclass('stays') is null"),
+                    "t",
+                    "{shown}"
+                );
+            }
+        }
+    }
+    ran_cases("hidden ends of a transaction", HIDDEN.len() * 4);
+}
+
+#[test]
+fn the_owner_of_a_database_cannot_hold_up_the_others() {
+    let plane = Plane::throw_away();
+    let (hostile, other) = (plane.project("holds up"), plane.project("held up"));
+    let path = open_folder().join("template.sql");
+    let head = "--\n-- PostgreSQL database dump\n--\n\nCREATE TABLE a (x int);\n";
+    let template = "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I IS_TEMPLATE true', current_database()); END $$;\n";
+    for end in ["SELECT 1/0;\n", ""] {
+        let script =
+            format!("{head}{template}{}{end}-- PostgreSQL database dump complete\n", "SELECT 1;\n".repeat(1100));
+        std::fs::write(&path, script).expect("written");
+        hostile.import_unseen(&path, true);
+    }
+    let database = hostile.sql("select current_database()");
+    for setting in
+        ["local_preload_libraries = nosuch", "transaction_timeout = 1", "role = nobody_here", "search_path = evil"]
+    {
+        plane.admin("postgres", &format!("alter database {database} set {setting}"));
+    }
+    std::fs::write(&path, "SELECT 1;\nCREATE TABLE b (x int);\n").expect("written");
+    for project in [&other, &hostile] {
+        for recreate in [true, false] {
+            let job = project.import_unseen(&path, recreate);
+            assert!(job["state"] == "completed" || !recreate, "{job}");
+        }
+    }
+    plane.has_no_leftovers();
+}
+
 #[test]
 fn what_pg_dump_writes_passes() {
     let folder = open_folder();
@@ -205,6 +283,9 @@ fn what_pg_dump_writes_passes() {
         "SET SESSION AUTHORIZATION 'somebody';\nCREATE TABLE c (x int);\nALTER TABLE c OWNER TO somebody;\nRESET SESSION AUTHORIZATION;\n",
         "CREATE TABLE d (x int UNIQUE DEFERRABLE INITIALLY DEFERRED);\nSET CONSTRAINTS ALL IMMEDIATE;\nINSERT INTO d VALUES (1);\n",
         "CREATE FUNCTION f() RETURNS text LANGUAGE plpgsql AS $$ BEGIN RETURN '\\! x; COMMIT;'; END $$;\n",
+        "CREATE TABLE public.rename (x int);\nALTER TABLE public.rename OWNER TO nobody_here;\n",
+        "CREATE FUNCTION public.slice(arr int[], begin int) RETURNS int[]\n    LANGUAGE sql\n    RETURN arr[1:begin];\nCREATE TABLE e (x int);\n",
+        "CREATE TABLE h (x int);\nSAVEPOINT a;\nINSERT INTO h VALUES (1);\nROLLBACK WORK TO a;\n",
     ];
     for text in honest {
         let path = folder.join("honest.sql");

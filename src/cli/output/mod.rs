@@ -124,14 +124,14 @@ impl Output {
 
     pub(super) fn json_result(&self, json: impl FnOnce() -> Value) {
         if self.json {
-            self.print(&format!("{:#}", json()));
+            self.print(&shown_json(&json()));
         }
     }
 
     /// One message for an error: on standard error for people, on standard output as JSON.
     pub(super) fn failure(&self, failure: &Failure) {
         if self.json {
-            self.print(&format!("{:#}", document(failure)));
+            self.print(&shown_json(&document(failure)));
         }
         if self.progress == Drawing::Json {
             let mut error = document(failure)["error"].take();
@@ -153,7 +153,22 @@ fn say(text: &str) {
 
 /// One line for a program that watches.
 fn event(document: &Value) {
-    say(&document.to_string());
+    say(&escaped(&document.to_string()));
+}
+
+/// A document, of which a terminal shows all that is in it.
+fn shown_json(document: &Value) -> String {
+    escaped(&format!("{document:#}"))
+}
+
+/// JSON with its unseen characters as escapes. They can only be inside strings.
+fn escaped(json: &str) -> String {
+    let unseen = |c: char| crate::text::is_unseen(c) && c != '\n';
+    if !json.contains(unseen) {
+        return json.to_owned();
+    }
+    let shown = |c: char| if unseen(c) { format!("\\u{:04x}", u32::from(c)) } else { c.to_string() };
+    json.chars().map(shown).collect::<Vec<_>>().concat()
 }
 
 fn document(failure: &Failure) -> Value {

@@ -5,8 +5,8 @@ use crate::cli::context::label;
 use crate::preflight::{bytes, remedy};
 use crate::text::printable;
 use crate::wire::{
-    Check, CheckStatus, DumpFacts, ImportError, ImportProgress, ImportSummary, Job, JobState, Preflight, Project,
-    SourceFacts,
+    Check, CheckStatus, DumpFacts, ErrorClass, ImportError, ImportProgress, ImportSummary, Job, JobState, Preflight,
+    Project, SourceFacts,
 };
 use console::{StyledObject, style};
 use std::time::Duration;
@@ -207,10 +207,15 @@ pub(in crate::cli) fn job(job: &Job) -> String {
     if let Some(running) = job.import_progress().filter(|_| job.state == JobState::Running) {
         text = format!("{text}\nprogress  {}", progress(&running));
     }
-    for error in job.import_errors() {
-        text = format!("{text}\n{}", import_error(&error));
+    let errors = job.import_errors();
+    for error in &errors {
+        text = format!("{text}\n{}", import_error(error));
+        if let Some(fix) = &error.fix {
+            text = format!("{text}\n  → {}", printable(fix, 300));
+        }
     }
-    if let Some(stderr) = job.last_stderr.as_deref().filter(|stderr| !stderr.is_empty()) {
+    let stderr = job.last_stderr.as_deref().filter(|stderr| !stderr.is_empty() && errors.is_empty());
+    if let Some(stderr) = stderr {
         let lines = crate::text::tail(stderr, 4000);
         let shown: Vec<String> = lines.lines().map(|line| format!("  | {line}")).collect();
         text = format!("{text}\nstderr\n{}", shown.join("\n"));
@@ -220,7 +225,8 @@ pub(in crate::cli) fn job(job: &Job) -> String {
 
 /// What an error of an import means, below the error itself.
 pub(in crate::cli) fn import_error(error: &ImportError) -> String {
-    let mut rows = vec![("means", error.class.words().to_owned())];
+    let mut rows = vec![("without it", error.class.words().to_owned())];
+    rows.retain(|_| error.class != ErrorClass::Fatal);
     rows.extend(error.sqlstate.as_deref().map(|code| ("code", printable(code, 20))));
     rows.extend(error.entry.as_deref().map(|entry| ("entry", printable(entry, 200))));
     rows.extend(error.line.map(|line| ("line", line.to_string())));
@@ -236,6 +242,7 @@ pub(in crate::cli) fn progress(progress: &ImportProgress) -> String {
     };
     let size = match (progress.bytes_done, progress.bytes_total) {
         (Some(done), Some(total)) if total > 0 => Some(format!("{} of {}", bytes(done), bytes(total))),
+        (Some(done), None) => Some(bytes(done)),
         _ => None,
     };
     let left = progress

@@ -6,8 +6,10 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use std::sync::Arc;
 
+/// The scope of keys that may look.
+const READ: &str = "projects:read";
 /// The scope of keys that may change something.
-const WRITE: &str = "projects:write";
+pub(super) const WRITE: &str = "projects:write";
 
 /// The holder of the key that a call brings.
 pub(super) struct Authorized(pub(super) Caller);
@@ -29,8 +31,9 @@ impl FromRequestParts<Arc<App>> for Authorized {
             return Err(Refused::key("the API key is not valid"));
         };
         app.rate_limits.key(&caller.key_id, CHEAP)?;
-        if !parts.method.is_safe() && !caller.scopes.iter().any(|scope| scope == WRITE) {
-            return Err(Refused::forbidden("this key may only read"));
+        let reads = parts.method.is_safe() && caller.may(READ);
+        if !reads && !caller.may(WRITE) {
+            return Err(Refused::forbidden("this key may not do that: it lacks the scope"));
         }
         Ok(Self(caller))
     }

@@ -15,7 +15,7 @@ pub(super) struct Refused {
 
 impl Refused {
     fn new(status: StatusCode, why: impl Into<String>) -> Self {
-        Self { status, why: why.into(), retry_after: None }
+        Self { status, why: crate::text::printable(&why.into(), 1000), retry_after: None }
     }
 
     pub(super) fn bad(why: impl Into<String>) -> Self {
@@ -73,7 +73,7 @@ impl Refused {
 /// What goes wrong inside is logged, and not shown to the caller.
 impl From<anyhow::Error> for Refused {
     fn from(error: anyhow::Error) -> Self {
-        tracing::error!("a call failed: {error:#}");
+        tracing::error!("a call failed: {}", crate::text::printable(&format!("{error:#}"), 1000));
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "the control plane could not do this; its log says why")
     }
 }

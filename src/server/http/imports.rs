@@ -25,7 +25,7 @@ pub(super) async fn preflight(
     let row = visible_project(&app, &caller, &id).await?;
     let url = source(&request.source_url)?;
     app.rate_limits.key(&caller.key_id, DEAR)?;
-    let _place = app.lookers.acquire().await.map_err(anyhow::Error::from)?;
+    let _look = app.looks.take(&caller.key_id).await?;
     let session = connect::connect(&url, app.allow_private_sources).await;
     let session = session.map_err(|error| Refused::bad(error.to_string()))?;
     let facts = inspect::inspect(&session).await.map_err(|error| Refused::bad(format!("{error:#}")))?;

@@ -32,10 +32,11 @@ pub(super) async fn cancel(
     if job.kind != PROJECT_IMPORT {
         return Err(Refused::conflict("only imports can be cancelled"));
     }
-    if !app.store.cancel_job(&job.id).await? {
+    let accepted = app.store.cancel_job(&job.id).await?;
+    let job = app.store.job(&job.id).await?.unwrap_or(job);
+    if !accepted {
         return Err(Refused::conflict(format!("the job is over: it {}", job.state.as_str())));
     }
-    let job = app.store.job(&job.id).await?.unwrap_or(job);
     Ok((StatusCode::ACCEPTED, Json(JobAnswer { job })))
 }
 

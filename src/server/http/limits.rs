@@ -9,10 +9,13 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use std::collections::HashMap;
 use std::hash::Hash;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// Longest time that a call may take, uploads aside. A preflight takes up to half a minute.
 const CALL_TIMEOUT: Duration = Duration::from_mins(1);
@@ -52,6 +55,61 @@ impl RateLimits {
     pub(in crate::server) fn forget_the_idle(&self) {
         self.keys.retain_recent();
         self.strangers.retain_recent();
+    }
+}
+
+/// Live sources that are looked at for callers at a time: each look holds a connection and
+/// memory, and a silent source holds it for long.
+const MOST_LOOKS: usize = 16;
+/// The same for one key.
+const LOOKS_OF_A_KEY: usize = 4;
+/// How long one waits for a place.
+const LOOK_WAIT: Duration = Duration::from_secs(5);
+
+/// Places for those who look at live sources.
+pub(in crate::server) struct Looks {
+    places: Semaphore,
+    by_key: Mutex<HashMap<String, usize>>,
+}
+
+/// A place that is taken.
+pub(super) struct Look<'a> {
+    looks: &'a Looks,
+    key: String,
+    _place: SemaphorePermit<'a>,
+}
+
+impl Looks {
+    pub(in crate::server) fn new() -> Self {
+        Self { places: Semaphore::new(MOST_LOOKS), by_key: Mutex::default() }
+    }
+
+    fn by_key(&self) -> MutexGuard<'_, HashMap<String, usize>> {
+        self.by_key.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a place for the holder of a key.
+    pub(super) async fn take(&self, key: &str) -> Result<Look<'_>, Refused> {
+        let busy = || Refused::too_many("too many sources are being looked at; try again", LOOK_WAIT.as_secs());
+        if self.by_key().get(key).is_some_and(|looks| *looks >= LOOKS_OF_A_KEY) {
+            return Err(busy());
+        }
+        let place = tokio::time::timeout(LOOK_WAIT, self.places.acquire()).await.map_err(|_| busy())?;
+        let place = place.map_err(|_| busy())?;
+        *self.by_key().entry(key.to_owned()).or_default() += 1;
+        Ok(Look { looks: self, key: key.to_owned(), _place: place })
+    }
+}
+
+impl Drop for Look<'_> {
+    fn drop(&mut self) {
+        let mut by_key = self.looks.by_key();
+        if let Some(looks) = by_key.get_mut(&self.key) {
+            *looks -= 1;
+            if *looks == 0 {
+                by_key.remove(&self.key);
+            }
+        }
     }
 }
 

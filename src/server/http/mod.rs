@@ -19,7 +19,7 @@ use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, post, put};
 use axum::{Json, Router};
 use error::Refused;
-pub(super) use limits::RateLimits;
+pub(super) use limits::{Looks, RateLimits};
 pub(super) use serve::serve;
 use std::sync::Arc;
 
@@ -57,10 +57,12 @@ pub(super) fn router(app: Arc<App>) -> Router {
         .method_not_allowed_fallback(wrong_method);
     let pages = Router::new()
         .route("/dashboard/cli/login", get(login::page).post(login::decide))
-        .layer(counted)
-        .layer(DefaultBodyLimit::max(LONGEST_BODY));
+        .layer(DefaultBodyLimit::max(LONGEST_BODY))
+        .layer(from_fn(limits::in_time))
+        .fallback(nothing_here)
+        .layer(counted);
     let known_host = from_fn_with_state(app.clone(), limits::known_host);
-    Router::new().nest(BASE, api).merge(pages).fallback(nothing_here).layer(known_host).with_state(app)
+    Router::new().nest(BASE, api).merge(pages).layer(known_host).with_state(app)
 }
 
 async fn nothing_here() -> Refused {

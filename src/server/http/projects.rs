@@ -1,4 +1,4 @@
-use super::auth::{Authorized, visible_project};
+use super::auth::{Authorized, WRITE, visible_project};
 use super::body::Body;
 use super::error::Refused;
 use super::limits::DEAR;
@@ -29,6 +29,10 @@ pub(super) async fn connections(
     Authorized(caller): Authorized,
     Path(id): Path<String>,
 ) -> Answer<ConnectionsAnswer> {
+    // Whoever has these can change everything in the database.
+    if !caller.may(WRITE) {
+        return Err(Refused::forbidden("this key may only read, and a connection string may do anything"));
+    }
     let row = visible_project(&app, &caller, &id).await?;
     Ok(Json(ConnectionsAnswer { connections: app.connections(&row)? }))
 }
@@ -39,7 +43,7 @@ pub(super) async fn create(
     Body(wanted): Body<CreateProject>,
 ) -> Result<(StatusCode, Json<ProjectCreated>), Refused> {
     if caller.project_id.is_some() {
-        return Err(Refused::key("this key is restricted to one project, so it cannot make others"));
+        return Err(Refused::forbidden("this key is restricted to one project, so it cannot make others"));
     }
     app.rate_limits.key(&caller.key_id, DEAR)?;
     let name = wanted.name.trim();

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
@@ -19,6 +20,8 @@ use tower::ServiceExt;
 const MOST_CONNECTIONS: usize = 512;
 /// A connection on which no whole head of a request arrives for so long is closed.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// A connection on which nothing moves in the middle of a body for so long is closed.
+const STALL: Duration = Duration::from_mins(1);
 /// Headers of one request.
 const MOST_HEADERS: usize = 64;
 /// Head of one request, in bytes; also what is read ahead of a body.
@@ -47,6 +50,9 @@ pub(in crate::server) async fn serve(listener: TcpListener, router: Router, stop
 
 fn attend(stream: TcpStream, peer: SocketAddr, place: OwnedSemaphorePermit, router: Router, open: &GracefulShutdown) {
     let _ = stream.set_nodelay(true); // answers are short
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_read_timeout(Some(STALL));
+    stream.set_write_timeout(Some(STALL));
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
         request.extensions_mut().insert(ConnectInfo(peer));
         router.clone().oneshot(request)
@@ -56,7 +62,7 @@ fn attend(stream: TcpStream, peer: SocketAddr, place: OwnedSemaphorePermit, rout
         .header_read_timeout(HEAD_TIMEOUT)
         .max_headers(MOST_HEADERS)
         .max_buf_size(LONGEST_HEAD)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(Box::pin(stream)), service);
     let watched = open.watch(connection);
     tokio::spawn(async move {
         let _ = watched.await; // the peer has gone, or has sent something that is not HTTP

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// Pause between two looks.
-const PAUSE: Duration = Duration::from_secs(1);
+const PAUSE: Duration = Duration::from_millis(250);
 
 /// Free space at which an import is given up, in bytes: the databases on the same disk need
 /// some to go on. With a full one the server would stop, and everybody's work with it.
@@ -17,14 +17,23 @@ const RESERVE: u64 = 256 << 20;
 const LONGEST_DUMP: u64 = 16;
 
 /// A source must send at least this much, in bytes, …
-const LEAST: u64 = 64 << 10;
+const LEAST: u64 = 1 << 20;
 /// … in this time. A table of which most rows are dead takes long until the next live one.
-const PATIENCE: Duration = Duration::from_mins(30);
+const PATIENCE: Duration = Duration::from_mins(15);
 
 /// Free space on the disk of a folder, in bytes.
 pub(super) fn free(folder: &Path) -> std::io::Result<u64> {
     let disk = rustix::fs::statvfs(folder)?;
     Ok(disk.f_bavail * disk.f_frsize)
+}
+
+/// No import takes longer: what does has been set up so.
+const LONGEST: Duration = Duration::from_hours(24);
+
+/// Ends when an import takes too long.
+pub(super) async fn too_long() -> Failure {
+    tokio::time::sleep(LONGEST).await;
+    Failure::permanent(format!("the import took longer than {} hours", LONGEST.as_secs() / 3600))
 }
 
 /// Ends when the disk is nearly full.
@@ -92,9 +101,9 @@ mod tests {
         let start = Instant::now();
         let minute = Duration::from_mins(1);
         let mut pace = Pace::new(start);
-        assert!((1..=30).all(|minutes| !pace.is_too_slow(minutes.into(), start + minute * minutes)));
-        assert!(pace.is_too_slow(31, start + minute * 31));
+        assert!((1..=15).all(|minutes| !pace.is_too_slow(minutes.into(), start + minute * minutes)));
+        assert!(pace.is_too_slow(16, start + minute * 16));
         let mut pace = Pace::new(start);
-        assert!((1..=90).all(|minutes| !pace.is_too_slow(u64::from(minutes) * (8 << 10), start + minute * minutes)));
+        assert!((1..=90).all(|minutes| !pace.is_too_slow(u64::from(minutes) * (128 << 10), start + minute * minutes)));
     }
 }

@@ -7,6 +7,10 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
 
+/// Memory that a program may take, in bytes. A row may have a gigabyte, and be held more than
+/// once; a source could have `pg_dump` hold much more.
+const MEMORY: u64 = 4 << 30;
+
 /// A program's output is kept up to this length, in bytes: the end of it.
 const KEPT: usize = 64 << 10;
 
@@ -32,7 +36,7 @@ pub(super) fn program(programs: &Programs, run_as: Option<&RunAs>, name: &str, w
     if let Some(user) = run_as {
         command.uid(user.uid).gid(user.gid);
     }
-    programs::end_with_us(command.as_std_mut(), Signal::KILL);
+    programs::end_with_us(command.as_std_mut(), Signal::KILL, Some(MEMORY));
     command
 }
 
@@ -74,6 +78,10 @@ impl Running {
     ) -> anyhow::Result<Self> {
         let mut child = command.spawn()?;
         let stderr = child.stderr.take().map(|pipe| tokio::spawn(end_of(pipe, heard)));
+        if let Some(pid) = child.id() {
+            // When memory is short, a program that a stranger feeds goes first. Linux only.
+            let _ = std::fs::write(format!("/proc/{pid}/oom_score_adj"), "800");
+        }
         let group = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
         let secrets = secrets.iter().filter(|secret| !secret.is_empty()).map(|secret| (*secret).to_owned()).collect();
         Ok(Self { child, stderr, group, secrets })

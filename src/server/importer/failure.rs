@@ -11,6 +11,7 @@ pub(in crate::server) struct Failure {
     stderr: Option<String>,
     transient: bool,
     unresolved: bool,
+    all_was_run: bool,
     error: Option<Box<ImportError>>,
 }
 
@@ -18,11 +19,12 @@ impl Failure {
     /// The same import can only fail again.
     pub(super) fn permanent(message: impl Into<String>) -> Self {
         Self {
-            message: message.into(),
+            message: crate::text::printable(&message.into(), LONGEST_MESSAGE),
             exit_code: None,
             stderr: None,
             transient: false,
             unresolved: false,
+            all_was_run: false,
             error: None,
         }
     }
@@ -33,7 +35,7 @@ impl Failure {
     }
 
     /// Whether the import is finished cannot be told, so neither can the job be over.
-    pub(super) fn unresolved(message: impl Into<String>) -> Self {
+    pub(in crate::server) fn unresolved(message: impl Into<String>) -> Self {
         Self { unresolved: true, ..Self::transient(message) }
     }
 
@@ -45,7 +47,12 @@ impl Failure {
     /// A program failed; its own words say why.
     pub(super) fn program(doing: &str, finished: &Finished, place: &Place) -> Self {
         let stderr = &finished.stderr;
-        let error = triage(stderr, place);
+        let mut error = triage(stderr, place);
+        // Nobody but the system, or a person, ends a program so.
+        let killed = finished.code.is_none();
+        if killed {
+            error.message = KILLED.into();
+        }
         let at = match (place.line, &place.entry) {
             (Some(line), _) => format!(" (line {line} of the dump)"),
             (None, Some(entry)) => format!(" (in: {})", crate::text::printable(entry, 100)),
@@ -55,8 +62,9 @@ impl Failure {
             message: format!("{doing} failed: {}{at}", error.message),
             exit_code: finished.code,
             stderr: Some(crate::text::tail(stderr, LONGEST_STDERR)),
-            transient: is_transient(&error),
+            transient: killed || is_transient(&error),
             unresolved: false,
+            all_was_run: false,
             error: Some(Box::new(error)),
         }
     }
@@ -68,10 +76,14 @@ impl Failure {
         Self { message, ..self }
     }
 
-    /// Whether psql met an error in the script, and did not just lose its connection (psql,
-    /// "Exit Status").
-    pub(super) fn is_error_of_script(&self) -> bool {
-        self.exit_code == Some(3)
+    /// The same failure, after which it is known that all of the input was run.
+    pub(super) fn after_the_end(self) -> Self {
+        Self { all_was_run: true, ..self }
+    }
+
+    /// Whether only the answer to the commit can be missing.
+    pub(super) fn all_was_run(&self) -> bool {
+        self.all_was_run
     }
 
     /// How the job ends, with how far it was.
@@ -87,12 +99,24 @@ impl Failure {
     }
 }
 
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
 /// Trouble of the control plane itself.
 impl From<anyhow::Error> for Failure {
     fn from(error: anyhow::Error) -> Self {
         Self::transient(format!("{error:#}"))
     }
 }
+
+/// Longest message of a job, in characters: some of its words are a stranger's.
+const LONGEST_MESSAGE: usize = 1000;
+
+/// What is said of a program that did not end by itself.
+const KILLED: &str = "the program was ended by a signal, for want of memory perhaps";
 
 /// What is kept of a program's standard error, in bytes.
 const LONGEST_STDERR: usize = 4096;

@@ -38,7 +38,10 @@ async fn ask(import: &Import<'_>) -> anyhow::Result<Option<ImportSummary>> {
         in_place::is_finished(import, transaction.as_deref()).await?
     };
     if finished {
-        return Ok(Some(server.measure(import.database).await?.into()));
+        let Ok(measure) = server.measure(import.database).await else { return Ok(Some(ImportSummary::default())) };
+        // Of what joined a database that was there the server tells no more than its size.
+        let tables = import.recreate.then_some(measure.tables);
+        return Ok(Some(ImportSummary { tables, ..measure.into() }));
     }
     // What is there may be what another worker counts on by now.
     if !import.store.extend_lease(import.job).await? {
@@ -48,8 +51,8 @@ async fn ask(import: &Import<'_>) -> anyhow::Result<Option<ImportSummary>> {
     if let Some(made) = made {
         let made: Made = serde_json::from_value(made)?;
         // Extensions of a staging database went with it; the roles are the server's.
-        let made = if import.recreate { made.roles_only() } else { made };
-        server.take_back(import.database, &made).await?;
+        let (database, made) = if import.recreate { ("postgres", made.roles_only()) } else { (import.database, made) };
+        server.take_back(&import.application_name(), database, &made).await?;
         import.store.set_made(import.job, &serde_json::to_value(Made::default())?).await?;
     }
     Ok(None)

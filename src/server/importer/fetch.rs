@@ -41,7 +41,8 @@ pub(super) async fn fetch(
     let jobs = if size < PARALLEL_FROM { 1 } else { 2 };
     command.arg(format!("--jobs={jobs}"));
     tracing::info!("job {}: dumping {url} ({}, {jobs} at a time)", import.job.id, bytes(size));
-    import.meter.enter(Phase::Dumping, Some(size));
+    // How long a dump will be cannot be told from the size of its database, indexes and all.
+    import.meter.enter(Phase::Dumping, None);
     let running = Running::start(command, &[&password])?;
     let finished = tokio::select! {
         finished = running.finish() => finished?,

@@ -46,8 +46,10 @@ pub(super) fn restorer_said(line: &str, parallel: bool, meter: &Meter) -> bool {
     let Some(said) = line.strip_prefix("pg_restore: ") else { return true };
     if let Some(item) = said.strip_prefix("finished item ") {
         let (id, kind) = item.split_once(' ').unwrap_or((item, ""));
-        if let (true, Ok(id)) = (kind.starts_with("TABLE DATA"), id.parse()) {
-            meter.table_is_done(id);
+        match id.parse() {
+            Ok(id) if kind.starts_with("TABLE DATA ") => meter.table_is_done(id),
+            Ok(_) if kind.starts_with("INDEX ") || kind.starts_with("CONSTRAINT ") => meter.index_is_done(),
+            _ => {}
         }
     } else if said.starts_with("processing data for table ") {
         if !parallel {
@@ -70,12 +72,16 @@ mod tests {
     fn what_the_restorer_says_is_counted_or_kept() {
         let meter = Meter::default();
         meter.enter(Phase::Loading, None);
-        meter.expect(&[TableData { id: 12, size: 5 }, TableData { id: 13, size: 5 }], false, 1);
+        meter.expect(&[TableData { id: 12, size: 5 }, TableData { id: 13, size: 5 }], false, true, 1);
         assert!(!restorer_said("pg_restore: processing data for table \"public.t\"", true, &meter));
         assert!(!restorer_said("pg_restore: finished item 12 TABLE DATA t", true, &meter));
         assert_eq!(meter.progress().tables_done, Some(1));
         assert!(!restorer_said("pg_restore: creating INDEX \"public.i\"", true, &meter));
-        assert_eq!(meter.progress().phase, "indexing");
+        assert_eq!(meter.progress().phase, "loading", "rows of another table are still on their way");
+        assert!(!restorer_said("pg_restore: finished item 13 TABLE DATA u", true, &meter));
+        assert!(!restorer_said("pg_restore: finished item 14 INDEX i", true, &meter));
+        let progress = meter.progress();
+        assert_eq!((progress.phase.as_str(), progress.indexes_done), ("indexing", Some(1)));
         for kept in ["pg_restore: error: could not", "pg_restore: from TOC entry 1; 2 3 T t o", "DETAIL:  x", ""] {
             assert!(restorer_said(kept, true, &meter), "{kept}");
         }

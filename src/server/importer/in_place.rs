@@ -5,14 +5,25 @@ use super::meter::Phase;
 use super::prepare::prepare;
 use super::{Failure, Import, restore};
 use crate::wire::ImportSummary;
+use anyhow::bail;
 
 /// Whether the transaction of an attempt was committed: the server knows by its id.
 pub(super) async fn is_finished(import: &Import<'_>, transaction: Option<&str>) -> anyhow::Result<bool> {
     let Some(transaction) = transaction else { return Ok(false) };
-    let session = import.server.session(import.database).await?;
+    // The number of a transaction means the same in all databases of a server, and in this one
+    // its owner decides what a session goes through.
+    let session = import.server.session("postgres").await?;
     let sql = "select pg_xact_status($1::text::xid8)";
     let status = session.query_one(sql, &[&transaction]).await?;
-    Ok(status.get::<_, Option<&str>>(0) == Some("committed"))
+    match status.get::<_, Option<&str>>(0) {
+        Some("in progress") => {
+            // It may be committing, under whatever name its script has given itself.
+            let sql = "select pg_terminate_backend(pid) from pg_stat_activity where backend_xid = $1::text::xid8::xid";
+            session.query(sql, &[&transaction]).await?;
+            bail!("its transaction goes on");
+        }
+        status => Ok(status == Some("committed")),
+    }
 }
 
 /// Loads, or fails without a change that lasts, save for what was prepared.

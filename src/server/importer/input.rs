@@ -1,5 +1,6 @@
 //! From what was asked for to something that can be loaded, with the gate in between.
 
+use super::meter::Phase;
 use super::plan::Plan;
 use super::{Failure, Import, Source, fetch};
 use crate::dump::archive::Compression;
@@ -56,7 +57,10 @@ pub(super) async fn look(import: &Import<'_>) -> Result<Looked, Failure> {
         }
         Source::Dump(path) => {
             let (path, limits, recreate) = (path.clone(), import.limits.clone(), import.recreate);
-            let opening = tokio::task::spawn_blocking(move || open(&path, &limits, recreate));
+            let size = std::fs::metadata(&path).map_or(0, |about| about.len());
+            import.meter.enter(Phase::Looking, Some(size));
+            let progress = import.meter.counter();
+            let opening = tokio::task::spawn_blocking(move || open(&path, &limits, recreate, &progress));
             Ok(Looked::Ready(opening.await.map_err(anyhow::Error::from)??))
         }
     }
@@ -95,13 +99,13 @@ fn directory(path: PathBuf) -> Result<Input, Failure> {
 }
 
 /// An uploaded dump. It was looked at before it was sent, but not by us.
-fn open(path: &Path, limits: &Limits, recreate: bool) -> Result<Input, Failure> {
+fn open(path: &Path, limits: &Limits, recreate: bool, progress: &Progress) -> Result<Input, Failure> {
     let explain = |problem: DumpProblem| Failure::permanent(nameless(&problem, path));
     let dump = detect::open(path).map_err(explain)?;
     if dump.wrapping.is_some() {
         return Err(Failure::permanent("the dump is compressed as a whole; unpack it before the upload"));
     }
-    let found = read(&dump, &Progress::default()).map_err(explain)?;
+    let found = read(&dump, progress).map_err(explain)?;
     if let Some((place, why)) = &found.refusal {
         return Err(Failure::permanent(format!("{place} of the dump cannot be imported: {why}")));
     }

@@ -4,7 +4,7 @@
 use crate::wire::ImportProgress;
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// What an import is doing.
@@ -48,7 +48,7 @@ const SOON: Duration = Duration::from_secs(2);
 pub(in crate::server) struct Meter {
     state: Mutex<State>,
     /// Bytes of a script that have gone to psql. Counted for every piece, so without the lock.
-    fed: AtomicU64,
+    fed: Arc<AtomicU64>,
     /// Rows that have gone there.
     rows_fed: AtomicU64,
 }
@@ -71,13 +71,17 @@ struct State {
     bytes_done: u64,
     tables: Vec<TableData>,
     compressed: bool,
+    /// The restorer has several hands, and tells what it has finished; one with a single hand tells
+    /// what it begins.
+    parallel: bool,
     tables_total: Option<u64>,
-    /// Tables that a restorer with several hands has finished.
     finished: HashSet<i32>,
-    /// Tables that one with a single hand has begun.
     begun: usize,
     indexes_total: Option<u64>,
+    indexes_finished: u64,
     indexes_begun: u64,
+    /// The most bytes that were ever told: estimates must not make it less.
+    told: u64,
     /// What the server says of the tables that are being loaded.
     copied: u64,
     rows: u64,
@@ -98,10 +102,10 @@ impl Meter {
     }
 
     /// What will be loaded, from an archive's table of contents.
-    pub(super) fn expect(&self, tables: &[TableData], compressed: bool, indexes: u64) {
+    pub(super) fn expect(&self, tables: &[TableData], compressed: bool, parallel: bool, indexes: u64) {
         let mut state = self.state();
         state.tables = tables.to_vec();
-        state.compressed = compressed;
+        (state.compressed, state.parallel) = (compressed, parallel);
         state.tables_total = Some(tables.len() as u64);
         state.indexes_total = Some(indexes);
         state.bytes_total = Some(tables.iter().map(|table| table.size).sum());
@@ -129,14 +133,27 @@ impl Meter {
     }
 
     pub(super) fn table_is_done(&self, id: i32) {
-        self.state().finished.insert(id);
+        let mut state = self.state();
+        state.finished.insert(id);
+        if state.finished.len() == state.tables.len() {
+            state.enter_indexing();
+        }
     }
 
-    /// The next index begins, so all rows are there.
+    pub(super) fn index_is_done(&self) {
+        self.state().indexes_finished += 1;
+    }
+
+    /// Counts the bytes that are read or fed, for those who do it.
+    pub(super) fn counter(&self) -> Arc<AtomicU64> {
+        self.fed.clone()
+    }
+
+    /// The next index begins; to a restorer with a single hand that means that all rows are there.
     pub(super) fn index_begins(&self) {
         let mut state = self.state();
-        if state.phase == Phase::Loading {
-            (state.phase, state.since) = (Phase::Indexing, Some(Instant::now()));
+        if !state.parallel {
+            state.enter_indexing();
         }
         state.indexes_begun += 1;
         state.indexes_part = 0.0;
@@ -153,11 +170,13 @@ impl Meter {
 
     /// Where things stand.
     pub(in crate::server) fn progress(&self) -> ImportProgress {
-        let state = self.state();
+        let mut state = self.state();
         let (fed, rows_fed) = (self.fed.load(Ordering::Relaxed), self.rows_fed.load(Ordering::Relaxed));
         let took = state.since.map(|since| since.elapsed()).unwrap_or_default();
         let indexing = state.phase == Phase::Indexing;
-        let bytes_done = state.bytes_total.filter(|_| !indexing).map(|total| state.loaded(fed).min(total));
+        let total = state.bytes_total.unwrap_or(u64::MAX);
+        state.told = state.told.max(state.loaded(fed).min(total));
+        let bytes_done = Some(state.told).filter(|told| !indexing && (*told > 0 || state.bytes_total.is_some()));
         let part = if indexing { state.indexes_built() } else { part(bytes_done, state.bytes_total) };
         let left = part.filter(|part| *part > 0.0 && took > SOON).map(|part| took.as_secs_f64() * (1.0 - part) / part);
         let rate = bytes_done.filter(|_| took > SOON).map(|done| whole(real(done) / took.as_secs_f64()));
@@ -168,10 +187,7 @@ impl Meter {
             bytes_total: state.bytes_total.filter(|_| !indexing),
             tables_done: state.tables_total.filter(|_| loads).map(|total| state.tables_done().min(total)),
             tables_total: state.tables_total.filter(|_| loads),
-            indexes_done: state
-                .indexes_total
-                .filter(|_| loads)
-                .map(|total| state.indexes_begun.saturating_sub(1).min(total)),
+            indexes_done: state.indexes_total.filter(|_| loads).map(|total| state.indexes_done().min(total)),
             indexes_total: state.indexes_total.filter(|_| loads),
             rows: Some(state.rows.max(rows_fed)).filter(|rows| loads && *rows > 0),
             bytes_per_second: rate,
@@ -181,11 +197,21 @@ impl Meter {
 }
 
 impl State {
+    fn enter_indexing(&mut self) {
+        if self.phase == Phase::Loading {
+            (self.phase, self.since) = (Phase::Indexing, Some(Instant::now()));
+        }
+    }
+
+    fn indexes_done(&self) -> u64 {
+        if self.parallel { self.indexes_finished } else { self.indexes_begun.saturating_sub(1) }
+    }
+
     fn tables_done(&self) -> u64 {
-        match (self.phase, self.finished.len()) {
-            (Phase::Indexing, _) => self.tables_total.unwrap_or_default(),
-            (_, 0) => self.begun.saturating_sub(1) as u64,
-            (_, finished) => finished as u64,
+        match self.phase {
+            Phase::Indexing => self.tables_total.unwrap_or_default(),
+            _ if self.parallel => self.finished.len() as u64,
+            _ => self.begun.saturating_sub(1) as u64,
         }
     }
 
@@ -195,7 +221,7 @@ impl State {
             return self.bytes_done.max(fed);
         }
         let copied = if self.compressed { self.copied / TEXT_A_BYTE } else { self.copied };
-        if self.finished.is_empty() {
+        if !self.parallel {
             let before = self.tables.iter().take(self.begun.saturating_sub(1)).map(|table| table.size).sum::<u64>();
             let running = self.tables.get(self.begun.saturating_sub(1)).map_or(0, |table| table.size);
             return before + copied.min(running);
@@ -207,7 +233,7 @@ impl State {
     /// How much of all indexes is built, from 0 to 1.
     fn indexes_built(&self) -> Option<f64> {
         let total = self.indexes_total.filter(|total| *total > 0)?;
-        Some(((real(self.indexes_begun.saturating_sub(1)) + self.indexes_part) / real(total)).min(1.0))
+        Some(((real(self.indexes_done()) + self.indexes_part) / real(total)).min(1.0))
     }
 }
 
@@ -235,7 +261,7 @@ mod tests {
         let meter = Meter::default();
         meter.enter(Phase::Loading, None);
         let tables = [TableData { id: 7, size: 100 }, TableData { id: 8, size: 300 }];
-        meter.expect(&tables, false, 2);
+        meter.expect(&tables, false, false, 2);
         meter.table_begins();
         meter.seen(40, 4, 0.0);
         let progress = meter.progress();
@@ -253,7 +279,7 @@ mod tests {
     fn a_restorer_with_several_hands_tells_which_tables_are_done() {
         let meter = Meter::default();
         meter.enter(Phase::Loading, None);
-        meter.expect(&[TableData { id: 7, size: 100 }, TableData { id: 8, size: 300 }], true, 0);
+        meter.expect(&[TableData { id: 7, size: 100 }, TableData { id: 8, size: 300 }], true, true, 0);
         meter.table_is_done(8);
         meter.seen(40, 9, 0.0);
         assert_eq!(meter.progress().bytes_done, Some(310));

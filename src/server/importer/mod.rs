@@ -14,6 +14,7 @@ mod follow;
 mod guard;
 mod in_place;
 mod input;
+mod marks;
 mod meter;
 mod plan;
 mod prepare;
@@ -36,8 +37,10 @@ use super::store::{CANCELLED, Store};
 use crate::preflight::Limits;
 use crate::source::SourceUrl;
 use crate::wire::{ImportSummary, Job};
+use anyhow::Context;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use tokio_postgres::Client;
 
 /// One attempt at one import.
 pub(super) struct Import<'a> {
@@ -80,13 +83,18 @@ impl Import<'_> {
     fn application_name(&self) -> String {
         application_name(&self.job.id)
     }
+
+    /// A session of the administrator that changes something for this import.
+    async fn session(&self, database: &str) -> anyhow::Result<Client> {
+        self.server.session_as(&self.application_name(), database).await
+    }
 }
 
 fn application_name(job: &str) -> String {
     format!("capydb import {job}")
 }
 
-/// Runs the import, or finds that an attempt before this one had finished it.
+/// Runs the import, or finds that it is finished already.
 pub(super) async fn run(import: &Import<'_>) -> Result<ImportSummary, Failure> {
     if let Some(summary) = fate(import).await? {
         tracing::info!("job {}: an attempt before this one had finished it", import.job.id);
@@ -104,17 +112,19 @@ pub(super) async fn run(import: &Import<'_>) -> Result<ImportSummary, Failure> {
     let done = tokio::select! {
         done = attempt(import) => done,
         failure = bounds::disk_is_full(import) => Err(failure),
+        failure = bounds::too_long() => Err(failure),
     };
     let Err(failure) = done else { return done };
     match fate(import).await? {
         None => Err(failure),
-        Some(_) if failure.is_error_of_script() => Err(failure.although_committed()),
-        // Only the answer was lost.
-        Some(summary) => Ok(summary),
+        // A swap is only ever made of what has been loaded whole.
+        Some(summary) if import.recreate || failure.all_was_run() => Ok(summary),
+        Some(_) => Err(failure.although_committed()),
     }
 }
 
 async fn attempt(import: &Import<'_>) -> Result<ImportSummary, Failure> {
+    make_work_folder(import.work, import.server.run_as.as_ref()).await.context("make a work folder")?;
     let input = input::look(import).await?;
     let input = input::bring(import, input).await?;
     import.meter.enter(Phase::Preparing, None);
@@ -127,11 +137,18 @@ pub(super) async fn tidy(server: &TargetServer, job: &str) -> anyhow::Result<()>
     recreate::drop_staging(server, job).await
 }
 
-/// Makes a folder that the import's programs can use.
-pub(super) fn make_work_folder(folder: &Path, run_as: Option<&RunAs>) -> std::io::Result<()> {
+/// Makes a folder that the import's programs can use. Those of an attempt that has just been
+/// broken off may still be writing into it.
+async fn make_work_folder(folder: &Path, run_as: Option<&RunAs>) -> std::io::Result<()> {
     use std::os::unix::fs::DirBuilderExt;
-    if folder.exists() {
-        std::fs::remove_dir_all(folder)?;
+    let mut tries = 0;
+    while folder.exists() {
+        match std::fs::remove_dir_all(folder) {
+            Err(error) if tries > 20 => return Err(error),
+            Err(_) => tokio::time::sleep(std::time::Duration::from_millis(100)).await,
+            Ok(()) => {}
+        }
+        tries += 1;
     }
     std::fs::DirBuilder::new().mode(0o700).create(folder)?;
     run_as.map_or(Ok(()), |user| user.own(folder))

@@ -24,6 +24,8 @@ pub(super) struct Plan {
     pub(super) refusal: Option<(i32, String)>,
     /// Rows of the archive come as statements, which nobody has read yet.
     pub(super) by_statements: bool,
+    /// Schemas and names of the tables that the archive makes.
+    pub(super) table_names: Vec<(String, String)>,
     /// Rows of tables in the archive, in its order.
     pub(super) tables: Vec<TableData>,
     /// Indexes that it builds, those of keys among them; not known of a script.
@@ -68,6 +70,8 @@ impl Plan {
             "SUBSCRIPTION" => Some(("SUBSCRIPTION", SUBSCRIPTION_REASON)),
             "SUBSCRIPTION TABLE" => return,
             "SECURITY LABEL" => Some(("SECURITY LABEL", SECURITY_LABEL_REASON)),
+            // Only Postgres 18 can take them, and the target makes its own.
+            "STATISTICS DATA" => return,
             "PUBLICATION" if matches!(treat(entry.definition.as_bytes()), Treatment::LeaveOut(..)) => {
                 Some(("PUBLICATION", PUBLICATION_REASON))
             }
@@ -78,7 +82,11 @@ impl Plan {
             self.left_out.entry(kind).or_insert((0, reason)).0 += 1;
             return;
         }
-        self.by_statements |= entry.kind == "TABLE DATA" && entry.copy.is_empty();
+        let blob = ["BLOB", "BLOBS"].contains(&entry.kind.as_str());
+        self.by_statements |= entry.data != Data::None && entry.copy.is_empty() && !blob;
+        if entry.kind == "TABLE" {
+            self.table_names.push((entry.schema.clone(), entry.tag.clone()));
+        }
         match (entry.kind.as_str(), &entry.data) {
             // Its size is known when all offsets are.
             ("TABLE DATA", Data::At(offset)) => self.tables.push(TableData { id: entry.id, size: *offset }),
@@ -103,6 +111,7 @@ impl Plan {
             entries: Vec::new(),
             refusal: None,
             by_statements: false,
+            table_names: Vec::new(),
             tables: Vec::new(),
             indexes: 0,
             script_tables: found.tables_with_data,

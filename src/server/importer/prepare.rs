@@ -16,7 +16,7 @@ pub(super) async fn prepare(import: &Import<'_>, database: &str, plan: &Plan) ->
 }
 
 async fn prepare_all(import: &Import<'_>, database: &str, plan: &Plan, made: &mut Made) -> anyhow::Result<()> {
-    let session = import.server.session(database).await?;
+    let session = import.session(database).await?;
     for role in &plan.roles {
         let reserved = role.starts_with("pg_") || role.len() > 63 || role.is_empty();
         if reserved || exists(&session, "select from pg_roles where rolname = $1", &[role]).await? {

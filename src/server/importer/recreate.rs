@@ -46,7 +46,7 @@ pub(super) async fn is_finished(import: &Import<'_>) -> anyhow::Result<bool> {
 /// Loads and swaps, or fails without a change to the live database.
 pub(super) async fn run(import: &Import<'_>, input: &Input) -> Result<ImportSummary, Failure> {
     let staging = staging_name(import.job);
-    import.server.create_database(&staging, import.role).await?;
+    import.server.create_database(&import.application_name(), &staging, import.role).await?;
     let made = prepare(import, &staging, &input.plan).await?;
     let summary = load_and_swap(import, input, &staging).await?;
     Ok(ImportSummary { extensions: made.extensions, left_out: input.plan.left_out(), ..summary })
@@ -59,6 +59,9 @@ async fn load_and_swap(import: &Import<'_>, input: &Input, staging: &str) -> Res
     restore::into_staging(import, staging, input).await?;
     import.meter.enter(Phase::Finishing, None);
     server.settle(&import.application_name()).await?;
+    if let Some(name) = server.missing_table(staging, &input.plan.table_names).await? {
+        return Err(Failure::permanent(format!("the dump's table {name} is not there after all of it was loaded")));
+    }
     let after = server.measure(staging).await?;
     let limit = import.limits.storage_limit_bytes;
     if after.size > limit {
@@ -68,19 +71,20 @@ async fn load_and_swap(import: &Import<'_>, input: &Input, staging: &str) -> Res
     if !import.store.extend_lease(import.job).await? {
         return Err(Failure::transient("another worker has taken over this job"));
     }
-    swap(server, import.database, staging, &old_name(&import.job.id)).await?;
+    swap(import, staging, &old_name(&import.job.id)).await?;
     Ok(ImportSummary { rows: Some(after.inserted.saturating_sub(before.inserted)), ..after.into() })
 }
 
 /// Gives the staging database the target's name, settings and privileges. Sessions of the
 /// target are ended; the renames are one transaction.
-async fn swap(server: &TargetServer, live: &str, staging: &str, old: &str) -> anyhow::Result<()> {
-    let session = server.session("postgres").await?;
+async fn swap(import: &Import<'_>, staging: &str, old: &str) -> anyhow::Result<()> {
+    let (live, session) = (import.database, import.session("postgres").await?);
     carry_over(&session, live, staging).await.context("carry over the database's settings")?;
     let mut last = None;
     for _ in 0..5 {
         // Nobody may come in between the end of the sessions and the renames.
-        for name in [live, staging] {
+        // The staging database first: to a worker that comes too late it is gone.
+        for name in [staging, live] {
             session.batch_execute(&format!("alter database {} allow_connections false", quoted(name))).await?;
         }
         let end = "select pg_terminate_backend(pid, 5000) from pg_stat_activity where datname = any($1)";
@@ -182,13 +186,15 @@ pub(in crate::server) async fn sweep(server: &TargetServer, store: &Store) -> an
         let job = store.job(&id.to_string()).await?;
         if job.is_none_or(|job| job.state.is_final()) {
             tracing::info!("dropping {name}, which its job has left behind");
-            server.drop_database(&name).await?;
+            if let Err(error) = server.drop_database(&name).await {
+                tracing::error!("{name} stays for now: {error:#}");
+            }
         }
     }
     let sql = "select datname::text from pg_database where not datallowconn and datname !~ '^(template0|capydb_(new|old)_.*)$'";
     for row in session.query(sql, &[]).await? {
         let name: String = row.get(0);
-        if !store.has_open_import(&name).await? {
+        if store.is_idle(&name).await? {
             tracing::warn!("opening {name}, which a swap has closed");
             reopen(server, &name).await?;
         }

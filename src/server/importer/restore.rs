@@ -4,18 +4,21 @@ use super::child::{Running, end_of, program};
 use super::follow::{follow, restorer_said};
 use super::guard::Guard;
 use super::input::{Input, InputKind};
+use super::marks::Told;
 use super::meter::Phase;
 use super::script::{Batches, FeedError, Watcher, feed};
 use super::triage::Place;
 use super::whereabouts::whereabouts;
 use super::{Failure, Import};
 use crate::server::crypto::random_hex;
+use crate::server::postgres::private_file;
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::process::Stdio;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
+use tokio::task::JoinHandle;
 
 /// Archives from this size on are restored over several connections, in bytes.
 const PARALLEL_FROM: u64 = 32 << 20;
@@ -31,7 +34,7 @@ const STRIPPED: [&str; 5] =
 /// Loads into a staging database, where a failure leaves nothing behind: parallel or in
 /// several transactions, as the contents ask.
 pub(super) async fn into_staging(import: &Import<'_>, database: &str, input: &Input) -> Result<(), Failure> {
-    begin_to_meter(import, input);
+    begin_to_meter(import, input, true);
     let script = input.kind == InputKind::Script;
     let work = async {
         if !script && input.plan.by_statements {
@@ -50,7 +53,12 @@ pub(super) async fn into_staging(import: &Import<'_>, database: &str, input: &In
     }
 }
 
-fn begin_to_meter(import: &Import<'_>, input: &Input) {
+/// Whether an archive is restored over several connections.
+fn is_parallel(input: &Input) -> bool {
+    input.size >= PARALLEL_FROM && input.plan.entries.len() <= PARALLEL_UP_TO && !input.plan.by_statements
+}
+
+fn begin_to_meter(import: &Import<'_>, input: &Input, database_is_own: bool) {
     match input.kind {
         InputKind::Script => {
             import.meter.enter(Phase::Loading, Some(input.size));
@@ -58,7 +66,8 @@ fn begin_to_meter(import: &Import<'_>, input: &Input) {
         }
         InputKind::Archive => {
             import.meter.enter(Phase::Loading, None);
-            import.meter.expect(&input.plan.tables, input.compressed, input.plan.indexes);
+            let parallel = database_is_own && is_parallel(input);
+            import.meter.expect(&input.plan.tables, input.compressed, parallel, input.plan.indexes);
         }
     }
 }
@@ -69,10 +78,10 @@ async fn archive(import: &Import<'_>, database: &str, input: &Input) -> Result<(
     let mut command = as_owner(import, database, "pg_restore");
     command.arg("--dbname").arg(database).arg("--exit-on-error").args(STRIPPED).arg("--use-list").arg(list);
     // The staging database is thrown away after a crash; the swap at the end is what lasts.
-    command.env("PGOPTIONS", format!("{SESSION} -c synchronous_commit=off"));
+    command.env("PGOPTIONS", format!("{} -c synchronous_commit=off", session(import)));
     let entries = input.plan.entries.len();
     let workers = std::thread::available_parallelism().map_or(2, |cores| cores.get().min(4));
-    let parallel = input.size >= PARALLEL_FROM && entries <= PARALLEL_UP_TO;
+    let parallel = is_parallel(input);
     if parallel {
         command.arg(format!("--jobs={workers}"));
     } else if import.server.programs.version.0 >= 17 {
@@ -95,7 +104,7 @@ const LOADING: &str = "loading the data";
 
 /// Loads into the live database in one transaction, which also checks the plan limit.
 pub(super) async fn in_one_transaction(import: &Import<'_>, input: &Input) -> Result<(), Failure> {
-    begin_to_meter(import, input);
+    begin_to_meter(import, input, false);
     let guard = &Guard::new();
     let work = async {
         match input.kind {
@@ -110,8 +119,9 @@ pub(super) async fn in_one_transaction(import: &Import<'_>, input: &Input) -> Re
 }
 
 /// Settings of every session that loads: the limits of the role are for its applications.
-const SESSION: &str = "-c statement_timeout=0 -c lock_timeout=0 -c idle_in_transaction_session_timeout=0 \
-                       -c standard_conforming_strings=on";
+fn session(import: &Import<'_>) -> String {
+    format!("{} -c standard_conforming_strings=on", import.server.unhindered())
+}
 
 /// A program that talks to the target as the project's role.
 fn as_owner(import: &Import<'_>, database: &str, name: &str) -> Command {
@@ -123,17 +133,14 @@ fn as_owner(import: &Import<'_>, database: &str, name: &str) -> Command {
         .env("PGPASSWORD", import.role_password)
         .env("PGDATABASE", database)
         .env("PGAPPNAME", import.application_name())
-        .env("PGOPTIONS", SESSION)
+        .env("PGOPTIONS", session(import))
         .arg("--no-password");
     command
 }
 
 fn restore_list(import: &Import<'_>, input: &Input) -> anyhow::Result<std::path::PathBuf> {
     let path = import.work.join("list");
-    std::fs::write(&path, input.plan.restore_list())?;
-    if let Some(user) = &import.server.run_as {
-        user.own(&path)?;
-    }
+    private_file(&path, import.server.run_as.as_ref())?.write_all(input.plan.restore_list().as_bytes())?;
     Ok(path)
 }
 
@@ -141,6 +148,8 @@ fn restore_list(import: &Import<'_>, input: &Input) -> anyhow::Result<std::path:
 struct Psql {
     running: Running,
     feeder: Feeder,
+    /// Ends when all of its output was heard.
+    heard: JoinHandle<String>,
 }
 
 /// The end of its standard input that we hold. It goes to the thread that fills it, while
@@ -161,11 +170,11 @@ impl Psql {
         command.args(["--set=ON_ERROR_STOP=1", "--set=VERBOSITY=verbose"]);
         if let Some(guard) = guard {
             // Should the script get out of its transaction, it can do nothing by accident.
-            command.env("PGOPTIONS", format!("{SESSION} -c default_transaction_read_only=on"));
+            command.env("PGOPTIONS", format!("{} -c default_transaction_read_only=on", session(import)));
             command.arg("--command=set transaction read write");
             command.arg(format!("--command={}", guard.begin()));
         }
-        command.arg("--command=select pg_current_xact_id()");
+        command.arg("--command=select pg_catalog.pg_current_xact_id()");
         let arrived = random_hex(16);
         if import.server.programs.psql_restricts() {
             // psql itself refuses all its commands from here on, should our reading of the
@@ -187,21 +196,29 @@ impl Psql {
             drop(stdin);
             return Err(Failure::program(LOADING, &running.finish().await?, &Place::default()));
         };
-        let mut arrival = format!("\nset capydb.whole = '{arrived}';\n");
+        let watcher = Watcher::of(import.meter.clone());
+        let mut arrival = format!("\n{}set capydb.whole = '{arrived}';\n", watcher.marks.check());
         if let Some(guard) = guard {
             if !import.store.set_transaction(import.job, &transaction).await? {
                 return Err(Failure::transient("another worker has taken over this job"));
             }
             arrival.push_str(&guard.open(&transaction));
         }
-        tokio::spawn(end_of(lines.into_inner(), |_| false)); // what the script selects is of no interest
+        arrival.push_str(&watcher.marks.tell(Told::End));
+        arrival.push('\n');
+        let (marks, meter) = (watcher.marks.clone(), import.meter.clone());
+        // What the script selects is of no interest.
+        let heard = tokio::spawn(end_of(lines.into_inner(), move |line| {
+            marks.hear(line, &meter);
+            false
+        }));
         let pipe = blocking(stdin.into_owned_fd().map_err(anyhow::Error::from)?)?;
-        Ok(Self { running, feeder: Feeder { pipe, arrival, watcher: Watcher::of(import.meter.clone()) } })
+        Ok(Self { running, feeder: Feeder { pipe, arrival, watcher }, heard })
     }
 
     /// Waits for its end. When the input broke off, what psql says counts, if it says anything.
     async fn conclude(self, input: &Input, fed: Result<(), FeedError>) -> Result<(), Failure> {
-        let Self { running, feeder: Feeder { pipe, watcher, .. } } = self;
+        let Self { running, feeder: Feeder { pipe, watcher, .. }, heard } = self;
         match fed {
             // Dropping psql ends it before its input does, so nothing is committed.
             Err(FeedError::Refused(why)) => {
@@ -218,8 +235,12 @@ impl Psql {
         if finished.is_success() && fed.is_ok() {
             return Ok(());
         }
-        let place = whereabouts(&finished, input, &watcher);
-        Err(Failure::program(LOADING, &finished, &place))
+        let _ = heard.await; // it only listens
+        let failure = Failure::program(LOADING, &finished, &whereabouts(&finished, input, &watcher));
+        // psql says by its exit code that it met an error, or that it lost its connection (psql, "Exit
+        // Status"); the latter may happen after the commit.
+        let only_lost = watcher.marks.have_arrived() && finished.code != Some(3);
+        Err(if only_lost { failure.after_the_end() } else { failure })
     }
 }
 
@@ -231,10 +252,10 @@ fn last_check(arrived: &str, limit: u64) -> String {
                  raise exception 'the dump did not arrive whole';
              end if;
              if pg_catalog.pg_database_size(pg_catalog.current_database()) operator(pg_catalog.>) {limit} then
-                 raise exception 'the database would have % bytes, more than the {limit} bytes of the plan',
-                     pg_catalog.pg_database_size(pg_catalog.current_database());
+                 raise exception using errcode = '53400', message = 'the database would be larger than the {} of the plan';
              end if;
-         end $$"
+         end $$",
+        crate::preflight::bytes(limit)
     )
 }
 
@@ -254,7 +275,7 @@ async fn feed_script(
     guard: Option<&Guard>,
 ) -> Result<(), Failure> {
     let file = File::open(&input.path).map_err(anyhow::Error::from)?;
-    let Psql { running, mut feeder } = Psql::start(import, database, guard).await?;
+    let Psql { running, mut feeder, heard } = Psql::start(import, database, guard).await?;
     let schemas: Vec<String> = input.plan.extensions.iter().filter_map(|wish| wish.schema.clone()).collect();
     let feeding = tokio::task::spawn_blocking(move || {
         let fed = feed(file, &mut feeder.pipe, &schemas, batches, &feeder.watcher);
@@ -262,7 +283,7 @@ async fn feed_script(
         (feeder, fed)
     });
     let (feeder, fed) = feeding.await.map_err(anyhow::Error::from)?;
-    Psql { running, feeder }.conclude(input, fed).await
+    Psql { running, feeder, heard }.conclude(input, fed).await
 }
 
 /// An archive as SQL through psql: `pg_restore` itself would commit before the size is known,
@@ -277,7 +298,7 @@ async fn archive_as_script(
     let list = restore_list(import, input)?;
     let mut command = program(&import.server.programs, import.server.run_as.as_ref(), "pg_restore", import.work);
     command.arg("--file=-").args(STRIPPED).arg("--use-list").arg(list).arg(&input.path).stdout(Stdio::piped());
-    let Psql { running, mut feeder } = Psql::start(import, database, guard).await?;
+    let Psql { running, mut feeder, heard } = Psql::start(import, database, guard).await?;
     let mut unpacking = Running::start(command, &[])?;
     let stdout = unpacking.child.stdout.take().ok_or_else(|| anyhow::anyhow!("no pipe from pg_restore"))?;
     let source = blocking(stdout.into_owned_fd().map_err(anyhow::Error::from)?)?;
@@ -287,7 +308,7 @@ async fn archive_as_script(
         (feeder, fed)
     });
     let (feeder, fed) = feeding.await.map_err(anyhow::Error::from)?;
-    let mut psql = Psql { running, feeder };
+    let mut psql = Psql { running, feeder, heard };
     if let Err(FeedError::Pipe(_)) = fed {
         drop(unpacking); // psql has stopped; its own words say why
         return psql.conclude(input, fed).await;

@@ -1,3 +1,4 @@
+use super::marks::{Marks, Told};
 use super::meter::Meter;
 use crate::dump::scan::{INSIDE_STATEMENT, ZERO_BYTES, refused_command};
 use crate::dump::sql::{Kind, Piece, Script};
@@ -39,6 +40,8 @@ pub(super) fn feed(
     watcher: &Watcher,
 ) -> Result<(), FeedError> {
     let mut out = BufWriter::with_capacity(256 << 10, psql);
+    let marks = &watcher.marks;
+    out.write_all(marks.begin().as_bytes())?;
     let mut script = Script::new(dump);
     let mut course = Course::default();
     while let Some(piece) = script.next_piece().map_err(FeedError::Read)? {
@@ -56,16 +59,20 @@ pub(super) fn feed(
             Kind::StatementPart => !course.leaving_out,
             Kind::Inserts(count) => {
                 if course.ends_batch(batches, usize::try_from(count).unwrap_or(usize::MAX)) {
-                    out.write_all(b"commit;begin;")?;
+                    out.write_all(marks.next_batch().as_bytes())?;
                 }
                 true
             }
             Kind::Statement | Kind::StatementStart => {
                 if course.ends_batch(batches, 1) {
-                    out.write_all(b"commit;begin;")?;
+                    out.write_all(marks.next_batch().as_bytes())?;
                 }
                 let treatment = treat(piece.bytes);
-                watcher.runs(piece.bytes, &treatment);
+                match &treatment {
+                    Treatment::CopyRows => out.write_all(marks.tell(Told::Table).as_bytes())?,
+                    Treatment::Run if builds_index(piece.bytes) => out.write_all(marks.tell(Told::Index).as_bytes())?,
+                    _ => {}
+                }
                 course.takes(treatment, made_schemas).map_err(|why| refused(piece.line(), why))?
             }
         };
@@ -87,15 +94,16 @@ pub(super) fn feed(
 const HEADINGS: usize = 4096;
 
 /// Looks on while a script passes by: how far it is, and what stands on which line.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(super) struct Watcher {
     pub(super) meter: Arc<Meter>,
+    pub(super) marks: Arc<Marks>,
     headings: Arc<Mutex<VecDeque<(u64, String)>>>,
 }
 
 impl Watcher {
     pub(super) fn of(meter: Arc<Meter>) -> Self {
-        Self { meter, headings: Arc::default() }
+        Self { meter, marks: Arc::new(Marks::new()), headings: Arc::default() }
     }
 
     fn sees(&self, piece: &Piece<'_>) {
@@ -110,14 +118,6 @@ impl Watcher {
         self.meter.feed(piece.bytes.len(), rows);
         if piece.kind == Kind::Between {
             self.remember(piece);
-        }
-    }
-
-    fn runs(&self, statement: &[u8], treatment: &Treatment) {
-        match treatment {
-            Treatment::CopyRows => self.meter.table_begins(),
-            Treatment::Run if builds_index(statement) => self.meter.index_begins(),
-            _ => {}
         }
     }
 

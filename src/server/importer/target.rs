@@ -84,14 +84,33 @@ impl TargetServer {
     /// nothing in it may stand in for what the administrator means: no object of its own, and
     /// no setting (those given at the start of a session beat those of the database).
     pub(super) async fn session(&self, database: &str) -> anyhow::Result<Client> {
+        self.session_as("capydb worker", database).await
+    }
+
+    /// The same under a name of its own. What an import changes it changes under its own name, so
+    /// that whoever has to find out how it stands can end what is still under way.
+    pub(super) async fn session_as(&self, application: &str, database: &str) -> anyhow::Result<Client> {
         let mut config = self.admin.clone();
-        config.options("-c search_path=pg_catalog,pg_temp -c statement_timeout=0 -c default_transaction_read_only=off");
-        let connected = config.dbname(database).application_name("capydb worker").connect(NoTls).await;
+        config.options(format!("-c search_path=pg_catalog,pg_temp -c role=none {}", self.unhindered()));
+        let connected = config.dbname(database).application_name(application).connect(NoTls).await;
         let (client, connection) = connected.with_context(|| format!("connect to the database {database}"))?;
         tokio::spawn(async move {
             let _ = connection.await; // seen by whoever uses the client
         });
         Ok(client)
+    }
+
+    /// Settings that keep a session free of what a database's owner has set for its applications.
+    pub(super) fn unhindered(&self) -> String {
+        let newer = match self.programs.version.0 {
+            17.. => "-c idle_session_timeout=0 -c transaction_timeout=0",
+            14..17 => "-c idle_session_timeout=0",
+            _ => "",
+        };
+        format!(
+            "-c statement_timeout=0 -c lock_timeout=0 -c idle_in_transaction_session_timeout=0 \
+             -c default_transaction_read_only=off -c local_preload_libraries= {newer}"
+        )
     }
 
     /// Makes a project's role and database, or what of them is missing.
@@ -106,7 +125,7 @@ impl TargetServer {
             let sql = format!("grant set on parameter {} to {}", HARMLESS.join(", "), quoted(role));
             server.batch_execute(&sql).await.context("let the project's role change its own limits")?;
         }
-        self.create_database(database, role).await?;
+        self.create_database("capydb worker", database, role).await?;
         let inside = self.session(database).await?;
         for name in FIRST_EXTENSIONS.into_iter().filter(|name| self.extensions.iter().any(|known| known == name)) {
             let sql = format!("create extension if not exists {} schema public", quoted(name));
@@ -116,8 +135,8 @@ impl TargetServer {
     }
 
     /// Makes an empty database that only its owner may use, unless it is there.
-    pub(super) async fn create_database(&self, database: &str, owner: &str) -> anyhow::Result<()> {
-        let server = self.session("postgres").await?;
+    pub(super) async fn create_database(&self, application: &str, database: &str, owner: &str) -> anyhow::Result<()> {
+        let server = self.session_as(application, "postgres").await?;
         if !self.has_database(database).await? {
             let sql = format!("create database {} owner {} template template0", quoted(database), quoted(owner));
             server.batch_execute(&sql).await.with_context(|| format!("create the database {database}"))?;
@@ -134,6 +153,11 @@ impl TargetServer {
     /// Drops a database with its sessions; one that is not there is fine.
     pub(super) async fn drop_database(&self, database: &str) -> anyhow::Result<()> {
         let server = self.session("postgres").await?;
+        if !self.has_database(database).await? {
+            return Ok(());
+        }
+        // Its owner may have made it a template, which cannot be dropped.
+        server.batch_execute(&format!("alter database {} is_template false", quoted(database))).await?;
         let sql = format!("drop database if exists {} with (force)", quoted(database));
         server.batch_execute(&sql).await.with_context(|| format!("drop the database {database}"))
     }
@@ -178,10 +202,24 @@ impl TargetServer {
         Ok(Measure { size: number(0), tables: number(1), inserted: number(2) })
     }
 
+    /// The first of these tables that a database does not have.
+    pub(super) async fn missing_table(
+        &self,
+        database: &str,
+        names: &[(String, String)],
+    ) -> anyhow::Result<Option<String>> {
+        let (schemas, tables): (Vec<&str>, Vec<&str>) = names.iter().map(|(schema, name)| (&**schema, &**name)).unzip();
+        let sql = "select format('%I.%I', s, t) from unnest($1::text[], $2::text[]) wanted (s, t)
+                   where to_regclass(format('%I.%I', s, t)) is null limit 1";
+        let row = self.session(database).await?.query_opt(sql, &[&schemas, &tables]).await?;
+        Ok(row.map(|row| row.get(0)))
+    }
+
     /// Takes back what was made for an import. What cannot be taken back is in use by
     /// somebody else by now, and stays.
-    pub(super) async fn take_back(&self, database: &str, made: &Made) -> anyhow::Result<()> {
-        let session = self.session(database).await?;
+    pub(super) async fn take_back(&self, application: &str, database: &str, made: &Made) -> anyhow::Result<()> {
+        let session = self.session_as(application, database).await?;
+        session.batch_execute("set lock_timeout = '10s'").await?; // it is tried again
         let drops = made.extensions.iter().rev().map(|name| format!("drop extension if exists {}", quoted(name)));
         let drops = drops.chain(made.schemas.iter().map(|name| format!("drop schema if exists {}", quoted(name))));
         let drops = drops.chain(made.roles.iter().map(|name| format!("drop role if exists {}", quoted(name))));

@@ -142,6 +142,13 @@ const KNOWN: &[Known] = &[
         "the disk of the target or of the worker is full",
         "free space, or move to a larger plan, then run the import again",
     ),
+    known("53200", &["out of memory"], "the server is short of memory", AGAIN),
+    known(
+        "53400",
+        &["of the plan"],
+        "the restored database is larger than the plan allows",
+        "move to a larger plan, or leave tables out of the dump",
+    ),
     known(
         "53200",
         &["out of shared memory"],
@@ -173,12 +180,6 @@ const KNOWN: &[Known] = &[
         AGAIN,
     ),
     known("57P01", &["terminating connection due to administrator"], "somebody ended the connection", AGAIN),
-    known(
-        "57P02",
-        &["because of crash of another server process"],
-        "a process of the server crashed, and all connections went with it",
-        AGAIN,
-    ),
     known("57P03", &["the database system is"], "the server is starting or stopping", AGAIN),
     known(
         "08006",
@@ -216,6 +217,9 @@ impl Known {
     }
 }
 
+/// Codes that stand for much more than is known here.
+const BROAD: [&str; 3] = ["0A000", "53200", "58P01"];
+
 /// Where an error happened.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(super) struct Place {
@@ -232,13 +236,15 @@ pub(super) struct Place {
 pub(super) fn triage(stderr: &str, place: &Place) -> ImportError {
     let lines: Vec<&str> = stderr.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     let at = lines.iter().position(|line| line.contains("ERROR:") || line.contains("FATAL:"));
-    let (code, message) =
-        at.map_or_else(|| (None, lines.last().unwrap_or(&"it gave no reason").to_string()), |at| message(&lines[at..]));
+    let (code, message) = at.map_or_else(|| (None, last_words(&lines)), |at| message(&lines[at..]));
     let entry = place.entry.clone().or_else(|| entry_of(&lines[..at.unwrap_or(0)]));
     let kind = place.kind.clone().or_else(|| entry.as_deref().and_then(kind_of).map(str::to_owned));
     let known = KNOWN.iter().filter(|known| code.as_deref().is_none_or(|code| code == known.sqlstate));
-    // Of those with the same code the words choose, if any fits.
-    let known = known.clone().find(|known| known.speaks(&message)).or(known.clone().next().filter(|_| code.is_some()));
+    // A code may mean several things; where none of the words fits, nothing is claimed.
+    let known = known.clone().find(|known| known.speaks(&message)).or_else(|| {
+        let same = known.clone().count() == 1 && code.is_some();
+        known.clone().next().filter(|known| same && !BROAD.contains(&known.sqlstate))
+    });
     let sqlstate = code.or_else(|| known.map(|known| known.sqlstate.to_owned()));
     ImportError {
         class: class(sqlstate.as_deref(), kind.as_deref()),
@@ -249,6 +255,15 @@ pub(super) fn triage(stderr: &str, place: &Place) -> ImportError {
         cause: known.map(|known| known.cause.to_owned()),
         fix: known.map(|known| known.fix.to_owned()),
     }
+}
+
+/// What a program said of an end that no server has explained: a line that tells of a lost
+/// connection, or else the last one.
+fn last_words(lines: &[&str]) -> String {
+    let lost = |line: &&&str| KNOWN.iter().any(|known| known.sqlstate == "08006" && known.speaks(line));
+    let line = lines.iter().find(lost).or(lines.last()).copied().unwrap_or("it gave no reason");
+    let line = line.split_once("<stdin>:").and_then(|(_, rest)| rest.split_once(": ")).map_or(line, |(_, rest)| rest);
+    line.strip_prefix("error: ").unwrap_or(line).to_owned()
 }
 
 /// Code and text of an error that begins on the first of these lines.
@@ -264,7 +279,8 @@ fn message(lines: &[&str]) -> (Option<String>, String) {
     };
     let mut text = format!("{severity}: {rest}");
     for line in lines[1..].iter().take(3).filter(|line| line.starts_with("DETAIL:") || line.starts_with("HINT:")) {
-        text = format!("{text} {line}");
+        let (word, rest) = line.split_once(':').unwrap_or(("", line));
+        text = format!("{text}; {}: {}", word.to_ascii_lowercase(), rest.trim());
     }
     // pg_restore quotes the statement after the error.
     if let Some(command) = lines.iter().find_map(|line| line.strip_prefix("Command was: ")) {
@@ -316,8 +332,9 @@ fn class(sqlstate: Option<&str>, kind: Option<&str>) -> ErrorClass {
 /// Whether the same import may work later.
 pub(super) fn is_transient(error: &ImportError) -> bool {
     let code = error.sqlstate.as_deref().unwrap_or_default();
-    let shared_memory = code == "53200"; // the same objects need the same locks
-    !shared_memory && (["08", "53", "57", "40"].iter().any(|class| code.starts_with(class)) || code == "55P03")
+    // The same objects need the same locks, and the plan stays what it is.
+    let same = code == "53400" || code == "53200" && error.message.contains("shared memory");
+    !same && (["08", "53", "57", "40"].iter().any(|class| code.starts_with(class)) || code == "55P03")
 }
 
 #[cfg(test)]
@@ -354,7 +371,7 @@ mod tests {
     fn an_unknown_code_is_still_told() {
         let error = of("psql:<stdin>:1: ERROR:  21000: more than one row returned\nDETAIL:  x\n");
         assert_eq!((error.sqlstate.as_deref(), error.cause), (Some("21000"), None));
-        assert_eq!(error.message, "ERROR: more than one row returned DETAIL:  x");
+        assert_eq!(error.message, "ERROR: more than one row returned; detail: x");
         assert_eq!(of("pg_dump: error: aborting").message, "pg_dump: error: aborting");
         assert_eq!(of("").message, "it gave no reason");
     }

@@ -5,7 +5,8 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::io::AsyncWriteExt;
 
 /// How long an upload URL works.
@@ -19,10 +20,17 @@ pub(crate) struct Disk {
     folder: PathBuf,
     signer: Signer,
     run_as: Option<RunAs>,
+    /// Bytes that running uploads have announced and not yet sent.
+    promised: AtomicU64,
 }
 
 /// An upload that sends nothing for so long is given up.
 const STALL: Duration = Duration::from_mins(1);
+
+/// An upload must bring at least this much, in bytes, …
+const LEAST: u64 = 1 << 20;
+/// … in this time.
+const PATIENCE: Duration = Duration::from_mins(5);
 
 /// Free space that no upload may take: the databases on the same disk need it to go on. In
 /// bytes.
@@ -92,7 +100,7 @@ impl Disk {
         {
             fs::remove_file(entry.path())?;
         }
-        Ok(Self { folder, signer, run_as })
+        Ok(Self { folder, signer, run_as, promised: AtomicU64::new(0) })
     }
 
     /// A key that no object has yet.
@@ -127,9 +135,8 @@ impl Disk {
         mut body: impl Stream<Item = Result<axum::body::Bytes, E>> + Unpin,
     ) -> Result<(), Refusal> {
         let path = self.path(key);
-        if self.free()? < length.saturating_add(RESERVE) {
-            return Err(Refusal::NoRoom);
-        }
+        let mut promise = self.promise(length)?;
+        let (mut since, mut before) = (Instant::now(), 0);
         let part = self.folder.join(format!("{}.part", random_hex(8)));
         let removal = RemoveOnDrop(&part);
         let file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&part)?;
@@ -140,6 +147,15 @@ impl Disk {
             stored += block.len() as u64;
             if stored > length {
                 return Err(Refusal::Incomplete);
+            }
+            promise.keep(block.len() as u64);
+            if stored - before >= LEAST {
+                if self.free()? < RESERVE {
+                    return Err(Refusal::NoRoom);
+                }
+                (since, before) = (Instant::now(), stored);
+            } else if since.elapsed() > PATIENCE {
+                return Err(Refusal::Stalled);
             }
             file.write_all(&block).await?;
         }
@@ -160,6 +176,14 @@ impl Disk {
         }
     }
 
+    /// Sets room aside.
+    fn promise(&self, length: u64) -> Result<Promise<'_>, Refusal> {
+        let others = self.promised.fetch_add(length, Ordering::Relaxed);
+        let promise = Promise { promised: &self.promised, left: length };
+        let needed = length.saturating_add(others).saturating_add(RESERVE);
+        if self.free()? < needed { Err(Refusal::NoRoom) } else { Ok(promise) }
+    }
+
     /// Free space, in bytes.
     fn free(&self) -> io::Result<u64> {
         let disk = rustix::fs::statvfs(&self.folder)?;
@@ -178,6 +202,27 @@ impl Disk {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
         }
+    }
+}
+
+/// Room that is set aside for what has not come yet.
+struct Promise<'a> {
+    promised: &'a AtomicU64,
+    left: u64,
+}
+
+impl Promise<'_> {
+    /// So many bytes have come.
+    fn keep(&mut self, bytes: u64) {
+        let bytes = bytes.min(self.left);
+        self.left -= bytes;
+        self.promised.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Promise<'_> {
+    fn drop(&mut self) {
+        self.keep(self.left);
     }
 }
 

@@ -1,11 +1,12 @@
+use super::user::private_file;
 use super::{Programs, RunAs};
 use crate::source::programs::end_with_us;
 use anyhow::{Context, bail};
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
-use std::fs::{self, File, OpenOptions};
+use std::fs;
 use std::io::Write;
 use std::net::TcpListener;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -159,12 +160,7 @@ fn init(options: &ClusterOptions<'_>, data: &Path) -> anyhow::Result<()> {
         fs::remove_dir_all(&half)?;
     }
     let password_file = options.folder.join("password");
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&password_file)?;
-    file.write_all(options.password.as_bytes())?;
-    drop(file);
-    if let Some(user) = options.run_as {
-        user.own(&password_file)?;
-    }
+    private_file(&password_file, options.run_as)?.write_all(options.password.as_bytes())?;
     let run = |locale: &str| {
         let mut command = command(options, "initdb");
         command.arg("-D").arg(&half).arg("--pwfile").arg(&password_file);
@@ -188,7 +184,7 @@ fn init(options: &ClusterOptions<'_>, data: &Path) -> anyhow::Result<()> {
 }
 
 fn spawn(options: &ClusterOptions<'_>, data: &Path, port: u16) -> anyhow::Result<Child> {
-    let log = File::create(options.folder.join("log"))?;
+    let log = private_file(&options.folder.join("log"), options.run_as)?;
     let mut command = command(options, "postgres");
     command.arg("-D").arg(data).args(["-p", &port.to_string()]);
     let mut set = |setting: &str| {
@@ -197,9 +193,9 @@ fn spawn(options: &ClusterOptions<'_>, data: &Path, port: u16) -> anyhow::Result
     set("listen_addresses=127.0.0.1");
     set("unix_socket_directories=");
     // An import of 20,000 tables in one transaction holds a lock on every object.
-    set("max_locks_per_transaction=1024");
+    set("max_locks_per_transaction=512");
     // Applications cannot take the places of those who look after them.
-    set("max_connections=140");
+    set("max_connections=300");
     set("superuser_reserved_connections=20");
     // Nothing replicates from here; tables that are made and filled in one transaction then
     // need no write-ahead log.
@@ -213,7 +209,7 @@ fn spawn(options: &ClusterOptions<'_>, data: &Path, port: u16) -> anyhow::Result
         set("synchronous_commit=off");
     }
     // A fast shutdown: nothing is lost, and nothing is left when we are killed.
-    end_with_us(&mut command, Signal::INT);
+    end_with_us(&mut command, Signal::INT, None);
     command.stdout(log.try_clone()?).stderr(log);
     command.spawn().context("start the private Postgres")
 }

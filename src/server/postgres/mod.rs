@@ -6,4 +6,4 @@ mod user;
 
 pub use cluster::{Cluster, ClusterOptions};
 pub use find::{Programs, find};
-pub use user::{RunAs, run_as};
+pub use user::{RunAs, private_file, run_as};

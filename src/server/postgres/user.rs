@@ -1,4 +1,5 @@
-use std::fs;
+use std::fs::{self, File, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 /// The unprivileged user that Postgres and the import's programs run as when the control
@@ -37,8 +38,22 @@ fn entry(users: &str, wanted: &str) -> Option<RunAs> {
 impl RunAs {
     /// Gives a file or folder to this user.
     pub fn own(&self, path: &Path) -> std::io::Result<()> {
-        std::os::unix::fs::chown(path, Some(self.uid), Some(self.gid))
+        std::os::unix::fs::lchown(path, Some(self.uid), Some(self.gid))
     }
+}
+
+/// Makes a file that only this user reads, in a folder that may be the user's: whatever lies
+/// there under the name, a link to somebody else's file for instance, is not followed.
+pub fn private_file(path: &Path, user: Option<&RunAs>) -> std::io::Result<File> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    if let Some(user) = user {
+        std::os::unix::fs::fchown(&file, Some(user.uid), Some(user.gid))?;
+    }
+    Ok(file)
 }
 
 #[cfg(test)]

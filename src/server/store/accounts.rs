@@ -15,6 +15,13 @@ pub(crate) struct Caller {
     pub scopes: Vec<String>,
 }
 
+impl Caller {
+    /// Whether the key has a scope.
+    pub(crate) fn may(&self, scope: &str) -> bool {
+        self.scopes.iter().any(|has| has == scope)
+    }
+}
+
 impl Store {
     /// Finds the holder of a key. Only hashes are stored and compared, so the time it takes
     /// tells nothing about a key.

@@ -36,6 +36,8 @@ pub(crate) struct Claim {
     pub request: Value,
     /// The secret that it needs, sealed.
     pub secret: Option<Vec<u8>>,
+    /// Somebody wants it to end.
+    pub cancelled: bool,
 }
 
 /// What a sign of life is answered with.
@@ -80,6 +82,9 @@ impl Store {
 
     /// One job, whoever owns it.
     pub(crate) async fn job(&self, id: &str) -> anyhow::Result<Option<Job>> {
+        if id.contains('\0') {
+            return Ok(None); // no text of Postgres holds it
+        }
         let sql = format!("select {COLUMNS} from jobs where id = $1");
         Ok(self.client().await?.query_opt(&sql, &[&id]).await?.as_ref().map(from_row))
     }
@@ -103,10 +108,15 @@ impl Store {
              where id = (select id from jobs
                          where state = 'pending' or (state = 'running' and lease_until < now())
                          order by created_at limit 1 for update skip locked)
-             returning {COLUMNS}, request, secret"
+             returning {COLUMNS}, request, secret, cancel_requested_at is not null"
         );
         let row = client.query_opt(&sql, &[&worker, &f64::from(LEASE_SECONDS)]).await?;
-        Ok(row.map(|row| Claim { job: from_row(&row), request: row.get(19), secret: row.get(20) }))
+        Ok(row.map(|row| Claim {
+            job: from_row(&row),
+            request: row.get(19),
+            secret: row.get(20),
+            cancelled: row.get(21),
+        }))
     }
 
     /// Shows a sign of life, with the progress of the work.
@@ -124,15 +134,15 @@ impl Store {
         })
     }
 
-    /// Asks for the end of an import. One that waits is over at once; one that runs is ended
-    /// by its worker. False when it is over already.
+    /// Asks for the end of an import. One that nobody has begun is over at once; any other is ended
+    /// by a worker, who has to find out how it stands. False when it is over already.
     pub(crate) async fn cancel_job(&self, id: &str) -> anyhow::Result<bool> {
         let sql = "update jobs set cancel_requested_at = coalesce(cancel_requested_at, now()), updated_at = now(),
-                       state = case state when 'pending' then 'failed' else state end,
-                       error = case state when 'pending' then $2 end,
-                       retry_classification = case state when 'pending' then 'permanent' end,
-                       completed_at = case state when 'pending' then now() end,
-                       secret = case state when 'pending' then null else secret end
+                       state = case when started_at is null then 'failed' else state end,
+                       error = case when started_at is null then $2 end,
+                       retry_classification = case when started_at is null then 'permanent' end,
+                       completed_at = case when started_at is null then now() end,
+                       secret = case when started_at is null then null else secret end
                    where id = $1 and state in ('pending', 'running')";
         Ok(self.client().await?.execute(sql, &[&id, &CANCELLED]).await? == 1)
     }
@@ -188,10 +198,11 @@ impl Store {
         Ok(())
     }
 
-    /// Whether an import into this database is not over.
-    pub(crate) async fn has_open_import(&self, database: &str) -> anyhow::Result<bool> {
-        let sql = "select from jobs j join projects p on p.id = j.project_id
-                   where p.database_name = $1 and j.type = 'project.import' and j.state in ('pending', 'running')";
+    /// Whether this database is that of a project, of which no import is under way.
+    pub(crate) async fn is_idle(&self, database: &str) -> anyhow::Result<bool> {
+        let sql = "select from projects p where p.database_name = $1 and not exists (
+                       select from jobs j where j.project_id = p.id and j.type = 'project.import'
+                       and j.state in ('pending', 'running'))";
         Ok(self.client().await?.query_opt(sql, &[&database]).await?.is_some())
     }
 

@@ -1,6 +1,7 @@
 use super::{Caller, Store, new_id};
 use crate::server::crypto::sha256;
 use crate::wire::Organization;
+use tokio_postgres::types::ToSql;
 
 /// A login that waits for a person, or has been decided.
 #[derive(Debug, Clone)]
@@ -55,6 +56,9 @@ impl Store {
 
     /// A login by its id; with a poll token only for the one who began it.
     pub(crate) async fn login(&self, id: &str, poll_token: Option<&str>) -> anyhow::Result<Option<CliLogin>> {
+        if id.contains('\0') {
+            return Ok(None); // no text of Postgres holds it
+        }
         let sql = "select l.device_name, l.state, l.expires_at < now(), o.id, o.name, o.slug
                    from cli_logins l left join organizations o on o.id = l.organization_id
                    where l.id = $1 and ($2::bytea is null or l.poll_token_sha256 = $2)";
@@ -91,12 +95,14 @@ impl Store {
                        where id = $1 and state = 'pending' and expires_at > now()
                        returning key_name, key_expires_at)
                    insert into api_keys (id, organization_id, project_id, key_sha256, scopes, name, expires_at)
-                   select $3, $2, $5, $6, $7, key_name, key_expires_at from approved";
-        let Caller { organization, project_id, scopes, .. } = caller;
+                   select $3, $2, $5, $6, $7, key_name,
+                       least(key_expires_at, (select expires_at from api_keys where id = $8)) from approved";
+        let Caller { organization, project_id, scopes, key_id: approver } = caller;
         let (key_id, hash) = (new_id(), sha256(key));
         let client = self.client().await?;
-        let made = client.execute(sql, &[&id, &organization.id, &key_id, &sealed, project_id, &hash, scopes]).await?;
-        Ok(made == 1)
+        let values: [&(dyn ToSql + Sync); 8] =
+            [&id, &organization.id, &key_id, &sealed, project_id, &hash, scopes, approver];
+        Ok(client.execute(sql, &values).await? == 1)
     }
 
     /// Takes the sealed key of an approved login, which can be done once and in time.

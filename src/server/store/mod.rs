@@ -12,12 +12,15 @@ pub(super) use logins::{CliLogin, NewLogin};
 pub(super) use projects::{NewProject, ProjectRow};
 
 use anyhow::Context;
-use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod};
+use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime};
 use tokio_postgres::{Config, NoTls};
 
 mod migrations {
     refinery::embed_migrations!("src/server/store/migrations");
 }
+
+/// How long one may wait for a connection.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// The metadata database.
 #[derive(Clone)]
@@ -36,7 +39,9 @@ impl Store {
         running.await??;
         let manager =
             Manager::from_config(config.clone(), NoTls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
-        Ok(Self { pool: Pool::builder(manager).max_size(8).build()? })
+        let pool = Pool::builder(manager).max_size(8).runtime(Runtime::Tokio1);
+        let pool = pool.wait_timeout(Some(PATIENCE)).create_timeout(Some(PATIENCE)).recycle_timeout(Some(PATIENCE));
+        Ok(Self { pool: pool.build()? })
     }
 
     async fn client(&self) -> anyhow::Result<Object> {

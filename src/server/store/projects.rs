@@ -46,6 +46,9 @@ impl Store {
 
     /// One project, whoever owns it.
     pub(crate) async fn project(&self, id: &str) -> anyhow::Result<Option<ProjectRow>> {
+        if id.contains('\0') {
+            return Ok(None); // no text of Postgres holds it
+        }
         let sql = format!("select {COLUMNS} from projects p where p.id = $1");
         Ok(self.client().await?.query_opt(&sql, &[&id]).await?.as_ref().map(from_row))
     }
