@@ -5,6 +5,7 @@ use super::archive::Entry;
 use super::scan::{INSIDE_STATEMENT, refused_command};
 use super::sql::{Kind, Script};
 use super::statement::{Treatment, hides_backslashes, treat};
+use super::tokens::{Token, Tokens};
 use std::io::Cursor;
 
 /// Definitions are read in runs of about this length, in bytes.
@@ -64,7 +65,7 @@ impl Definitions {
             self.strings = [entry.definition.as_bytes(), b"\n"].concat();
             return;
         }
-        if entry.definition.is_empty() {
+        if entry.definition.is_empty() || is_plain(entry.definition.as_bytes()) {
             return;
         }
         self.starts.push((self.run.len(), entry.id));
@@ -117,6 +118,25 @@ impl Definitions {
     }
 }
 
+/// Beginnings of the statements of which there are most.
+const PLAIN: [&[u8]; 7] = [
+    b"CREATE TABLE ",
+    b"ALTER TABLE ",
+    b"CREATE INDEX ",
+    b"CREATE UNIQUE INDEX ",
+    b"CREATE SEQUENCE ",
+    b"ALTER SEQUENCE ",
+    b"COMMENT ON ",
+];
+
+/// Whether a text is one harmless statement, however its strings are read: its only semicolon is
+/// its end. So it need not be read.
+fn is_plain(text: &[u8]) -> bool {
+    let text = text.trim_ascii_end();
+    PLAIN.iter().any(|start| text.starts_with(start))
+        && memchr::memchr2(b';', b'\\', text).is_some_and(|at| at + 1 == text.len() && text[at] == b';')
+}
+
 /// Entries that `pg_restore` runs in a way of its own.
 fn refused_setting(entry: &Entry) -> Option<&'static str> {
     let text = entry.definition.trim();
@@ -145,20 +165,23 @@ fn refused(statement: &[u8]) -> Option<String> {
     }
 }
 
-/// Whether a text is one `COPY … FROM stdin;` and nothing else.
+/// Whether a text is one `COPY … FROM stdin;` as pg_dump writes it: names and signs, and
+/// nothing else.
 fn is_one_copy(text: &str) -> bool {
-    let mut script = Script::new(Cursor::new(text.as_bytes().to_vec()));
-    let mut copies = 0;
-    while let Ok(Some(piece)) = script.next_piece() {
-        match piece.kind {
-            Kind::Statement if treat(piece.bytes) == Treatment::CopyRows => copies += 1,
-            Kind::Between => {}
-            // What follows on its line would be taken for rows.
-            Kind::Rows if piece.bytes.iter().all(u8::is_ascii_whitespace) => {}
-            _ => return false,
-        }
+    let text = text.as_bytes();
+    let odd = |byte: &u8| matches!(byte, b'\'' | b'"' | b'\\' | b'$' | b'-' | b'/');
+    let one = memchr::memchr(b';', text).is_some_and(|at| text[at..] == *b";\n");
+    if one && text.starts_with(b"COPY ") && text.ends_with(b" FROM stdin;\n") && !text.iter().any(odd) {
+        return true; // there are many, and nearly all look so
     }
-    copies == 1
+    let mut ends = 0;
+    for token in Tokens::new(text) {
+        if ends > 0 || matches!(token, Token::Literal | Token::Sign('\\' | '$')) {
+            return false;
+        }
+        ends += u32::from(token == Token::Sign(';'));
+    }
+    ends == 1 && treat(text) == Treatment::CopyRows
 }
 
 #[cfg(test)]
