@@ -6,7 +6,7 @@
 CACHE := $(if $(filter 0,$(shell id -u)),/var/cache/capydb,$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/capydb)
 FETCH := bash src/server/postgres/fetch-debian.sh
 
-.PHONY: build demo test setup completions check bench-dump fuzz
+.PHONY: build demo test setup completions check bench-dump fuzz kills
 
 build:
 	cargo build --release --locked
@@ -39,6 +39,10 @@ completions:
 
 bench-dump: build
 	bash bench/dump.sh
+
+# Imports while things die, many more than `make test` has time for.
+kills: setup
+	CAPYDB_KILLS=300 cargo test --locked --release --test kills
 
 # Ten minutes of hostile dumps. It needs a C++ compiler, and no nightly Rust.
 fuzz:
