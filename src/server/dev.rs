@@ -6,6 +6,7 @@ use super::objects::Disk;
 use super::postgres::{Cluster, ClusterOptions, Programs, RunAs, find, run_as};
 use super::store::{NewProject, ProjectRow, Store};
 use super::{App, http, worker};
+use crate::wire::PROJECT_CREATE;
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File, OpenOptions};
@@ -204,7 +205,9 @@ impl Dev {
         make_folder(&work, run_as.as_ref())?;
         let (api, stop) = (http::router(app.clone()), self.stop.clone());
         self.tasks.push(tokio::spawn(http::serve(listener, api, stop)));
-        self.tasks.push(tokio::spawn(worker::run(app.clone(), work, self.stop.clone())));
+        self.tasks.push(tokio::spawn(worker::run(app.clone(), work.clone(), self.stop.clone(), None)));
+        // Nobody should wait for a new project while somebody else's import runs.
+        self.tasks.push(tokio::spawn(worker::run(app.clone(), work, self.stop.clone(), Some(PROJECT_CREATE))));
         let project = ensure_project(&app, keep).await?;
         if let Some(limit) = options.plan_limit {
             app.store.set_storage_limit(&project.project.id, limit).await?;
@@ -262,7 +265,7 @@ async fn ensure_project(app: &App, keep: &Keep) -> anyhow::Result<ProjectRow> {
         role_password: &app.sealer.seal(&random_hex(24))?,
     };
     app.store.create_project(&new).await?;
-    app.wake.notify_one();
+    app.call_workers();
     loop {
         let rows = app.store.projects(&organization, None).await?;
         let row = rows.into_iter().find(|row| row.project.slug == PROJECT).context("the project dev is gone")?;

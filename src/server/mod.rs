@@ -33,11 +33,17 @@ pub(crate) struct App {
     rate_limits: http::RateLimits,
     /// Places for those who look at live sources.
     looks: http::Looks,
-    /// Wakes the worker when there is a new job.
+    /// Wakes the workers when there is a new job.
     wake: Notify,
 }
 
 impl App {
+    /// Wakes the workers that wait, and lets the next one that comes to wait look again.
+    fn call_workers(&self) {
+        self.wake.notify_waiters();
+        self.wake.notify_one();
+    }
+
     /// The limits that a source is graded against.
     fn limits(&self, project: &Project) -> Limits {
         Limits {

@@ -6,7 +6,7 @@ use super::store::{Beat, Claim, Ending};
 use crate::source::SourceUrl;
 use crate::wire::{ImportRequest, ImportSummary, PROJECT_CREATE, PROJECT_IMPORT};
 use anyhow::Context;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
@@ -25,18 +25,18 @@ const PROVISION_TRIES: u32 = 5;
 /// Pause between two rounds of cleaning.
 const CLEANING: Duration = Duration::from_mins(10);
 
-/// Runs jobs one after another until it is told to stop.
-pub(super) async fn run(app: Arc<App>, work: std::path::PathBuf, stop: CancellationToken) {
+/// Runs jobs one after another until it is told to stop: those of one type, or all.
+pub(super) async fn run(app: Arc<App>, work: PathBuf, stop: CancellationToken, kind: Option<&'static str>) {
     let name = format!("worker-{}", std::process::id());
     let mut cleaned: Option<Instant> = None;
     while !stop.is_cancelled() {
-        if cleaned.is_none_or(|last| last.elapsed() > CLEANING) {
+        if kind.is_none() && cleaned.is_none_or(|last| last.elapsed() > CLEANING) {
             if let Err(error) = clean(&app, &work).await {
                 tracing::error!("cleaning failed: {error:#}");
             }
             cleaned = Some(Instant::now());
         }
-        match app.store.claim(&name).await {
+        match app.store.claim(&name, kind).await {
             Ok(Some(claim)) => attempt(&app, claim, &work, &stop).await,
             Ok(None) => idle(&app, &stop).await,
             Err(error) => {

@@ -144,6 +144,7 @@ fn what_waits_or_never_ends_can_be_cancelled() {
     until("it sleeps", || {
         plane.admin("postgres", "select count(*) from pg_stat_activity where query like '%pg_sleep(100000)%' and backend_type = 'client backend' and pid <> pg_backend_pid()") != "0"
     });
+    plane.project("made meanwhile"); // nobody waits for that
     let ran = waits.import(&["--file", file, "-o", "json"]).succeeds();
     let pending = ran.json()["job"]["id"].as_str().expect("an id").to_owned();
     assert_eq!(job(&plane, &pending)["state"], "pending");

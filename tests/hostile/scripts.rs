@@ -257,6 +257,10 @@ fn the_owner_of_a_database_cannot_hold_up_the_others() {
         std::fs::write(&path, script).expect("written");
         hostile.import_unseen(&path, true);
     }
+    // As a full disk leaves one that was being dropped.
+    let half = format!("capydb_new_{}_1", "0".repeat(32));
+    plane.admin("postgres", &format!("create database {half}"));
+    plane.admin("postgres", &format!("update pg_database set datconnlimit = -2 where datname = '{half}'"));
     let database = hostile.sql("select current_database()");
     for setting in
         ["local_preload_libraries = nosuch", "transaction_timeout = 1", "role = nobody_here", "search_path = evil"]

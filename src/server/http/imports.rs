@@ -79,7 +79,7 @@ pub(super) async fn start(
     let Some(job) = app.store.create_job(&new).await? else {
         return Err(Refused::conflict("an import of this project is running already; wait until it is over"));
     };
-    app.wake.notify_one();
+    app.call_workers();
     Ok((StatusCode::ACCEPTED, Json(JobAnswer { job })))
 }
 

@@ -69,7 +69,7 @@ pub(super) async fn create(
     let Some((id, job)) = app.store.create_project(&new).await? else {
         return Err(Refused::conflict(format!("there is a project with the slug {slug} already")));
     };
-    app.wake.notify_one();
+    app.call_workers();
     let row = visible_project(&app, &caller, &id).await?;
     Ok((StatusCode::ACCEPTED, Json(ProjectCreated { project: app.shown(&row), job })))
 }

@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 /// So long the target server may be away, after a crash for instance, before the job is handed
 /// back to be concluded later.
 const PATIENCE: Duration = Duration::from_mins(5);
+/// The same for trouble with one database, whatever its owner has done to it.
+const TROUBLE: Duration = Duration::from_secs(30);
 /// Pause between two questions.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -19,13 +21,18 @@ pub(super) async fn fate(import: &Import<'_>) -> Result<Option<ImportSummary>, F
     loop {
         match ask(import).await {
             Ok(summary) => return Ok(summary),
-            Err(error) if asked.elapsed() < PATIENCE => {
+            Err(error) if asked.elapsed() < patience(import).await => {
                 tracing::warn!("job {}: how it stands cannot be told yet: {error:#}", import.job.id);
                 tokio::time::sleep(PAUSE).await;
             }
             Err(error) => return Err(Failure::unresolved(format!("{error:#}"))),
         }
     }
+}
+
+/// With a server that answers, something else is wrong, and others should not wait for it.
+async fn patience(import: &Import<'_>) -> Duration {
+    if import.server.session("postgres").await.is_ok() { TROUBLE } else { PATIENCE }
 }
 
 async fn ask(import: &Import<'_>) -> anyhow::Result<Option<ImportSummary>> {

@@ -153,11 +153,12 @@ impl TargetServer {
     /// Drops a database with its sessions; one that is not there is fine.
     pub(super) async fn drop_database(&self, database: &str) -> anyhow::Result<()> {
         let server = self.session("postgres").await?;
-        if !self.has_database(database).await? {
-            return Ok(());
+        // Its owner may have made it a template, which cannot be dropped. One that a full disk has left
+        // half dropped can only be dropped again.
+        let sql = "select from pg_database where datname = $1 and datistemplate";
+        if exists(&server, sql, &[&database]).await? {
+            server.batch_execute(&format!("alter database {} is_template false", quoted(database))).await?;
         }
-        // Its owner may have made it a template, which cannot be dropped.
-        server.batch_execute(&format!("alter database {} is_template false", quoted(database))).await?;
         let sql = format!("drop database if exists {} with (force)", quoted(database));
         server.batch_execute(&sql).await.with_context(|| format!("drop the database {database}"))
     }

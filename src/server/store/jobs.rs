@@ -97,20 +97,21 @@ impl Store {
         Ok(rows.iter().map(from_row).collect())
     }
 
-    /// Takes the oldest job that waits, or whose worker gave no sign of life. When its attempts
+    /// Takes the oldest job, of one type or of any, that waits, or whose worker gave no sign of life. When its attempts
     /// are used up, what is left to do is to find out how the last one ended.
-    pub(crate) async fn claim(&self, worker: &str) -> anyhow::Result<Option<Claim>> {
+    pub(crate) async fn claim(&self, worker: &str, kind: Option<&str>) -> anyhow::Result<Option<Claim>> {
         let client = self.client().await?;
         let sql = format!(
             "update jobs set state = 'running', attempts = attempts + 1, claimed_by = $1, claimed_at = now(),
                  started_at = coalesce(started_at, now()), updated_at = now(),
                  lease_until = now() + make_interval(secs => $2)
              where id = (select id from jobs
-                         where state = 'pending' or (state = 'running' and lease_until < now())
+                         where (state = 'pending' or (state = 'running' and lease_until < now()))
+                           and ($3::text is null or type = $3)
                          order by created_at limit 1 for update skip locked)
              returning {COLUMNS}, request, secret, cancel_requested_at is not null"
         );
-        let row = client.query_opt(&sql, &[&worker, &f64::from(LEASE_SECONDS)]).await?;
+        let row = client.query_opt(&sql, &[&worker, &f64::from(LEASE_SECONDS), &kind]).await?;
         Ok(row.map(|row| Claim {
             job: from_row(&row),
             request: row.get(19),
