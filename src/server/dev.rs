@@ -15,6 +15,7 @@ use std::net::Ipv4Addr;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
@@ -199,6 +200,7 @@ impl Dev {
             address: listener.local_addr()?,
             rate_limits: http::RateLimits::new(),
             looks: http::Looks::new(),
+            untidy: AtomicBool::new(false),
             wake: Notify::new(),
         });
         let work = self.data_dir.join("work");

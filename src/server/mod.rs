@@ -13,6 +13,7 @@ use crate::preflight::{FILTERS_PLAIN_SQL, Limits};
 use crate::wire::{Connections, Project};
 use objects::Disk;
 use std::net::SocketAddr;
+use std::sync::atomic::AtomicBool;
 use store::{ProjectRow, Store};
 use tokio::sync::Notify;
 
@@ -33,6 +34,8 @@ pub(crate) struct App {
     rate_limits: http::RateLimits,
     /// Places for those who look at live sources.
     looks: http::Looks,
+    /// Something of a job that is over could not be cleaned away yet.
+    untidy: AtomicBool,
     /// Wakes the workers when there is a new job.
     wake: Notify,
 }

@@ -8,6 +8,7 @@ use crate::wire::{ImportRequest, ImportSummary, PROJECT_CREATE, PROJECT_IMPORT};
 use anyhow::Context;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
@@ -24,16 +25,21 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const PROVISION_TRIES: u32 = 5;
 /// Pause between two rounds of cleaning.
 const CLEANING: Duration = Duration::from_mins(10);
+/// The same while something is known to be left, by a full disk for instance.
+const CLEANING_AGAIN: Duration = Duration::from_secs(5);
 
 /// Runs jobs one after another until it is told to stop: those of one type, or all.
 pub(super) async fn run(app: Arc<App>, work: PathBuf, stop: CancellationToken, kind: Option<&'static str>) {
     let name = format!("worker-{}", std::process::id());
     let mut cleaned: Option<Instant> = None;
     while !stop.is_cancelled() {
-        if kind.is_none() && cleaned.is_none_or(|last| last.elapsed() > CLEANING) {
-            if let Err(error) = clean(&app, &work).await {
-                tracing::error!("cleaning failed: {error:#}");
+        let pause = if app.untidy.load(Ordering::Relaxed) { CLEANING_AGAIN } else { CLEANING };
+        if kind.is_none() && cleaned.is_none_or(|last| last.elapsed() > pause) {
+            let done = clean(&app, &work).await;
+            if let Err(error) = &done {
+                tracing::error!("cleaning failed, and is tried again: {error:#}");
             }
+            app.untidy.store(done.is_err(), Ordering::Relaxed);
             cleaned = Some(Instant::now());
         }
         match app.store.claim(&name, kind).await {
@@ -129,6 +135,7 @@ async fn end(app: &App, claim: &Claim, ending: &Ending) -> anyhow::Result<bool> 
     }
     if let Err(error) = importer::sweep(&app.target, &app.store).await {
         tracing::warn!("what the job has left stays for now: {error:#}");
+        app.untidy.store(true, Ordering::Relaxed);
     }
     Ok(stored)
 }

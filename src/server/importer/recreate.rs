@@ -175,9 +175,10 @@ fn names(list: &str) -> String {
 }
 
 /// Drops staging databases and replaced databases of jobs that are over, and opens live ones
-/// that a swap has closed.
+/// that a swap has closed. What cannot be put right does not keep it from the rest.
 pub(in crate::server) async fn sweep(server: &TargetServer, store: &Store) -> anyhow::Result<()> {
     let session = server.session("postgres").await?;
+    let mut trouble = Ok(());
     let sql = "select datname::text from pg_database where datname ~ '^capydb_(new|old)_[0-9a-f]{32}(_[0-9]+)?$'";
     for row in session.query(sql, &[]).await? {
         let name: String = row.get(0);
@@ -187,7 +188,7 @@ pub(in crate::server) async fn sweep(server: &TargetServer, store: &Store) -> an
         if job.is_none_or(|job| job.state.is_final()) {
             tracing::info!("dropping {name}, which its job has left behind");
             if let Err(error) = server.drop_database(&name).await {
-                tracing::error!("{name} stays for now: {error:#}");
+                trouble = Err(error);
             }
         }
     }
@@ -199,7 +200,7 @@ pub(in crate::server) async fn sweep(server: &TargetServer, store: &Store) -> an
             reopen(server, &name).await?;
         }
     }
-    Ok(())
+    trouble
 }
 
 #[cfg(test)]
