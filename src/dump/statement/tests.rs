@@ -1,0 +1,151 @@
+use super::*;
+use proptest::prelude::*;
+
+fn treated(text: &str) -> Treatment {
+    treat(text.as_bytes())
+}
+
+#[test]
+fn ownership_and_privileges_go() {
+    for text in [
+        "ALTER TABLE public.t OWNER TO bob;",
+        "ALTER FUNCTION f(a integer, b text) OWNER TO \"Bob\";",
+        "ALTER TABLE ONLY t\n    owner to bob ;",
+        "ALTER TABLE public.rename OWNER TO bob;",
+        "ALTER AGGREGATE public.a(integer, text) OWNER TO bob;",
+        "GRANT SELECT ON TABLE t TO bob;",
+        "REVOKE ALL ON SCHEMA public FROM PUBLIC;",
+        "ALTER DEFAULT PRIVILEGES FOR ROLE bob IN SCHEMA public GRANT SELECT ON TABLES TO anna;",
+        "SET SESSION AUTHORIZATION 'bob';",
+        "set role bob;",
+        "COMMENT ON EXTENSION hstore IS 'x';",
+        "COMMENT ON DATABASE d IS 'x';",
+        "/* c */ -- d\nSET default_tablespace = fast;",
+    ] {
+        assert_eq!(treated(text), Treatment::Skip, "{text}");
+    }
+}
+
+#[test]
+fn transactions_are_seen_however_they_are_written() {
+    for text in ["BEGIN;", "start transaction isolation level serializable;", "/* x */ -- y\rBEGIN;"] {
+        assert_eq!(treated(text), Treatment::Begin, "{text}");
+    }
+    for text in ["COMMIT;", "end;", "\x0bCOMMIT;", "-- x\rCOMMIT\x0bWORK;", "\x0c\tEND TRANSACTION;"] {
+        assert_eq!(treated(text), Treatment::Commit, "{text:?}");
+    }
+}
+
+#[test]
+fn ordinary_statements_run() {
+    for text in [
+        "SET default_tablespace = '';",
+        "CREATE TABLE owner (\"to\" text);",
+        "ALTER TABLE t RENAME COLUMN owner TO boss;",
+        "INSERT INTO t VALUES ('GRANT ALL; OWNER TO bob');",
+        "CREATE SCHEMA IF NOT EXISTS a;",
+        "CREATE PUBLICATION p WITH (publish = 'insert');",
+        "ALTER PUBLICATION p ADD TABLE ONLY public.t;",
+        "CREATE USER MAPPING FOR bob SERVER s;",
+        "ROLLBACK TO SAVEPOINT a;",
+        "ROLLBACK WORK TO a;",
+        "SET standard_conforming_strings = on;",
+        "SET client_encoding = 'UTF8';",
+        "ALTER TABLE t ADD COLUMN y int, OWNER TO bob;",
+        "ALTER TABLE t RENAME owner TO boss;",
+        "ALTER POLICY p ON owner TO current_user;",
+        "CREATE SCHEMA public CREATE TABLE t (x int);",
+    ] {
+        assert_eq!(treated(text), Treatment::Run, "{text}");
+    }
+}
+
+#[test]
+fn index_builds_are_seen() {
+    for text in [
+        "CREATE INDEX i ON t (x);",
+        "create unique index i on t (x);",
+        "ALTER TABLE ONLY t\n ADD CONSTRAINT p PRIMARY KEY (x);",
+    ] {
+        assert!(builds_index(text.as_bytes()), "{text}");
+    }
+    for text in [
+        "CREATE TABLE index (x int);",
+        "ALTER TABLE t ADD CONSTRAINT f FOREIGN KEY (x) REFERENCES u;",
+        "INSERT INTO t VALUES (1);",
+    ] {
+        assert!(!builds_index(text.as_bytes()), "{text}");
+    }
+}
+
+#[test]
+fn what_the_target_cannot_have_is_named() {
+    assert!(matches!(
+        treated("CREATE EVENT TRIGGER e ON ddl_command_end EXECUTE FUNCTION f();"),
+        Treatment::LeaveOut("EVENT TRIGGER", _)
+    ));
+    assert!(matches!(treated("CREATE PUBLICATION p FOR ALL TABLES;"), Treatment::LeaveOut("PUBLICATION", _)));
+    assert!(matches!(
+        treated("CREATE SUBSCRIPTION s CONNECTION 'x' PUBLICATION p;"),
+        Treatment::LeaveOut("SUBSCRIPTION", _)
+    ));
+}
+
+#[test]
+fn what_cannot_be_part_of_an_import_is_refused() {
+    for text in [
+        "CREATE ROLE bob;",
+        "CREATE DATABASE d;",
+        "ALTER SYSTEM SET x = 1;",
+        "ROLLBACK;",
+        "COPY t FROM PROGRAM 'id';",
+        "COPY t (a, b) FROM '/etc/passwd';",
+        "COPY (SELECT 1) TO '/tmp/x';",
+        "copy t to stdout;",
+        "SELECT pg_catalog.set_config('standard_conforming_strings', 'off', false);",
+        "SET standard_conforming_strings = off/**/;",
+        "SET standard_conforming_strings = E'off';",
+        "SET LOCAL standard_conforming_strings = off;",
+        "RESET standard_conforming_strings;",
+        "SET client_encoding = 'SJIS';",
+        "SET NAMES 'gbk';",
+        "COMMIT PREPARED 'x';",
+        "COPY t FROM stdin (FORMAT binary);",
+        "COPY BINARY t FROM stdin;",
+    ] {
+        assert!(matches!(treated(text), Treatment::Refuse(_)), "{text}");
+    }
+}
+
+#[test]
+fn rows_are_expected_after_copy() {
+    for text in ["COPY public.t (a, \"from\") FROM stdin;", "copy t from STDIN with (format csv);"] {
+        assert_eq!(treated(text), Treatment::CopyRows, "{text}");
+    }
+}
+
+#[test]
+fn extensions_and_policies_are_read() {
+    let wish = |text: &str| extension(text.as_bytes()).expect("an extension");
+    assert_eq!(
+        wish("CREATE EXTENSION IF NOT EXISTS \"uuid-ossp\" WITH SCHEMA extensions;").schema.as_deref(),
+        Some("extensions")
+    );
+    assert_eq!(wish("CREATE EXTENSION hstore;"), ExtensionWish { name: "hstore".into(), schema: None });
+    let roles = |text: &str| policy_roles(text.as_bytes());
+    assert_eq!(
+        roles("CREATE POLICY \"to\" ON public.t AS PERMISSIVE FOR SELECT TO Anon, \"Web User\" USING (a TO b);"),
+        ["anon", "Web User"]
+    );
+    assert!(roles("CREATE POLICY p ON t USING ((a)::text = 'TO x');").is_empty());
+    assert!(roles("CREATE POLICY p ON t TO PUBLIC WITH CHECK (true);").is_empty());
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_cut_into_tokens(text in proptest::collection::vec(any::<u8>(), 0..200)) {
+        prop_assert!(Tokens::new(&text).count() <= text.len());
+        treat(&text);
+        starts_like_sql(&text);
+    }
+}
