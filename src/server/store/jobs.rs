@@ -30,7 +30,8 @@ pub(crate) struct NewJob<'a> {
 /// A job that a worker has taken, for one attempt.
 #[derive(Debug, Clone)]
 pub(crate) struct Claim {
-    /// The job as the API shows it; `attempts` is the fencing number of every write.
+    /// The job as the API shows it; `attempts` is the fencing number of every write. A job that is
+    /// handed back gets its number back too: its worker has ended everything by then.
     pub job: Job,
     /// What is to be done.
     pub request: Value,
@@ -97,8 +98,9 @@ impl Store {
         Ok(rows.iter().map(from_row).collect())
     }
 
-    /// Takes the oldest job, of one type or of any, that waits, or whose worker gave no sign of life. When its attempts
-    /// are used up, what is left to do is to find out how the last one ended.
+    /// Takes the oldest job, of one type or of any, that waits, or whose worker gave no sign of
+    /// life. When its attempts are used up, what is left to do is to find out how the last one
+    /// ended.
     pub(crate) async fn claim(&self, worker: &str, kind: Option<&str>) -> anyhow::Result<Option<Claim>> {
         let client = self.client().await?;
         let sql = format!(
