@@ -6,7 +6,7 @@
 CACHE := $(if $(filter 0,$(shell id -u)),/var/cache/capydb,$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/capydb)
 FETCH := bash src/server/postgres/fetch-debian.sh
 
-.PHONY: build demo test setup completions check bench-dump fuzz kills
+.PHONY: build demo test setup completions check bench-dump bench-upload fuzz kills
 
 build:
 	cargo build --release --locked
@@ -36,6 +36,9 @@ completions:
 	target/debug/capydb completion fish >completions/capydb.fish
 	target/debug/capydb completion powershell >completions/_capydb.ps1
 	target/debug/capydb completion elvish >completions/capydb.elv
+
+bench-upload:
+	bash bench/upload.sh
 
 bench-dump: build
 	bash bench/dump.sh

@@ -69,10 +69,10 @@ fn dependencies_point_down() {
     let allowed: [(&str, &[&str]); 8] = [
         ("cli", &["cli", "client", "config", "dump", "preflight", "source", "text", "wire"]),
         ("server", &["server", "preflight", "source", "dump", "text", "wire"]),
-        ("client", &["client", "config", "text", "wire"]),
+        ("client", &["client", "config", "identity", "text", "wire"]),
         ("preflight", &["preflight", "source", "dump", "platforms", "text", "wire"]),
         ("source", &["source", "platforms", "text", "wire"]),
-        ("dump", &["dump", "platforms", "text", "wire"]),
+        ("dump", &["dump", "identity", "platforms", "text", "wire"]),
         ("config", &["config", "text", "wire"]),
         ("wire", &["wire"]),
     ];

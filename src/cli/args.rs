@@ -160,7 +160,7 @@ pub(super) struct ImportArgs {
     #[command(subcommand)]
     pub(super) command: Option<ImportCommand>,
     #[command(flatten)]
-    pub(super) import: ImportOptions,
+    pub(super) import: Box<ImportOptions>,
 }
 
 const IMPORT_EXAMPLES: &str = "\
@@ -209,6 +209,25 @@ pub(super) struct ImportOptions {
     /// Do not ask before replacing the database
     #[arg(short, long, alias = "confirm")]
     pub(super) yes: bool,
+    #[command(flatten)]
+    pub(super) upload: UploadArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Upload")]
+pub(super) struct UploadArgs {
+    /// Try again when storage takes nothing for this time
+    #[arg(long, value_name = "TIME", value_parser = stall_timeout, default_value = "60s")]
+    pub(super) stall_timeout: Duration,
+    /// Send at most so much a second (20M, 500K)
+    #[arg(long, value_name = "RATE", value_parser = rate)]
+    pub(super) limit_rate: Option<u64>,
+    /// Parts to send at the same time, where the control plane takes parts
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=16))]
+    pub(super) upload_concurrency: u8,
+    /// Send all of the dump, also what an earlier run has sent already
+    #[arg(long)]
+    pub(super) no_resume: bool,
 }
 
 const SOURCE_URL_HELP: &str = "\
@@ -351,6 +370,22 @@ fn providers() -> Vec<CompletionCandidate> {
 
 fn time(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|_| "give a time such as 30s, 15m or 2h".to_owned())
+}
+
+fn stall_timeout(text: &str) -> Result<Duration, String> {
+    match time(text)? {
+        short if short < Duration::from_secs(1) => Err("give a second at least".into()),
+        patience => Ok(patience),
+    }
+}
+
+fn rate(text: &str) -> Result<u64, String> {
+    let text = text.strip_suffix("/s").unwrap_or(text);
+    match text.parse::<bytesize::ByteSize>() {
+        Ok(rate) if rate.as_u64() >= 1000 => Ok(rate.as_u64()),
+        Ok(_) => Err("give 1K at least".into()),
+        Err(_) => Err("give a size such as 20M or 500K".into()),
+    }
 }
 
 fn plan_limit(text: &str) -> Result<u64, String> {

@@ -63,14 +63,16 @@ pub(super) async fn open(context: &Context<'_>, path: &Path) -> Result<DumpFile,
 /// The dump as it can be uploaded: a file that is compressed as a whole becomes a private copy.
 pub(super) async fn unpacked(context: &Context<'_>, dump: DumpFile) -> Result<DumpFile, Failure> {
     let Some(wrapping) = dump.wrapping else { return Ok(dump) };
-    let DumpFile { file, size, shown, .. } = dump;
+    let DumpFile { file, size, shown, origin, .. } = dump;
     // SQL unpacks to three times its size at least; beyond that the disk is watched as it fills.
     let copy = spooled(context, Some(size.saturating_mul(3)), move || wrapping.unpack(file)).await;
     let copy = copy.map_err(|error| match error {
         SpoolError::Read(error) => DumpProblem::Packed(shown.clone(), wrapping.name(), error).into(),
         other => no_copy(other),
     })?;
-    Ok(detect::identify(copy, shown)?)
+    let mut dump = detect::identify(copy, shown)?;
+    dump.origin = origin;
+    Ok(dump)
 }
 
 type Source = Box<dyn io::Read + Send>;

@@ -1,5 +1,6 @@
 use crate::client::{CallError, Cause, UploadError};
 use crate::dump::DumpProblem;
+use crate::preflight::bytes;
 use crate::source::UrlProblem;
 use serde_json::Value;
 
@@ -156,12 +157,22 @@ impl From<DumpProblem> for Failure {
 
 impl From<UploadError> for Failure {
     fn from(error: UploadError) -> Self {
-        let kind = match error {
-            UploadError::Changed => Kind::Conflict,
-            UploadError::Refused(_, 413, _) => Kind::Conflict,
+        let transient = error.is_transient();
+        let kind = match &error {
+            UploadError::Changed | UploadError::Replaced | UploadError::TooLargeForOne(_) => Kind::Conflict,
+            UploadError::Refused(refusal) if refusal.status == 413 => Kind::Conflict,
             _ => Kind::Error,
         };
-        let failure = Self::new(kind, error.to_string());
-        if error.is_transient() { failure.hint("nothing was imported; run the command again") } else { failure }
+        let message = error.to_string();
+        match error {
+            UploadError::Call(error) => Self::from(error),
+            UploadError::TooLargeForOne(size) => Self::new(kind, format!("{message} (it has {})", bytes(size))).hint(
+                "import from the live source (--source-url), or make a smaller dump (pg_dump -Fc -Z9, without what can be left out)",
+            ),
+            UploadError::Tls(..) => Self::new(kind, message)
+                .hint("an authority of your own is named with SSL_CERT_FILE; nothing was imported"),
+            _ if transient => Self::new(kind, message).hint("nothing was imported; run the command again"),
+            _ => Self::new(kind, message),
+        }
     }
 }

@@ -1,4 +1,4 @@
-use super::args::ImportOptions;
+use super::args::{ImportOptions, UploadArgs};
 use super::confirm::{ask, confirm_recreate, person_is_there};
 use super::context::{Context, label};
 use super::dump::Target;
@@ -7,18 +7,16 @@ use super::output::meter::{Meter, Work};
 use super::output::report;
 use super::source::{self, Given};
 use super::{Failure, Kind, dump, jobs, via_dump};
-use crate::client::{Api, Progress, Upload, upload};
+use crate::client::{Api, Progress, Sending, UploadEvent, UploadOptions, upload};
 use crate::dump::{Contents, DumpFile, detect};
 use crate::preflight::{REPLICATION, bytes};
 use crate::source::SourceUrl;
 use crate::wire::{ImportRequest, Job, PreflightRequest, Project};
 use serde_json::json;
+use std::cell::Cell;
 use std::future::Future;
 use std::path::Path;
 use std::time::Duration;
-
-/// How often an upload is tried, each time with a fresh slot.
-const UPLOAD_TRIES: u32 = 4;
 
 /// A source that was looked at as far as this machine can without the network.
 enum Looked {
@@ -76,7 +74,7 @@ pub(super) async fn run(context: &Context<'_>, options: ImportOptions) -> Result
         }
     };
     if let Some(dump) = dump {
-        request.upload_key = Some(send(context, &api, &project, &dump).await?);
+        request.upload_key = Some(send(context, &api, &project, &dump, &options.upload).await?);
     }
     let job = start(context, &api, &project, &request).await?;
     if !options.wait {
@@ -184,42 +182,56 @@ async fn check_source(
 }
 
 /// Uploads the dump and gives its object key.
-async fn send(context: &Context<'_>, api: &Api, project: &Project, dump: &DumpFile) -> Result<String, Failure> {
-    let mut tried = 1;
-    loop {
-        let slot = api.upload_slot(&project.id).await?;
-        let progress = Progress::default();
-        let meter = Meter::start(context.output, Work::Uploading, Some(dump.size), progress.clone());
-        let sending = upload(
-            api.http(),
-            Upload { file: &dump.file, size: dump.size, modified: dump.modified, url: &slot.upload_url },
-            &progress,
-        );
-        let sent = tokio::select! {
-            sent = sending => sent,
-            () = interrupted() => {
-                meter.give_up();
-                return Err(Failure::new(Kind::Interrupted, "the upload was stopped; nothing was imported"));
-            }
-        };
-        match sent {
-            Ok(()) => {
-                meter.finish();
-                return Ok(slot.object_key);
-            }
-            Err(error) if error.is_transient() && tried < UPLOAD_TRIES => {
-                meter.give_up();
-                let wait = Duration::from_secs(1 << tried);
-                tried += 1;
-                context
-                    .output
-                    .warn(&format!("{error}; trying again in {} s ({tried} of {UPLOAD_TRIES})", wait.as_secs()));
-                tokio::time::sleep(wait).await;
-            }
-            Err(error) => {
-                meter.give_up();
-                return Err(error.into());
-            }
+async fn send(
+    context: &Context<'_>,
+    api: &Api,
+    project: &Project,
+    dump: &DumpFile,
+    args: &UploadArgs,
+) -> Result<String, Failure> {
+    let options = UploadOptions {
+        stall_timeout: args.stall_timeout,
+        limit_rate: args.limit_rate,
+        concurrency: args.upload_concurrency.into(),
+        resume: !args.no_resume,
+    };
+    let sending = Sending { file: &dump.file, identity: dump.identity, origin: dump.origin.as_ref() };
+    let progress = Progress::default();
+    let meter = Meter::start(context.output, Work::Uploading, Some(dump.size), progress.clone());
+    let resumable = Cell::new(false);
+    let tell = |event| match event {
+        UploadEvent::Resumable => resumable.set(true),
+        UploadEvent::Retry { attempt, of, wait, why } => {
+            let seconds = (wait + Duration::from_millis(500)).as_secs();
+            meter.aside(|| context.output.warn(&format!("attempt {attempt} of {of}, waiting {seconds} s: {why}")));
+        }
+        UploadEvent::Resumed(there) => {
+            meter.goes_on_from(there);
+            let (there, size) = (bytes(there), bytes(dump.size));
+            meter.aside(|| context.output.note(&format!("Going on with the upload: {there} of {size} are there")));
+        }
+        UploadEvent::There => {
+            meter.goes_on_from(dump.size);
+            meter.aside(|| context.output.note("The dump is in storage already, from an earlier run"));
+        }
+        UploadEvent::Anew(why) => {
+            meter.aside(|| context.output.note(&format!("The upload of an earlier run cannot go on: {why}")));
+        }
+    };
+    let uploading = upload(api, &project.id, &sending, &options, &progress, &tell);
+    let sent = tokio::select! {
+        sent = uploading => sent.map_err(Failure::from),
+        () = interrupted() => Err(Failure::new(Kind::Interrupted, "the upload was stopped; nothing was imported")),
+    };
+    match sent {
+        Ok(key) => {
+            meter.finish();
+            Ok(key)
+        }
+        Err(failure) => {
+            meter.give_up();
+            let goes_on = resumable.get() && matches!(failure.kind, Kind::Interrupted | Kind::Error);
+            Err(if goes_on { failure.hint("the same command goes on with what has arrived") } else { failure })
         }
     }
 }

@@ -83,7 +83,7 @@ fn execute(cli: Cli, output: &Output) -> Result<u8, Failure> {
             Command::Import(args) => match args.command {
                 Some(ImportCommand::Preflight(args)) => preflight::run(&context, args).await,
                 Some(ImportCommand::Guide { .. }) => Ok(()),
-                None => import::run(&context, args.import).await,
+                None => import::run(&context, *args.import).await,
             },
             Command::Jobs(JobsCommand::Get { id }) => jobs::get(&context, &id).await,
             Command::Jobs(JobsCommand::List { project, limit }) => {

@@ -1,9 +1,10 @@
 use super::error::{self, CallError};
 use super::retry::retried;
 use crate::wire::{
-    Connections, ConnectionsAnswer, ImportRequest, Job, JobAnswer, JobList, JobState, LoginRequest, LoginSession,
-    LoginState, Me, PROJECT_IMPORT, Preflight, PreflightAnswer, PreflightRequest, Project, ProjectList, Status,
-    UploadSlot, UploadSlotAnswer,
+    CompleteRequest, Connections, ConnectionsAnswer, ImportRequest, Job, JobAnswer, JobList, JobState, LoginRequest,
+    LoginSession, LoginState, Me, PROJECT_IMPORT, PartSlot, PartsAnswer, PartsRequest, Preflight, PreflightAnswer,
+    PreflightRequest, Project, ProjectList, Status, Upload, UploadAnswer, UploadPart, UploadRequest, UploadSlot,
+    UploadSlotAnswer,
 };
 use reqwest::{Method, Url};
 use secrecy::{ExposeSecret, SecretString};
@@ -18,6 +19,9 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A preflight dials the source and reads it, which takes longer.
 const PREFLIGHT_TIMEOUT: Duration = Duration::from_secs(90);
+
+/// Storage puts the parts together before it answers.
+const COMPLETE_TIMEOUT: Duration = Duration::from_mins(5);
 
 /// A control plane, and the key to it.
 pub struct Api {
@@ -55,9 +59,9 @@ impl Api {
         Ok(Self { http: super::http_client(&base)?, base, key })
     }
 
-    /// The HTTP client, for the upload that follows.
-    pub fn http(&self) -> &reqwest::Client {
-        &self.http
+    /// Its address, by which uploads that were begun are known.
+    pub(super) fn base(&self) -> &Url {
+        &self.base
     }
 
     /// Host and port of the control plane, for messages.
@@ -139,11 +143,69 @@ impl Api {
         Ok(retried(call).await?.preflight)
     }
 
-    /// A slot for a dump. An unused slot expires, so asking twice does no harm.
-    pub async fn upload_slot(&self, project: &str) -> Result<UploadSlot, CallError> {
+    /// A slot for a dump of this length in bytes, in parts where they are offered. An unused
+    /// slot expires, so asking twice does no harm.
+    pub(super) async fn upload_slot(&self, project: &str, size_bytes: u64) -> Result<UploadSlot, CallError> {
         let path = ["v1", "projects", project, "imports", "uploads"];
-        let call = || self.call::<UploadSlotAnswer>(Method::POST, &path, Ask::<()>::default(), CALL_TIMEOUT);
+        let body = UploadRequest { size_bytes, parts: true };
+        let call = |body| async move {
+            let ask = Ask { body, ..Ask::default() };
+            self.call::<UploadSlotAnswer>(Method::POST, &path, ask, CALL_TIMEOUT).await
+        };
+        let answer = retried(|| call(Some(&body))).await;
+        // The contract knows of no body here; a service that minds gets none.
+        let minds = |error: &CallError| matches!(error.cause, super::Cause::Status(400 | 415 | 422, _));
+        match answer {
+            Err(error) if minds(&error) => Ok(retried(|| call(None)).await?.upload),
+            answer => Ok(answer?.upload),
+        }
+    }
+
+    /// How far an upload in parts is.
+    pub(super) async fn upload(&self, project: &str, id: &str) -> Result<Upload, CallError> {
+        Ok(self.get::<UploadAnswer>(&["v1", "projects", project, "imports", "uploads", id], &[]).await?.upload)
+    }
+
+    /// Where parts go.
+    pub(super) async fn part_slots(
+        &self,
+        project: &str,
+        id: &str,
+        part_numbers: Vec<u32>,
+    ) -> Result<Vec<PartSlot>, CallError> {
+        let path = ["v1", "projects", project, "imports", "uploads", id, "parts"];
+        let body = PartsRequest { part_numbers };
+        let call = || {
+            let ask = Ask { body: Some(&body), ..Ask::default() };
+            self.call::<PartsAnswer>(Method::POST, &path, ask, CALL_TIMEOUT)
+        };
+        Ok(retried(call).await?.parts)
+    }
+
+    /// Makes an object of the parts. Doing it twice does no harm.
+    pub(super) async fn complete_upload(
+        &self,
+        project: &str,
+        id: &str,
+        parts: Vec<UploadPart>,
+    ) -> Result<Upload, CallError> {
+        let path = ["v1", "projects", project, "imports", "uploads", id, "complete"];
+        let body = CompleteRequest { parts };
+        let call = || {
+            let ask = Ask { body: Some(&body), ..Ask::default() };
+            self.call::<UploadAnswer>(Method::POST, &path, ask, COMPLETE_TIMEOUT)
+        };
         Ok(retried(call).await?.upload)
+    }
+
+    /// Tells storage that an upload in parts will not go on. Should it not hear, it finds out
+    /// by itself.
+    pub(super) async fn abort_upload(&self, project: &str, id: &str) {
+        let path = ["v1", "projects", project, "imports", "uploads", id];
+        let call = self.call::<serde_json::Value>(Method::DELETE, &path, Ask::<()>::default(), CALL_TIMEOUT);
+        if let Err(error) = call.await {
+            tracing::debug!("the upload {id} was not ended: {error}");
+        }
     }
 
     /// Starts an import, once. When the answer is lost the project's jobs are asked instead

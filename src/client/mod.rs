@@ -3,12 +3,15 @@
 mod api;
 mod error;
 mod retry;
+mod storage;
+mod tls;
 mod upload;
 mod watch;
 
 pub use api::{Api, StartedImport};
 pub use error::{CallError, Cause};
-pub use upload::{Progress, Upload, UploadError, upload};
+pub use storage::{Progress, UploadError};
+pub use upload::{Sending, UploadEvent, UploadOptions, upload};
 pub use watch::{Watch, WatchEvent, watch};
 
 /// How programs introduce themselves.
@@ -17,8 +20,6 @@ pub const USER_AGENT: &str = concat!("capydb-cli/", env!("CARGO_PKG_VERSION"));
 /// Builds the one HTTP client of a process. Redirects are not followed: an API key or a
 /// dump must not go where an answer says.
 fn http_client(base: &reqwest::Url) -> anyhow::Result<reqwest::Client> {
-    // Only fails when a provider is set already, which is as good.
-    let _ = rustls::crypto::ring::default_provider().install_default();
     // A proxy of the network has no business with a control plane on this machine.
     let here = match base.host() {
         Some(url::Host::Ipv4(address)) => address.is_loopback(),
@@ -26,7 +27,8 @@ fn http_client(base: &reqwest::Url) -> anyhow::Result<reqwest::Client> {
         Some(url::Host::Domain(name)) => name == "localhost",
         None => false,
     };
-    let builder = reqwest::Client::builder();
+    let tls = tls::config(&["h2", "http/1.1"], base.scheme() == "https")?;
+    let builder = reqwest::Client::builder().tls_backend_preconfigured(tls);
     let builder = if here { builder.no_proxy() } else { builder };
     Ok(builder
         .user_agent(USER_AGENT)

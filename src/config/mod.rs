@@ -25,7 +25,16 @@ pub const DEFAULT_API_URL: &str = "https://capydb.dev/api/capydb";
 /// Where the hosted service lets people make a key.
 pub const DASHBOARD_URL: &str = "https://capydb.dev/dashboard";
 
-use std::{fs, io, path::Path};
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+/// Where uploads that are under way are remembered: below the user's folder for state, or for
+/// data where the system has none. `None` when the machine names no home.
+pub fn uploads_folder() -> Option<PathBuf> {
+    use etcetera::BaseStrategy;
+    let base = etcetera::base_strategy::choose_native_strategy().ok()?;
+    Some(base.state_dir().unwrap_or_else(|| base.data_dir()).join("capydb").join("uploads"))
+}
 
 /// Reads a JSON file that need not exist.
 fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> anyhow::Result<Option<T>> {

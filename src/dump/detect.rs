@@ -3,10 +3,10 @@
 use super::archive::{ArchiveError, MAGIC};
 use super::tar;
 use super::unpack::Wrapping;
+use crate::identity::{Identity, Origin};
 use std::fs::File;
 use std::io::{self, Read, Seek};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
 /// The formats that `pg_dump` writes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -41,8 +41,10 @@ pub struct DumpFile {
     pub file: File,
     /// Its length in bytes; of a directory that of all its files.
     pub size: u64,
-    /// When it was last changed, by which a file that is being written is known.
-    pub modified: Option<SystemTime>,
+    /// What the open file is known by, should somebody change it.
+    pub identity: Identity,
+    /// The file that was named. A private copy has one when it was unpacked from it.
+    pub origin: Option<Origin>,
     /// How it is compressed as a whole.
     pub wrapping: Option<Wrapping>,
     /// What it is, unpacked.
@@ -56,8 +58,8 @@ pub struct DumpFile {
 impl DumpFile {
     /// The same dump for another thread.
     pub fn again(&self) -> io::Result<Self> {
-        let (shown, folder) = (self.shown.clone(), self.folder.clone());
-        Ok(Self { file: self.file.try_clone()?, shown, folder, ..*self })
+        let (shown, origin, folder) = (self.shown.clone(), self.origin.clone(), self.folder.clone());
+        Ok(Self { file: self.file.try_clone()?, shown, origin, folder, ..*self })
     }
 }
 
@@ -90,7 +92,10 @@ pub fn open(path: &Path) -> Result<DumpFile, DumpProblem> {
         return Err(DumpProblem::NotADump(shown, "is not a regular file; a pipe is read with --file -"));
     }
     let file = File::open(path).map_err(unreadable)?;
-    identify(file, shown)
+    let mut dump = identify(file, shown)?;
+    let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    dump.origin = Some(Origin { path, identity: dump.identity });
+    Ok(dump)
 }
 
 /// A dump in directory format, of which the table of contents can be read.
@@ -104,7 +109,8 @@ fn open_folder(path: &Path, shown: String) -> Result<DumpFile, DumpProblem> {
     let mut found = DumpFile {
         file,
         size: about.len(),
-        modified: about.modified().ok(),
+        identity: Identity::of(&about),
+        origin: None,
         wrapping: None,
         format: Format::Directory,
         shown,
@@ -130,7 +136,8 @@ pub fn identify(mut file: File, shown: String) -> Result<DumpFile, DumpProblem> 
         Ok(format) => format,
         Err(what) => return Err(DumpProblem::NotADump(shown, what)),
     };
-    Ok(DumpFile { file, size: about.len(), modified: about.modified().ok(), wrapping, format, shown, folder: None })
+    let identity = Identity::of(&about);
+    Ok(DumpFile { file, size: about.len(), identity, origin: None, wrapping, format, shown, folder: None })
 }
 
 fn beginning(file: &mut File) -> io::Result<Vec<u8>> {

@@ -25,25 +25,6 @@ pub struct ImportRequest {
     pub upload_key: Option<String>,
 }
 
-/// Where to put a dump: a presigned URL that lives one hour.
-#[derive(Clone, Serialize, Deserialize)]
-pub struct UploadSlot {
-    /// Names the object when the import is started.
-    pub object_key: String,
-    /// Takes one `PUT` of the file. Anyone who has it can write: it is a secret.
-    pub upload_url: String,
-    /// End of the URL's life (RFC 3339).
-    #[serde(default)]
-    pub expires_at: String,
-}
-
-/// `POST …/imports/uploads`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct UploadSlotAnswer {
-    /// The slot.
-    pub upload: UploadSlot,
-}
-
 // These carry secrets, so `Debug` says only that they are there.
 
 impl fmt::Debug for PreflightRequest {
@@ -58,15 +39,6 @@ impl fmt::Debug for ImportRequest {
             .field("confirm", &self.confirm)
             .field("recreate", &self.recreate)
             .field("upload_key", &self.upload_key)
-            .finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for UploadSlot {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("UploadSlot")
-            .field("object_key", &self.object_key)
-            .field("expires_at", &self.expires_at)
             .finish_non_exhaustive()
     }
 }

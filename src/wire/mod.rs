@@ -9,15 +9,20 @@ mod job;
 mod preflight;
 mod project;
 mod running;
+mod upload;
 
 pub use account::{ApiError, LoginRequest, LoginSession, LoginState, Me, Organization, Principal, Status};
-pub use import::{ImportRequest, PreflightRequest, UploadSlot, UploadSlotAnswer};
+pub use import::{ImportRequest, PreflightRequest};
 pub use job::{ImportSummary, Job, JobAnswer, JobList, JobState, LeftOut, PROJECT_CREATE, PROJECT_IMPORT};
 pub use preflight::{
     AuthForeignKey, Check, CheckStatus, DumpFacts, Extension, Preflight, PreflightAnswer, Replication, SourceFacts,
 };
 pub use project::{Connections, ConnectionsAnswer, CreateProject, Project, ProjectAnswer, ProjectCreated, ProjectList};
 pub use running::{ErrorClass, ImportError, ImportProgress};
+pub use upload::{
+    CompleteRequest, PartSlot, PartsAnswer, PartsRequest, Upload, UploadAnswer, UploadPart, UploadRequest, UploadSlot,
+    UploadSlotAnswer, crc64_of_text, crc64_text,
+};
 
 use serde::{Deserialize, Deserializer};
 

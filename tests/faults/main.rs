@@ -6,6 +6,7 @@ mod dumps;
 mod leaks;
 mod look;
 mod settings;
+mod storage;
 #[path = "../support/mod.rs"]
 mod support;
 mod uploads;

@@ -5,15 +5,18 @@ use std::io::Write;
 const PUT: &str = "PUT /put";
 
 #[test]
-fn a_transient_fault_gets_a_fresh_slot() {
+fn a_transient_fault_is_told_and_tried_again() {
     let peer = Peer::start(|peer, request, before| match (request.line().as_str(), before) {
         (PUT, 0) => Answer::Raw(503, "X: y", "<Error><Message>Slow down</Message></Error>".into()),
         _ => works(peer, request),
     });
     let folder = folder();
     let ran = against(&peer, &["import", "--file", &dump(&folder), "-vv"]).succeeds();
-    assert!(ran.stderr.contains("Slow down; trying again in 2 s (2 of 4)"), "{ran:#?}");
-    assert_eq!(peer.lines().iter().filter(|line| line.ends_with("imports/uploads")).count(), 2);
+    let told =
+        "warning: attempt 2 of 6, waiting 1 s: storage at 127.0.0.1 refused the upload with status 503: Slow down";
+    assert!(ran.stderr.contains(told), "{ran:#?}");
+    let slots = peer.lines().iter().filter(|line| line.ends_with("imports/uploads")).count();
+    assert_eq!(slots, 1, "the URL is as good as before");
     assert!(!format!("{ran:?}").contains("canary"), "{ran:#?}");
 }
 
@@ -30,7 +33,7 @@ fn a_refusal_is_final_and_shows_the_words_of_storage() {
     let ran = against(&peer, &["import", "--file", &dump(&folder), "-vv", "-o", "json"])
         .fails(1, "status 403: Request has expired");
     assert!(!format!("{ran:?}").contains("canary"), "{ran:#?}");
-    assert_eq!(peer.lines().iter().filter(|line| *line == PUT).count(), 1);
+    assert_eq!(peer.lines().iter().filter(|line| *line == PUT).count(), 2, "once more with another URL");
     assert!(!peer.lines().contains(&"POST /v1/projects/p1/imports".to_owned()), "nothing is started");
 }
 

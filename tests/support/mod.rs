@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub, missing_docs, reason = "each test program uses its own part")]
 
 pub mod archive;
+pub mod faulty;
 pub mod peer;
 pub mod stranger;
 pub mod world;

@@ -77,7 +77,10 @@ fn serve(stream: TcpStream, peer: &Peer, script: &dyn Fn(&Peer, &Request, usize)
     while let Some(request) = read(&mut reader) {
         let before = {
             let mut seen = peer.seen.lock().expect("not poisoned");
-            seen.push(request.clone());
+            // Dumps would fill the memory.
+            let body = if request.body.len() > 1 << 20 { Vec::new() } else { request.body.clone() };
+            let (method, path, headers) = (request.method.clone(), request.path.clone(), request.headers.clone());
+            seen.push(Request { method, path, headers, body });
             seen.iter().filter(|other| other.line() == request.line()).count() - 1
         };
         let (status, head, body) = match script(peer, &request, before) {
@@ -86,7 +89,7 @@ fn serve(stream: TcpStream, peer: &Peer, script: &dyn Fn(&Peer, &Request, usize)
             Answer::Raw(status, head, body) => (status, head, body),
         };
         let answer = format!("HTTP/1.1 {status} X\r\n{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len());
-        if writer.write_all(answer.as_bytes()).is_err() {
+        if writer.write_all(answer.as_bytes()).is_err() || request.header("connection") == Some("close") {
             return;
         }
     }

@@ -62,6 +62,8 @@ pub(in crate::cli) struct Meter {
     work: Work,
     size: Option<u64>,
     progress: Progress,
+    /// What was there when it began.
+    before: Progress,
     started: Instant,
     drawing: Drawing,
     bar: ProgressBar,
@@ -71,7 +73,7 @@ pub(in crate::cli) struct Meter {
 impl Meter {
     /// Begins to draw. `size` is known or not, in bytes; `progress` counts up to it.
     pub(in crate::cli) fn start(output: &Output, work: Work, size: Option<u64>, progress: Progress) -> Self {
-        let (drawing, started) = (output.progress(), Instant::now());
+        let (drawing, started, before) = (output.progress(), Instant::now(), Progress::default());
         // What is over at once is not drawn at all, so the line waits for the first tick.
         let bar = ProgressBar::with_draw_target(size, ProgressDrawTarget::hidden()).with_style(look(size));
         bar.set_prefix(work.doing());
@@ -92,10 +94,25 @@ impl Meter {
                 if let Some(size) = size.filter(|_| work == Work::Uploading) {
                     say(&format!("Uploading {}", bytes(size)));
                 }
-                Some(tokio::spawn(every(LINES, move || say(&line(work, now(&counter), size, started.elapsed())))))
+                let before = before.clone();
+                Some(tokio::spawn(every(LINES, move || {
+                    say(&line(work, now(&counter), now(&before), size, started.elapsed()));
+                })))
             }
         };
-        Self { work, size, progress, started, drawing, bar, task }
+        Self { work, size, progress, before, started, drawing, bar, task }
+    }
+
+    /// So much of it had been done before, in bytes.
+    pub(in crate::cli) fn goes_on_from(&self, before: u64) {
+        self.before.store(before, Ordering::Relaxed);
+        self.bar.set_position(before);
+        self.bar.reset_eta();
+    }
+
+    /// Says something beside the line that moves.
+    pub(in crate::cli) fn aside(&self, say: impl FnOnce()) {
+        self.bar.suspend(say);
     }
 
     /// Everything arrived.
@@ -110,8 +127,12 @@ impl Meter {
             // Looking at a file is not worth a line of its own.
             _ if self.work == Work::Reading => {}
             _ => {
-                let (done, rate) = (self.work.done(), rate(size, took));
-                say(&format!("{done} {} in {:.1} s ({rate}/s)", bytes(size), took.as_secs_f64()));
+                let now = size.saturating_sub(self.before.load(Ordering::Relaxed));
+                let (done, rate) = (self.work.done(), rate(now, took));
+                let rest = if now < size { "the remaining " } else { "" };
+                if now > 0 || size == 0 {
+                    say(&format!("{done} {rest}{} in {:.1} s ({rate}/s)", bytes(now), took.as_secs_f64()));
+                }
             }
         }
     }
@@ -158,15 +179,16 @@ async fn every(pause: Duration, draw: impl Fn()) {
 }
 
 /// A plain line: bytes, percent, rate, time left.
-fn line(work: Work, sent: u64, size: Option<u64>, took: Duration) -> String {
+fn line(work: Work, sent: u64, before: u64, size: Option<u64>, took: Duration) -> String {
     let doing = work.doing();
-    let Some(size) = size else { return format!("{doing} {}  {}/s", bytes(sent), rate(sent, took)) };
+    let now = sent.saturating_sub(before);
+    let Some(size) = size else { return format!("{doing} {}  {}/s", bytes(sent), rate(now, took)) };
     let percent = u128::from(sent.min(size)) * 100 / u128::from(size.max(1));
-    let left = match took.as_secs_f64() / lossy(sent.max(1)) * lossy(size.saturating_sub(sent)) {
-        seconds if sent > 0 => format!("{} left", humantime::format_duration(Duration::from_secs(whole(seconds)))),
+    let left = match took.as_secs_f64() / lossy(now.max(1)) * lossy(size.saturating_sub(sent)) {
+        seconds if now > 0 => format!("{} left", humantime::format_duration(Duration::from_secs(whole(seconds)))),
         _ => "time left unknown".to_owned(),
     };
-    format!("{doing} {percent} %  {} of {}  {}/s  {left}", bytes(sent), bytes(size), rate(sent, took))
+    format!("{doing} {percent} %  {} of {}  {}/s  {left}", bytes(sent), bytes(size), rate(now, took))
 }
 
 fn rate(sent: u64, took: Duration) -> String {
@@ -191,13 +213,18 @@ mod tests {
     #[test]
     fn a_line_tells_bytes_percent_rate_and_time_left() {
         assert_eq!(
-            line(Work::Uploading, 256_000_000, Some(1_024_000_000), Duration::from_secs(4)),
+            line(Work::Uploading, 256_000_000, 0, Some(1_024_000_000), Duration::from_secs(4)),
             "Uploading 25 %  256.0 MB of 1.0 GB  64.0 MB/s  12s left"
         );
         assert_eq!(
-            line(Work::Uploading, 0, Some(1_000), Duration::from_secs(4)),
+            line(Work::Uploading, 0, 0, Some(1_000), Duration::from_secs(4)),
             "Uploading 0 %  0 B of 1.0 kB  0 B/s  time left unknown"
         );
-        assert_eq!(line(Work::Spooling, 5_000, None, Duration::from_secs(1)), "Spooling 5.0 kB  5.0 kB/s");
+        assert_eq!(
+            line(Work::Uploading, 900_000_000, 800_000_000, Some(1_000_000_000), Duration::from_secs(4)),
+            "Uploading 90 %  900.0 MB of 1.0 GB  25.0 MB/s  4s left",
+            "what had been there before is not counted twice"
+        );
+        assert_eq!(line(Work::Spooling, 5_000, 0, None, Duration::from_secs(1)), "Spooling 5.0 kB  5.0 kB/s");
     }
 }

@@ -47,6 +47,10 @@ impl Refused {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, why)
     }
 
+    pub(super) fn no_room(why: impl Into<String>) -> Self {
+        Self::new(StatusCode::INSUFFICIENT_STORAGE, why)
+    }
+
     /// The caller may try again after so many seconds.
     pub(super) fn too_many(why: impl Into<String>, seconds: u64) -> Self {
         Self { retry_after: Some(seconds), ..Self::new(StatusCode::TOO_MANY_REQUESTS, why) }

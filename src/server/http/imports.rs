@@ -2,16 +2,13 @@ use super::auth::{Authorized, visible_project};
 use super::body::Body;
 use super::error::Refused;
 use super::limits::DEAR;
-use super::{Answer, BASE, Shared};
+use super::{Answer, Shared};
 use crate::preflight::{bytes, grade};
 use crate::server::App;
-use crate::server::objects::Disk;
 use crate::server::store::NewJob;
 use crate::source::providers::{self, Advice};
 use crate::source::{SourceUrl, connect, inspect};
-use crate::wire::{
-    ImportRequest, JobAnswer, PROJECT_IMPORT, PreflightAnswer, PreflightRequest, Project, UploadSlot, UploadSlotAnswer,
-};
+use crate::wire::{ImportRequest, JobAnswer, PROJECT_IMPORT, PreflightAnswer, PreflightRequest, Project};
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
@@ -30,21 +27,6 @@ pub(super) async fn preflight(
     let session = session.map_err(|error| Refused::bad(error.to_string()))?;
     let facts = inspect::inspect(&session).await.map_err(|error| Refused::bad(format!("{error:#}")))?;
     Ok(Json(PreflightAnswer { preflight: grade(facts, &app.limits(&row.project)) }))
-}
-
-pub(super) async fn slot(
-    State(app): Shared,
-    Authorized(caller): Authorized,
-    Path(id): Path<String>,
-) -> Answer<UploadSlotAnswer> {
-    let row = visible_project(&app, &caller, &id).await?;
-    app.rate_limits.key(&caller.key_id, DEAR)?;
-    let object_key = Disk::new_key();
-    app.store.add_upload(&object_key, &row.project.id).await?;
-    let (query, end) = app.objects.sign(&object_key);
-    let end = jiff::Timestamp::try_from(end).map_err(anyhow::Error::from)?;
-    let upload_url = format!("http://{}{BASE}/objects/{object_key}?{query}", app.address);
-    Ok(Json(UploadSlotAnswer { upload: UploadSlot { object_key, upload_url, expires_at: end.to_string() } }))
 }
 
 pub(super) async fn start(
@@ -98,7 +80,8 @@ fn source(text: &str) -> Result<SourceUrl, Refused> {
 }
 
 async fn check_upload(app: &App, project: &Project, key: &str) -> Result<(), Refused> {
-    let Some(size) = app.store.upload_size(key, &project.id).await? else {
+    let upload = app.store.upload(key).await?.filter(|upload| upload.project_id == project.id);
+    let Some(size) = upload.and_then(|upload| upload.size) else {
         return Err(Refused::bad("upload_key names no dump that was uploaded for this project"));
     };
     if size > project.storage_limit_bytes {

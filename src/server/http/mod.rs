@@ -10,6 +10,7 @@ mod login;
 mod projects;
 mod serve;
 mod storage;
+mod uploads;
 
 use super::App;
 use crate::wire::{Me, Organization, Principal, Status};
@@ -29,6 +30,9 @@ pub(super) const BASE: &str = "/api/capydb";
 /// No request of the API is larger, uploads aside. In bytes.
 const LONGEST_BODY: usize = 64 << 10;
 
+/// A list of 10,000 parts with their checksums is not longer. In bytes.
+const LONGEST_LIST: usize = 2 << 20;
+
 type Shared = State<Arc<App>>;
 type Answer<T> = Result<Json<T>, Refused>;
 
@@ -46,7 +50,13 @@ pub(super) fn router(app: Arc<App>) -> Router {
         .route("/v1/projects/{id}/connections", get(projects::connections))
         .route("/v1/projects/{id}/imports", post(imports::start))
         .route("/v1/projects/{id}/imports/preflight", post(imports::preflight))
-        .route("/v1/projects/{id}/imports/uploads", post(imports::slot))
+        .route("/v1/projects/{id}/imports/uploads", post(uploads::begin))
+        .route("/v1/projects/{id}/imports/uploads/{upload}", get(uploads::show).delete(uploads::abort))
+        .route("/v1/projects/{id}/imports/uploads/{upload}/parts", post(uploads::parts))
+        .route(
+            "/v1/projects/{id}/imports/uploads/{upload}/complete",
+            post(uploads::complete).layer(DefaultBodyLimit::max(LONGEST_LIST)),
+        )
         .route("/v1/projects/{id}/jobs", get(jobs::list))
         .route("/v1/jobs/{id}", get(jobs::show))
         .route("/v1/jobs/{id}/cancel", post(jobs::cancel))

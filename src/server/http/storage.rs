@@ -4,10 +4,12 @@ use super::BASE;
 use super::Shared;
 use crate::server::App;
 use crate::server::objects::{Refusal, Ticket};
+use crate::wire::{UploadPart, crc64_text};
 use axum::body::Body;
 use axum::extract::{OriginalUri, Path, State};
-use axum::http::{HeaderMap, StatusCode, Uri, header};
+use axum::http::{HeaderMap, HeaderName, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
+use std::sync::Arc;
 
 pub(super) async fn receive(
     State(app): Shared,
@@ -21,7 +23,12 @@ pub(super) async fn receive(
         None => Err(Refusal::Signature),
     };
     match stored {
-        Ok(()) => StatusCode::OK.into_response(),
+        // What S3 answers: by this the sender knows that all arrived as it was sent.
+        Ok(crc64) => {
+            let sum = crc64_text(crc64);
+            let tag = format!("\"{crc64:016x}\"");
+            [(header::ETAG, tag), (HeaderName::from_static("x-amz-checksum-crc64nvme"), sum)].into_response()
+        }
         Err(refusal) => answer(&refusal),
     }
 }
@@ -33,31 +40,63 @@ fn ticket(uri: &Uri, key: &str) -> Option<Ticket> {
     (uri.path() == format!("{BASE}/objects/{key}")).then_some(ticket)
 }
 
-async fn store(app: &App, key: &str, ticket: &Ticket, headers: &HeaderMap, body: Body) -> Result<(), Refusal> {
+async fn store(app: &App, key: &str, ticket: &Ticket, headers: &HeaderMap, body: Body) -> Result<u64, Refusal> {
     app.objects.check(key, ticket)?;
-    let internal = |error: anyhow::Error| Refusal::Storage(std::io::Error::other(error));
-    let (project, arrived) = app.store.upload(key).await.map_err(internal)?.ok_or(Refusal::Signature)?;
-    if arrived {
-        return Err(Refusal::Used);
-    }
-    let project = app.store.project(&project).await.map_err(internal)?.ok_or(Refusal::Signature)?.project;
     let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
     let length: u64 = length.ok_or(Refusal::NoLength)?;
+    match ticket.part {
+        Some(part) => store_part(app, key, part, length, body).await,
+        None => store_whole(app, key, length, body).await,
+    }
+}
+
+async fn store_whole(app: &App, key: &str, length: u64, body: Body) -> Result<u64, Refusal> {
+    let upload = app.store.upload(key).await.map_err(internal)?.ok_or(Refusal::Signature)?;
+    if upload.size.is_some() {
+        return Err(Refusal::Used);
+    }
+    let project = app.store.project(&upload.project_id).await.map_err(internal)?.ok_or(Refusal::Signature)?.project;
     if length > project.storage_limit_bytes {
         return Err(Refusal::TooLarge(length, project.storage_limit_bytes));
     }
-    app.objects.put(key, length, body.into_data_stream()).await?;
+    let crc64 = app.objects.put(key, length, body.into_data_stream()).await?;
     if !app.store.finish_upload(key, length).await.map_err(internal)? {
         app.objects.delete(key)?;
         return Err(Refusal::Expired);
     }
-    Ok(())
+    Ok(crc64)
+}
+
+async fn store_part(app: &App, key: &str, part: u32, length: u64, body: Body) -> Result<u64, Refusal> {
+    let turn = Arc::new(app.objects.turn(key, part).await?);
+    // Asked now, when nobody completes it meanwhile.
+    let upload = app.store.upload(key).await.map_err(internal)?.ok_or(Refusal::NoUpload)?;
+    let range = upload.in_parts.and_then(|upload| upload.range(part)).ok_or(Refusal::NoUpload)?;
+    if upload.size.is_some() {
+        return Err(Refusal::Used);
+    }
+    if length != range.1 {
+        return Err(Refusal::WrongLength(range.1));
+    }
+    // Should it break off, what is there is neither the old nor the new.
+    app.store.remove_part(key, part).await.map_err(internal)?;
+    let crc64 = app.objects.put_part(key, range, body.into_data_stream(), turn.clone()).await?;
+    let checksum_crc64nvme = Some(crc64_text(crc64));
+    let arrived = UploadPart { part_number: part, size_bytes: length, etag: None, checksum_crc64nvme };
+    if app.store.add_part(key, &arrived).await.map_err(internal)? { Ok(crc64) } else { Err(Refusal::NoUpload) }
+}
+
+fn internal(error: anyhow::Error) -> Refusal {
+    Refusal::Storage(std::io::Error::other(error))
 }
 
 fn answer(refusal: &Refusal) -> Response {
     let (status, code) = match refusal {
         Refusal::Signature => (StatusCode::FORBIDDEN, "SignatureDoesNotMatch"),
         Refusal::Expired | Refusal::Used => (StatusCode::FORBIDDEN, "AccessDenied"),
+        Refusal::NoUpload => (StatusCode::NOT_FOUND, "NoSuchUpload"),
+        Refusal::Superseded => (StatusCode::CONFLICT, "OperationAborted"),
+        Refusal::WrongLength(_) | Refusal::InvalidPart(_) => (StatusCode::BAD_REQUEST, "InvalidPart"),
         Refusal::NoLength => (StatusCode::LENGTH_REQUIRED, "MissingContentLength"),
         Refusal::TooLarge(..) => (StatusCode::PAYLOAD_TOO_LARGE, "EntityTooLarge"),
         Refusal::Incomplete => (StatusCode::BAD_REQUEST, "IncompleteBody"),

@@ -1,44 +1,37 @@
+use super::Refusal;
+use super::receive::{Room, receive};
+use super::turns::{Turn, Turns};
 use crate::server::crypto::{Signer, random_hex};
 use crate::server::postgres::RunAs;
-use futures_util::{Stream, StreamExt};
-use std::fs;
+use axum::body::Bytes;
+use futures_util::Stream;
+use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use tokio::io::AsyncWriteExt;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// How long an upload URL works.
-pub(super) const URL_LIFE: Duration = Duration::from_hours(1);
+const URL_LIFE: Duration = Duration::from_hours(1);
 
-/// Bytes that are gathered before they are written.
-const WRITE_BLOCK: usize = 1 << 20;
-
-/// A folder of objects.
+/// A folder of objects, with signed URLs for uploads.
 pub(crate) struct Disk {
+    /// Whole objects; the user of the import's programs reads them.
     folder: PathBuf,
+    /// What has not arrived completely. Nobody but us comes here.
+    unfinished: PathBuf,
     signer: Signer,
     run_as: Option<RunAs>,
-    /// Bytes that running uploads have announced and not yet sent.
-    promised: AtomicU64,
+    room: Room,
+    turns: Turns,
 }
-
-/// An upload that sends nothing for so long is given up.
-const STALL: Duration = Duration::from_mins(1);
-
-/// An upload must bring at least this much, in bytes, …
-const LEAST: u64 = 1 << 20;
-/// … in this time.
-const PATIENCE: Duration = Duration::from_mins(5);
-
-/// Free space that no upload may take: the databases on the same disk need it to go on. In
-/// bytes.
-const RESERVE: u64 = 256 << 20;
 
 /// The signed part of an upload URL.
 #[derive(Debug)]
 pub(crate) struct Ticket {
+    /// Of an upload in parts.
+    pub(crate) part: Option<u32>,
     expires: u64,
     signature: String,
 }
@@ -46,79 +39,54 @@ pub(crate) struct Ticket {
 impl Ticket {
     /// Reads a query, if it is written just as we write it.
     pub(crate) fn parse(query: &str) -> Option<Self> {
-        let (expires, signature) = query.strip_prefix("expires=")?.split_once("&signature=")?;
-        let ticket = Self { expires: expires.parse().ok()?, signature: signature.to_ascii_lowercase() };
+        let (part, rest) = match query.strip_prefix("part=") {
+            Some(rest) => rest.split_once('&').map(|(part, rest)| (Some(part), rest))?,
+            None => (None, query),
+        };
+        let part = part.map(str::parse).transpose().ok()?;
+        let (expires, signature) = rest.strip_prefix("expires=")?.split_once("&signature=")?;
+        let ticket = Self { part, expires: expires.parse().ok()?, signature: signature.to_ascii_lowercase() };
         (ticket.query() == query).then_some(ticket)
     }
 
     fn query(&self) -> String {
-        format!("expires={}&signature={}", self.expires, self.signature)
+        let part = self.part.map_or_else(String::new, |part| format!("part={part}&"));
+        format!("{part}expires={}&signature={}", self.expires, self.signature)
     }
-}
-
-/// Why an upload is not taken. Each has the status and code that S3 would answer.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Refusal {
-    /// The signature is not ours, or not for this object.
-    #[error("The request signature we calculated does not match the signature you provided.")]
-    Signature,
-    /// The URL has expired.
-    #[error("Request has expired")]
-    Expired,
-    /// The URL has done its work.
-    #[error("This URL has been used; ask for another one")]
-    Used,
-    /// Nothing came for too long.
-    #[error("Your socket connection to the server was not read from or written to within the timeout period.")]
-    Stalled,
-    /// The disk is too full.
-    #[error("There is not enough free space for this upload.")]
-    NoRoom,
-    /// The length was not declared.
-    #[error("You must provide the Content-Length HTTP header.")]
-    NoLength,
-    /// Larger than the plan allows.
-    #[error("Your proposed upload of {0} bytes exceeds the {1} bytes that the project's plan allows.")]
-    TooLarge(u64, u64),
-    /// The body ended too early, or went on too long.
-    #[error("You did not provide the number of bytes specified by the Content-Length HTTP header")]
-    Incomplete,
-    /// Storing failed.
-    #[error("We encountered an internal error. Please try again.")]
-    Storage(#[from] io::Error),
 }
 
 impl Disk {
-    /// Opens a folder of objects, made when missing.
+    /// Opens a folder of objects, made when missing, and one beside it for what is not whole.
     pub(crate) fn open(folder: PathBuf, signer: Signer, run_as: Option<RunAs>) -> io::Result<Self> {
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
+        let unfinished = folder.with_file_name("uploads");
+        for folder in [&folder, &unfinished] {
+            fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        }
         if let Some(user) = &run_as {
             user.own(&folder)?;
         }
-        // What a kill left half-written.
-        for entry in fs::read_dir(&folder)?.flatten().filter(|entry| entry.path().extension() == Some("part".as_ref()))
-        {
-            fs::remove_file(entry.path())?;
+        // What a kill left of uploads at once. Those in parts go on.
+        for entry in fs::read_dir(&unfinished)?.flatten() {
+            if entry.path().extension() == Some("once".as_ref()) {
+                fs::remove_file(entry.path())?;
+            }
         }
-        Ok(Self { folder, signer, run_as, promised: AtomicU64::new(0) })
+        let room = Room::new(unfinished.clone());
+        Ok(Self { folder, unfinished, signer, run_as, room, turns: Turns::default() })
     }
 
-    /// A key that no object has yet.
-    pub(crate) fn new_key() -> String {
-        format!("imports/{}.dump", random_hex(16))
-    }
-
-    /// The query of a URL that takes an upload for one hour, and the end of its life.
-    pub(crate) fn sign(&self, key: &str) -> (String, SystemTime) {
+    /// The query of a URL that takes an upload or a part of one for an hour, and the end of its
+    /// life.
+    pub(crate) fn sign(&self, key: &str, part: Option<u32>) -> (String, SystemTime) {
         let end = SystemTime::now() + URL_LIFE;
         let expires = seconds(end);
-        let signature = self.signer.sign(&signed_text(key, expires));
-        (Ticket { expires, signature }.query(), end)
+        let signature = self.signer.sign(&signed_text(key, part, expires));
+        (Ticket { part, expires, signature }.query(), end)
     }
 
     /// Whether a ticket opens this object now.
     pub(crate) fn check(&self, key: &str, ticket: &Ticket) -> Result<(), Refusal> {
-        if !self.signer.verifies(&signed_text(key, ticket.expires), &ticket.signature) {
+        if !self.signer.verifies(&signed_text(key, ticket.part, ticket.expires), &ticket.signature) {
             return Err(Refusal::Signature);
         }
         if ticket.expires < seconds(SystemTime::now()) {
@@ -127,102 +95,111 @@ impl Disk {
         Ok(())
     }
 
-    /// Stores a body of declared length. The object appears whole or not at all.
+    /// Stores a body of declared length, and gives its CRC-64/NVME. The object appears whole or
+    /// not at all.
     pub(crate) async fn put<E>(
         &self,
         key: &str,
         length: u64,
-        mut body: impl Stream<Item = Result<axum::body::Bytes, E>> + Unpin,
-    ) -> Result<(), Refusal> {
-        let path = self.path(key);
-        let mut promise = self.promise(length)?;
-        let (mut since, mut before) = (Instant::now(), 0);
-        let part = self.folder.join(format!("{}.part", random_hex(8)));
-        let removal = RemoveOnDrop(&part);
-        let file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&part)?;
-        let mut file = tokio::io::BufWriter::with_capacity(WRITE_BLOCK, tokio::fs::File::from_std(file));
-        let mut stored = 0;
-        while let Some(block) = tokio::time::timeout(STALL, body.next()).await.map_err(|_| Refusal::Stalled)? {
-            let Ok(block) = block else { return Err(Refusal::Incomplete) };
-            stored += block.len() as u64;
-            if stored > length {
-                return Err(Refusal::Incomplete);
-            }
-            promise.keep(block.len() as u64);
-            if stored - before >= LEAST {
-                if self.free()? < RESERVE {
-                    return Err(Refusal::NoRoom);
-                }
-                (since, before) = (Instant::now(), stored);
-            } else if since.elapsed() > PATIENCE {
-                return Err(Refusal::Stalled);
-            }
-            file.write_all(&block).await?;
+        body: impl Stream<Item = Result<Bytes, E>> + Unpin,
+    ) -> Result<u64, Refusal> {
+        let unfinished = self.unfinished.join(format!("{}.once", random_hex(8)));
+        let removal = RemoveOnDrop(&unfinished);
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished)?;
+        let sum = receive(&self.room, file, 0, length, body, ()).await?;
+        self.publish(&unfinished, key)?;
+        drop(removal);
+        Ok(sum)
+    }
+
+    /// Makes room for an upload in parts of this length in bytes.
+    pub(crate) fn begin(&self, key: &str, size: u64) -> Result<(), Refusal> {
+        self.room.has(size)?;
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(self.in_parts(key))?;
+        Ok(file.set_len(size)?)
+    }
+
+    /// The right to write a part; whoever else writes it is ended.
+    pub(crate) async fn turn(&self, key: &str, part: u32) -> Result<Turn, Refusal> {
+        self.turns.part(key, part).await.ok_or(Refusal::Superseded)
+    }
+
+    /// Stores a part at its place, and gives its CRC-64/NVME.
+    pub(crate) async fn put_part<E>(
+        &self,
+        key: &str,
+        (start, length): (u64, u64),
+        body: impl Stream<Item = Result<Bytes, E>> + Unpin,
+        turn: Arc<Turn>,
+    ) -> Result<u64, Refusal> {
+        let file = match OpenOptions::new().write(true).open(self.in_parts(key)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(Refusal::NoUpload),
+            file => file?,
+        };
+        let over = turn.over.clone();
+        let received = receive(&self.room, file, start, length, body, turn);
+        over.run_until_cancelled(received).await.unwrap_or(Err(Refusal::Superseded))
+    }
+
+    /// Makes an object of an upload in parts, of which every part is there. Nobody writes any
+    /// more when `allowed` is asked whether it is so. Doing it twice does no harm.
+    pub(crate) async fn complete<T, F>(&self, key: &str, allowed: F) -> Result<T, Refusal>
+    where
+        F: AsyncFnOnce() -> Result<T, Refusal>,
+    {
+        let _alone = self.turns.whole(key).await;
+        let answer = allowed().await?;
+        if !self.path(key).exists() {
+            self.publish(&self.in_parts(key), key)?;
         }
-        if stored != length {
-            return Err(Refusal::Incomplete);
-        }
-        file.flush().await?;
-        file.get_ref().sync_all().await?;
+        Ok(answer)
+    }
+
+    /// Ends an upload in parts.
+    pub(crate) async fn abort(&self, key: &str) -> io::Result<()> {
+        let _alone = self.turns.whole(key).await;
+        remove(&self.in_parts(key))
+    }
+
+    /// Gives a finished file to those who read it, under the object's name.
+    fn publish(&self, unfinished: &Path, key: &str) -> Result<(), Refusal> {
         if let Some(user) = &self.run_as {
-            user.own(&part)?;
+            user.own(unfinished)?;
         }
         // A link does not replace what a faster upload to the same URL has put there.
-        let linked = fs::hard_link(&part, &path);
-        drop(removal);
-        match linked {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(Refusal::Used),
-            linked => Ok(linked?),
+        match fs::hard_link(unfinished, self.path(key)) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(Refusal::Used),
+            linked => linked?,
         }
-    }
-
-    /// Sets room aside.
-    fn promise(&self, length: u64) -> Result<Promise<'_>, Refusal> {
-        let others = self.promised.fetch_add(length, Ordering::Relaxed);
-        let promise = Promise { promised: &self.promised, left: length };
-        let needed = length.saturating_add(others).saturating_add(RESERVE);
-        if self.free()? < needed { Err(Refusal::NoRoom) } else { Ok(promise) }
-    }
-
-    /// Free space, in bytes.
-    fn free(&self) -> io::Result<u64> {
-        let disk = rustix::fs::statvfs(&self.folder)?;
-        Ok(disk.f_bavail * disk.f_frsize)
+        File::open(&self.folder)?.sync_all()?;
+        Ok(remove(unfinished)?)
     }
 
     /// Where an object lies. Keys are ours, so this stays below the folder.
     pub(crate) fn path(&self, key: &str) -> PathBuf {
-        let name: String = key.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '.').collect();
-        self.folder.join(name.trim_start_matches('.'))
+        self.folder.join(name(key))
     }
 
-    /// Removes an object; one that is gone already is fine.
+    fn in_parts(&self, key: &str) -> PathBuf {
+        self.unfinished.join(name(key))
+    }
+
+    /// Removes an object, whole or not; one that is gone already is fine.
     pub(crate) fn delete(&self, key: &str) -> io::Result<()> {
-        match fs::remove_file(self.path(key)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        }
+        remove(&self.path(key))?;
+        remove(&self.in_parts(key))
     }
 }
 
-/// Room that is set aside for what has not come yet.
-struct Promise<'a> {
-    promised: &'a AtomicU64,
-    left: u64,
+fn name(key: &str) -> String {
+    let name: String = key.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '.').collect();
+    name.trim_start_matches('.').to_owned()
 }
 
-impl Promise<'_> {
-    /// So many bytes have come.
-    fn keep(&mut self, bytes: u64) {
-        let bytes = bytes.min(self.left);
-        self.left -= bytes;
-        self.promised.fetch_sub(bytes, Ordering::Relaxed);
-    }
-}
-
-impl Drop for Promise<'_> {
-    fn drop(&mut self) {
-        self.keep(self.left);
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
     }
 }
 
@@ -234,12 +211,14 @@ impl Drop for RemoveOnDrop<'_> {
     }
 }
 
+/// Seconds since 1970.
 fn seconds(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
-fn signed_text(key: &str, expires: u64) -> String {
-    format!("PUT\n{key}\n{expires}")
+fn signed_text(key: &str, part: Option<u32>, expires: u64) -> String {
+    let part = part.map_or_else(String::new, |part| format!("\npart {part}"));
+    format!("PUT\n{key}\n{expires}{part}")
 }
 
 #[cfg(test)]
@@ -259,19 +238,24 @@ mod tests {
     #[test]
     fn a_ticket_opens_one_object_until_it_expires() {
         let (_folder, disk) = disk();
-        let good = ticket(&disk.sign("imports/a.dump").0);
+        let good = ticket(&disk.sign("imports/a.dump", None).0);
         assert!(disk.check("imports/a.dump", &good).is_ok());
         assert!(matches!(disk.check("imports/b.dump", &good), Err(Refusal::Signature)));
-        let later = Ticket { expires: good.expires + 1, signature: good.signature };
+        let of_a_part = Ticket { part: Some(1), expires: good.expires, signature: good.signature.clone() };
+        assert!(matches!(disk.check("imports/a.dump", &of_a_part), Err(Refusal::Signature)));
+        let later = Ticket { part: None, expires: good.expires + 1, signature: good.signature };
         assert!(matches!(disk.check("imports/a.dump", &later), Err(Refusal::Signature)));
-        let past = Ticket { expires: 1, signature: disk.signer.sign(&signed_text("imports/a.dump", 1)) };
+        let signature = disk.signer.sign(&signed_text("imports/a.dump", None, 1));
+        let past = Ticket { part: None, expires: 1, signature };
         assert!(matches!(disk.check("imports/a.dump", &past), Err(Refusal::Expired)));
     }
 
     #[test]
     fn a_query_is_ours_to_the_last_character() {
         let (_folder, disk) = disk();
-        let query = disk.sign("imports/a.dump").0;
+        let part = disk.sign("imports/a.dump", Some(7)).0;
+        assert_eq!(Ticket::parse(&part).and_then(|ticket| ticket.part), Some(7));
+        let query = disk.sign("imports/a.dump", None).0;
         assert!(Ticket::parse(&query).is_some());
         for other in [
             query.to_uppercase(),
@@ -280,6 +264,9 @@ mod tests {
             query.replace('&', "&&"),
             format!("{query}&"),
             format!("{query}&x=1"),
+            format!("part=7&{query}"),
+            part.replace("part=7", "part=8"),
+            part.replace("part=7", "part=07"),
             query.replace("signature=", "signature=A"),
         ] {
             let opened = Ticket::parse(&other).is_some_and(|ticket| disk.check("imports/a.dump", &ticket).is_ok());
@@ -294,13 +281,15 @@ mod tests {
             let parts: Vec<_> = parts.iter().map(|part| Ok::<_, io::Error>(axum::body::Bytes::from(*part))).collect();
             futures_util::stream::iter(parts)
         };
-        let key = Disk::new_key();
+        let key = super::super::new_key();
         assert!(matches!(disk.put(&key, 6, body(&["abc"])).await, Err(Refusal::Incomplete)));
         assert!(matches!(disk.put(&key, 2, body(&["abc"])).await, Err(Refusal::Incomplete)));
-        assert_eq!(fs::read_dir(folder.path().join("objects")).expect("lists").count(), 0);
+        for place in ["objects", "uploads"] {
+            assert_eq!(fs::read_dir(folder.path().join(place)).expect("lists").count(), 0, "{place}");
+        }
         disk.put(&key, 6, body(&["abc", "def"])).await.expect("stores");
         assert!(matches!(disk.put(&key, 6, body(&["xxxxxx"])).await, Err(Refusal::Used)));
-        assert!(matches!(disk.put(&Disk::new_key(), u64::MAX, body(&[])).await, Err(Refusal::NoRoom)));
+        assert!(matches!(disk.put(&super::super::new_key(), u64::MAX, body(&[])).await, Err(Refusal::NoRoom)));
         assert_eq!(fs::read(disk.path(&key)).expect("reads"), b"abcdef");
         disk.delete(&key).expect("deletes");
         disk.delete(&key).expect("is gone");
@@ -312,5 +301,32 @@ mod tests {
         for key in ["../../etc/passwd", "/etc/passwd", "..", "a/../../b"] {
             assert!(disk.path(key).starts_with(&disk.folder), "{key}");
         }
+    }
+
+    #[tokio::test]
+    async fn parts_come_in_any_order_and_again() {
+        let (folder, disk) = disk();
+        let body = |text: &'static str| futures_util::stream::iter([Ok::<_, io::Error>(Bytes::from(text))]);
+        let key = super::super::new_key();
+        disk.begin(&key, 8).expect("begins");
+        for (number, start, text) in [(2, 5, "fgh"), (1, 0, "XXXXX"), (1, 0, "abcde")] {
+            let turn = disk.turn(&key, number).await.expect("a turn");
+            disk.put_part(&key, (start, text.len() as u64), body(text), Arc::new(turn)).await.expect("stores");
+        }
+        let turn = disk.turn(&key, 1).await.expect("a turn");
+        assert!(matches!(disk.put_part(&key, (0, 5), body("ab"), Arc::new(turn)).await, Err(Refusal::Incomplete)));
+        assert!(!disk.path(&key).exists());
+        assert!(matches!(
+            disk.complete(&key, async || Err::<(), _>(Refusal::Incomplete)).await,
+            Err(Refusal::Incomplete)
+        ));
+        disk.complete(&key, async || Ok(())).await.expect("completes");
+        disk.complete(&key, async || Ok(())).await.expect("is complete");
+        assert_eq!(fs::read(disk.path(&key)).expect("reads"), b"abcdefgh");
+        let turn = disk.turn(&key, 1).await.expect("a turn");
+        assert!(matches!(disk.put_part(&key, (0, 5), body("zzzzz"), Arc::new(turn)).await, Err(Refusal::NoUpload)));
+        disk.begin("imports/b.dump", 8).expect("begins");
+        disk.abort("imports/b.dump").await.expect("ends");
+        assert_eq!(fs::read_dir(folder.path().join("uploads")).expect("lists").count(), 0);
     }
 }

@@ -10,6 +10,7 @@ pub(super) use accounts::Caller;
 pub(super) use jobs::{Beat, CANCELLED, Claim, Ending, NewJob};
 pub(super) use logins::{CliLogin, NewLogin};
 pub(super) use projects::{NewProject, ProjectRow};
+pub(super) use uploads::{InParts, UploadRow};
 
 use anyhow::Context;
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime};

@@ -1,49 +1,133 @@
 use super::Store;
+use crate::wire::UploadPart;
+
+/// An object that a project uploads, or has uploaded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct UploadRow {
+    pub(crate) object_key: String,
+    pub(crate) project_id: String,
+    /// Length in bytes once the object is there.
+    pub(crate) size: Option<u64>,
+    /// Of an upload in parts.
+    pub(crate) in_parts: Option<InParts>,
+}
+
+/// How an object comes in parts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct InParts {
+    /// Length of the whole in bytes.
+    pub(crate) size: u64,
+    /// Length of every part but the last, in bytes.
+    pub(crate) part_size: u64,
+}
+
+impl InParts {
+    /// How many parts there are.
+    pub(crate) fn count(self) -> u32 {
+        u32::try_from(self.size.div_ceil(self.part_size)).unwrap_or(u32::MAX)
+    }
+
+    /// Where a part begins, and its length in bytes; `None` when there is no such part.
+    pub(crate) fn range(self, part: u32) -> Option<(u64, u64)> {
+        let start = u64::from(part.checked_sub(1)?) * self.part_size;
+        (start < self.size).then(|| (start, (self.size - start).min(self.part_size)))
+    }
+}
 
 impl Store {
-    /// Remembers an object that a project may upload.
-    pub(crate) async fn add_upload(&self, key: &str, project: &str) -> anyhow::Result<()> {
-        let sql = "insert into uploads (object_key, project_id) values ($1, $2)";
-        self.client().await?.execute(sql, &[&key, &project]).await?;
+    /// Remembers an object that a project may upload, at once or in parts.
+    pub(crate) async fn add_upload(&self, key: &str, project: &str, in_parts: Option<InParts>) -> anyhow::Result<()> {
+        let sql = "insert into uploads (object_key, project_id, declared_bytes, part_bytes) values ($1, $2, $3, $4)";
+        let (size, part_size) =
+            (in_parts.map(|upload| signed(upload.size)), in_parts.map(|upload| signed(upload.part_size)));
+        self.client().await?.execute(sql, &[&key, &project, &size, &part_size]).await?;
         Ok(())
     }
 
-    /// The project that an object belongs to, and whether the object is there already.
-    pub(crate) async fn upload(&self, key: &str) -> anyhow::Result<Option<(String, bool)>> {
-        let sql = "select project_id, size_bytes is not null from uploads where object_key = $1";
-        Ok(self.client().await?.query_opt(sql, &[&key]).await?.map(|row| (row.get(0), row.get(1))))
+    /// What is known of an object.
+    pub(crate) async fn upload(&self, key: &str) -> anyhow::Result<Option<UploadRow>> {
+        let sql = "select project_id, size_bytes, declared_bytes, part_bytes from uploads where object_key = $1";
+        let Some(row) = self.client().await?.query_opt(sql, &[&key]).await? else { return Ok(None) };
+        let size = |column| row.get::<_, Option<i64>>(column).and_then(|size| u64::try_from(size).ok());
+        let in_parts = size(2).zip(size(3)).map(|(size, part_size)| InParts { size, part_size });
+        Ok(Some(UploadRow { object_key: key.to_owned(), project_id: row.get(0), size: size(1), in_parts }))
     }
 
     /// Remembers that an object is there, with its size in bytes. False when it is not wanted
     /// any more.
     pub(crate) async fn finish_upload(&self, key: &str, size: u64) -> anyhow::Result<bool> {
-        let size = i64::try_from(size).unwrap_or(i64::MAX);
-        let sql = "update uploads set size_bytes = $2 where object_key = $1";
-        Ok(self.client().await?.execute(sql, &[&key, &size]).await? == 1)
+        let sql = "update uploads set size_bytes = $2, touched_at = now() where object_key = $1";
+        Ok(self.client().await?.execute(sql, &[&key, &signed(size)]).await? == 1)
     }
 
-    /// Size of an object of this project in bytes; `None` when it is not there.
-    pub(crate) async fn upload_size(&self, key: &str, project: &str) -> anyhow::Result<Option<u64>> {
-        let sql = "select size_bytes from uploads where object_key = $1 and project_id = $2";
-        let row = self.client().await?.query_opt(sql, &[&key, &project]).await?;
-        Ok(row.and_then(|row| row.get::<_, Option<i64>>(0)).and_then(|size| u64::try_from(size).ok()))
-    }
-
-    /// Forgets an object.
+    /// Forgets an object, and its parts.
     pub(crate) async fn remove_upload(&self, key: &str) -> anyhow::Result<()> {
         self.client().await?.execute("delete from uploads where object_key = $1", &[&key]).await?;
         Ok(())
     }
 
-    /// Objects of slots that were given out two days ago, which is time for the slowest upload,
+    /// Remembers a part that has arrived. False when the upload is not wanted any more.
+    pub(crate) async fn add_part(&self, key: &str, part: &UploadPart) -> anyhow::Result<bool> {
+        let sql = "with upload as (update uploads set touched_at = now() where object_key = $1 and size_bytes is null
+                                   returning object_key)
+                   insert into upload_parts (object_key, part_number, size_bytes, crc64nvme)
+                   select object_key, $2, $3, $4 from upload
+                   on conflict (object_key, part_number)
+                   do update set size_bytes = excluded.size_bytes, crc64nvme = excluded.crc64nvme";
+        let number = i32::try_from(part.part_number)?;
+        let sum = part.checksum_crc64nvme.as_deref().unwrap_or_default();
+        let added = self.client().await?.execute(sql, &[&key, &number, &signed(part.size_bytes), &sum]).await?;
+        Ok(added == 1)
+    }
+
+    /// Forgets a part that is about to be written again.
+    pub(crate) async fn remove_part(&self, key: &str, part: u32) -> anyhow::Result<()> {
+        let sql = "delete from upload_parts where object_key = $1 and part_number = $2";
+        self.client().await?.execute(sql, &[&key, &i32::try_from(part)?]).await?;
+        Ok(())
+    }
+
+    /// The parts that have arrived, in order.
+    pub(crate) async fn parts(&self, key: &str) -> anyhow::Result<Vec<UploadPart>> {
+        let sql =
+            "select part_number, size_bytes, crc64nvme from upload_parts where object_key = $1 order by part_number";
+        let rows = self.client().await?.query(sql, &[&key]).await?;
+        let part = |row: &tokio_postgres::Row| UploadPart {
+            part_number: u32::try_from(row.get::<_, i32>(0)).unwrap_or_default(),
+            size_bytes: u64::try_from(row.get::<_, i64>(1)).unwrap_or_default(),
+            etag: None,
+            checksum_crc64nvme: Some(row.get(2)),
+        };
+        Ok(rows.iter().map(part).collect())
+    }
+
+    /// Objects that nothing was heard of for two days, which is time for the slowest upload,
     /// and that no job waits for or has just used.
     pub(crate) async fn abandoned_uploads(&self) -> anyhow::Result<Vec<String>> {
-        let sql = "select object_key from uploads u where created_at < now() - interval '2 days'
+        let sql = "select object_key from uploads u where touched_at < now() - interval '2 days'
                    and not exists (select from jobs j where j.state in ('pending', 'running')
                                    and j.request->>'upload_key' = u.object_key)
                    and not exists (select from jobs j where j.request->>'upload_key' = u.object_key
                                    and j.completed_at > now() - interval '1 day')";
         let rows = self.client().await?.query(sql, &[]).await?;
         Ok(rows.iter().map(|row| row.get(0)).collect())
+    }
+}
+
+/// As Postgres counts.
+fn signed(bytes: u64) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_cover_the_whole() {
+        let upload = InParts { size: 25, part_size: 10 };
+        assert_eq!(upload.count(), 3);
+        let ranges: Vec<_> = (0..5).map(|part| upload.range(part)).collect();
+        assert_eq!(ranges, [None, Some((0, 10)), Some((10, 10)), Some((20, 5)), None]);
     }
 }

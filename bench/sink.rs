@@ -1,0 +1,146 @@
+//! What uploads are measured against: it takes bodies and forgets them, over plain HTTP and
+//! TLS, and plays the control plane that sends the dump there. Prints its two ports; writes
+//! the certificate to trust into the file that is named first.
+//!
+//! `capydb` finds a control plane at `/plain` and at `/tls`; `rclone` a WebDAV folder at `/`.
+#![allow(missing_docs, clippy::expect_used, clippy::print_stdout, reason = "a tool for measuring")]
+
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use std::collections::HashMap;
+use std::io::{self, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+
+fn main() {
+    let trusted =
+        std::env::args().skip(1).find(|argument| !argument.starts_with('-')).expect("a file for the certificate");
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".into()]).expect("a certificate");
+    std::fs::write(trusted, made.cert.pem()).expect("written");
+    let key = rustls::pki_types::PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().expect("versions");
+    let config = config.with_no_client_auth().with_single_cert(vec![made.cert.der().clone()], key).expect("a key");
+    let (plain, tls) = (TcpListener::bind("127.0.0.1:0"), TcpListener::bind("127.0.0.1:0"));
+    let (plain, tls) = (plain.expect("a port"), tls.expect("a port"));
+    let ports = [&plain, &tls].map(|listener| listener.local_addr().expect("an address").port());
+    println!("{} {}", ports[0], ports[1]);
+    let (sizes, config) = (Arc::new(Sizes::default()), Arc::new(config));
+    let known = sizes.clone();
+    std::thread::spawn(move || {
+        for stream in tls.incoming().flatten() {
+            let (config, sizes) = (config.clone(), known.clone());
+            std::thread::spawn(move || {
+                let connection = ServerConnection::new(config).expect("a connection");
+                let _ = serve(&mut StreamOwned::new(connection, stream), ports, &sizes, drain_tls); // until it goes
+            });
+        }
+    });
+    for mut stream in plain.incoming().flatten() {
+        let sizes = sizes.clone();
+        std::thread::spawn(move || serve(&mut stream, ports, &sizes, drain_plain));
+    }
+}
+
+/// Lengths of the bodies that came, by path.
+type Sizes = Mutex<HashMap<String, u64>>;
+
+fn serve<S: Read + Write>(
+    stream: &mut S,
+    ports: [u16; 2],
+    sizes: &Sizes,
+    drain: fn(&mut S, u64) -> io::Result<()>,
+) -> io::Result<()> {
+    loop {
+        let head = head(stream)?;
+        let mut words = head.split_whitespace();
+        let (method, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+        let header = |name: &str| {
+            head.lines().find_map(|line| line.split_once(": ").filter(|(known, _)| known.eq_ignore_ascii_case(name)))
+        };
+        if header("expect").is_some() {
+            stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
+        }
+        let length = header("content-length").and_then(|(_, value)| value.parse().ok()).unwrap_or(0);
+        drain(stream, length)?;
+        let (status, body) = answer(method, path, length, ports, sizes);
+        let answer = format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+        stream.write_all(answer.as_bytes())?;
+        stream.flush()?;
+    }
+}
+
+/// A head is short and comes at once; what follows belongs to the body.
+fn head(stream: &mut impl Read) -> io::Result<String> {
+    let mut head = Vec::new();
+    let mut byte = [0];
+    while !head.ends_with(b"\r\n\r\n") {
+        stream.read_exact(&mut byte)?;
+        head.push(byte[0]);
+    }
+    Ok(String::from_utf8_lossy(&head).into_owned())
+}
+
+/// The kernel throws the bytes away without copying them.
+fn drain_plain(stream: &mut TcpStream, mut left: u64) -> io::Result<()> {
+    let mut buffer = vec![0; 1 << 20];
+    while left > 0 {
+        let wanted = usize::try_from(left).map_or(buffer.len(), |left| left.min(buffer.len()));
+        let (read, _) = rustix::net::recv(&*stream, &mut buffer[..wanted], rustix::net::RecvFlags::TRUNC)?;
+        if read == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        left -= read as u64;
+    }
+    Ok(())
+}
+
+fn drain_tls(stream: &mut StreamOwned<ServerConnection, TcpStream>, mut left: u64) -> io::Result<()> {
+    let mut buffer = vec![0; 256 << 10];
+    while left > 0 {
+        let wanted = usize::try_from(left).map_or(buffer.len(), |left| left.min(buffer.len()));
+        match stream.read(&mut buffer[..wanted])? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            read => left -= read as u64,
+        }
+    }
+    Ok(())
+}
+
+fn answer(method: &str, path: &str, length: u64, [plain, tls]: [u16; 2], sizes: &Sizes) -> (u16, String) {
+    let mut sizes = sizes.lock().expect("whole");
+    match (method, path) {
+        ("PUT", path) => {
+            sizes.insert(path.to_owned(), length);
+            (200, String::new())
+        }
+        // What a control plane says on the way to an upload and after it.
+        ("GET", path) if path.ends_with("/v1/projects") => {
+            (200, r#"{"projects":[{"id":"p","slug":"shop","name":"shop","storage_limit_bytes":1000000000000}]}"#.into())
+        }
+        ("GET", _) => (200, r#"{"jobs":[]}"#.into()),
+        ("POST", path) if path.ends_with("/uploads") => {
+            let url = if path.starts_with("/tls") {
+                format!("https://localhost:{tls}/dump")
+            } else {
+                format!("http://127.0.0.1:{plain}/dump")
+            };
+            (201, format!(r#"{{"upload":{{"object_key":"k","upload_url":"{url}"}}}}"#))
+        }
+        ("POST", _) => (202, r#"{"job":{"id":"j","type":"project.import","state":"pending"}}"#.into()),
+        // What WebDAV asks before and after.
+        ("PROPFIND", path) => match sizes.get(path) {
+            None => (404, String::new()),
+            Some(size) => (
+                207,
+                format!(
+                    r#"<?xml version="1.0"?><D:multistatus xmlns:D="DAV:"><D:response><D:href>{path}</D:href><D:propstat><D:prop><D:getcontentlength>{size}</D:getcontentlength></D:prop><D:status>HTTP/1.1 200 OK</D:status></D:propstat></D:response></D:multistatus>"#
+                ),
+            ),
+        },
+        ("DELETE", path) => {
+            sizes.remove(path);
+            (204, String::new())
+        }
+        _ => (201, String::new()),
+    }
+}

@@ -1,0 +1,133 @@
+#!/usr/bin/env bash
+# How fast a dump is uploaded, against the tools that everybody has:
+#
+#   capydb import --file   against   curl -T   and   rclone (WebDAV)
+#
+# One `PUT` of 1 GiB to a sink that forgets it, over plain HTTP and over TLS, and of 256 MiB
+# over a line of 1 Gbit/s. `capydb` does all that an import does before and after: it reads
+# the dump, asks a control plane for a slot, draws its progress, starts the job. Rounds are
+# interleaved, their order turned round every time; ratios are medians of the ratios to curl
+# in the same round.
+#
+# It runs in a network of its own, with `cubic`, which most machines use: results over BBR and
+# the loopback interface mean nothing.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+rounds=${ROUNDS:-11}
+cache=$([ "$(id -u)" = 0 ] && echo /var/cache/capydb || echo "${XDG_CACHE_HOME:-$HOME/.cache}/capydb")
+folder=${BENCH_DIR:-$cache/bench}
+export PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$PATH"
+
+if [ "${1-}" != inside ]; then
+    bin=$(bash src/server/postgres/fetch-debian.sh 17 "$cache/postgres/17")
+    mkdir -p "$folder"
+    if [ ! -f "$folder/upload-small.dump" ]; then
+        echo "Making the dumps in $folder (once) …" >&2
+        place=$(mktemp -d)
+        chmod 755 "$place"
+        coproc SERVER { exec bash tests/support/source-server.sh "$bin" "$place" max_wal_size=8GB; }
+        server=${SERVER[1]}
+        read -r port <&"${SERVER[0]}"
+        export PGHOST=127.0.0.1 PGPORT=$port PGUSER=owner PGPASSWORD=source-secret PGDATABASE=postgres
+        # Text of random digits, as it is: each row has 8 KiB.
+        for size in 32768:small 131072:large; do
+            "$bin/psql" -qX -c "create database ${size#*:}"
+            "$bin/psql" -qX "${size#*:}" -c "create table noise as select i, (select string_agg(md5(random()::text || i || j), '') from generate_series(1, 255) j) from generate_series(1, ${size%:*}) i"
+            "$bin/pg_dump" -Fc -Z0 -f "$folder/upload-${size#*:}.new" "${size#*:}"
+        done
+        exec {server}>&-
+        wait "$SERVER_PID" || true
+        mv "$folder/upload-large.new" "$folder/upload-large.dump"
+        mv "$folder/upload-small.new" "$folder/upload-small.dump"
+    fi
+    cargo build --release --locked --quiet
+    SINK=$(cargo bench --locked --bench sink --no-run 2>&1 | sed -n 's/.*(\(target[^)]*\)).*/\1/p')
+    export SINK
+    alone=(unshare --net)
+    [ "$(id -u)" = 0 ] || alone=(unshare --map-root-user --net)
+    exec "${alone[@]}" bash "$0" inside
+fi
+
+ip link set lo up
+# Some systems allow `cubic` to the first network only; on a line that loses nothing `reno` is its equal.
+sysctl -qw net.ipv4.tcp_congestion_control=cubic 2>/dev/null || sysctl -qw net.ipv4.tcp_congestion_control=reno
+# No upload begins with what the one before it has learnt of the line.
+sysctl -qw net.ipv4.tcp_no_metrics_save=1
+echo "congestion control: $(sysctl -n net.ipv4.tcp_congestion_control)"
+work=$(mktemp -d)
+exec 3< <(exec "$SINK" "$work/trusted.pem")
+sink=$!
+read -r plain tls <&3
+# A terminal, so that the line of progress is drawn.
+exec 5< <(exec script -qfc 'tty; exec sleep infinity' /dev/null </dev/null)
+screen=$!
+read -r terminal <&5
+terminal=${terminal%$'\r'}
+cat <&5 >/dev/null &
+trap 'kill $sink $screen; rm -rf "$work"' EXIT
+export SSL_CERT_FILE=$work/trusted.pem CAPYDB_API_KEY=capy_live_bench HOME=$work XDG_CONFIG_HOME=$work XDG_STATE_HOME=$work TERM=xterm
+unset HTTP_PROXY HTTPS_PROXY ALL_PROXY http_proxy https_proxy all_proxy CAPYDB_API_URL
+contenders="curl capydb"
+exec 4>&2 # what is timed has standard error for itself
+if command -v rclone >/dev/null; then contenders+=" rclone"; else echo "rclone is not installed; left out" >&2; fi
+
+run() {
+    local url=http://127.0.0.1:$plain api=http://127.0.0.1:$plain/$2
+    [ "$2" = plain ] || url=https://localhost:$tls
+    case $1 in
+    curl) curl -sS --cacert "$SSL_CERT_FILE" -T "$3" -o "$work/answer" "$url/dump" ;;
+    capydb) CAPYDB_API_URL=$api target/release/capydb import --file "$3" >"$work/said" 2>"$terminal" ;;
+    rclone) rclone copyto --no-check-dest --ignore-times --retries 1 "$3" ":webdav,url='$url':dump" >"$work/said" 2>&1 ;;
+    esac || { echo "$1 failed:" >&4; cat "$work"/said "$work"/time >&4; exit 1; }
+}
+
+median() { sort -n | awk '{ all[NR] = $1 } END { print all[int((NR + 1) / 2)] }'; }
+
+# compare TITLE KIND FILE IDEAL: prints seconds, and ratios to curl
+compare() {
+    local title=$1 kind=$2 file=$3 round who order
+    cat "$file" >/dev/null # all find it in memory
+    rm -f "$work"/times.*
+    for ((round = -1; round <= rounds; round++)); do
+        order=$contenders
+        ((round % 2)) && order=$(tr ' ' '\n' <<<"$contenders" | tac | tr '\n' ' ')
+        for who in $order; do
+            sleep 0.5 # what the one before has left is cleared away
+            TIMEFORMAT='%R %U %S'
+            { time run "$who" "$kind" "$file"; } 2>"$work/time"
+            ((round < 1)) || awk '{ print $1, $2 + $3 }' "$work/time" >>"$work/times.$who" # the first two warm up
+        done
+    done
+    for who in $contenders; do
+        paste -d' ' "$work/times.$who" "$work/times.curl" >"$work/pairs"
+        awk -v t="$title" -v who="$who" -v ideal="${4:-0}" \
+            -v wall="$(awk '{ print $1 }' "$work/pairs" | median)" -v cpu="$(awk '{ print $2 }' "$work/pairs" | median)" \
+            -v w="$(awk '{ print $1 / $3 }' "$work/pairs" | median)" -v c="$(awk '{ print $2 / $4 }' "$work/pairs" | median)" 'BEGIN {
+            printf "%-10s %-7s wall %.3f s   CPU %.3f s   to curl: wall %.2f, CPU %.2f", t, who, wall, cpu, w, c
+            if (ideal) printf "   to the ideal: %.3f", wall / ideal
+            printf "\n"
+            if (who == "capydb") result = sprintf("upload %s ours/curl %.2f (CPU %.2f)", t, w, c)
+            if (result) print result
+        }'
+    done
+}
+
+memory() {
+    CAPYDB_API_URL=http://127.0.0.1:$plain/$1 target/release/capydb import -q --file "$2" >/dev/null &
+    local process=$! most=0 now
+    while now=$(awk '/VmHWM/ { print $2 }' "/proc/$process/status" 2>/dev/null) && [ -n "$now" ]; do most=$now; done
+    wait "$process"
+    awk -v most="$most" -v kind="$1" 'BEGIN { printf "upload %s memory %.1f MiB\n", kind, most / 1024 }'
+}
+
+large=$folder/upload-large.dump small=$folder/upload-small.dump
+compare plain plain "$large"
+compare tls tls "$large"
+memory plain "$large"
+memory tls "$large"
+if tc qdisc add dev lo root tbf rate 1gbit burst 256kb limit 8mb 2>"$work/said"; then
+    # The wire carries 40 bytes of headers in each packet beside the bytes of the file.
+    compare 1gbit tls "$small" "$(stat -c %s "$small" | awk '{ print $1 * 8 / 1e9 }')"
+else
+    echo "the line of 1 Gbit/s is left out: $(cat "$work/said")" >&2
+fi

@@ -1,0 +1,259 @@
+use crate::wire::crc64_of_text;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use crc_fast::CrcAlgorithm::Crc64Nvme;
+use hyper::HeaderMap;
+use md5::{Digest, Md5};
+use std::fs::File;
+use std::io;
+use std::time::{Duration, Instant};
+
+/// MD5 is slower than a fast wire, and storage does not always ask for it. So much is sent
+/// before the wire is judged, in bytes …
+const JUDGED_AT: u64 = 32 << 20;
+/// … leaving out what disappears into the system's buffers at first …
+const BURST: u64 = 8 << 20;
+/// … and slower than this it has time for MD5, in bytes a second.
+const SLOW: u64 = 250_000_000;
+
+/// Checksums of what is sent, made as it is read.
+pub(super) struct Sums<'a> {
+    crc64: crc_fast::Digest,
+    /// Bytes so far.
+    seen: u64,
+    /// When the first burst was over.
+    since: Option<Instant>,
+    judged: bool,
+    md5: Option<Trailing<'a>>,
+    file: &'a File,
+    start: u64,
+}
+
+/// Checksums of what was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Sent {
+    pub(super) crc64: u64,
+    /// Only where the wire gave time for it.
+    pub(super) md5: Option<[u8; 16]>,
+}
+
+impl<'a> Sums<'a> {
+    /// For a file that is sent from this place on.
+    pub(super) fn new(file: &'a File, start: u64) -> Self {
+        let crc64 = crc_fast::Digest::new(Crc64Nvme);
+        Self { crc64, seen: 0, since: None, judged: false, md5: None, file, start }
+    }
+
+    /// Adds a block that was read at this time.
+    pub(super) fn add(&mut self, block: &[u8], now: Instant) -> io::Result<()> {
+        self.crc64.update(block);
+        if let Some(md5) = &mut self.md5 {
+            md5.add(block, self.start + self.seen)?;
+        }
+        self.seen += block.len() as u64;
+        if self.md5.is_none() && self.has_time_for_md5(now) {
+            self.md5 = Some(Trailing { md5: Md5::new(), file: self.file, at: self.start, block: vec![0; TRAIL] });
+        }
+        Ok(())
+    }
+
+    /// Decided once.
+    fn has_time_for_md5(&mut self, now: Instant) -> bool {
+        if self.judged || self.seen < BURST {
+            return false;
+        }
+        let since = *self.since.get_or_insert(now);
+        self.judged = self.seen >= JUDGED_AT;
+        self.judged && now.duration_since(since) > Duration::from_millis((JUDGED_AT - BURST) * 1000 / SLOW)
+    }
+
+    pub(super) fn finish(mut self) -> io::Result<Sent> {
+        if let Some(md5) = &mut self.md5 {
+            md5.follow(self.start + self.seen, u64::MAX)?;
+        }
+        Ok(Sent { crc64: self.crc64.finalize(), md5: self.md5.map(|md5| md5.md5.finalize().into()) })
+    }
+}
+
+/// Bytes by which an MD5 that began late catches up with every block.
+const TRAIL: usize = 512 << 10;
+
+/// An MD5 that follows the reader at some distance, until it has caught up.
+struct Trailing<'a> {
+    md5: Md5,
+    file: &'a File,
+    /// Where it is, in the file.
+    at: u64,
+    block: Vec<u8>,
+}
+
+impl Trailing<'_> {
+    /// Takes a block that was read at `at`, or goes a step towards it.
+    fn add(&mut self, block: &[u8], at: u64) -> io::Result<()> {
+        if self.at == at {
+            self.md5.update(block);
+            self.at += block.len() as u64;
+            return Ok(());
+        }
+        self.follow(at + block.len() as u64, TRAIL as u64)
+    }
+
+    /// Reads what comes before `end` once more, at most so many bytes of it.
+    fn follow(&mut self, end: u64, most: u64) -> io::Result<()> {
+        let end = end.min(self.at.saturating_add(most));
+        while self.at < end {
+            let wanted = usize::try_from(end - self.at).map_or(self.block.len(), |left| left.min(self.block.len()));
+            match super::blocks::read_at(self.file, &mut self.block[..wanted], self.at)? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                read => {
+                    self.md5.update(&self.block[..read]);
+                    self.at += read as u64;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What storage says of an object that it has just taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Evidence {
+    /// Its CRC-64/NVME.
+    Crc64(u64),
+    /// Its MD5.
+    Md5([u8; 16]),
+    /// Nothing that can be compared.
+    Nothing,
+}
+
+/// Reads the headers of an answer: Amazon's and Google's checksums, `Content-MD5`, and the
+/// entity tag where it is an MD5. Amazon's documents say when it is not: with keys of KMS or
+/// of the customer, and for objects of several parts (then it has a dash).
+pub(super) fn evidence(headers: &HeaderMap) -> Evidence {
+    let text = |name: &str| Some(headers.get(name)?.to_str().ok()?.trim());
+    // The checksum of a whole can be one over the checksums of its parts.
+    let whole = text("x-amz-checksum-type").is_none_or(|kind| kind.eq_ignore_ascii_case("FULL_OBJECT"));
+    if let Some(crc64) = text("x-amz-checksum-crc64nvme").filter(|_| whole).and_then(crc64_of_text) {
+        return Evidence::Crc64(crc64);
+    }
+    let google = headers.get_all("x-goog-hash").iter().filter_map(|value| value.to_str().ok());
+    let google = google.flat_map(|value| value.split(',')).find_map(|part| part.trim().strip_prefix("md5="));
+    if let Some(md5) = google.or_else(|| text("content-md5")).and_then(decoded::<16>) {
+        return Evidence::Md5(md5);
+    }
+    let encrypted = text("x-amz-server-side-encryption").is_some_and(|kind| kind.starts_with("aws:kms"))
+        || headers.contains_key("x-amz-server-side-encryption-customer-algorithm");
+    match text("etag").filter(|_| !encrypted).and_then(md5_of_tag) {
+        Some(md5) => Evidence::Md5(md5),
+        None => Evidence::Nothing,
+    }
+}
+
+/// An entity tag that has the form of an MD5.
+fn md5_of_tag(tag: &str) -> Option<[u8; 16]> {
+    let digits = tag.strip_prefix('"')?.strip_suffix('"')?.as_bytes();
+    if digits.len() != 32 || !digits.iter().all(u8::is_ascii_hexdigit) {
+        return None;
+    }
+    let mut md5 = [0; 16];
+    for (byte, pair) in md5.iter_mut().zip(digits.chunks(2)) {
+        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
+    }
+    Some(md5)
+}
+
+fn decoded<const N: usize>(text: &str) -> Option<[u8; N]> {
+    BASE64_STANDARD.decode(text).ok()?.try_into().ok()
+}
+
+/// The MD5 of a part of a file, read once more.
+pub(super) fn md5_of(file: &File, start: u64, length: u64) -> io::Result<[u8; 16]> {
+    let mut all = Trailing { md5: Md5::new(), file, at: start, block: vec![0; TRAIL] };
+    all.follow(start + length, u64::MAX)?;
+    Ok(all.md5.finalize().into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::crc64_text;
+    use proptest::prelude::*;
+
+    fn found(headers: &[(&'static str, &str)]) -> Evidence {
+        let parsed =
+            headers.iter().map(|(name, value)| (name.parse().expect("a name"), value.parse().expect("a value")));
+        evidence(&parsed.collect())
+    }
+
+    const MD5_OF_A: &str = "0cc175b9c0f1b6a831c399e269772661";
+
+    #[test]
+    fn known_values_come_out() {
+        let file = tempfile::tempfile().expect("a file");
+        let mut sums = Sums::new(&file, 0);
+        sums.add(b"1234", Instant::now()).expect("adds");
+        sums.add(b"56789", Instant::now()).expect("adds");
+        let sent = sums.finish().expect("ends");
+        assert_eq!(sent, Sent { crc64: 0xae8b_1486_0a79_9888, md5: None }, "the check value of CRC-64/NVME");
+        assert_eq!(crc64_of_text(&crc64_text(sent.crc64)), Some(sent.crc64));
+    }
+
+    #[test]
+    fn a_wire_that_is_faster_than_md5_does_without() {
+        let mut file = tempfile::tempfile().expect("a file");
+        let all: Vec<u8> = (0_u32..(48 << 20) / 4).flat_map(u32::to_le_bytes).collect();
+        io::Write::write_all(&mut file, &all).expect("writes");
+        let sent = |pause: Duration| {
+            let (mut sums, mut now) = (Sums::new(&file, 4), Instant::now());
+            for block in all[4..].chunks(256 << 10) {
+                now += pause;
+                sums.add(block, now).expect("adds");
+            }
+            sums.finish().expect("ends")
+        };
+        let (slow, fast) = (sent(Duration::from_millis(2)), sent(Duration::from_micros(200)));
+        assert_eq!(slow.crc64, fast.crc64);
+        assert_eq!(slow.md5, Some(Md5::digest(&all[4..]).into()), "1 Gbit/s");
+        assert_eq!(fast.md5, None, "10 Gbit/s");
+    }
+
+    #[test]
+    fn storage_is_believed_only_where_it_speaks_of_the_content() {
+        let tag = format!("\"{MD5_OF_A}\"");
+        assert!(matches!(found(&[("etag", &tag)]), Evidence::Md5(_)));
+        assert_eq!(found(&[("etag", &tag), ("x-amz-server-side-encryption", "aws:kms:dsse")]), Evidence::Nothing);
+        assert!(matches!(found(&[("etag", &tag), ("x-amz-server-side-encryption", "AES256")]), Evidence::Md5(_)));
+        let customer = ("x-amz-server-side-encryption-customer-algorithm", "AES256");
+        assert_eq!(found(&[("etag", &tag), customer]), Evidence::Nothing);
+        for other in
+            ["x", "\"0x8DC\"", "W/\"0cc175b9c0f1b6a831c399e269772661\"", "\"0cc175b9c0f1b6a831c399e269772661-3\""]
+        {
+            assert_eq!(found(&[("etag", other)]), Evidence::Nothing, "{other}");
+        }
+        assert_eq!(found(&[("x-amz-checksum-crc64nvme", &crc64_text(7)), ("etag", &tag)]), Evidence::Crc64(7));
+        let composite = [("x-amz-checksum-crc64nvme", &*crc64_text(7)), ("x-amz-checksum-type", "COMPOSITE")];
+        assert_eq!(found(&composite), Evidence::Nothing);
+        let google = ("x-goog-hash", "crc32c=AAAAAA==,md5=DMF1ucDxtqgxw5niaXcmYQ==");
+        assert_eq!(found(&[google]), found(&[("etag", &tag)]));
+        assert_eq!(found(&[("content-md5", "DMF1ucDxtqgxw5niaXcmYQ==")]), found(&[("etag", &tag)]));
+    }
+
+    #[test]
+    fn a_second_reading_finds_the_same() {
+        let mut file = tempfile::tempfile().expect("a file");
+        io::Write::write_all(&mut file, b"xxabc").expect("writes");
+        assert_eq!(md5_of(&file, 2, 3).expect("reads"), <[u8; 16]>::from(Md5::digest(b"abc")));
+        assert!(md5_of(&file, 2, 4).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn no_header_is_too_strange(tag in "\\PC{0,50}", sum in "\\PC{0,20}", hash in "[a-z0-9=,+/ ]{0,60}") {
+            let headers: HeaderMap = [("etag", tag), ("x-amz-checksum-crc64nvme", sum), ("x-goog-hash", hash)]
+                .into_iter()
+                .filter_map(|(name, value)| Some((name.parse().ok()?, hyper::header::HeaderValue::from_bytes(value.as_bytes()).ok()?)))
+                .collect();
+            let _ = evidence(&headers);
+        }
+    }
+}

@@ -1,0 +1,170 @@
+use super::blocks::Blocks;
+use super::error::{UploadError, cause, tls_error};
+use super::sturdy::{Io, Known, Sturdy};
+use futures_util::future::BoxFuture;
+use hyper::body::Incoming;
+use hyper::client::conn::{http1, http2};
+use hyper::header::HeaderValue;
+use hyper::{Request, Response, Uri};
+use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
+use hyper_util::client::legacy::connect::proxy::Tunnel;
+use hyper_util::client::legacy::connect::{Connection, HttpConnector};
+use hyper_util::client::proxy::matcher::{Intercept, Matcher};
+use hyper_util::rt::TokioExecutor;
+use rustls::{AlertDescription, ClientConfig};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::AbortHandle;
+use tower_service::Service;
+
+/// Name, connection, proxy and TLS together may take so long.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// An open connection to one host, which carries one request after the other.
+pub(in crate::client) struct Line {
+    sender: Sender,
+    /// Scheme, host and port that it leads to.
+    pub(super) target: String,
+    pub(super) known: Arc<Known>,
+    /// The proxy that reads the requests, if there is one.
+    pub(super) reader: Option<Reader>,
+    /// Runs the connection; without it the socket is closed.
+    driver: AbortHandle,
+}
+
+/// A proxy that is not told to keep out of it, as over plain HTTP.
+pub(super) struct Reader {
+    /// What opens it.
+    pub(super) key: Option<HeaderValue>,
+}
+
+enum Sender {
+    One(http1::SendRequest<Blocks>),
+    Two(http2::SendRequest<Blocks>),
+}
+
+impl Line {
+    /// Sends a request once the connection is free for it.
+    pub(super) fn send(&mut self, request: Request<Blocks>) -> BoxFuture<'_, hyper::Result<Response<Incoming>>> {
+        match &mut self.sender {
+            Sender::One(sender) => Box::pin(async move {
+                sender.ready().await?;
+                sender.send_request(request).await
+            }),
+            Sender::Two(sender) => Box::pin(async move {
+                sender.ready().await?;
+                sender.send_request(request).await
+            }),
+        }
+    }
+
+    pub(super) fn is_http2(&self) -> bool {
+        matches!(self.sender, Sender::Two(_))
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        match &self.sender {
+            Sender::One(sender) => !sender.is_closed(),
+            Sender::Two(sender) => !sender.is_closed(),
+        }
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        self.driver.abort();
+    }
+}
+
+/// Scheme, host and port of an address.
+pub(super) fn target(uri: &Uri) -> String {
+    format!("{}://{}", uri.scheme_str().unwrap_or_default(), uri.authority().map_or("", |authority| authority.as_str()))
+}
+
+/// Why there is no connection.
+pub(super) enum NoLine {
+    /// The other end speaks HTTP/2 only.
+    WantsHttp2,
+    Error(UploadError),
+}
+
+/// Connects to the host of an address, through the proxy that the environment names for it.
+pub(super) async fn connect(uri: &Uri, proxies: &Matcher, tls: Arc<ClientConfig>) -> Result<Line, NoLine> {
+    let host = uri.host().unwrap_or_default().to_owned();
+    let broken = |why: String| NoLine::Error(UploadError::Broken(host.clone(), why));
+    let connected = tokio::time::timeout(TIMEOUT, dial(uri, proxies, tls)).await;
+    let connected = connected.map_err(|_| broken("it did not answer in time".into()))?;
+    let (io, is_http2, reader) = connected.map_err(|error| match tls_error(&*error) {
+        Some(rustls::Error::AlertReceived(AlertDescription::NoApplicationProtocol)) => NoLine::WantsHttp2,
+        Some(error) => NoLine::Error(UploadError::Tls(host.clone(), crate::text::printable(&error.to_string(), 300))),
+        None => broken(cause(&*error)),
+    })?;
+    let known = Arc::<Known>::default();
+    let io = Sturdy::new(io, known.clone());
+    let failed = |error: hyper::Error| broken(cause(&error));
+    let (sender, driver) = if is_http2 {
+        let (sender, connection) = http2::handshake(TokioExecutor::new(), io).await.map_err(failed)?;
+        (Sender::Two(sender), tokio::spawn(async move { drop(connection.await) }))
+    } else {
+        let (sender, connection) = http1::handshake(io).await.map_err(failed)?;
+        (Sender::One(sender), tokio::spawn(async move { drop(connection.await) }))
+    };
+    Ok(Line { sender, target: target(uri), known, reader, driver: driver.abort_handle() })
+}
+
+type Error = Box<dyn std::error::Error + Send + Sync>;
+/// A connection, whether it speaks HTTP/2, and the proxy that reads along.
+type Dialled = (Box<dyn Io>, bool, Option<Reader>);
+
+async fn dial(uri: &Uri, proxies: &Matcher, tls: Arc<ClientConfig>) -> Result<Dialled, Error> {
+    let mut tcp = HttpConnector::new();
+    tcp.enforce_http(false);
+    tcp.set_nodelay(true);
+    tcp.set_keepalive(Some(Duration::from_secs(30)));
+    let Some(proxy) = proxies.intercept(uri).filter(|_| !is_here(uri)) else {
+        return Ok(dialled(HttpsConnector::from((tcp, tls)).call(uri.clone()).await?, None));
+    };
+    if !matches!(proxy.uri().scheme_str(), Some("http" | "https")) {
+        return Err(format!("the proxy {} is of a kind that is not known", shown(&proxy)).into());
+    }
+    // Towards the proxy itself no protocol is chosen.
+    let mut plain = ClientConfig::clone(&tls);
+    plain.alpn_protocols.clear();
+    let mut to_proxy = HttpsConnector::from((tcp, Arc::new(plain)));
+    let key = proxy.basic_auth().cloned();
+    if uri.scheme_str() == Some("http") {
+        let io = to_proxy.call(proxy.uri().clone()).await.map_err(|error| proxy_error(&proxy, &*error))?;
+        return Ok(dialled(io, Some(Reader { key })));
+    }
+    let mut tunnel = Tunnel::new(proxy.uri().clone(), to_proxy);
+    if let Some(key) = key {
+        tunnel = tunnel.with_auth(key);
+    }
+    let io = HttpsConnector::from((tunnel, tls)).call(uri.clone()).await;
+    let io = io.map_err(|error| if tls_error(&*error).is_some() { error } else { proxy_error(&proxy, &*error) })?;
+    Ok(dialled(io, None))
+}
+
+fn dialled<T>(io: MaybeHttpsStream<T>, reader: Option<Reader>) -> Dialled
+where
+    MaybeHttpsStream<T>: Connection + Io + 'static,
+{
+    let is_http2 = io.connected().is_negotiated_h2();
+    (Box::new(io), is_http2, reader)
+}
+
+fn proxy_error(proxy: &Intercept, error: &(dyn std::error::Error + 'static)) -> Error {
+    format!("the proxy {}: {}", shown(proxy), cause(error)).into()
+}
+
+/// A proxy without its password.
+fn shown(proxy: &Intercept) -> String {
+    let host = proxy.uri().host().unwrap_or_default();
+    proxy.uri().port_u16().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+}
+
+/// A proxy of the network has no business with storage on this machine.
+fn is_here(uri: &Uri) -> bool {
+    let host = uri.host().unwrap_or_default();
+    host == "localhost" || host.trim_matches(['[', ']']).parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback())
+}

@@ -1,0 +1,46 @@
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+/// A limit of bytes a second that all connections of an upload share.
+pub(super) struct Pace {
+    /// Bytes a second.
+    rate: u64,
+    /// When what was let through so far has been paid for.
+    paid: Mutex<Instant>,
+}
+
+impl Pace {
+    pub(super) fn new(rate: u64) -> Self {
+        Self { rate: rate.max(1), paid: Mutex::new(Instant::now()) }
+    }
+
+    /// The most to send at once: an eighth of a second's worth, so that the line flows evenly
+    /// and is never taken for a dead one.
+    pub(super) fn block(&self, most: usize) -> usize {
+        usize::try_from(self.rate / 8).map_or(most, |block| block.clamp(1, most))
+    }
+
+    /// How long to wait before so many bytes may go.
+    pub(super) fn wait(&self, bytes: usize, now: Instant) -> Duration {
+        let Ok(mut paid) = self.paid.lock() else { return Duration::ZERO };
+        let wait = paid.saturating_duration_since(now);
+        let cost = Duration::from_nanos((bytes as u64).saturating_mul(1_000_000_000) / self.rate);
+        *paid = (*paid).max(now) + cost;
+        wait
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_take_their_time() {
+        let pace = Pace::new(1_000_000);
+        let now = Instant::now();
+        let waited: Duration = (0..11).map(|_| pace.wait(100_000, now)).last().expect("eleven waits");
+        assert!((Duration::from_millis(990)..=Duration::from_secs(1)).contains(&waited), "{waited:?}");
+        assert_eq!(pace.wait(1, now + Duration::from_secs(9)), Duration::ZERO, "an idle line has no debts");
+        assert_eq!((pace.block(262_144), Pace::new(4).block(262_144)), (125_000, 1));
+    }
+}

@@ -1,0 +1,348 @@
+use super::blocks::{Blocks, Pool, Watched};
+use super::checksum::{Evidence, Sent, evidence, md5_of};
+use super::connect::{Line, NoLine, connect, target};
+use super::error::{Refusal, UploadError, cause};
+use super::pace::Pace;
+use crate::client::error::retry_after;
+use crate::client::{USER_AGENT, tls};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use hyper::body::{Body, Incoming};
+use hyper::header::{
+    CONTENT_LENGTH, CONTENT_TYPE, ETAG, EXPECT, HOST, HeaderMap, HeaderValue, PROXY_AUTHORIZATION, USER_AGENT as AGENT,
+};
+use hyper::{Request, Response, StatusCode, Uri};
+use hyper_util::client::proxy::matcher::Matcher;
+use rustls::ClientConfig;
+use std::fs::File;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
+
+/// Bytes that the connections have taken so far.
+pub type Progress = Arc<AtomicU64>;
+
+/// How often an upload is looked at.
+const TICK: Duration = Duration::from_millis(100);
+/// Storage may think about what it has received for so many times the patience with a stall.
+const THOUGHT: u32 = 5;
+/// From this size on storage is asked before the body is sent, in bytes. That costs a round
+/// trip, and spares the sending of what is not wanted.
+const EXPECT_FROM: u64 = 16 << 20;
+/// How long storage may take to say that the body is welcome. Some never say it.
+const WELCOME: Duration = Duration::from_secs(1);
+/// No answer of storage is longer, in bytes.
+const LONGEST_ANSWER: usize = 64 << 10;
+
+/// Object storage, as one upload uses it.
+pub(in crate::client) struct Storage {
+    tls: OnceLock<Arc<ClientConfig>>,
+    tls_with_http2: OnceLock<Arc<ClientConfig>>,
+    proxies: Matcher,
+    /// No byte taken for so long means that a connection is dead.
+    stall: Duration,
+    pace: Option<Arc<Pace>>,
+    pool: Pool,
+    /// HTTP/1.1 is faster for one large body, so HTTP/2 is offered only after trouble.
+    offers_http2: AtomicBool,
+    /// Storage has not answered to `Expect`.
+    ignores_expect: Arc<AtomicBool>,
+}
+
+/// A range of a file, and where it goes.
+pub(in crate::client) struct Put<'a> {
+    pub(in crate::client) file: &'a File,
+    /// Where it begins in the file, in bytes.
+    pub(in crate::client) start: u64,
+    /// In bytes.
+    pub(in crate::client) length: u64,
+    /// The presigned URL, a secret.
+    pub(in crate::client) url: &'a str,
+}
+
+/// What storage took.
+#[derive(Debug, Clone)]
+pub(in crate::client) struct Stored {
+    /// CRC-64/NVME of what was sent.
+    pub(in crate::client) crc64: u64,
+    /// The entity tag, as it came.
+    pub(in crate::client) etag: Option<String>,
+}
+
+impl Storage {
+    /// Storage with this patience, and a limit in bytes a second.
+    pub(in crate::client) fn new(stall: Duration, limit_rate: Option<u64>) -> Self {
+        Self {
+            tls: OnceLock::new(),
+            tls_with_http2: OnceLock::new(),
+            proxies: Matcher::from_system(),
+            stall,
+            pace: limit_rate.map(|rate| Arc::new(Pace::new(rate))),
+            pool: Pool::default(),
+            offers_http2: AtomicBool::new(false),
+            ignores_expect: Arc::default(),
+        }
+    }
+
+    /// Sends once. A connection that works is left in `line` for the next time. `progress`
+    /// goes back by what was counted when it fails.
+    pub(in crate::client) async fn put(
+        &self,
+        line: &mut Option<Line>,
+        put: &Put<'_>,
+        progress: &Progress,
+    ) -> Result<Stored, UploadError> {
+        let uri: Uri = put.url.parse().map_err(|_| UploadError::Unusable("its URL is not one".into()))?;
+        if !matches!(uri.scheme_str(), Some("http" | "https")) || uri.host().is_none() {
+            return Err(UploadError::Unusable("its URL is neither http nor https".into()));
+        }
+        loop {
+            let kept = line.take().filter(|line| line.is_open() && line.target == target(&uri));
+            let was_kept = kept.is_some();
+            let mut open = match kept {
+                Some(line) => line,
+                None => self.connect(&uri).await?,
+            };
+            match self.once(&mut open, put, &uri, progress).await {
+                Ok(stored) => {
+                    *line = Some(open);
+                    return Ok(stored);
+                }
+                // It had been closed while nobody used it.
+                Err((UploadError::Broken(..), 0)) if was_kept => {}
+                Err((UploadError::Refused(refusal), _))
+                    if refusal.status == StatusCode::EXPECTATION_FAILED.as_u16()
+                        && !self.ignores_expect.swap(true, Ordering::Relaxed) => {}
+                Err((error, _)) => {
+                    if uri.scheme_str() == Some("https") && matches!(error, UploadError::Broken(..)) {
+                        self.offers_http2.store(true, Ordering::Relaxed);
+                    }
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    async fn connect(&self, uri: &Uri) -> Result<Line, UploadError> {
+        loop {
+            let with_http2 = self.offers_http2.load(Ordering::Relaxed);
+            match connect(uri, &self.proxies, self.tls(with_http2, uri)?).await {
+                Ok(line) => return Ok(line),
+                Err(NoLine::WantsHttp2) if !with_http2 => self.offers_http2.store(true, Ordering::Relaxed),
+                Err(NoLine::WantsHttp2) => {
+                    let why = "it speaks neither HTTP/1.1 nor HTTP/2".into();
+                    return Err(UploadError::Tls(uri.host().unwrap_or_default().into(), why));
+                }
+                Err(NoLine::Error(error)) => return Err(error),
+            }
+        }
+    }
+
+    fn tls(&self, with_http2: bool, uri: &Uri) -> Result<Arc<ClientConfig>, UploadError> {
+        let (known, protocols): (_, &[_]) =
+            if with_http2 { (&self.tls_with_http2, &["h2", "http/1.1"]) } else { (&self.tls, &["http/1.1"]) };
+        if let Some(known) = known.get() {
+            return Ok(known.clone());
+        }
+        let config = tls::config(protocols, uri.scheme_str() == Some("https"));
+        let config = config.map_err(|error| UploadError::Unusable(format!("{error:#}")))?;
+        Ok(known.get_or_init(|| Arc::new(config)).clone())
+    }
+
+    /// One request over one connection. An error comes with the bytes that were taken.
+    async fn once(
+        &self,
+        line: &mut Line,
+        put: &Put<'_>,
+        uri: &Uri,
+        progress: &Progress,
+    ) -> Result<Stored, (UploadError, u64)> {
+        let host = uri.host().unwrap_or_default();
+        let file = put.file.try_clone().map_err(|error| (UploadError::Read(error), 0))?;
+        let asks = put.length >= EXPECT_FROM && !line.is_http2() && !self.ignores_expect.load(Ordering::Relaxed);
+        let (welcome, gate) = if asks { self.gate() } else { (None, None) };
+        let (body, watched) = Blocks::read(file, put.start, put.length, self.pool.clone(), self.pace.clone(), gate);
+        let request = request(line, uri, put.length, body, welcome).map_err(|error| (error, 0))?;
+        let Watched { mut outcome, handed } = watched;
+        let known = line.known.clone();
+        let before = known.accepted.load(Ordering::Relaxed);
+        let mut share = Share { progress, told: 0 };
+        // The head of the request is counted as well, but never beyond what was given out.
+        let taken = || {
+            let accepted = known.accepted.load(Ordering::Relaxed).saturating_sub(before);
+            accepted.min(handed.load(Ordering::Relaxed))
+        };
+        let watch = watch(self.stall, put.length, taken, &mut share);
+        let exchange = async {
+            let answer = line.send(request).await.map_err(|error| cause(&error))?;
+            Ok::<_, String>(read(answer).await)
+        };
+        let answer = tokio::select! {
+            biased; // what was answered counts, however late
+            answer = exchange => answer,
+            why = watch => Err(why),
+        };
+        let read = outcome.try_recv();
+        if let Ok(Err(fault)) = read {
+            return Err((fault, share.told));
+        }
+        let answer = answer.map_err(|why| {
+            let first = known.broken.lock().ok().and_then(|mut broken| broken.take());
+            let why = first.map_or(why, |error| cause(&error));
+            (UploadError::Broken(host.to_owned(), why), share.told)
+        })?;
+        if !answer.status.is_success() {
+            let refusal = Refusal::read(host, answer.status.as_u16(), retry_after(&answer.headers), &answer.text);
+            return Err((UploadError::Refused(refusal), share.told));
+        }
+        // The last block may be gone before its checksum is made.
+        let read = if read.is_err() { outcome.await.ok() } else { read.ok() };
+        let Some(Ok(sent)) = read else {
+            let why = "storage answered before it had everything".into();
+            return Err((UploadError::Broken(host.to_owned(), why), share.told));
+        };
+        if !holds(put, &sent, &answer.headers).await.map_err(|error| (error, share.told))? {
+            return Err((UploadError::Damaged(host.to_owned()), share.told));
+        }
+        share.keep(put.length);
+        let etag = answer.headers.get(ETAG).and_then(|tag| tag.to_str().ok()).map(str::to_owned);
+        Ok(Stored { crc64: sent.crc64, etag })
+    }
+
+    /// What holds the body back until storage says that it is welcome, or has had time to.
+    fn gate(&self) -> (Option<oneshot::Sender<()>>, Option<BoxFuture<'static, ()>>) {
+        let (welcome, welcomed) = oneshot::channel();
+        let ignores = self.ignores_expect.clone();
+        let gate = async move {
+            if tokio::time::timeout(WELCOME, welcomed).await.is_err() {
+                ignores.store(true, Ordering::Relaxed);
+            }
+        };
+        (Some(welcome), Some(gate.boxed()))
+    }
+}
+
+fn request(
+    line: &Line,
+    uri: &Uri,
+    length: u64,
+    body: Blocks,
+    welcome: Option<oneshot::Sender<()>>,
+) -> Result<Request<Blocks>, UploadError> {
+    let mut request = Request::put("/");
+    let path = uri.path_and_query().map_or("/", |path| path.as_str());
+    // A proxy that reads the request needs the whole address, and HTTP/2 has it in pieces.
+    request = if line.is_http2() || line.reader.is_some() { request.uri(uri.clone()) } else { request.uri(path) };
+    if !line.is_http2() {
+        request = request.header(HOST, uri.authority().map_or("", |authority| authority.as_str()));
+    }
+    if let Some(key) = line.reader.as_ref().and_then(|reader| reader.key.as_ref()) {
+        request = request.header(PROXY_AUTHORIZATION, key);
+    }
+    if welcome.is_some() {
+        request = request.header(EXPECT, HeaderValue::from_static("100-continue"));
+    }
+    let request = request
+        .header(AGENT, USER_AGENT)
+        .header(CONTENT_LENGTH, length)
+        .header(CONTENT_TYPE, "application/octet-stream")
+        .body(body);
+    let mut request = request.map_err(|_| UploadError::Unusable("its URL is not one".into()))?;
+    if let Some(welcome) = welcome {
+        let welcome = std::sync::Mutex::new(Some(welcome));
+        hyper::ext::on_informational(&mut request, move |answer| {
+            if answer.status() == StatusCode::CONTINUE
+                && let Some(welcome) = welcome.lock().ok().and_then(|mut welcome| welcome.take())
+            {
+                let _ = welcome.send(()); // the body waits no more
+            }
+        });
+    }
+    Ok(request)
+}
+
+/// Bytes of a shared progress that one request stands for; what did not arrive goes back.
+struct Share<'a> {
+    progress: &'a Progress,
+    told: u64,
+}
+
+impl Share<'_> {
+    fn tell(&mut self, taken: u64) {
+        self.progress.fetch_add(taken.saturating_sub(self.told), Ordering::Relaxed);
+        self.told = self.told.max(taken);
+    }
+
+    fn keep(mut self, length: u64) {
+        self.tell(length);
+        self.told = 0;
+    }
+}
+
+impl Drop for Share<'_> {
+    fn drop(&mut self) {
+        self.progress.fetch_sub(self.told, Ordering::Relaxed);
+    }
+}
+
+/// Tells the progress, and ends when nothing moves any more.
+async fn watch(stall: Duration, length: u64, taken: impl Fn() -> u64, share: &mut Share<'_>) -> String {
+    let mut since = Instant::now();
+    loop {
+        tokio::time::sleep(TICK.min(stall)).await;
+        let now = taken();
+        if now > share.told {
+            since = Instant::now();
+            share.tell(now);
+        }
+        let patience = if now < length { stall } else { stall * THOUGHT };
+        if since.elapsed() >= patience {
+            let seconds = humantime::format_duration(Duration::from_secs(patience.as_secs().max(1)));
+            return if now < length {
+                format!("nothing was accepted for {seconds}")
+            } else {
+                format!("storage has everything, and gave no answer for {seconds}")
+            };
+        }
+    }
+}
+
+struct Answer {
+    status: StatusCode,
+    headers: HeaderMap,
+    text: String,
+}
+
+/// Reads what storage has to say, as far as it is said.
+async fn read(answer: Response<Incoming>) -> Answer {
+    let (head, mut body) = answer.into_parts();
+    let mut bytes = Vec::new();
+    while let Some(Ok(frame)) = std::future::poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
+        let block = frame.into_data().unwrap_or_default();
+        bytes.extend_from_slice(&block[..block.len().min(LONGEST_ANSWER - bytes.len())]);
+        if bytes.len() == LONGEST_ANSWER {
+            break;
+        }
+    }
+    Answer { status: head.status, headers: head.headers, text: String::from_utf8_lossy(&bytes).into_owned() }
+}
+
+/// Whether storage holds what was sent, as far as it says what it holds.
+async fn holds(put: &Put<'_>, sent: &Sent, headers: &HeaderMap) -> Result<bool, UploadError> {
+    let md5 = match evidence(headers) {
+        Evidence::Nothing => return Ok(true),
+        Evidence::Crc64(crc64) => return Ok(crc64 == sent.crc64),
+        Evidence::Md5(md5) => md5,
+    };
+    if let Some(ours) = sent.md5 {
+        return Ok(ours == md5);
+    }
+    // The wire was faster than MD5, so there is time to read it once more.
+    let file = put.file.try_clone().map_err(UploadError::Read)?;
+    let (start, length) = (put.start, put.length);
+    let reading = tokio::task::spawn_blocking(move || md5_of(&file, start, length)).await;
+    let ours = reading.map_err(std::io::Error::other).and_then(|read| read).map_err(UploadError::Read)?;
+    Ok(ours == md5)
+}

@@ -1,0 +1,106 @@
+use hyper::rt::{Read, ReadBufCursor, Write};
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, ready};
+
+/// A connection of any kind.
+pub(super) trait Io: Read + Write + Send + Unpin {}
+
+impl<T: Read + Write + Send + Unpin> Io for T {}
+
+/// What is known of a connection.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    /// Bytes that it has taken so far.
+    pub(super) accepted: AtomicU64,
+    /// Why it takes no more.
+    pub(super) broken: Mutex<Option<io::Error>>,
+}
+
+/// A connection whose other end may answer before it has heard everything. When nothing more
+/// can be written, what was said is still read: the answer tells more than "broken pipe".
+pub(super) struct Sturdy {
+    inner: Box<dyn Io>,
+    known: Arc<Known>,
+    is_broken: bool,
+}
+
+impl Sturdy {
+    pub(super) fn new(inner: Box<dyn Io>, known: Arc<Known>) -> Self {
+        Self { inner, known, is_broken: false }
+    }
+
+    /// Remembers an error of the writing side; the reading side ends the connection.
+    fn unless_broken<T>(&mut self, done: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        match ready!(done) {
+            Ok(done) => Poll::Ready(Ok(done)),
+            Err(error) => {
+                self.is_broken = true;
+                if let Ok(mut broken) = self.known.broken.lock() {
+                    *broken = Some(error);
+                }
+                Poll::Pending
+            }
+        }
+    }
+
+    fn counted(&mut self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        self.unless_broken(written).map_ok(|length| {
+            self.known.accepted.fetch_add(length as u64, Ordering::Relaxed);
+            length
+        })
+    }
+}
+
+impl Write for Sturdy {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        if self.is_broken {
+            return Poll::Pending;
+        }
+        let written = Pin::new(&mut self.inner).poll_write(context, bytes);
+        self.counted(written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        if self.is_broken {
+            return Poll::Pending;
+        }
+        let written = Pin::new(&mut self.inner).poll_write_vectored(context, slices);
+        self.counted(written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.is_broken {
+            return Poll::Pending;
+        }
+        let flushed = Pin::new(&mut self.inner).poll_flush(context);
+        self.unless_broken(flushed)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.is_broken {
+            return Poll::Ready(Ok(()));
+        }
+        Pin::new(&mut self.inner).poll_shutdown(context)
+    }
+}
+
+impl Read for Sturdy {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_read(context, bytes)
+    }
+}

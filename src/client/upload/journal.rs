@@ -1,0 +1,184 @@
+use crate::identity::{Identity, Origin};
+use crate::wire::{crc64_of_text, crc64_text};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Seek, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+/// No upload is remembered longer; storage has forgotten it by then.
+const LIFE: Duration = Duration::from_hours(7 * 24);
+
+/// What is remembered of an upload in parts, so that the same command goes on with it: a line
+/// of JSON for the upload, then one for each part that has arrived. A part's line is written
+/// once storage has confirmed it. A line that a crash has cut off is passed over. There is no
+/// secret in it.
+pub(super) struct Journal {
+    path: PathBuf,
+    /// Locked, so that a second command does not send the same parts.
+    file: File,
+}
+
+/// The first line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Begun {
+    pub(super) api_url: String,
+    pub(super) project_id: String,
+    pub(super) upload_id: String,
+    pub(super) path: PathBuf,
+    pub(super) identity: Identity,
+    /// Length of what is sent, in bytes; the file itself may be compressed.
+    pub(super) size: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct PartLine {
+    part: u32,
+    crc64nvme: String,
+}
+
+/// What a journal tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Remembered {
+    pub(super) begun: Begun,
+    /// Checksums of the parts that have arrived.
+    pub(super) parts: BTreeMap<u32, u64>,
+}
+
+impl Journal {
+    /// Opens the journal of a dump on its way to a project. Without a place for it, or while
+    /// another command has it, there is none, and the upload does without.
+    pub(super) fn open(api_url: &str, project_id: &str, origin: &Origin) -> Option<Self> {
+        let folder = crate::config::uploads_folder()?;
+        let name = format!("{api_url}\n{project_id}\n{}", origin.path.display());
+        let name = format!("{:016x}.jsonl", crc_fast::crc64_nvme(name.as_bytes()));
+        Self::open_at(&folder, &name).inspect_err(|error| tracing::debug!("no journal: {error}")).ok()
+    }
+
+    fn open_at(folder: &Path, name: &str) -> io::Result<Self> {
+        let mut builder = fs::DirBuilder::new();
+        let mut options = OpenOptions::new();
+        #[cfg(unix)]
+        {
+            std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+            std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        }
+        builder.recursive(true).create(folder)?;
+        forget_the_old(folder);
+        let path = folder.join(name);
+        let file = options.read(true).append(true).create(true).open(&path)?;
+        file.try_lock()?;
+        Ok(Self { path, file })
+    }
+
+    /// What was done before.
+    pub(super) fn read(&mut self) -> Option<Remembered> {
+        let mut text = String::new();
+        self.file.rewind().ok()?;
+        self.file.read_to_string(&mut text).ok()?;
+        remembered(&text)
+    }
+
+    /// Begins anew.
+    pub(super) fn begin(&mut self, begun: &Begun) -> io::Result<()> {
+        self.file.set_len(0)?;
+        self.file.write_all(format!("{}\n", serde_json::to_string(begun)?).as_bytes())?;
+        self.file.sync_all()
+    }
+
+    /// A part has arrived. Should the line be lost, the part is sent again.
+    pub(super) fn arrived(&mut self, part: u32, crc64: u64) {
+        let line = PartLine { part, crc64nvme: crc64_text(crc64) };
+        let written = serde_json::to_string(&line).map(|line| self.file.write_all(format!("\n{line}\n").as_bytes()));
+        if let Ok(Err(error)) = written {
+            tracing::debug!("the journal was not written: {error}");
+        }
+    }
+
+    /// There is nothing to go on with any more.
+    pub(super) fn forget(self) {
+        let _ = fs::remove_file(&self.path); // an old one goes after a week
+    }
+}
+
+fn remembered(text: &str) -> Option<Remembered> {
+    let mut lines = text.lines().filter(|line| !line.is_empty());
+    let begun = serde_json::from_str(lines.next()?).ok()?;
+    let part = |line: &str| {
+        let line: PartLine = serde_json::from_str(line).ok()?;
+        Some((line.part, crc64_of_text(&line.crc64nvme)?))
+    };
+    Some(Remembered { begun, parts: lines.filter_map(part).collect() })
+}
+
+/// Takes away journals that nobody came back to.
+fn forget_the_old(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let old = entry.metadata().and_then(|about| about.modified());
+        let old = old.ok().and_then(|time| SystemTime::now().duration_since(time).ok());
+        if old.is_some_and(|age| age > LIFE) {
+            let _ = fs::remove_file(entry.path()); // of no harm
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn begun() -> Begun {
+        Begun {
+            api_url: "https://api.example".into(),
+            project_id: "p1".into(),
+            upload_id: "u1".into(),
+            path: "/data/app.dump".into(),
+            identity: Identity { size: 20, modified: 3, device: 1, inode: 2 },
+            size: 20,
+        }
+    }
+
+    #[test]
+    fn what_was_written_comes_back_but_for_a_torn_line() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let open = || Journal::open_at(&folder.path().join("uploads"), "x.jsonl");
+        let mut journal = open().expect("opens");
+        assert_eq!(journal.read(), None);
+        journal.begin(&begun()).expect("begins");
+        journal.arrived(1, 7);
+        assert!(open().is_err(), "one at a time");
+        journal.file.write_all(b"{\"part\":2,\"crc64n").expect("a crash cuts this off");
+        journal.arrived(3, u64::MAX);
+        drop(journal);
+        let mut journal = open().expect("opens again");
+        let remembered = journal.read().expect("is there");
+        assert_eq!(remembered.begun, begun());
+        assert_eq!(remembered.parts.into_iter().collect::<Vec<_>>(), [(1, 7), (3, u64::MAX)]);
+        journal.begin(&begun()).expect("begins anew");
+        assert!(journal.read().expect("is there").parts.is_empty());
+        #[cfg(unix)]
+        {
+            let mode =
+                |path: &Path| std::os::unix::fs::PermissionsExt::mode(&fs::metadata(path).expect("is").permissions());
+            assert_eq!(mode(&journal.path) & 0o777, 0o600);
+            assert_eq!(mode(journal.path.parent().expect("a folder")) & 0o777, 0o700);
+        }
+        let path = journal.path.clone();
+        journal.forget();
+        assert!(!path.exists());
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read(text in "\\PC{0,200}", cut in 0_usize..400) {
+            let _ = remembered(&text);
+            let whole = format!("{}\n\n{{\"part\":1,\"crc64nvme\":\"AAAAAAAAAAc=\"}}\n", serde_json::to_string(&begun()).expect("writes"));
+            let cut = whole.len().min(cut);
+            // Whatever is cut off, nothing is remembered that was not written.
+            if let Some(found) = remembered(&whole[..cut]) {
+                prop_assert!(found.begun == begun() && found.parts.iter().all(|part| part == (&1, &7)));
+            }
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! Uploads as the API sees them: slots, and uploads in parts. The bytes come to `storage`.
+
+use super::auth::{Authorized, visible_project};
+use super::error::Refused;
+use super::limits::DEAR;
+use super::{Answer, BASE, Shared};
+use crate::preflight::bytes;
+use crate::server::App;
+use crate::server::objects::{self, Refusal};
+use crate::server::store::{Caller, InParts, UploadRow};
+use crate::wire::{
+    CompleteRequest, PartSlot, PartsAnswer, PartsRequest, Project, Upload, UploadAnswer, UploadPart, UploadRequest,
+    UploadSlot, UploadSlotAnswer,
+};
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+
+/// URLs that are signed in one call.
+const MOST_URLS: usize = 100;
+
+/// A slot for one `PUT`, or an upload in parts for those who ask for one and whose dump is
+/// worth it. Older clients send no body.
+pub(super) async fn begin(
+    State(app): Shared,
+    Authorized(caller): Authorized,
+    Path(id): Path<String>,
+    body: Bytes,
+) -> Answer<UploadSlotAnswer> {
+    let project = visible_project(&app, &caller, &id).await?.project;
+    let request: UploadRequest = match body.trim_ascii() {
+        [] => UploadRequest::default(),
+        body => serde_json::from_slice(body).map_err(|_| Refused::bad("the body is not right: size_bytes, parts"))?,
+    };
+    app.rate_limits.key(&caller.key_id, DEAR)?;
+    let size = request.size_bytes;
+    if size > project.storage_limit_bytes {
+        let (size, limit) = (bytes(size), bytes(project.storage_limit_bytes));
+        return Err(Refused::too_large(format!("the dump has {size}, more than the {limit} of the project's plan")));
+    }
+    let object_key = objects::new_key();
+    let in_parts = objects::part_size(size).filter(|_| request.parts).map(|part_size| InParts { size, part_size });
+    if in_parts.is_some() {
+        app.objects.begin(&object_key, size).map_err(refused)?;
+    }
+    app.store.add_upload(&object_key, &project.id, in_parts).await?;
+    let (upload_url, end) = signed(&app, &object_key, None);
+    let upload = match in_parts {
+        None => UploadSlot { object_key, upload_url, expires_at: end, id: None, part_size_bytes: None },
+        Some(InParts { part_size, .. }) => UploadSlot {
+            id: objects::id_of(&object_key).map(str::to_owned),
+            object_key,
+            upload_url: String::new(),
+            expires_at: String::new(),
+            part_size_bytes: Some(part_size),
+        },
+    };
+    Ok(Json(UploadSlotAnswer { upload }))
+}
+
+/// How far an upload in parts is.
+pub(super) async fn show(
+    State(app): Shared,
+    Authorized(caller): Authorized,
+    Path((project, id)): Path<(String, String)>,
+) -> Answer<UploadAnswer> {
+    let (_, row, in_parts) = known(&app, &caller, &project, &id).await?;
+    let parts = app.store.parts(&row.object_key).await?;
+    Ok(shown(&row, in_parts, parts))
+}
+
+/// URLs for parts.
+pub(super) async fn parts(
+    State(app): Shared,
+    Authorized(caller): Authorized,
+    Path((project, id)): Path<(String, String)>,
+    super::body::Body(request): super::body::Body<PartsRequest>,
+) -> Answer<PartsAnswer> {
+    let (_, row, in_parts) = known(&app, &caller, &project, &id).await?;
+    if row.size.is_some() {
+        return Err(Refused::conflict("the upload is complete"));
+    }
+    let numbers = request.part_numbers;
+    if numbers.len() > MOST_URLS || numbers.iter().any(|number| in_parts.range(*number).is_none()) {
+        let count = in_parts.count();
+        return Err(Refused::bad(format!("ask for at most {MOST_URLS} parts at a time, of 1 to {count}")));
+    }
+    let slot = |part_number| {
+        let (upload_url, _) = signed(&app, &row.object_key, Some(part_number));
+        PartSlot { part_number, upload_url }
+    };
+    Ok(Json(PartsAnswer { parts: numbers.into_iter().map(slot).collect() }))
+}
+
+/// Makes an object of the parts, if all are there as they were sent.
+pub(super) async fn complete(
+    State(app): Shared,
+    Authorized(caller): Authorized,
+    Path((project, id)): Path<(String, String)>,
+    super::body::Body(request): super::body::Body<CompleteRequest>,
+) -> Answer<UploadAnswer> {
+    let (_, row, in_parts) = known(&app, &caller, &project, &id).await?;
+    let key = &row.object_key;
+    if row.size.is_some() {
+        return Ok(shown(&row, in_parts, app.store.parts(key).await?));
+    }
+    let internal = |error: anyhow::Error| Refusal::Storage(std::io::Error::other(error));
+    let check = async || {
+        let parts = app.store.parts(key).await.map_err(internal)?;
+        match differing(&request.parts, &parts, in_parts) {
+            Some(why) => Err(Refusal::InvalidPart(why)),
+            None => Ok(parts),
+        }
+    };
+    let parts = app.objects.complete(key, check).await.map_err(refused)?;
+    if !app.store.finish_upload(key, in_parts.size).await? {
+        app.objects.delete(key).map_err(anyhow::Error::from)?;
+        return Err(Refused::not_found("the upload has been given up"));
+    }
+    Ok(shown(&UploadRow { size: Some(in_parts.size), ..row }, in_parts, parts))
+}
+
+/// Ends an upload in parts, and forgets what has arrived.
+pub(super) async fn abort(
+    State(app): Shared,
+    Authorized(caller): Authorized,
+    Path((project, id)): Path<(String, String)>,
+) -> Result<(StatusCode, Json<serde_json::Value>), Refused> {
+    let (_, row, _) = known(&app, &caller, &project, &id).await?;
+    if row.size.is_some() {
+        return Err(Refused::conflict("the upload is complete"));
+    }
+    app.store.remove_upload(&row.object_key).await?;
+    app.objects.abort(&row.object_key).await.map_err(anyhow::Error::from)?;
+    Ok((StatusCode::OK, Json(serde_json::json!({}))))
+}
+
+/// An upload in parts that the caller may see.
+async fn known(app: &App, caller: &Caller, project: &str, id: &str) -> Result<(Project, UploadRow, InParts), Refused> {
+    let project = visible_project(app, caller, project).await?.project;
+    let row = app.store.upload(&objects::key_of(id)).await?.filter(|row| row.project_id == project.id);
+    let found = row.and_then(|row| row.in_parts.map(|in_parts| (project, row, in_parts)));
+    found.ok_or_else(|| Refused::not_found("there is no such upload, or not any more"))
+}
+
+fn shown(row: &UploadRow, in_parts: InParts, parts: Vec<UploadPart>) -> Json<UploadAnswer> {
+    let upload = Upload {
+        id: objects::id_of(&row.object_key).unwrap_or_default().to_owned(),
+        object_key: row.object_key.clone(),
+        size_bytes: in_parts.size,
+        part_size_bytes: in_parts.part_size,
+        complete: row.size.is_some(),
+        parts,
+    };
+    Json(UploadAnswer { upload })
+}
+
+/// What is wrong with the parts, in words.
+fn differing(sent: &[UploadPart], arrived: &[UploadPart], in_parts: InParts) -> Option<String> {
+    (1..=in_parts.count()).find_map(|number| {
+        let of = |parts: &[UploadPart]| parts.iter().find(|part| part.part_number == number).cloned();
+        let (Some(arrived), length) = (of(arrived), in_parts.range(number).map(|(_, length)| length)) else {
+            return Some(format!("part {number} has not arrived"));
+        };
+        let Some(sent) = of(sent) else { return Some(format!("part {number} is not named")) };
+        let other = sent.checksum_crc64nvme.is_some() && sent.checksum_crc64nvme != arrived.checksum_crc64nvme;
+        (other || Some(arrived.size_bytes) != length)
+            .then(|| format!("part {number} that has arrived is not the one that was sent"))
+    })
+}
+
+fn signed(app: &App, key: &str, part: Option<u32>) -> (String, String) {
+    let (query, end) = app.objects.sign(key, part);
+    let end = jiff::Timestamp::try_from(end).map_or_else(|_| String::new(), |end| end.to_string());
+    (format!("http://{}{BASE}/objects/{key}?{query}", app.address), end)
+}
+
+fn refused(refusal: Refusal) -> Refused {
+    match refusal {
+        Refusal::InvalidPart(_) | Refusal::Used => Refused::conflict(refusal.to_string()),
+        Refusal::NoRoom => Refused::no_room(refusal.to_string()),
+        Refusal::Storage(error) => anyhow::Error::from(error).context("store an upload").into(),
+        other => Refused::bad(other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_part_must_be_there_as_it_was_sent() {
+        let in_parts = InParts { size: 25, part_size: 10 };
+        let part = |part_number: u32, size_bytes, sum: &str| UploadPart {
+            part_number,
+            size_bytes,
+            etag: None,
+            checksum_crc64nvme: Some(sum.to_owned()),
+        };
+        let all = [part(1, 10, "a"), part(2, 10, "b"), part(3, 5, "c")];
+        assert_eq!(differing(&all, &all, in_parts), None);
+        let why = |sent: &[UploadPart], arrived: &[UploadPart]| differing(sent, arrived, in_parts).expect("differs");
+        assert_eq!(why(&all, &all[..2]), "part 3 has not arrived");
+        assert_eq!(why(&all[1..], &all), "part 1 is not named");
+        let other = [all[0].clone(), part(2, 10, "x"), all[2].clone()];
+        assert_eq!(why(&all, &other), "part 2 that has arrived is not the one that was sent");
+        let short = [all[0].clone(), part(2, 9, "b"), all[2].clone()];
+        assert_eq!(why(&all, &short), "part 2 that has arrived is not the one that was sent");
+    }
+}

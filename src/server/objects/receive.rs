@@ -1,0 +1,139 @@
+//! A body becomes bytes in a file, with an eye on room and time.
+
+use super::Refusal;
+use axum::body::Bytes;
+use crc_fast::CrcAlgorithm::Crc64Nvme;
+use futures_util::{Stream, StreamExt};
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// Bytes that are gathered before they are written.
+const WRITE_BLOCK: usize = 1 << 20;
+
+/// An upload that sends nothing for so long is given up.
+const STALL: Duration = Duration::from_mins(1);
+
+/// An upload must bring at least this much, in bytes, …
+const LEAST: u64 = 1 << 20;
+/// … in this time.
+const PATIENCE: Duration = Duration::from_mins(5);
+
+/// Free space that no upload may take: the databases on the same disk need it to go on. In
+/// bytes.
+const RESERVE: u64 = 256 << 20;
+
+/// Room on a disk.
+pub(super) struct Room {
+    folder: PathBuf,
+    /// Bytes that running uploads have announced and not yet sent.
+    promised: AtomicU64,
+}
+
+impl Room {
+    pub(super) fn new(folder: PathBuf) -> Self {
+        Self { folder, promised: AtomicU64::new(0) }
+    }
+
+    /// Whether there is room for so many bytes beside those that are on their way.
+    pub(super) fn has(&self, length: u64) -> Result<(), Refusal> {
+        drop(self.promise(length)?);
+        Ok(())
+    }
+
+    /// Sets room aside.
+    fn promise(&self, length: u64) -> Result<Promise<'_>, Refusal> {
+        let others = self.promised.fetch_add(length, Ordering::Relaxed);
+        let promise = Promise { promised: &self.promised, left: length };
+        let needed = length.saturating_add(others).saturating_add(RESERVE);
+        if self.free()? < needed { Err(Refusal::NoRoom) } else { Ok(promise) }
+    }
+
+    /// Free space, in bytes.
+    fn free(&self) -> io::Result<u64> {
+        let disk = rustix::fs::statvfs(&self.folder)?;
+        Ok(disk.f_bavail * disk.f_frsize)
+    }
+}
+
+/// Writes a body of declared length into a file, at a place, and gives its CRC-64/NVME.
+/// `held` is kept until the last byte is written, also when the sender has gone.
+pub(super) async fn receive<E>(
+    room: &Room,
+    file: File,
+    start: u64,
+    length: u64,
+    mut body: impl Stream<Item = Result<Bytes, E>> + Unpin,
+    held: impl Send + Sync + 'static,
+) -> Result<u64, Refusal> {
+    let mut promise = room.promise(length)?;
+    let (file, held) = (Arc::new(file), Arc::new(held));
+    let (mut sum, mut stored) = (crc_fast::Digest::new(Crc64Nvme), 0);
+    let (mut since, mut before) = (Instant::now(), 0);
+    let mut gathered = Vec::with_capacity(WRITE_BLOCK);
+    let mut more = true;
+    while more {
+        match tokio::time::timeout(STALL, body.next()).await.map_err(|_| Refusal::Stalled)? {
+            Some(Ok(block)) => gathered.extend_from_slice(&block),
+            Some(Err(_)) => return Err(Refusal::Incomplete),
+            None => more = false,
+        }
+        let arrived = stored + gathered.len() as u64;
+        if arrived > length {
+            return Err(Refusal::Incomplete);
+        }
+        if arrived - before >= LEAST {
+            if room.free()? < RESERVE {
+                return Err(Refusal::NoRoom);
+            }
+            (since, before) = (Instant::now(), arrived);
+        } else if since.elapsed() > PATIENCE {
+            return Err(Refusal::Stalled);
+        }
+        if gathered.len() < WRITE_BLOCK && more {
+            continue;
+        }
+        let (at, file, held) = (start + stored, file.clone(), held.clone());
+        let writing = tokio::task::spawn_blocking(move || {
+            let written = file.write_all_at(&gathered, at);
+            sum.update(&gathered);
+            drop(held);
+            written.map(|()| (gathered, sum))
+        });
+        (gathered, sum) = writing.await.map_err(io::Error::other)??;
+        promise.keep(gathered.len() as u64);
+        stored += gathered.len() as u64;
+        gathered.clear();
+    }
+    if stored != length {
+        return Err(Refusal::Incomplete);
+    }
+    // What has arrived must have arrived after a power cut, too.
+    tokio::task::spawn_blocking(move || file.sync_data()).await.map_err(io::Error::other)??;
+    Ok(sum.finalize())
+}
+
+/// Room that is set aside for what has not come yet.
+struct Promise<'a> {
+    promised: &'a AtomicU64,
+    left: u64,
+}
+
+impl Promise<'_> {
+    /// So many bytes have come.
+    fn keep(&mut self, bytes: u64) {
+        let bytes = bytes.min(self.left);
+        self.left -= bytes;
+        self.promised.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Promise<'_> {
+    fn drop(&mut self) {
+        self.keep(self.left);
+    }
+}
