@@ -7,6 +7,7 @@
 mod faults;
 #[path = "../support/mod.rs"]
 mod support;
+mod uploads;
 
 use faults::{Fault, Random};
 use serde_json::{Value, json};
