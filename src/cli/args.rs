@@ -375,6 +375,7 @@ fn time(text: &str) -> Result<Duration, String> {
 fn stall_timeout(text: &str) -> Result<Duration, String> {
     match time(text)? {
         short if short < Duration::from_secs(1) => Err("give a second at least".into()),
+        long if long > Duration::from_hours(24) => Err("give a day at most".into()),
         patience => Ok(patience),
     }
 }

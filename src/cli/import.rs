@@ -7,7 +7,7 @@ use super::output::meter::{Meter, Work};
 use super::output::report;
 use super::source::{self, Given};
 use super::{Failure, Kind, dump, jobs, via_dump};
-use crate::client::{Api, Progress, Sending, UploadEvent, UploadOptions, upload};
+use crate::client::{Api, Progress, Sending, UploadEvent, UploadOptions, Uploaded, upload};
 use crate::dump::{Contents, DumpFile, detect};
 use crate::preflight::{REPLICATION, bytes};
 use crate::source::SourceUrl;
@@ -73,16 +73,29 @@ pub(super) async fn run(context: &Context<'_>, options: ImportOptions) -> Result
             Some(dump)
         }
     };
+    let mut journal = None;
     if let Some(dump) = dump {
-        request.upload_key = Some(send(context, &api, &project, &dump, &options.upload).await?);
+        let uploaded = send(context, &api, &project, &dump, &options.upload).await?;
+        request.upload_key = Some(uploaded.key);
+        journal = uploaded.journal;
     }
-    let job = start(context, &api, &project, &request).await?;
+    let started = start(context, &api, &project, &request).await;
+    if let Err(failure) = &started
+        && failure.kind == Kind::Error
+        && let Some(journal) = journal.take()
+    {
+        journal.forget(); // what it leads to cannot be used
+    }
+    let job = started?;
     if !options.wait {
         context.output.result(&report::started(&job, &project), || json!({ "job": job }));
         return Ok(());
     }
     context.output.note(&format!("Import job {}", job.id));
     let job = jobs::follow(context, &api, &job.id, options.wait_timeout).await?;
+    if let Some(journal) = journal {
+        journal.forget(); // the dump has been used
+    }
     context.output.result(&report::ended(&job, Some(&project)), || json!({ "job": job }));
     Ok(())
 }
@@ -181,14 +194,14 @@ async fn check_source(
     Ok(())
 }
 
-/// Uploads the dump and gives its object key.
+/// Uploads the dump.
 async fn send(
     context: &Context<'_>,
     api: &Api,
     project: &Project,
     dump: &DumpFile,
     args: &UploadArgs,
-) -> Result<String, Failure> {
+) -> Result<Uploaded, Failure> {
     let options = UploadOptions {
         stall_timeout: args.stall_timeout,
         limit_rate: args.limit_rate,
@@ -220,17 +233,19 @@ async fn send(
     };
     let uploading = upload(api, &project.id, &sending, &options, &progress, &tell);
     let sent = tokio::select! {
-        sent = uploading => sent.map_err(Failure::from),
-        () = interrupted() => Err(Failure::new(Kind::Interrupted, "the upload was stopped; nothing was imported")),
+        sent = uploading => sent.map_err(|error| (error.is_transient(), Failure::from(error))),
+        () = interrupted() => {
+            Err((true, Failure::new(Kind::Interrupted, "the upload was stopped; nothing was imported")))
+        }
     };
     match sent {
-        Ok(key) => {
+        Ok(uploaded) => {
             meter.finish();
-            Ok(key)
+            Ok(uploaded)
         }
-        Err(failure) => {
+        Err((may_pass, failure)) => {
             meter.give_up();
-            let goes_on = resumable.get() && matches!(failure.kind, Kind::Interrupted | Kind::Error);
+            let goes_on = resumable.get() && may_pass;
             Err(if goes_on { failure.hint("the same command goes on with what has arrived") } else { failure })
         }
     }

@@ -11,7 +11,7 @@ mod watch;
 pub use api::{Api, StartedImport};
 pub use error::{CallError, Cause};
 pub use storage::{Progress, UploadError};
-pub use upload::{Sending, UploadEvent, UploadOptions, upload};
+pub use upload::{Journal, Sending, UploadEvent, UploadOptions, Uploaded, upload};
 pub use watch::{Watch, WatchEvent, watch};
 
 /// How programs introduce themselves.

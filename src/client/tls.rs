@@ -7,7 +7,11 @@ use rustls::{ClientConfig, RootCertStore};
 pub(super) fn config(protocols: &[&str], encrypted: bool) -> anyhow::Result<ClientConfig> {
     let mut roots = RootCertStore::empty();
     if encrypted {
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        let found = rustls_native_certs::load_native_certs();
+        roots.add_parsable_certificates(found.certs);
+        if let Some(error) = found.errors.first().filter(|_| roots.is_empty()) {
+            anyhow::bail!("no authority to trust is known (SSL_CERT_FILE, or the system's): {error}");
+        }
     }
     let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;

@@ -266,9 +266,10 @@ async fn clean(app: &App, work: &Path) -> anyhow::Result<()> {
         }
     }
     for key in app.store.abandoned_uploads().await? {
+        let _alone = app.objects.alone(&key).await;
         remove_upload(app, &key).await?;
     }
-    Ok(())
+    Ok(app.objects.sweep(&app.store.upload_keys().await?)?)
 }
 
 async fn remove_upload(app: &App, key: &str) -> anyhow::Result<()> {

@@ -16,3 +16,4 @@ mod sources;
 #[path = "../support/mod.rs"]
 mod support;
 mod terminal;
+mod uploads;

@@ -5,6 +5,7 @@ mod answers;
 mod dumps;
 mod leaks;
 mod look;
+mod network;
 mod settings;
 mod storage;
 #[path = "../support/mod.rs"]

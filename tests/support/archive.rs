@@ -91,3 +91,11 @@ fn table_of_contents(entries: &[Entry<'_>], offsets: &[usize]) -> Vec<u8> {
     }
     w.0
 }
+
+/// An archive of this length in bytes, nearly all of which is a hole behind its end.
+pub fn sparse(path: &std::path::Path, length: u64) {
+    let table =
+        Entry { kind: "TABLE", tag: "t", definition: "CREATE TABLE t (x int);", schema: "public", ..Entry::default() };
+    std::fs::write(path, archive(&[table])).expect("written");
+    std::fs::OpenOptions::new().write(true).open(path).expect("opens").set_len(length).expect("grows");
+}

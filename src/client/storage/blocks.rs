@@ -48,19 +48,20 @@ impl Blocks {
         pool: Pool,
         pace: Option<Arc<Pace>>,
         gate: Option<BoxFuture<'static, ()>>,
-    ) -> (Self, Watched) {
+    ) -> io::Result<(Self, Watched)> {
         let (sender, receiver) = mpsc::channel(AHEAD);
         let (tell, outcome) = oneshot::channel();
         let watched = Watched { outcome, handed: Arc::default() };
         let handed = watched.handed.clone();
-        std::thread::spawn(move || {
+        let reader = std::thread::Builder::new().name("reader".into());
+        reader.spawn(move || {
             let read = read_ahead(&file, start..start + length, &pool, pace.as_deref(), &sender);
             // Known before the channel closes, so that whoever sees its end can ask why.
             if let Some(read) = read {
                 let _ = tell.send(read); // unheard when the upload was given up
             }
-        });
-        (Self { receiver, left: length, handed, gate }, watched)
+        })?;
+        Ok((Self { receiver, left: length, handed, gate }, watched))
     }
 }
 

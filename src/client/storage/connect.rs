@@ -5,14 +5,14 @@ use futures_util::future::BoxFuture;
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper::header::HeaderValue;
+use hyper::rt::Executor;
 use hyper::{Request, Response, Uri};
 use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
 use hyper_util::client::legacy::connect::proxy::Tunnel;
 use hyper_util::client::legacy::connect::{Connection, HttpConnector};
 use hyper_util::client::proxy::matcher::{Intercept, Matcher};
-use hyper_util::rt::TokioExecutor;
 use rustls::{AlertDescription, ClientConfig};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::task::AbortHandle;
 use tower_service::Service;
@@ -28,8 +28,8 @@ pub(in crate::client) struct Line {
     pub(super) known: Arc<Known>,
     /// The proxy that reads the requests, if there is one.
     pub(super) reader: Option<Reader>,
-    /// Runs the connection; without it the socket is closed.
-    driver: AbortHandle,
+    /// They run the connection; without them the socket is closed.
+    tasks: Tasks,
 }
 
 /// A proxy that is not told to keep out of it, as over plain HTTP.
@@ -72,7 +72,20 @@ impl Line {
 
 impl Drop for Line {
     fn drop(&mut self) {
-        self.driver.abort();
+        self.tasks.0.lock().iter().flat_map(|tasks| tasks.iter()).for_each(AbortHandle::abort);
+    }
+}
+
+/// The tasks of one connection. HTTP/2 has one for each body.
+#[derive(Clone, Default)]
+struct Tasks(Arc<Mutex<Vec<AbortHandle>>>);
+
+impl<F: Future<Output: Send> + Send + 'static> Executor<F> for Tasks {
+    fn execute(&self, task: F) {
+        if let Ok(mut tasks) = self.0.lock() {
+            tasks.retain(|task| !task.is_finished());
+            tasks.push(tokio::spawn(async move { drop(task.await) }).abort_handle());
+        }
     }
 }
 
@@ -92,24 +105,31 @@ pub(super) enum NoLine {
 pub(super) async fn connect(uri: &Uri, proxies: &Matcher, tls: Arc<ClientConfig>) -> Result<Line, NoLine> {
     let host = uri.host().unwrap_or_default().to_owned();
     let broken = |why: String| NoLine::Error(UploadError::Broken(host.clone(), why));
-    let connected = tokio::time::timeout(TIMEOUT, dial(uri, proxies, tls)).await;
+    let connected = tokio::time::timeout(TIMEOUT, open(uri, proxies, tls)).await;
     let connected = connected.map_err(|_| broken("it did not answer in time".into()))?;
-    let (io, is_http2, reader) = connected.map_err(|error| match tls_error(&*error) {
+    connected.map_err(|error| match tls_error(&*error) {
         Some(rustls::Error::AlertReceived(AlertDescription::NoApplicationProtocol)) => NoLine::WantsHttp2,
         Some(error) => NoLine::Error(UploadError::Tls(host.clone(), crate::text::printable(&error.to_string(), 300))),
+        None if error.is::<NoWay>() => NoLine::Error(UploadError::NoWay(host.clone(), error.to_string())),
         None => broken(cause(&*error)),
-    })?;
+    })
+}
+
+async fn open(uri: &Uri, proxies: &Matcher, tls: Arc<ClientConfig>) -> Result<Line, Error> {
+    let (io, is_http2, reader) = dial(uri, proxies, tls).await?;
     let known = Arc::<Known>::default();
     let io = Sturdy::new(io, known.clone());
-    let failed = |error: hyper::Error| broken(cause(&error));
-    let (sender, driver) = if is_http2 {
-        let (sender, connection) = http2::handshake(TokioExecutor::new(), io).await.map_err(failed)?;
-        (Sender::Two(sender), tokio::spawn(async move { drop(connection.await) }))
+    let tasks = Tasks::default();
+    let sender = if is_http2 {
+        let (sender, connection) = http2::handshake(tasks.clone(), io).await?;
+        tasks.execute(async move { drop(connection.await) });
+        Sender::Two(sender)
     } else {
-        let (sender, connection) = http1::handshake(io).await.map_err(failed)?;
-        (Sender::One(sender), tokio::spawn(async move { drop(connection.await) }))
+        let (sender, connection) = http1::handshake(io).await?;
+        tasks.execute(async move { drop(connection.await) });
+        Sender::One(sender)
     };
-    Ok(Line { sender, target: target(uri), known, reader, driver: driver.abort_handle() })
+    Ok(Line { sender, target: target(uri), known, reader, tasks })
 }
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
@@ -125,7 +145,7 @@ async fn dial(uri: &Uri, proxies: &Matcher, tls: Arc<ClientConfig>) -> Result<Di
         return Ok(dialled(HttpsConnector::from((tcp, tls)).call(uri.clone()).await?, None));
     };
     if !matches!(proxy.uri().scheme_str(), Some("http" | "https")) {
-        return Err(format!("the proxy {} is of a kind that is not known", shown(&proxy)).into());
+        return Err(NoWay(format!("the proxy {} is of a kind that is not known", shown(&proxy))).into());
     }
     // Towards the proxy itself no protocol is chosen.
     let mut plain = ClientConfig::clone(&tls);
@@ -153,7 +173,16 @@ where
     (Box::new(io), is_http2, reader)
 }
 
+/// Waiting does not help.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct NoWay(String);
+
 fn proxy_error(proxy: &Intercept, error: &(dyn std::error::Error + 'static)) -> Error {
+    // The library keeps the kinds of its errors to itself.
+    if cause(error).contains("proxy authorization required") {
+        return NoWay(format!("the proxy {} wants a name and a password", shown(proxy))).into();
+    }
     format!("the proxy {}: {}", shown(proxy), cause(error)).into()
 }
 

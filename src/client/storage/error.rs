@@ -20,6 +20,9 @@ pub enum UploadError {
     /// No connection that can be trusted: host and cause.
     #[error("no secure connection to {0}: {1}")]
     Tls(String, String),
+    /// No way leads there: host and cause.
+    #[error("no way to {0}: {1}")]
+    NoWay(String, String),
     /// Storage said no.
     #[error("{0}")]
     Refused(Refusal),
@@ -81,8 +84,9 @@ impl UploadError {
 }
 
 impl Refusal {
-    /// Reads an answer. A body may quote the request, so only its sentence and code are taken.
-    pub(super) fn read(host: &str, status: u16, retry_after: Option<Duration>, body: &str) -> Self {
+    /// Reads an answer to a request with this query. The body may quote the request, so only
+    /// its sentence and code are taken, and not even those when they hold a part of the secret.
+    pub(super) fn read(host: &str, query: &str, status: u16, retry_after: Option<Duration>, body: &str) -> Self {
         let element = |name: &str| {
             let from = body.find(&format!("<{name}>"))? + name.len() + 2;
             let length = body[from..].find("</")?;
@@ -95,6 +99,8 @@ impl Refusal {
             _ if body.contains('<') || body.trim().is_empty() => "it gave no reason".into(),
             _ => crate::text::printable(body, 200),
         };
+        let quoted = |text: &str| query.split(['&', '=', '%']).any(|piece| piece.len() >= 8 && text.contains(piece));
+        let words = if quoted(&words) { "it gave no reason that can be shown".into() } else { words };
         let code = element("Code").unwrap_or_default().chars().take(60).collect();
         Self { status, retry_after, host: host.to_owned(), code, words }
     }
@@ -111,16 +117,17 @@ impl Refusal {
     }
 }
 
-/// The TLS library's own error inside others.
+/// The TLS library's own error inside others. Errors of the system hide what they were made of.
 pub(super) fn tls_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::Error> {
     let mut next = Some(error);
     while let Some(error) = next {
-        let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        let inner = inner.and_then(|inner| inner.downcast_ref());
-        if let Some(found) = error.downcast_ref().or(inner) {
+        if let Some(found) = error.downcast_ref() {
             return Some(found);
         }
-        next = error.source();
+        next = match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+            Some(inner) => Some(inner),
+            None => error.source(),
+        };
     }
     None
 }
@@ -141,7 +148,7 @@ mod tests {
     use super::*;
 
     fn refusal(status: u16, body: &str) -> Refusal {
-        Refusal::read("s3.example", status, None, body)
+        Refusal::read("s3.example", "X-Amz-Signature=CANARY0123", status, None, body)
     }
 
     #[test]
@@ -150,6 +157,8 @@ mod tests {
         assert_eq!(refusal(403, xml).words, "Request has expired");
         assert_eq!(refusal(403, "<html>oops</html>").words, "it gave no reason");
         assert_eq!(refusal(413, "too large").words, "too large");
+        let quoting = refusal(400, "cannot PUT /x?X-Amz-Signature=CANARY0123");
+        assert_eq!(quoting.words, "it gave no reason that can be shown");
         assert_eq!(refusal(307, "").words, "it wants the dump to go elsewhere, which is not done");
     }
 
@@ -169,7 +178,7 @@ mod tests {
 
     #[test]
     fn an_error_of_tls_is_found_inside_others() {
-        let error = io::Error::other(rustls::Error::DecryptError);
+        let error = io::Error::other(io::Error::other(rustls::Error::DecryptError));
         assert!(tls_error(&error).is_some() && tls_error(&io::Error::other("x")).is_none());
         assert_eq!(cause(&io::Error::from_raw_os_error(32)), "Broken pipe");
     }

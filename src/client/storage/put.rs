@@ -1,7 +1,7 @@
 use super::blocks::{Blocks, Pool, Watched};
 use super::checksum::{Evidence, Sent, evidence, md5_of};
 use super::connect::{Line, NoLine, connect, target};
-use super::error::{Refusal, UploadError, cause};
+use super::error::{Refusal, UploadError, cause, tls_error};
 use super::pace::Pace;
 use crate::client::error::retry_after;
 use crate::client::{USER_AGENT, tls};
@@ -33,13 +33,17 @@ const THOUGHT: u32 = 5;
 const EXPECT_FROM: u64 = 16 << 20;
 /// How long storage may take to say that the body is welcome. Some never say it.
 const WELCOME: Duration = Duration::from_secs(1);
+/// The words of an answer may take so long after its head.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// With a limited rate, connections wait for each other.
+const LIMITED_STALL: Duration = Duration::from_secs(3);
 /// No answer of storage is longer, in bytes.
 const LONGEST_ANSWER: usize = 64 << 10;
 
 /// Object storage, as one upload uses it.
 pub(in crate::client) struct Storage {
-    tls: OnceLock<Arc<ClientConfig>>,
-    tls_with_http2: OnceLock<Arc<ClientConfig>>,
+    /// For HTTP/1.1, and with HTTP/2.
+    tls: [OnceLock<Arc<ClientConfig>>; 2],
     proxies: Matcher,
     /// No byte taken for so long means that a connection is dead.
     stall: Duration,
@@ -75,10 +79,9 @@ impl Storage {
     /// Storage with this patience, and a limit in bytes a second.
     pub(in crate::client) fn new(stall: Duration, limit_rate: Option<u64>) -> Self {
         Self {
-            tls: OnceLock::new(),
-            tls_with_http2: OnceLock::new(),
+            tls: [OnceLock::new(), OnceLock::new()],
             proxies: Matcher::from_system(),
-            stall,
+            stall: if limit_rate.is_some() { stall.max(LIMITED_STALL) } else { stall },
             pace: limit_rate.map(|rate| Arc::new(Pace::new(rate))),
             pool: Pool::default(),
             offers_http2: AtomicBool::new(false),
@@ -105,7 +108,8 @@ impl Storage {
                 Some(line) => line,
                 None => self.connect(&uri).await?,
             };
-            match self.once(&mut open, put, &uri, progress).await {
+            let asks = put.length >= EXPECT_FROM && !open.is_http2() && !self.ignores_expect.load(Ordering::Relaxed);
+            match self.once(&mut open, put, &uri, asks, progress).await {
                 Ok(stored) => {
                     *line = Some(open);
                     return Ok(stored);
@@ -113,8 +117,10 @@ impl Storage {
                 // It had been closed while nobody used it.
                 Err((UploadError::Broken(..), 0)) if was_kept => {}
                 Err((UploadError::Refused(refusal), _))
-                    if refusal.status == StatusCode::EXPECTATION_FAILED.as_u16()
-                        && !self.ignores_expect.swap(true, Ordering::Relaxed) => {}
+                    if asks && refusal.status == StatusCode::EXPECTATION_FAILED.as_u16() =>
+                {
+                    self.ignores_expect.store(true, Ordering::Relaxed);
+                }
                 Err((error, _)) => {
                     if uri.scheme_str() == Some("https") && matches!(error, UploadError::Broken(..)) {
                         self.offers_http2.store(true, Ordering::Relaxed);
@@ -141,14 +147,21 @@ impl Storage {
     }
 
     fn tls(&self, with_http2: bool, uri: &Uri) -> Result<Arc<ClientConfig>, UploadError> {
-        let (known, protocols): (_, &[_]) =
-            if with_http2 { (&self.tls_with_http2, &["h2", "http/1.1"]) } else { (&self.tls, &["http/1.1"]) };
+        let protocols: &[_] = if with_http2 { &["h2", "http/1.1"] } else { &["http/1.1"] };
+        let made = |encrypted| {
+            let config = tls::config(protocols, encrypted).map(Arc::new);
+            config.map_err(|error| UploadError::NoWay(uri.host().unwrap_or_default().into(), format!("{error:#}")))
+        };
+        let is_https = |uri: &Uri| uri.scheme_str() == Some("https");
+        if !is_https(uri) && !self.proxies.intercept(uri).is_some_and(|proxy| is_https(proxy.uri())) {
+            return made(false);
+        }
+        let known = &self.tls[usize::from(with_http2)];
         if let Some(known) = known.get() {
             return Ok(known.clone());
         }
-        let config = tls::config(protocols, uri.scheme_str() == Some("https"));
-        let config = config.map_err(|error| UploadError::Unusable(format!("{error:#}")))?;
-        Ok(known.get_or_init(|| Arc::new(config)).clone())
+        let config = made(true)?;
+        Ok(known.get_or_init(|| config).clone())
     }
 
     /// One request over one connection. An error comes with the bytes that were taken.
@@ -157,13 +170,14 @@ impl Storage {
         line: &mut Line,
         put: &Put<'_>,
         uri: &Uri,
+        asks: bool,
         progress: &Progress,
     ) -> Result<Stored, (UploadError, u64)> {
         let host = uri.host().unwrap_or_default();
         let file = put.file.try_clone().map_err(|error| (UploadError::Read(error), 0))?;
-        let asks = put.length >= EXPECT_FROM && !line.is_http2() && !self.ignores_expect.load(Ordering::Relaxed);
         let (welcome, gate) = if asks { self.gate() } else { (None, None) };
-        let (body, watched) = Blocks::read(file, put.start, put.length, self.pool.clone(), self.pace.clone(), gate);
+        let body = Blocks::read(file, put.start, put.length, self.pool.clone(), self.pace.clone(), gate);
+        let (body, watched) = body.map_err(|error| (UploadError::Read(error), 0))?;
         let request = request(line, uri, put.length, body, welcome).map_err(|error| (error, 0))?;
         let Watched { mut outcome, handed } = watched;
         let known = line.known.clone();
@@ -176,29 +190,31 @@ impl Storage {
         };
         let watch = watch(self.stall, put.length, taken, &mut share);
         let exchange = async {
-            let answer = line.send(request).await.map_err(|error| cause(&error))?;
-            Ok::<_, String>(read(answer).await)
+            let answer = line.send(request).await.map_err(|error| failed(host, &error))?;
+            Ok::<_, UploadError>(read(answer).await)
         };
         let answer = tokio::select! {
             biased; // what was answered counts, however late
             answer = exchange => answer,
-            why = watch => Err(why),
+            why = watch => Err(UploadError::Broken(host.to_owned(), why)),
         };
         let read = outcome.try_recv();
         if let Ok(Err(fault)) = read {
             return Err((fault, share.told));
         }
-        let answer = answer.map_err(|why| {
+        let answer = answer.map_err(|error| {
             let first = known.broken.lock().ok().and_then(|mut broken| broken.take());
-            let why = first.map_or(why, |error| cause(&error));
-            (UploadError::Broken(host.to_owned(), why), share.told)
+            (first.map_or(error, |error| failed(host, &error)), share.told)
         })?;
         if !answer.status.is_success() {
-            let refusal = Refusal::read(host, answer.status.as_u16(), retry_after(&answer.headers), &answer.text);
+            let query = uri.query().unwrap_or_default();
+            let refusal =
+                Refusal::read(host, query, answer.status.as_u16(), retry_after(&answer.headers), &answer.text);
             return Err((UploadError::Refused(refusal), share.told));
         }
         // The last block may be gone before its checksum is made.
-        let read = if read.is_err() { outcome.await.ok() } else { read.ok() };
+        let is_sent = handed.load(Ordering::Relaxed) == put.length;
+        let read = if read.is_err() && is_sent { outcome.await.ok() } else { read.ok() };
         let Some(Ok(sent)) = read else {
             let why = "storage answered before it had everything".into();
             return Err((UploadError::Broken(host.to_owned(), why), share.told));
@@ -216,8 +232,11 @@ impl Storage {
         let (welcome, welcomed) = oneshot::channel();
         let ignores = self.ignores_expect.clone();
         let gate = async move {
-            if tokio::time::timeout(WELCOME, welcomed).await.is_err() {
-                ignores.store(true, Ordering::Relaxed);
+            match tokio::time::timeout(WELCOME, welcomed).await {
+                Ok(Ok(())) => {}
+                // There is an answer already, and it is another one.
+                Ok(Err(_)) => std::future::pending().await,
+                Err(_) => ignores.store(true, Ordering::Relaxed),
             }
         };
         (Some(welcome), Some(gate.boxed()))
@@ -287,6 +306,17 @@ impl Drop for Share<'_> {
     }
 }
 
+/// An error of the line, or one of those that TLS 1.3 tells after the connection is made.
+fn failed(host: &str, error: &(dyn std::error::Error + 'static)) -> UploadError {
+    use rustls::AlertDescription::{AccessDenied, BadCertificate, CertificateRequired, UnknownCA};
+    match tls_error(error) {
+        Some(alert @ rustls::Error::AlertReceived(CertificateRequired | BadCertificate | UnknownCA | AccessDenied)) => {
+            UploadError::Tls(host.to_owned(), alert.to_string())
+        }
+        _ => UploadError::Broken(host.to_owned(), cause(error)),
+    }
+}
+
 /// Tells the progress, and ends when nothing moves any more.
 async fn watch(stall: Duration, length: u64, taken: impl Fn() -> u64, share: &mut Share<'_>) -> String {
     let mut since = Instant::now();
@@ -297,7 +327,7 @@ async fn watch(stall: Duration, length: u64, taken: impl Fn() -> u64, share: &mu
             since = Instant::now();
             share.tell(now);
         }
-        let patience = if now < length { stall } else { stall * THOUGHT };
+        let patience = if now < length { stall } else { stall.saturating_mul(THOUGHT) };
         if since.elapsed() >= patience {
             let seconds = humantime::format_duration(Duration::from_secs(patience.as_secs().max(1)));
             return if now < length {
@@ -318,8 +348,12 @@ struct Answer {
 /// Reads what storage has to say, as far as it is said.
 async fn read(answer: Response<Incoming>) -> Answer {
     let (head, mut body) = answer.into_parts();
-    let mut bytes = Vec::new();
-    while let Some(Ok(frame)) = std::future::poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
+    let (mut bytes, end) = (Vec::new(), tokio::time::Instant::now() + ANSWER_TIMEOUT);
+    let mut next = async || {
+        let next = std::future::poll_fn(|context| Pin::new(&mut body).poll_frame(context));
+        tokio::time::timeout_at(end, next).await.ok().flatten()
+    };
+    while let Some(Ok(frame)) = next().await {
         let block = frame.into_data().unwrap_or_default();
         bytes.extend_from_slice(&block[..block.len().min(LONGEST_ANSWER - bytes.len())]);
         if bytes.len() == LONGEST_ANSWER {

@@ -13,6 +13,8 @@ const LONGEST_WAIT: Duration = Duration::from_mins(1);
 pub(super) struct Budget {
     /// Attempts in a row that brought nothing.
     failed: u32,
+    /// When the last of them was counted.
+    counted: Instant,
     /// The end of the pause that is under way.
     until: Instant,
 }
@@ -31,19 +33,21 @@ impl Budget {
     pub(super) const ATTEMPTS: u32 = ATTEMPTS;
 
     pub(super) fn new(now: Instant) -> Self {
-        Self { failed: 0, until: now }
+        Self { failed: 0, counted: now, until: now }
     }
 
-    /// How long to wait after a failure; `None` when it is not worth it. `luck` between 0 and 1
-    /// spreads those who lost their connection at the same moment.
-    pub(super) fn failure(&mut self, error: &UploadError, now: Instant, luck: f64) -> Option<Pause> {
+    /// How long to wait after the failure of what began at `began`; `None` when it is not worth
+    /// it. `luck` between 0 and 1 spreads those who lost their connection at the same moment.
+    pub(super) fn failure(&mut self, error: &UploadError, began: Instant, now: Instant, luck: f64) -> Option<Pause> {
         if !error.is_transient() {
             return None;
         }
-        if now < self.until {
-            return Some(Pause { wait: self.until - now, attempt: self.failed + 1, is_new: false });
+        if self.failed > 0 && began < self.counted {
+            let wait = self.until.saturating_duration_since(now);
+            return Some(Pause { wait, attempt: self.failed + 1, is_new: false });
         }
         self.failed += 1;
+        self.counted = now;
         if self.failed >= ATTEMPTS {
             return None;
         }
@@ -82,31 +86,37 @@ mod tests {
         let mut now = Instant::now();
         let mut budget = Budget::new(now);
         let mut waits = Vec::new();
-        while let Some(pause) = budget.failure(&broken(), now, 1.0) {
+        while let Some(pause) = budget.failure(&broken(), now, now, 1.0) {
             assert!(pause.is_new && pause.attempt == u32::try_from(waits.len()).expect("few") + 2);
             waits.push(pause.wait.as_secs());
             now += pause.wait;
         }
         assert_eq!(waits, [1, 3, 9, 27, 60]);
-        assert_eq!(Budget::new(now).failure(&broken(), now, 0.0).expect("a pause").wait, Duration::from_millis(500));
+        assert_eq!(
+            Budget::new(now).failure(&broken(), now, now, 0.0).expect("a pause").wait,
+            Duration::from_millis(500)
+        );
     }
 
     #[test]
     fn one_fault_of_the_network_counts_once() {
         let now = Instant::now();
         let mut budget = Budget::new(now);
-        let first = budget.failure(&broken(), now, 1.0).expect("a pause");
-        let second = budget.failure(&broken(), now + Duration::from_millis(300), 1.0).expect("the same pause");
+        let later = |milliseconds| now + Duration::from_millis(milliseconds);
+        let first = budget.failure(&broken(), now, later(100), 1.0).expect("a pause");
+        let second = budget.failure(&broken(), now, later(400), 1.0).expect("the same pause");
         assert_eq!((second.attempt, second.is_new), (first.attempt, false));
         assert_eq!(second.wait, Duration::from_millis(700));
+        let third = budget.failure(&broken(), later(50), later(9000), 1.0).expect("the same fault, noticed late");
+        assert_eq!((third.attempt, third.wait), (2, Duration::ZERO));
         budget.success();
-        assert_eq!(budget.failure(&broken(), now + Duration::from_secs(2), 1.0).expect("a pause").attempt, 2);
+        assert_eq!(budget.failure(&broken(), later(9000), later(9500), 1.0).expect("a pause").attempt, 2);
     }
 
     #[test]
     fn what_is_final_is_not_tried_again() {
         let now = Instant::now();
-        assert_eq!(Budget::new(now).failure(&UploadError::Changed, now, 0.5), None);
+        assert_eq!(Budget::new(now).failure(&UploadError::Changed, now, now, 0.5), None);
         let luck = luck();
         assert!((0.0..=1.0).contains(&luck), "{luck}");
     }

@@ -14,7 +14,8 @@ const LIFE: Duration = Duration::from_hours(7 * 24);
 /// of JSON for the upload, then one for each part that has arrived. A part's line is written
 /// once storage has confirmed it. A line that a crash has cut off is passed over. There is no
 /// secret in it.
-pub(super) struct Journal {
+#[derive(Debug)]
+pub struct Journal {
     path: PathBuf,
     /// Locked, so that a second command does not send the same parts.
     file: File,
@@ -30,6 +31,8 @@ pub(super) struct Begun {
     pub(super) identity: Identity,
     /// Length of what is sent, in bytes; the file itself may be compressed.
     pub(super) size: u64,
+    /// Length of every part but the last, in bytes.
+    pub(super) part_size: u64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -82,8 +85,9 @@ impl Journal {
 
     /// Begins anew.
     pub(super) fn begin(&mut self, begun: &Begun) -> io::Result<()> {
+        let line = format!("{}\n", serde_json::to_string(begun)?);
         self.file.set_len(0)?;
-        self.file.write_all(format!("{}\n", serde_json::to_string(begun)?).as_bytes())?;
+        self.file.write_all(line.as_bytes())?;
         self.file.sync_all()
     }
 
@@ -97,7 +101,7 @@ impl Journal {
     }
 
     /// There is nothing to go on with any more.
-    pub(super) fn forget(self) {
+    pub fn forget(self) {
         let _ = fs::remove_file(&self.path); // an old one goes after a week
     }
 }
@@ -136,6 +140,7 @@ mod tests {
             path: "/data/app.dump".into(),
             identity: Identity { size: 20, modified: 3, device: 1, inode: 2 },
             size: 20,
+            part_size: 8,
         }
     }
 

@@ -7,14 +7,17 @@ mod parts;
 mod streams;
 
 use super::storage::{Line, Progress, Put, Storage, UploadError};
-use super::{Api, Cause};
+use super::{Api, CallError, Cause};
 use crate::identity::{Identity, Origin};
 use crate::wire::{self, UploadSlot};
 use budget::{Budget, luck};
-use journal::{Begun, Journal, Remembered};
+use journal::{Begun, Remembered};
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::time::{Duration, Instant};
+
+pub use journal::Journal;
 
 /// The largest object that S3 takes in one request, in bytes (Amazon S3 user guide, "Uploading
 /// objects"). Others have the same limit.
@@ -70,6 +73,16 @@ pub enum UploadEvent {
     Anew(&'static str),
 }
 
+/// A dump that is in storage.
+#[derive(Debug)]
+pub struct Uploaded {
+    /// Names the object when the import is started.
+    pub key: String,
+    /// By this the same command finds the object again. It is of no use once the import has
+    /// used that, or was refused it.
+    pub journal: Option<Journal>,
+}
+
 /// An upload under way.
 struct Upload<'a> {
     api: &'a Api,
@@ -82,7 +95,7 @@ struct Upload<'a> {
     tell: &'a dyn Fn(UploadEvent),
 }
 
-/// Uploads a dump and gives its object key. `progress` counts what connections have taken.
+/// Uploads a dump. `progress` counts what connections have taken.
 pub async fn upload(
     api: &Api,
     project: &str,
@@ -90,7 +103,7 @@ pub async fn upload(
     options: &UploadOptions,
     progress: &Progress,
     tell: &dyn Fn(UploadEvent),
-) -> Result<String, UploadError> {
+) -> Result<Uploaded, UploadError> {
     let storage = Storage::new(options.stall_timeout, options.limit_rate);
     let budget = RefCell::new(Budget::new(Instant::now()));
     let upload = Upload { api, project, sending, options, storage, progress, budget, tell };
@@ -99,7 +112,7 @@ pub async fn upload(
 }
 
 impl Upload<'_> {
-    async fn send(&self) -> Result<String, UploadError> {
+    async fn send(&self) -> Result<Uploaded, UploadError> {
         let mut journal =
             self.sending.origin.and_then(|origin| Journal::open(self.api.base().as_str(), self.project, origin));
         if let Some(remembered) = journal.as_mut().and_then(Journal::read).filter(|remembered| self.is_ours(remembered))
@@ -110,10 +123,14 @@ impl Upload<'_> {
                 None => self.api.abort_upload(self.project, &remembered.begun.upload_id).await,
             }
         }
-        let slot = self.api.upload_slot(self.project, self.sending.identity.size).await?;
+        let slot = self.slot().await?;
         let (Some(id), Some(part_size)) = (&slot.id, slot.part_size_bytes) else {
+            if let Some(journal) = journal {
+                journal.forget();
+            }
             return self.send_at_once(slot).await;
         };
+        let mut written = Ok(());
         if let (Some(journal), Some(origin)) = (&mut journal, self.sending.origin) {
             let begun = Begun {
                 api_url: self.api.base().to_string(),
@@ -122,12 +139,15 @@ impl Upload<'_> {
                 path: origin.path.clone(),
                 identity: origin.identity,
                 size: self.sending.identity.size,
+                part_size,
             };
-            if let Err(error) = journal.begin(&begun) {
-                tracing::debug!("the journal was not written: {error}");
-            }
+            written = journal.begin(&begun);
         }
-        self.send_parts(id, part_size, Vec::new(), journal).await
+        if let Err(error) = written {
+            tracing::debug!("the journal was not written: {error}");
+            journal = None;
+        }
+        self.send_parts(id, part_size, BTreeMap::new(), journal).await
     }
 
     /// Journals are named by a checksum, which others may share.
@@ -148,42 +168,66 @@ impl Upload<'_> {
             (self.tell)(UploadEvent::Anew("the dump has changed since"));
             return Ok(None);
         }
-        match self.api.upload(self.project, &begun.upload_id).await {
-            Ok(known) if known.size_bytes == begun.size && known.part_size_bytes > 0 => Ok(Some(known)),
-            Err(error) if !matches!(error.cause, Cause::Status(404 | 410, _)) => Err(error.into()),
-            _ => {
-                (self.tell)(UploadEvent::Anew("storage has given it up"));
+        match self.insist(|| self.api.upload(self.project, &begun.upload_id)).await {
+            Ok(known) if (known.size_bytes, known.part_size_bytes) == (begun.size, begun.part_size) => Ok(Some(known)),
+            Err(UploadError::Call(error)) if matches!(error.cause, Cause::Status(404 | 410, _)) => {
+                // An import has used it, or storage has waited long enough.
+                let whole = remembered.parts.len() as u64 == begun.size.div_ceil(begun.part_size.max(1));
+                if !whole {
+                    (self.tell)(UploadEvent::Anew("storage has given it up"));
+                }
                 Ok(None)
             }
+            Ok(_) => Ok(None),
+            Err(error) => Err(error),
         }
     }
 
     /// The dump in one request.
-    async fn send_at_once(&self, mut slot: UploadSlot) -> Result<String, UploadError> {
+    async fn send_at_once(&self, mut slot: UploadSlot) -> Result<Uploaded, UploadError> {
         if self.sending.identity.size > MOST_AT_ONCE {
             return Err(UploadError::TooLargeForOne(self.sending.identity.size));
         }
         let (mut line, mut others) = (None::<Line>, 0);
         loop {
+            let began = Instant::now();
             let put =
                 Put { file: self.sending.file, start: 0, length: self.sending.identity.size, url: &slot.upload_url };
             let sent = self.storage.put(&mut line, &put, self.progress).await;
             self.check_unchanged()?;
-            let Err(error) = sent else { return Ok(slot.object_key) };
+            let Err(error) = sent else { return Ok(Uploaded { key: slot.object_key, journal: None }) };
             if error.wants_another_url() && others < OTHER_URLS {
                 others += 1;
                 tracing::debug!("{error}; asking for another slot");
-                slot = self.api.upload_slot(self.project, self.sending.identity.size).await?;
+                slot = self.slot().await?;
                 continue;
             }
             others = 0;
-            self.pause(error).await?;
+            self.pause(error, began).await?;
+        }
+    }
+
+    async fn slot(&self) -> Result<UploadSlot, UploadError> {
+        self.insist(|| self.api.upload_slot(self.project, self.sending.identity.size)).await
+    }
+
+    /// Calls the control plane until it answers, or the attempts are used up.
+    async fn insist<T, F: Future<Output = Result<T, CallError>>>(
+        &self,
+        call: impl Fn() -> F,
+    ) -> Result<T, UploadError> {
+        loop {
+            let began = Instant::now();
+            match call().await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => self.pause(error.into(), began).await?,
+            }
         }
     }
 
     /// Waits before the next attempt, or gives the error back when there is none.
-    async fn pause(&self, error: UploadError) -> Result<(), UploadError> {
-        let pause = self.budget.borrow_mut().failure(&error, Instant::now(), luck());
+    async fn pause(&self, error: UploadError, began: Instant) -> Result<(), UploadError> {
+        let pause = self.budget.borrow_mut().failure(&error, began, Instant::now(), luck());
         let Some(pause) = pause else { return Err(error) };
         if pause.is_new {
             let (attempt, wait, why) = (pause.attempt, pause.wait, error.to_string());

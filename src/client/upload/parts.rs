@@ -2,10 +2,11 @@ use super::super::storage::{Line, Put, UploadError};
 use super::super::{CallError, Cause};
 use super::journal::Journal;
 use super::streams::Streams;
-use super::{OTHER_URLS, Upload, UploadEvent};
+use super::{OTHER_URLS, Upload, UploadEvent, Uploaded};
 use crate::wire::{self, UploadPart, crc64_of_text, crc64_text};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -14,13 +15,20 @@ use tokio::sync::Mutex;
 /// URLs of so many parts are asked for at once.
 const SIGNED_AT_ONCE: usize = 32;
 
+/// S3 takes no more (Amazon S3 user guide, "Multipart upload limits").
+const MOST_PARTS: u64 = 10_000;
+/// How often parts are sent that storage has lost.
+const ROUNDS: u32 = 3;
+
 /// What the parts of one upload share.
 struct Parts<'a> {
     id: &'a str,
     part_size: u64,
     /// Parts that have not arrived.
-    missing: std::cell::RefCell<BTreeSet<u32>>,
-    urls: Mutex<HashMap<u32, String>>,
+    missing: RefCell<BTreeSet<u32>>,
+    urls: RefCell<HashMap<u32, String>>,
+    /// One at a time asks for more of them.
+    asking: Mutex<()>,
 }
 
 impl Upload<'_> {
@@ -31,22 +39,24 @@ impl Upload<'_> {
         known: wire::Upload,
         ours: &BTreeMap<u32, u64>,
         journal: Option<Journal>,
-    ) -> Result<String, UploadError> {
+    ) -> Result<Uploaded, UploadError> {
         if known.complete {
             self.progress.store(self.sending.identity.size, Ordering::Relaxed);
             (self.tell)(UploadEvent::There);
-            return Ok(known.object_key);
+            return Ok(Uploaded { key: known.object_key, journal });
         }
         let agreed = |part: &UploadPart| {
             let sum = part.checksum_crc64nvme.as_deref().and_then(crc64_of_text);
             // Storage that does not say what it has was asked when the part arrived.
-            ours.get(&part.part_number).is_some_and(|ours| sum.is_none_or(|sum| sum == *ours))
+            let same = ours.get(&part.part_number).is_some_and(|ours| sum.is_none_or(|sum| sum == *ours));
+            same && part.size_bytes > 0 && part.size_bytes == self.length(part.part_number, known.part_size_bytes)
         };
-        let mut arrived: Vec<UploadPart> = known.parts.into_iter().filter(agreed).collect();
-        for part in &mut arrived {
+        let mut arrived = BTreeMap::new();
+        for mut part in known.parts.into_iter().filter(agreed) {
             part.checksum_crc64nvme = ours.get(&part.part_number).map(|crc64| crc64_text(*crc64));
+            arrived.insert(part.part_number, part);
         }
-        let bytes = arrived.iter().map(|part| self.length(part.part_number, known.part_size_bytes)).sum();
+        let bytes = arrived.values().map(|part: &UploadPart| part.size_bytes).sum();
         self.progress.store(bytes, Ordering::Relaxed);
         (self.tell)(UploadEvent::Resumed(bytes));
         self.send_parts(&known.id, known.part_size_bytes, arrived, journal).await
@@ -57,35 +67,43 @@ impl Upload<'_> {
         &self,
         id: &str,
         part_size: u64,
-        arrived: Vec<UploadPart>,
+        mut arrived: BTreeMap<u32, UploadPart>,
         mut journal: Option<Journal>,
-    ) -> Result<String, UploadError> {
+    ) -> Result<Uploaded, UploadError> {
         if journal.is_some() {
             (self.tell)(UploadEvent::Resumable);
         }
-        let count = self.sending.identity.size.div_ceil(part_size.max(1));
-        let count = u32::try_from(count).map_err(|_| UploadError::Unusable("it has too many parts".into()))?;
-        let mut arrived: BTreeMap<u32, UploadPart> = arrived.into_iter().map(|part| (part.part_number, part)).collect();
+        let size = self.sending.identity.size;
+        let count = size.checked_div(part_size).filter(|count| *count <= MOST_PARTS);
+        let count = count.and_then(|_| u32::try_from(size.div_ceil(part_size)).ok());
+        let count = count.ok_or_else(|| UploadError::Unusable(format!("its parts have {part_size} bytes")))?;
+        let mut rounds = 0;
         loop {
             let missing: BTreeSet<u32> = (1..=count).filter(|number| !arrived.contains_key(number)).collect();
-            let parts = Parts { id, part_size, missing: missing.into(), urls: Mutex::default() };
+            let parts =
+                Parts { id, part_size, missing: missing.into(), urls: RefCell::default(), asking: Mutex::default() };
             let sent = self.send_missing(&parts, &mut arrived, journal.as_mut()).await;
-            if let Err(error) = sent {
-                return Err(forget_if_gone(error, journal));
+            if let Err(error) = sent.and_then(|()| self.check_unchanged()) {
+                return Err(self.forgotten_if_gone(error, id, journal).await);
             }
-            self.check_unchanged()?;
-            let all = arrived.values().cloned().collect();
-            let refused = match self.api.complete_upload(self.project, id, all).await {
-                Ok(object) => return Ok(object.object_key),
-                Err(error) if matches!(error.cause, Cause::Status(409, _)) => error,
-                Err(error) => return Err(forget_if_gone(error.into(), journal)),
+            let all: Vec<UploadPart> = arrived.values().cloned().collect();
+            let began = Instant::now();
+            let refused = match self.insist(|| self.api.complete_upload(self.project, id, all.clone())).await {
+                Ok(object) => return Ok(Uploaded { key: object.object_key, journal }),
+                Err(UploadError::Call(error)) if matches!(error.cause, Cause::Status(409, _)) => error,
+                Err(error) => return Err(self.forgotten_if_gone(error, id, journal).await),
             };
-            // Storage lost some of them, or has them otherwise.
-            self.drop_differing(id, part_size, &mut arrived).await?;
-            if arrived.len() == count as usize {
+            // Storage lost some of them, has them otherwise, or its first answer was lost.
+            let known = self.insist(|| self.api.upload(self.project, id)).await?;
+            if known.complete {
+                return Ok(Uploaded { key: known.object_key, journal });
+            }
+            self.drop_differing(&known, &mut arrived);
+            rounds += 1;
+            if arrived.len() == count as usize || rounds == ROUNDS {
                 return Err(refused.into());
             }
-            self.pause(UploadError::Damaged(self.api.host())).await?;
+            self.pause(UploadError::Damaged(self.api.host()), began).await?;
         }
     }
 
@@ -128,13 +146,10 @@ impl Upload<'_> {
         let (start, length) = (u64::from(number - 1) * parts.part_size, self.length(number, parts.part_size));
         let mut others = 0;
         loop {
-            let sent = match self.url(parts, number).await {
-                Ok(url) => {
-                    let put = Put { file: self.sending.file, start, length, url: &url };
-                    self.storage.put(&mut line, &put, self.progress).await
-                }
-                Err(error) => Err(error.into()),
-            };
+            let began = Instant::now();
+            let url = self.insist(|| self.url(parts, number)).await?;
+            let put = Put { file: self.sending.file, start, length, url: &url };
+            let sent = self.storage.put(&mut line, &put, self.progress).await;
             let error = match sent {
                 Ok(stored) => {
                     let checksum_crc64nvme = Some(crc64_text(stored.crc64));
@@ -148,65 +163,62 @@ impl Upload<'_> {
             if error.wants_another_url() && others < OTHER_URLS {
                 others += 1;
                 tracing::debug!("{error}; asking for another URL");
-                parts.urls.lock().await.clear(); // they are all of the same age
                 continue;
             }
             others = 0;
-            self.pause(error).await?;
+            self.pause(error, began).await?;
         }
     }
 
-    /// Where a part goes. The URLs of those that follow come along.
+    /// Where a part goes; every URL is given out once. Those of the parts that follow come along.
     async fn url(&self, parts: &Parts<'_>, number: u32) -> Result<String, CallError> {
-        let mut urls = parts.urls.lock().await;
-        if let Some(url) = urls.get(&number) {
-            return Ok(url.clone());
+        let known = || parts.urls.borrow_mut().remove(&number);
+        if let Some(url) = known() {
+            return Ok(url);
+        }
+        let _one = parts.asking.lock().await;
+        if let Some(url) = known() {
+            return Ok(url);
         }
         let wanted = parts.missing.borrow().range(number..).take(SIGNED_AT_ONCE).copied().collect();
         let slots = self.api.part_slots(self.project, parts.id, wanted).await?;
-        urls.extend(slots.into_iter().map(|slot| (slot.part_number, slot.upload_url)));
-        Ok(urls.get(&number).cloned().unwrap_or_default())
+        parts.urls.borrow_mut().extend(slots.into_iter().map(|slot| (slot.part_number, slot.upload_url)));
+        Ok(known().unwrap_or_default())
     }
 
     /// Forgets of the parts that arrived those that storage does not have as we sent them.
-    async fn drop_differing(
-        &self,
-        id: &str,
-        part_size: u64,
-        arrived: &mut BTreeMap<u32, UploadPart>,
-    ) -> Result<(), UploadError> {
-        let known = self.api.upload(self.project, id).await?;
-        let same = |ours: &UploadPart| {
-            let theirs = known.parts.iter().find(|theirs| theirs.part_number == ours.part_number);
-            theirs.is_some_and(|theirs| {
+    fn drop_differing(&self, known: &wire::Upload, arrived: &mut BTreeMap<u32, UploadPart>) {
+        let theirs: HashMap<u32, &UploadPart> = known.parts.iter().map(|part| (part.part_number, part)).collect();
+        arrived.retain(|number, ours| {
+            let same = theirs.get(number).is_some_and(|theirs| {
                 theirs.size_bytes == ours.size_bytes
                     && (theirs.checksum_crc64nvme.is_none() || theirs.checksum_crc64nvme == ours.checksum_crc64nvme)
-            })
-        };
-        let differing: Vec<u32> = arrived.values().filter(|part| !same(part)).map(|part| part.part_number).collect();
-        for number in differing {
-            arrived.remove(&number);
-            self.progress.fetch_sub(self.length(number, part_size), Ordering::Relaxed);
-        }
-        Ok(())
+            });
+            if !same {
+                self.progress.fetch_sub(ours.size_bytes, Ordering::Relaxed);
+            }
+            same
+        });
     }
 
     fn length(&self, number: u32, part_size: u64) -> u64 {
-        let start = u64::from(number.saturating_sub(1)) * part_size;
+        let start = u64::from(number.saturating_sub(1)).saturating_mul(part_size);
         self.sending.identity.size.saturating_sub(start).min(part_size)
     }
-}
 
-/// An upload that storage has given up is not asked for again.
-fn forget_if_gone(error: UploadError, journal: Option<Journal>) -> UploadError {
-    let gone = match &error {
-        UploadError::Refused(refusal) => matches!(refusal.status, 404 | 410),
-        UploadError::Call(error) => matches!(error.cause, Cause::Status(404 | 410, _)),
-        UploadError::Changed | UploadError::Replaced => true,
-        _ => false,
-    };
-    if let Some(journal) = journal.filter(|_| gone) {
-        journal.forget();
+    /// An upload that storage has given up, or whose dump is another one now, is not gone on
+    /// with.
+    async fn forgotten_if_gone(&self, error: UploadError, id: &str, journal: Option<Journal>) -> UploadError {
+        let gone = match &error {
+            UploadError::Refused(refusal) => matches!(refusal.status, 404 | 410),
+            UploadError::Call(error) => matches!(error.cause, Cause::Status(404 | 410, _)),
+            UploadError::Changed | UploadError::Replaced => true,
+            _ => false,
+        };
+        if let Some(journal) = journal.filter(|_| gone) {
+            journal.forget();
+            self.api.abort_upload(self.project, id).await;
+        }
+        error
     }
-    error
 }

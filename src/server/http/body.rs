@@ -19,7 +19,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
             Err(JsonRejection::JsonSyntaxError(_)) => Err(Refused::bad("the body is not valid JSON")),
             // The parser's words name fields and types; it quotes values only of enums, which no body has.
             Err(JsonRejection::JsonDataError(error)) => Err(Refused::bad(sentence(&error.body_text()))),
-            Err(other) if other.status() == 413 => Err(Refused::too_large("the body is larger than 64 KiB")),
+            Err(other) if other.status() == 413 => Err(Refused::too_large("the body is too large")),
             Err(_) => Err(Refused::bad("the body could not be read")),
         }
     }

@@ -18,11 +18,10 @@ pub(super) async fn receive(
     headers: HeaderMap,
     body: Body,
 ) -> Response {
-    let stored = match ticket(&uri, &key) {
-        Some(ticket) => store(&app, &key, &ticket, &headers, body).await,
-        None => Err(Refusal::Signature),
-    };
-    match stored {
+    let Some(ticket) = ticket(&uri, &key) else { return answer(&Refusal::Signature) };
+    // Whoever sends may hang up at any moment; what is begun is done all the same.
+    let storing = tokio::spawn(async move { store(&app, &key, &ticket, &headers, body).await });
+    match storing.await.unwrap_or_else(|error| Err(Refusal::Storage(std::io::Error::other(error)))) {
         // What S3 answers: by this the sender knows that all arrived as it was sent.
         Ok(crc64) => {
             let sum = crc64_text(crc64);
@@ -78,9 +77,10 @@ async fn store_part(app: &App, key: &str, part: u32, length: u64, body: Body) ->
     if length != range.1 {
         return Err(Refusal::WrongLength(range.1));
     }
+    let file = app.objects.unfinished(key)?;
     // Should it break off, what is there is neither the old nor the new.
     app.store.remove_part(key, part).await.map_err(internal)?;
-    let crc64 = app.objects.put_part(key, range, body.into_data_stream(), turn.clone()).await?;
+    let crc64 = app.objects.put_part(file, range, body.into_data_stream(), turn.clone()).await?;
     let checksum_crc64nvme = Some(crc64_text(crc64));
     let arrived = UploadPart { part_number: part, size_bytes: length, etag: None, checksum_crc64nvme };
     if app.store.add_part(key, &arrived).await.map_err(internal)? { Ok(crc64) } else { Err(Refusal::NoUpload) }
@@ -96,7 +96,7 @@ fn answer(refusal: &Refusal) -> Response {
         Refusal::Expired | Refusal::Used => (StatusCode::FORBIDDEN, "AccessDenied"),
         Refusal::NoUpload => (StatusCode::NOT_FOUND, "NoSuchUpload"),
         Refusal::Superseded => (StatusCode::CONFLICT, "OperationAborted"),
-        Refusal::WrongLength(_) | Refusal::InvalidPart(_) => (StatusCode::BAD_REQUEST, "InvalidPart"),
+        Refusal::WrongLength(_) => (StatusCode::BAD_REQUEST, "InvalidPart"),
         Refusal::NoLength => (StatusCode::LENGTH_REQUIRED, "MissingContentLength"),
         Refusal::TooLarge(..) => (StatusCode::PAYLOAD_TOO_LARGE, "EntityTooLarge"),
         Refusal::Incomplete => (StatusCode::BAD_REQUEST, "IncompleteBody"),

@@ -14,11 +14,16 @@ use crate::wire::{
 };
 use axum::Json;
 use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
+use std::collections::HashMap;
 
 /// URLs that are signed in one call.
 const MOST_URLS: usize = 100;
+/// Uploads of one project that are not complete may announce so many times what its plan
+/// allows: people begin anew, and forget.
+const MOST_PLANS: u64 = 4;
+const WRONG_BODY: &str = "the body must be nothing, or JSON with the numbers and words size_bytes and parts";
 
 /// A slot for one `PUT`, or an upload in parts for those who ask for one and whose dump is
 /// worth it. Older clients send no body.
@@ -26,25 +31,40 @@ pub(super) async fn begin(
     State(app): Shared,
     Authorized(caller): Authorized,
     Path(id): Path<String>,
-    body: Bytes,
+    body: Result<Bytes, BytesRejection>,
 ) -> Answer<UploadSlotAnswer> {
     let project = visible_project(&app, &caller, &id).await?.project;
-    let request: UploadRequest = match body.trim_ascii() {
+    let body = body.map_err(|_| Refused::too_large("the body is too large, or did not arrive"))?;
+    let request = match body.trim_ascii() {
         [] => UploadRequest::default(),
-        body => serde_json::from_slice(body).map_err(|_| Refused::bad("the body is not right: size_bytes, parts"))?,
+        [b'{', ..] => serde_json::from_slice(&body).map_err(|_| Refused::bad(WRONG_BODY))?,
+        _ => return Err(Refused::bad(WRONG_BODY)),
     };
     app.rate_limits.key(&caller.key_id, DEAR)?;
     let size = request.size_bytes;
-    if size > project.storage_limit_bytes {
-        let (size, limit) = (bytes(size), bytes(project.storage_limit_bytes));
-        return Err(Refused::too_large(format!("the dump has {size}, more than the {limit} of the project's plan")));
+    let limit = project.storage_limit_bytes;
+    if size > limit {
+        let (dump, plan) = (bytes(size), bytes(limit));
+        let why =
+            format!("the dump has {dump} ({size} bytes), more than the {plan} ({limit} bytes) of the project's plan");
+        return Err(Refused::too_large(why));
     }
     let object_key = objects::new_key();
     let in_parts = objects::part_size(size).filter(|_| request.parts).map(|part_size| InParts { size, part_size });
     if in_parts.is_some() {
-        app.objects.begin(&object_key, size).map_err(refused)?;
+        let announced = app.store.announced_bytes(&project.id).await?;
+        if announced.saturating_add(size) > limit.saturating_mul(MOST_PLANS) {
+            let why = "uploads of this project that are not complete fill its plan already: complete or delete some";
+            return Err(Refused::conflict(why));
+        }
     }
     app.store.add_upload(&object_key, &project.id, in_parts).await?;
+    if in_parts.is_some()
+        && let Err(refusal) = app.objects.begin(&object_key, size)
+    {
+        app.store.abort_upload(&object_key).await?;
+        return Err(refused(refusal));
+    }
     let (upload_url, end) = signed(&app, &object_key, None);
     let upload = match in_parts {
         None => UploadSlot { object_key, upload_url, expires_at: end, id: None, part_size_bytes: None },
@@ -81,6 +101,7 @@ pub(super) async fn parts(
     if row.size.is_some() {
         return Err(Refused::conflict("the upload is complete"));
     }
+    app.store.touch_upload(&row.object_key).await?;
     let numbers = request.part_numbers;
     if numbers.len() > MOST_URLS || numbers.iter().any(|number| in_parts.range(*number).is_none()) {
         let count = in_parts.count();
@@ -101,24 +122,29 @@ pub(super) async fn complete(
     super::body::Body(request): super::body::Body<CompleteRequest>,
 ) -> Answer<UploadAnswer> {
     let (_, row, in_parts) = known(&app, &caller, &project, &id).await?;
-    let key = &row.object_key;
+    let mut numbers: Vec<u32> = request.parts.iter().map(|part| part.part_number).collect();
+    numbers.sort_unstable();
+    numbers.dedup();
+    if numbers.len() != request.parts.len() || numbers.iter().any(|number| in_parts.range(*number).is_none()) {
+        return Err(Refused::bad(format!("name each part of 1 to {} once", in_parts.count())));
+    }
+    // A call that cannot succeed disturbs nobody who sends.
+    check(&app, &row.object_key, &request.parts, in_parts).await?;
     if row.size.is_some() {
-        return Ok(shown(&row, in_parts, app.store.parts(key).await?));
+        return Ok(shown(&row, in_parts, app.store.parts(&row.object_key).await?));
     }
-    let internal = |error: anyhow::Error| Refusal::Storage(std::io::Error::other(error));
-    let check = async || {
-        let parts = app.store.parts(key).await.map_err(internal)?;
-        match differing(&request.parts, &parts, in_parts) {
-            Some(why) => Err(Refusal::InvalidPart(why)),
-            None => Ok(parts),
+    to_its_end(async move {
+        let key = &row.object_key;
+        let _alone = app.objects.alone(key).await;
+        let parts = check(&app, key, &request.parts, in_parts).await?;
+        app.objects.complete(key).map_err(refused)?;
+        if !app.store.finish_upload(key, in_parts.size).await? {
+            app.objects.delete(key).map_err(anyhow::Error::from)?;
+            return Err(Refused::not_found(GONE));
         }
-    };
-    let parts = app.objects.complete(key, check).await.map_err(refused)?;
-    if !app.store.finish_upload(key, in_parts.size).await? {
-        app.objects.delete(key).map_err(anyhow::Error::from)?;
-        return Err(Refused::not_found("the upload has been given up"));
-    }
-    Ok(shown(&UploadRow { size: Some(in_parts.size), ..row }, in_parts, parts))
+        Ok(shown(&UploadRow { size: Some(in_parts.size), ..row }, in_parts, parts))
+    })
+    .await
 }
 
 /// Ends an upload in parts, and forgets what has arrived.
@@ -126,14 +152,35 @@ pub(super) async fn abort(
     State(app): Shared,
     Authorized(caller): Authorized,
     Path((project, id)): Path<(String, String)>,
-) -> Result<(StatusCode, Json<serde_json::Value>), Refused> {
+) -> Answer<serde_json::Value> {
     let (_, row, _) = known(&app, &caller, &project, &id).await?;
-    if row.size.is_some() {
-        return Err(Refused::conflict("the upload is complete"));
+    to_its_end(async move {
+        let _alone = app.objects.alone(&row.object_key).await;
+        if !app.store.abort_upload(&row.object_key).await? {
+            return Err(Refused::conflict("the upload is complete"));
+        }
+        app.objects.delete(&row.object_key).map_err(anyhow::Error::from)?;
+        Ok(Json(serde_json::json!({})))
+    })
+    .await
+}
+
+const GONE: &str = "there is no such upload, or not any more";
+
+/// Does something all of it, also when the caller hangs up.
+async fn to_its_end<T: Send + 'static>(
+    work: impl Future<Output = Result<T, Refused>> + Send + 'static,
+) -> Result<T, Refused> {
+    tokio::spawn(work).await.map_err(anyhow::Error::from)?
+}
+
+/// The parts that have arrived, if they are those that were sent.
+async fn check(app: &App, key: &str, sent: &[UploadPart], in_parts: InParts) -> Result<Vec<UploadPart>, Refused> {
+    let parts = app.store.parts(key).await?;
+    match differing(sent, &parts, in_parts) {
+        Some(why) => Err(Refused::conflict(why)),
+        None => Ok(parts),
     }
-    app.store.remove_upload(&row.object_key).await?;
-    app.objects.abort(&row.object_key).await.map_err(anyhow::Error::from)?;
-    Ok((StatusCode::OK, Json(serde_json::json!({}))))
 }
 
 /// An upload in parts that the caller may see.
@@ -141,7 +188,7 @@ async fn known(app: &App, caller: &Caller, project: &str, id: &str) -> Result<(P
     let project = visible_project(app, caller, project).await?.project;
     let row = app.store.upload(&objects::key_of(id)).await?.filter(|row| row.project_id == project.id);
     let found = row.and_then(|row| row.in_parts.map(|in_parts| (project, row, in_parts)));
-    found.ok_or_else(|| Refused::not_found("there is no such upload, or not any more"))
+    found.ok_or_else(|| Refused::not_found(GONE))
 }
 
 fn shown(row: &UploadRow, in_parts: InParts, parts: Vec<UploadPart>) -> Json<UploadAnswer> {
@@ -158,12 +205,14 @@ fn shown(row: &UploadRow, in_parts: InParts, parts: Vec<UploadPart>) -> Json<Upl
 
 /// What is wrong with the parts, in words.
 fn differing(sent: &[UploadPart], arrived: &[UploadPart], in_parts: InParts) -> Option<String> {
+    let by_number = |parts: &'_ [UploadPart]| -> HashMap<u32, UploadPart> {
+        parts.iter().map(|part| (part.part_number, part.clone())).collect()
+    };
+    let (sent, arrived) = (by_number(sent), by_number(arrived));
     (1..=in_parts.count()).find_map(|number| {
-        let of = |parts: &[UploadPart]| parts.iter().find(|part| part.part_number == number).cloned();
-        let (Some(arrived), length) = (of(arrived), in_parts.range(number).map(|(_, length)| length)) else {
-            return Some(format!("part {number} has not arrived"));
-        };
-        let Some(sent) = of(sent) else { return Some(format!("part {number} is not named")) };
+        let length = in_parts.range(number).map(|(_, length)| length);
+        let Some(arrived) = arrived.get(&number) else { return Some(format!("part {number} has not arrived")) };
+        let Some(sent) = sent.get(&number) else { return Some(format!("part {number} is not named")) };
         let other = sent.checksum_crc64nvme.is_some() && sent.checksum_crc64nvme != arrived.checksum_crc64nvme;
         (other || Some(arrived.size_bytes) != length)
             .then(|| format!("part {number} that has arrived is not the one that was sent"))
@@ -178,7 +227,7 @@ fn signed(app: &App, key: &str, part: Option<u32>) -> (String, String) {
 
 fn refused(refusal: Refusal) -> Refused {
     match refusal {
-        Refusal::InvalidPart(_) | Refusal::Used => Refused::conflict(refusal.to_string()),
+        Refusal::Used => Refused::conflict(refusal.to_string()),
         Refusal::NoRoom => Refused::no_room(refusal.to_string()),
         Refusal::Storage(error) => anyhow::Error::from(error).context("store an upload").into(),
         other => Refused::bad(other.to_string()),

@@ -5,15 +5,20 @@ use crate::server::crypto::{Signer, random_hex};
 use crate::server::postgres::RunAs;
 use axum::body::Bytes;
 use futures_util::Stream;
+use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::sync::OwnedRwLockWriteGuard;
 
 /// How long an upload URL works.
 const URL_LIFE: Duration = Duration::from_hours(1);
+
+/// A file of which the metadata does not know may be one that is about to be known.
+const FORGOTTEN_AFTER: Duration = Duration::from_hours(1);
 
 /// A folder of objects, with signed URLs for uploads.
 pub(crate) struct Disk {
@@ -124,41 +129,51 @@ impl Disk {
         self.turns.part(key, part).await.ok_or(Refusal::Superseded)
     }
 
+    /// The file that the parts of an upload go into.
+    pub(crate) fn unfinished(&self, key: &str) -> Result<File, Refusal> {
+        match OpenOptions::new().write(true).open(self.in_parts(key)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Refusal::NoUpload),
+            file => Ok(file?),
+        }
+    }
+
     /// Stores a part at its place, and gives its CRC-64/NVME.
     pub(crate) async fn put_part<E>(
         &self,
-        key: &str,
+        file: File,
         (start, length): (u64, u64),
         body: impl Stream<Item = Result<Bytes, E>> + Unpin,
         turn: Arc<Turn>,
     ) -> Result<u64, Refusal> {
-        let file = match OpenOptions::new().write(true).open(self.in_parts(key)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(Refusal::NoUpload),
-            file => file?,
-        };
         let over = turn.over.clone();
         let received = receive(&self.room, file, start, length, body, turn);
         over.run_until_cancelled(received).await.unwrap_or(Err(Refusal::Superseded))
     }
 
-    /// Makes an object of an upload in parts, of which every part is there. Nobody writes any
-    /// more when `allowed` is asked whether it is so. Doing it twice does no harm.
-    pub(crate) async fn complete<T, F>(&self, key: &str, allowed: F) -> Result<T, Refusal>
-    where
-        F: AsyncFnOnce() -> Result<T, Refusal>,
-    {
-        let _alone = self.turns.whole(key).await;
-        let answer = allowed().await?;
-        if !self.path(key).exists() {
-            self.publish(&self.in_parts(key), key)?;
-        }
-        Ok(answer)
+    /// Ends all who write parts of this object, and keeps others out while the guard is held.
+    pub(crate) async fn alone(&self, key: &str) -> OwnedRwLockWriteGuard<()> {
+        self.turns.whole(key).await
     }
 
-    /// Ends an upload in parts.
-    pub(crate) async fn abort(&self, key: &str) -> io::Result<()> {
-        let _alone = self.turns.whole(key).await;
-        remove(&self.in_parts(key))
+    /// Makes an object of an upload in parts, of which every part is there. Only who is alone
+    /// may do that. Doing it twice does no harm.
+    pub(crate) fn complete(&self, key: &str) -> Result<(), Refusal> {
+        if self.path(key).exists() { Ok(()) } else { self.publish(&self.in_parts(key), key) }
+    }
+
+    /// Removes what belongs to no object of the metadata, an hour after it was last written.
+    pub(crate) fn sweep(&self, keys: &[String]) -> io::Result<()> {
+        let known: HashSet<String> = keys.iter().map(|key| name(key)).collect();
+        for folder in [&self.folder, &self.unfinished] {
+            for entry in fs::read_dir(folder)?.flatten() {
+                let written = entry.metadata().and_then(|about| about.modified()).ok();
+                let age = written.and_then(|written| written.elapsed().ok()).unwrap_or_default();
+                if age > FORGOTTEN_AFTER && !known.contains(&*entry.file_name().to_string_lossy()) {
+                    remove(&entry.path())?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Gives a finished file to those who read it, under the object's name.
@@ -310,23 +325,34 @@ mod tests {
         let key = super::super::new_key();
         disk.begin(&key, 8).expect("begins");
         for (number, start, text) in [(2, 5, "fgh"), (1, 0, "XXXXX"), (1, 0, "abcde")] {
-            let turn = disk.turn(&key, number).await.expect("a turn");
-            disk.put_part(&key, (start, text.len() as u64), body(text), Arc::new(turn)).await.expect("stores");
+            let turn = Arc::new(disk.turn(&key, number).await.expect("a turn"));
+            let file = disk.unfinished(&key).expect("opens");
+            disk.put_part(file, (start, text.len() as u64), body(text), turn).await.expect("stores");
         }
-        let turn = disk.turn(&key, 1).await.expect("a turn");
-        assert!(matches!(disk.put_part(&key, (0, 5), body("ab"), Arc::new(turn)).await, Err(Refusal::Incomplete)));
+        let turn = Arc::new(disk.turn(&key, 1).await.expect("a turn"));
+        let cut_off = disk.put_part(disk.unfinished(&key).expect("opens"), (0, 5), body("ab"), turn).await;
+        assert!(matches!(cut_off, Err(Refusal::Incomplete)));
         assert!(!disk.path(&key).exists());
-        assert!(matches!(
-            disk.complete(&key, async || Err::<(), _>(Refusal::Incomplete)).await,
-            Err(Refusal::Incomplete)
-        ));
-        disk.complete(&key, async || Ok(())).await.expect("completes");
-        disk.complete(&key, async || Ok(())).await.expect("is complete");
+        let _alone = disk.alone(&key).await;
+        disk.complete(&key).expect("completes");
+        disk.complete(&key).expect("is complete");
         assert_eq!(fs::read(disk.path(&key)).expect("reads"), b"abcdefgh");
-        let turn = disk.turn(&key, 1).await.expect("a turn");
-        assert!(matches!(disk.put_part(&key, (0, 5), body("zzzzz"), Arc::new(turn)).await, Err(Refusal::NoUpload)));
-        disk.begin("imports/b.dump", 8).expect("begins");
-        disk.abort("imports/b.dump").await.expect("ends");
+        assert!(matches!(disk.unfinished(&key), Err(Refusal::NoUpload)));
         assert_eq!(fs::read_dir(folder.path().join("uploads")).expect("lists").count(), 0);
+    }
+
+    #[test]
+    fn what_nobody_knows_of_goes_after_a_while() {
+        let (folder, disk) = disk();
+        for key in ["imports/a.dump", "imports/b.dump", "imports/c.dump"] {
+            disk.begin(key, 8).expect("begins");
+        }
+        let old = SystemTime::now() - 2 * FORGOTTEN_AFTER;
+        for key in ["imports/a.dump", "imports/b.dump"] {
+            disk.unfinished(key).and_then(|file| Ok(file.set_modified(old)?)).expect("ages");
+        }
+        disk.sweep(&["imports/b.dump".to_owned()]).expect("sweeps");
+        let there = |name: &str| folder.path().join("uploads").join(name).exists();
+        assert_eq!((there("importsa.dump"), there("importsb.dump"), there("importsc.dump")), (false, true, true));
     }
 }

@@ -56,8 +56,8 @@ pub(super) enum Refusal {
     /// There is no such upload in parts, or not any more.
     #[error("The specified multipart upload does not exist.")]
     NoUpload,
-    /// The same part is being sent once more.
-    #[error("The part is being sent again over another connection.")]
+    /// The same part is being sent once more, or the upload is being ended.
+    #[error("Another call has ended this: the same part once more, or the end of the upload.")]
     Superseded,
     /// Nothing came for too long.
     #[error("Your socket connection to the server was not read from or written to within the timeout period.")]
@@ -74,9 +74,6 @@ pub(super) enum Refusal {
     /// A part of another length than its place has.
     #[error("This part must have {0} bytes.")]
     WrongLength(u64),
-    /// Parts are missing, or are not what was sent.
-    #[error("{0}")]
-    InvalidPart(String),
     /// The body ended too early, or went on too long.
     #[error("You did not provide the number of bytes specified by the Content-Length HTTP header")]
     Incomplete,

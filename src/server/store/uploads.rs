@@ -46,6 +46,9 @@ impl Store {
 
     /// What is known of an object.
     pub(crate) async fn upload(&self, key: &str) -> anyhow::Result<Option<UploadRow>> {
+        if key.contains('\0') {
+            return Ok(None); // which Postgres could not even be asked for
+        }
         let sql = "select project_id, size_bytes, declared_bytes, part_bytes from uploads where object_key = $1";
         let Some(row) = self.client().await?.query_opt(sql, &[&key]).await? else { return Ok(None) };
         let size = |column| row.get::<_, Option<i64>>(column).and_then(|size| u64::try_from(size).ok());
@@ -58,6 +61,32 @@ impl Store {
     pub(crate) async fn finish_upload(&self, key: &str, size: u64) -> anyhow::Result<bool> {
         let sql = "update uploads set size_bytes = $2, touched_at = now() where object_key = $1";
         Ok(self.client().await?.execute(sql, &[&key, &signed(size)]).await? == 1)
+    }
+
+    /// Forgets an upload that is not complete. False when it is, or is gone.
+    pub(crate) async fn abort_upload(&self, key: &str) -> anyhow::Result<bool> {
+        let sql = "delete from uploads where object_key = $1 and size_bytes is null";
+        Ok(self.client().await?.execute(sql, &[&key]).await? == 1)
+    }
+
+    /// Somebody goes on with an upload.
+    pub(crate) async fn touch_upload(&self, key: &str) -> anyhow::Result<()> {
+        self.client().await?.execute("update uploads set touched_at = now() where object_key = $1", &[&key]).await?;
+        Ok(())
+    }
+
+    /// Bytes that a project has announced for uploads in parts that are not complete.
+    pub(crate) async fn announced_bytes(&self, project: &str) -> anyhow::Result<u64> {
+        let sql =
+            "select coalesce(sum(declared_bytes), 0)::bigint from uploads where project_id = $1 and size_bytes is null";
+        let sum: i64 = self.client().await?.query_one(sql, &[&project]).await?.get(0);
+        Ok(u64::try_from(sum).unwrap_or_default())
+    }
+
+    /// The keys of all objects.
+    pub(crate) async fn upload_keys(&self) -> anyhow::Result<Vec<String>> {
+        let rows = self.client().await?.query("select object_key from uploads", &[]).await?;
+        Ok(rows.iter().map(|row| row.get(0)).collect())
     }
 
     /// Forgets an object, and its parts.
