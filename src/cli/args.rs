@@ -357,6 +357,10 @@ pub(super) struct DevArgs {
     /// Whether sources in private networks may be dialled
     #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
     pub(super) allow_private_sources: bool,
+    /// Keep uploaded dumps in a bucket (s3://bucket/prefix) instead of a folder; keys, region and
+    /// endpoint come from AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION, AWS_ENDPOINT_URL
+    #[arg(long, value_name = "URL")]
+    pub(super) object_store: Option<String>,
     /// A command to run meanwhile
     #[arg(last = true, value_name = "COMMAND")]
     pub(super) command: Vec<std::ffi::OsString>,

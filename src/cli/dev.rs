@@ -32,6 +32,7 @@ async fn serve(args: DevArgs, output: &Output) -> Result<u8, Failure> {
             .or_else(|| std::env::var_os(ENV_POSTGRES_BIN).filter(|folder| !folder.is_empty()).map(Into::into)),
         plan_limit: args.plan_limit,
         allow_private_sources: args.allow_private_sources,
+        object_store: args.object_store,
     };
     let mut stop = Stop::listen()?;
     let tell = |line: &str| output.note(line);

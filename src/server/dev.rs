@@ -2,7 +2,7 @@
 
 use super::crypto::{Sealer, Signer, random_hex, unhex};
 use super::importer::TargetServer;
-use super::objects::Disk;
+use super::objects::{Disk, Objects, S3};
 use super::postgres::{Cluster, ClusterOptions, Programs, RunAs, find, run_as};
 use super::store::{NewProject, ProjectRow, Store};
 use super::{App, http, worker};
@@ -50,6 +50,8 @@ pub struct DevOptions {
     pub plan_limit: Option<u64>,
     /// Whether sources in private networks may be dialled.
     pub allow_private_sources: bool,
+    /// A bucket for dumps, `s3://bucket/prefix`, instead of a folder.
+    pub object_store: Option<String>,
 }
 
 /// A running control plane.
@@ -190,9 +192,15 @@ impl Dev {
             extensions: Vec::new(),
         };
         target.look_for_extensions().await?;
+        let objects = if let Some(url) = &options.object_store {
+            Objects::S3(S3::open(url)?)
+        } else {
+            let signer = Signer::new(&key(&keep.signing_key)?);
+            Objects::Disk(Disk::open(self.data_dir.join("objects"), signer, run_as.clone())?)
+        };
         let app = Arc::new(App {
             store,
-            objects: Disk::open(self.data_dir.join("objects"), Signer::new(&key(&keep.signing_key)?), run_as.clone())?,
+            objects,
             sealer: Sealer::new(&key(&keep.sealing_key)?)?,
             allow_private_sources: options.allow_private_sources,
             plan_limit: options.plan_limit.unwrap_or(DEFAULT_PLAN_LIMIT),

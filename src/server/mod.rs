@@ -11,7 +11,7 @@ mod worker;
 
 use crate::preflight::{FILTERS_PLAIN_SQL, Limits};
 use crate::wire::{Connections, Project};
-use objects::Disk;
+use objects::Objects;
 use std::net::SocketAddr;
 use std::sync::atomic::AtomicBool;
 use store::{ProjectRow, Store};
@@ -20,7 +20,7 @@ use tokio::sync::Notify;
 /// What the API and the worker share.
 pub(crate) struct App {
     store: Store,
-    objects: Disk,
+    objects: Objects,
     sealer: crypto::Sealer,
     /// Whether sources in private networks may be dialled.
     allow_private_sources: bool,

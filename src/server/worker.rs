@@ -2,6 +2,7 @@
 
 use super::App;
 use super::importer::{self, Failure, GiveUp, Import, Meter, Source};
+use super::objects::Objects;
 use super::store::{Beat, Claim, Ending};
 use crate::source::SourceUrl;
 use crate::wire::{ImportRequest, ImportSummary, PROJECT_CREATE, PROJECT_IMPORT};
@@ -228,12 +229,13 @@ async fn import(
             let url = SourceUrl::parse(&app.sealer.open(sealed)?).map_err(anyhow::Error::from)?;
             Source::Url(url.normalise().0)
         }
-        (None, Some(key)) => Source::Dump(app.objects.path(key)),
+        (None, Some(key)) => Source::Dump(key.clone()),
         (None, None) => return Err(anyhow::anyhow!("the job names no source").into()),
     };
     let import = Import {
         server: &app.target,
         store: &app.store,
+        objects: &app.objects,
         job: &claim.job,
         source,
         recreate: request.recreate,
@@ -266,13 +268,17 @@ async fn clean(app: &App, work: &Path) -> anyhow::Result<()> {
         }
     }
     for key in app.store.abandoned_uploads().await? {
-        let _alone = app.objects.alone(&key).await;
         remove_upload(app, &key).await?;
     }
-    Ok(app.objects.sweep(&app.store.upload_keys().await?)?)
+    match &app.objects {
+        Objects::Disk(disk) => Ok(disk.sweep(&app.store.upload_keys().await?)?),
+        Objects::S3(_) => Ok(()),
+    }
 }
 
 async fn remove_upload(app: &App, key: &str) -> anyhow::Result<()> {
-    app.objects.delete(key)?;
+    if let Some(upload) = app.store.upload(key).await? {
+        app.objects.delete(&upload).await?;
+    }
     app.store.remove_upload(key).await
 }

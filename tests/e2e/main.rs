@@ -3,6 +3,7 @@
 
 mod account;
 mod api;
+mod bucket;
 mod dev;
 mod documents;
 mod dumps;

@@ -14,7 +14,7 @@ use std::process::Command;
 /// Three parts of 8 MiB, the last one shorter.
 const SIZE: usize = 20 << 20;
 
-fn dump(folder: &Path) -> PathBuf {
+pub(crate) fn dump(folder: &Path) -> PathBuf {
     let mut text = "CREATE TABLE t (x text);\nCOPY t FROM stdin;\n".to_owned();
     let mut number = 3_u64;
     while text.len() < SIZE - 100 {
@@ -45,7 +45,7 @@ fn interrupted(line: &Line, state: &Path, file: &Path) -> Ran {
     Ran::of(&child.wait_with_output().expect("ends"))
 }
 
-fn journals(state: &Path) -> Vec<PathBuf> {
+pub(crate) fn journals(state: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(state.join("capydb").join("uploads"));
     entries.into_iter().flatten().flatten().map(|entry| entry.path()).collect()
 }

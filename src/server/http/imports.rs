@@ -5,7 +5,8 @@ use super::limits::DEAR;
 use super::{Answer, Shared};
 use crate::preflight::{bytes, grade};
 use crate::server::App;
-use crate::server::store::NewJob;
+use crate::server::objects::Objects;
+use crate::server::store::{NewJob, UploadRow};
 use crate::source::providers::{self, Advice};
 use crate::source::{SourceUrl, connect, inspect};
 use crate::wire::{ImportRequest, JobAnswer, PROJECT_IMPORT, PreflightAnswer, PreflightRequest, Project};
@@ -65,6 +66,16 @@ pub(super) async fn start(
     Ok((StatusCode::ACCEPTED, Json(JobAnswer { job })))
 }
 
+/// Length of an object in bytes, if it is there. A bucket does not tell when one has arrived.
+async fn arrived(app: &App, upload: &UploadRow) -> Result<Option<u64>, Refused> {
+    let (None, None, Objects::S3(s3)) = (upload.size, upload.in_parts, &app.objects) else { return Ok(upload.size) };
+    let size = s3.size(&upload.object_key).await.map_err(anyhow::Error::from)?;
+    if let Some(size) = size {
+        app.store.finish_upload(&upload.object_key, size).await?;
+    }
+    Ok(size)
+}
+
 /// The URL as it will be dialled, or why it will not be.
 fn source(text: &str) -> Result<SourceUrl, Refused> {
     let url = SourceUrl::parse(text).map_err(|problem| Refused::bad(problem.to_string()))?;
@@ -81,7 +92,10 @@ fn source(text: &str) -> Result<SourceUrl, Refused> {
 
 async fn check_upload(app: &App, project: &Project, key: &str) -> Result<(), Refused> {
     let upload = app.store.upload(key).await?.filter(|upload| upload.project_id == project.id);
-    let Some(size) = upload.and_then(|upload| upload.size) else {
+    let Some(size) = (match upload {
+        Some(upload) => arrived(app, &upload).await?,
+        None => None,
+    }) else {
         return Err(Refused::bad("upload_key names no dump that was uploaded for this project"));
     };
     if size > project.storage_limit_bytes {

@@ -3,7 +3,7 @@
 use super::BASE;
 use super::Shared;
 use crate::server::App;
-use crate::server::objects::{Refusal, Ticket};
+use crate::server::objects::{Disk, Objects, Refusal, Ticket};
 use crate::wire::{UploadPart, crc64_text};
 use axum::body::Body;
 use axum::extract::{OriginalUri, Path, State};
@@ -40,16 +40,18 @@ fn ticket(uri: &Uri, key: &str) -> Option<Ticket> {
 }
 
 async fn store(app: &App, key: &str, ticket: &Ticket, headers: &HeaderMap, body: Body) -> Result<u64, Refusal> {
-    app.objects.check(key, ticket)?;
+    // Where a bucket receives, nothing is signed for us.
+    let Objects::Disk(disk) = &app.objects else { return Err(Refusal::Signature) };
+    disk.check(key, ticket)?;
     let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
     let length: u64 = length.ok_or(Refusal::NoLength)?;
     match ticket.part {
-        Some(part) => store_part(app, key, part, length, body).await,
-        None => store_whole(app, key, length, body).await,
+        Some(part) => store_part(app, disk, key, (part, length), body).await,
+        None => store_whole(app, disk, key, length, body).await,
     }
 }
 
-async fn store_whole(app: &App, key: &str, length: u64, body: Body) -> Result<u64, Refusal> {
+async fn store_whole(app: &App, disk: &Disk, key: &str, length: u64, body: Body) -> Result<u64, Refusal> {
     let upload = app.store.upload(key).await.map_err(internal)?.ok_or(Refusal::Signature)?;
     if upload.size.is_some() {
         return Err(Refusal::Used);
@@ -58,16 +60,16 @@ async fn store_whole(app: &App, key: &str, length: u64, body: Body) -> Result<u6
     if length > project.storage_limit_bytes {
         return Err(Refusal::TooLarge(length, project.storage_limit_bytes));
     }
-    let crc64 = app.objects.put(key, length, body.into_data_stream()).await?;
+    let crc64 = disk.put(key, length, body.into_data_stream()).await?;
     if !app.store.finish_upload(key, length).await.map_err(internal)? {
-        app.objects.delete(key)?;
+        disk.delete(key)?;
         return Err(Refusal::Expired);
     }
     Ok(crc64)
 }
 
-async fn store_part(app: &App, key: &str, part: u32, length: u64, body: Body) -> Result<u64, Refusal> {
-    let turn = Arc::new(app.objects.turn(key, part).await?);
+async fn store_part(app: &App, disk: &Disk, key: &str, (part, length): (u32, u64), body: Body) -> Result<u64, Refusal> {
+    let turn = Arc::new(disk.turn(key, part).await?);
     // Asked now, when nobody completes it meanwhile.
     let upload = app.store.upload(key).await.map_err(internal)?.ok_or(Refusal::NoUpload)?;
     let range = upload.in_parts.and_then(|upload| upload.range(part)).ok_or(Refusal::NoUpload)?;
@@ -77,10 +79,10 @@ async fn store_part(app: &App, key: &str, part: u32, length: u64, body: Body) ->
     if length != range.1 {
         return Err(Refusal::WrongLength(range.1));
     }
-    let file = app.objects.unfinished(key)?;
+    let file = disk.unfinished(key)?;
     // Should it break off, what is there is neither the old nor the new.
     app.store.remove_part(key, part).await.map_err(internal)?;
-    let crc64 = app.objects.put_part(file, range, body.into_data_stream(), turn.clone()).await?;
+    let crc64 = disk.put_part(file, range, body.into_data_stream(), turn.clone()).await?;
     let checksum_crc64nvme = Some(crc64_text(crc64));
     let arrived = UploadPart { part_number: part, size_bytes: length, etag: None, checksum_crc64nvme };
     if app.store.add_part(key, &arrived).await.map_err(internal)? { Ok(crc64) } else { Err(Refusal::NoUpload) }

@@ -6,7 +6,7 @@ use super::limits::DEAR;
 use super::{Answer, BASE, Shared};
 use crate::preflight::bytes;
 use crate::server::App;
-use crate::server::objects::{self, Refusal};
+use crate::server::objects::{self, Objects, Refusal, URL_LIFE};
 use crate::server::store::{Caller, InParts, UploadRow};
 use crate::wire::{
     CompleteRequest, PartSlot, PartsAnswer, PartsRequest, Project, Upload, UploadAnswer, UploadPart, UploadRequest,
@@ -59,24 +59,36 @@ pub(super) async fn begin(
         }
     }
     app.store.add_upload(&object_key, &project.id, in_parts).await?;
-    if in_parts.is_some()
-        && let Err(refusal) = app.objects.begin(&object_key, size)
-    {
-        app.store.abort_upload(&object_key).await?;
-        return Err(refused(refusal));
-    }
-    let (upload_url, end) = signed(&app, &object_key, None);
-    let upload = match in_parts {
-        None => UploadSlot { object_key, upload_url, expires_at: end, id: None, part_size_bytes: None },
-        Some(InParts { part_size, .. }) => UploadSlot {
-            id: objects::id_of(&object_key).map(str::to_owned),
-            object_key,
-            upload_url: String::new(),
-            expires_at: String::new(),
-            part_size_bytes: Some(part_size),
-        },
+    let row = UploadRow { object_key, project_id: project.id, size: None, in_parts, storage_id: None };
+    let mut upload = UploadSlot {
+        object_key: row.object_key.clone(),
+        upload_url: String::new(),
+        expires_at: String::new(),
+        id: None,
+        part_size_bytes: in_parts.map(|in_parts| in_parts.part_size),
     };
-    Ok(Json(UploadSlotAnswer { upload }))
+    if in_parts.is_none() {
+        upload.upload_url = url(&app, &row, None);
+        upload.expires_at = (jiff::Timestamp::now() + URL_LIFE).to_string();
+        return Ok(Json(UploadSlotAnswer { upload }));
+    }
+    upload.id = objects::id_of(&row.object_key).map(str::to_owned);
+    to_its_end(async move {
+        if let Err(refused) = begin_parts(&app, &row.object_key, size).await {
+            app.store.abort_upload(&row.object_key).await?;
+            return Err(refused);
+        }
+        Ok(Json(UploadSlotAnswer { upload }))
+    })
+    .await
+}
+
+/// Makes storage ready for the parts.
+async fn begin_parts(app: &App, key: &str, size: u64) -> Result<(), Refused> {
+    match &app.objects {
+        Objects::Disk(disk) => disk.begin(key, size).map_err(refused),
+        Objects::S3(s3) => Ok(app.store.set_storage_id(key, &s3.begin(key).await.map_err(refused)?).await?),
+    }
 }
 
 /// How far an upload in parts is.
@@ -86,8 +98,19 @@ pub(super) async fn show(
     Path((project, id)): Path<(String, String)>,
 ) -> Answer<UploadAnswer> {
     let (_, row, in_parts) = known(&app, &caller, &project, &id).await?;
-    let parts = app.store.parts(&row.object_key).await?;
+    let parts = arrived(&app, &row).await?;
     Ok(shown(&row, in_parts, parts))
+}
+
+/// The parts that have arrived. A bucket knows them itself.
+async fn arrived(app: &App, row: &UploadRow) -> Result<Vec<UploadPart>, Refused> {
+    match (&app.objects, &row.storage_id) {
+        (Objects::S3(s3), Some(id)) if row.size.is_none() => match s3.parts(&row.object_key, id).await {
+            Err(Refusal::NoUpload) => Err(Refused::not_found(GONE)),
+            parts => parts.map_err(refused),
+        },
+        _ => Ok(app.store.parts(&row.object_key).await?),
+    }
 }
 
 /// URLs for parts.
@@ -107,10 +130,7 @@ pub(super) async fn parts(
         let count = in_parts.count();
         return Err(Refused::bad(format!("ask for at most {MOST_URLS} parts at a time, of 1 to {count}")));
     }
-    let slot = |part_number| {
-        let (upload_url, _) = signed(&app, &row.object_key, Some(part_number));
-        PartSlot { part_number, upload_url }
-    };
+    let slot = |part_number| PartSlot { part_number, upload_url: url(&app, &row, Some(part_number)) };
     Ok(Json(PartsAnswer { parts: numbers.into_iter().map(slot).collect() }))
 }
 
@@ -128,23 +148,55 @@ pub(super) async fn complete(
     if numbers.len() != request.parts.len() || numbers.iter().any(|number| in_parts.range(*number).is_none()) {
         return Err(Refused::bad(format!("name each part of 1 to {} once", in_parts.count())));
     }
-    // A call that cannot succeed disturbs nobody who sends.
-    check(&app, &row.object_key, &request.parts, in_parts).await?;
     if row.size.is_some() {
-        return Ok(shown(&row, in_parts, app.store.parts(&row.object_key).await?));
+        return Ok(shown(&row, in_parts, arrived(&app, &row).await?));
     }
+    // A call that cannot succeed disturbs nobody who sends.
+    check(&app, &row, &request.parts, in_parts).await?;
     to_its_end(async move {
         let key = &row.object_key;
-        let _alone = app.objects.alone(key).await;
-        let parts = check(&app, key, &request.parts, in_parts).await?;
-        app.objects.complete(key).map_err(refused)?;
-        if !app.store.finish_upload(key, in_parts.size).await? {
-            app.objects.delete(key).map_err(anyhow::Error::from)?;
-            return Err(Refused::not_found(GONE));
-        }
+        let parts = match &app.objects {
+            Objects::Disk(disk) => {
+                let _alone = disk.alone(key).await;
+                let parts = check(&app, &row, &request.parts, in_parts).await?;
+                disk.complete(key).map_err(refused)?;
+                finish(&app, &row, in_parts).await?;
+                parts
+            }
+            Objects::S3(s3) => {
+                let parts = check(&app, &row, &request.parts, in_parts).await?;
+                let id = row.storage_id.as_deref().unwrap_or_default();
+                s3.complete(key, id, &tags(&request.parts, &parts)).await.map_err(refused)?;
+                finish(&app, &row, in_parts).await?;
+                parts
+            }
+        };
         Ok(shown(&UploadRow { size: Some(in_parts.size), ..row }, in_parts, parts))
     })
     .await
+}
+
+/// Remembers that the object is there, if anybody still wants it.
+async fn finish(app: &App, row: &UploadRow, in_parts: InParts) -> Result<(), Refused> {
+    if app.store.finish_upload(&row.object_key, in_parts.size).await? {
+        return Ok(());
+    }
+    match &app.objects {
+        Objects::Disk(disk) => disk.delete(&row.object_key).map_err(anyhow::Error::from)?,
+        Objects::S3(s3) => s3.delete(&row.object_key, None).await.map_err(refused)?,
+    }
+    Err(Refused::not_found(GONE))
+}
+
+/// The entity tags of all parts in order: as storage names them, or as it named them to the
+/// sender. Whatever is no tag would make another request of ours.
+fn tags(sent: &[UploadPart], arrived: &[UploadPart]) -> Vec<String> {
+    let plain = |tag: &&String| tag.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"\"-_".contains(&byte));
+    let named = |part: &UploadPart| {
+        let sent = sent.iter().find(|sent| sent.part_number == part.part_number);
+        part.etag.clone().or_else(|| sent?.etag.as_ref().filter(plain).cloned()).unwrap_or_default()
+    };
+    arrived.iter().map(named).collect()
 }
 
 /// Ends an upload in parts, and forgets what has arrived.
@@ -155,11 +207,18 @@ pub(super) async fn abort(
 ) -> Answer<serde_json::Value> {
     let (_, row, _) = known(&app, &caller, &project, &id).await?;
     to_its_end(async move {
-        let _alone = app.objects.alone(&row.object_key).await;
+        // Nobody completes it between the question and the end.
+        let _alone = match &app.objects {
+            Objects::Disk(disk) => Some(disk.alone(&row.object_key).await),
+            Objects::S3(_) => None,
+        };
         if !app.store.abort_upload(&row.object_key).await? {
             return Err(Refused::conflict("the upload is complete"));
         }
-        app.objects.delete(&row.object_key).map_err(anyhow::Error::from)?;
+        match &app.objects {
+            Objects::Disk(disk) => disk.delete(&row.object_key).map_err(anyhow::Error::from)?,
+            Objects::S3(s3) => s3.delete(&row.object_key, row.storage_id.as_deref()).await.map_err(refused)?,
+        }
         Ok(Json(serde_json::json!({})))
     })
     .await
@@ -175,8 +234,8 @@ async fn to_its_end<T: Send + 'static>(
 }
 
 /// The parts that have arrived, if they are those that were sent.
-async fn check(app: &App, key: &str, sent: &[UploadPart], in_parts: InParts) -> Result<Vec<UploadPart>, Refused> {
-    let parts = app.store.parts(key).await?;
+async fn check(app: &App, row: &UploadRow, sent: &[UploadPart], in_parts: InParts) -> Result<Vec<UploadPart>, Refused> {
+    let parts = arrived(app, row).await?;
     match differing(sent, &parts, in_parts) {
         Some(why) => Err(Refused::conflict(why)),
         None => Ok(parts),
@@ -213,16 +272,16 @@ fn differing(sent: &[UploadPart], arrived: &[UploadPart], in_parts: InParts) -> 
         let length = in_parts.range(number).map(|(_, length)| length);
         let Some(arrived) = arrived.get(&number) else { return Some(format!("part {number} has not arrived")) };
         let Some(sent) = sent.get(&number) else { return Some(format!("part {number} is not named")) };
-        let other = sent.checksum_crc64nvme.is_some() && sent.checksum_crc64nvme != arrived.checksum_crc64nvme;
+        let bare = |text: &Option<String>| text.as_deref().map(|text| text.trim_matches('"').to_owned());
+        let differ = |ours, theirs| bare(ours).zip(bare(theirs)).is_some_and(|(ours, theirs)| ours != theirs);
+        let other = differ(&sent.checksum_crc64nvme, &arrived.checksum_crc64nvme) || differ(&sent.etag, &arrived.etag);
         (other || Some(arrived.size_bytes) != length)
             .then(|| format!("part {number} that has arrived is not the one that was sent"))
     })
 }
 
-fn signed(app: &App, key: &str, part: Option<u32>) -> (String, String) {
-    let (query, end) = app.objects.sign(key, part);
-    let end = jiff::Timestamp::try_from(end).map_or_else(|_| String::new(), |end| end.to_string());
-    (format!("http://{}{BASE}/objects/{key}?{query}", app.address), end)
+fn url(app: &App, row: &UploadRow, part: Option<u32>) -> String {
+    app.objects.url(&format!("http://{}{BASE}", app.address), row, part)
 }
 
 fn refused(refusal: Refusal) -> Refused {

@@ -55,8 +55,11 @@ pub(super) async fn look(import: &Import<'_>) -> Result<Looked, Failure> {
             let address = session.address.context("a source of the service has an address")?;
             Ok(Looked::Live { url: url.clone(), address, size })
         }
-        Source::Dump(path) => {
-            let (path, limits, recreate) = (path.clone(), import.limits.clone(), import.recreate);
+        Source::Dump(key) => {
+            let copy = import.work.join("upload.dump");
+            let path = import.objects.local(key, &copy, import.server.run_as.as_ref()).await;
+            let path = path.map_err(|error| Failure::transient(format!("the dump cannot be read: {error:#}")))?;
+            let (limits, recreate) = (import.limits.clone(), import.recreate);
             let size = std::fs::metadata(&path).map_or(0, |about| about.len());
             import.meter.enter(Phase::Looking, Some(size));
             let progress = import.meter.counter();

@@ -32,13 +32,14 @@ use meter::Phase;
 pub(super) use recreate::sweep;
 pub(super) use target::{MAX_CONNECTIONS, TargetServer};
 
+use super::objects::Objects;
 use super::postgres::RunAs;
 use super::store::{CANCELLED, Store};
 use crate::preflight::Limits;
 use crate::source::SourceUrl;
 use crate::wire::{ImportSummary, Job};
 use anyhow::Context;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use tokio_postgres::Client;
 
@@ -46,6 +47,7 @@ use tokio_postgres::Client;
 pub(super) struct Import<'a> {
     pub(super) server: &'a TargetServer,
     pub(super) store: &'a Store,
+    pub(super) objects: &'a Objects,
     pub(super) job: &'a Job,
     pub(super) source: Source,
     /// Replace the target instead of loading into it.
@@ -75,7 +77,7 @@ pub(super) enum GiveUp {
 /// Where the data comes from.
 pub(super) enum Source {
     Url(SourceUrl),
-    Dump(PathBuf),
+    Dump(String),
 }
 
 impl Import<'_> {

@@ -1,6 +1,6 @@
-use super::Refusal;
 use super::receive::{Room, receive};
 use super::turns::{Turn, Turns};
+use super::{Refusal, URL_LIFE};
 use crate::server::crypto::{Signer, random_hex};
 use crate::server::postgres::RunAs;
 use axum::body::Bytes;
@@ -13,9 +13,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::OwnedRwLockWriteGuard;
-
-/// How long an upload URL works.
-const URL_LIFE: Duration = Duration::from_hours(1);
 
 /// A file of which the metadata does not know may be one that is about to be known.
 const FORGOTTEN_AFTER: Duration = Duration::from_hours(1);
@@ -80,13 +77,11 @@ impl Disk {
         Ok(Self { folder, unfinished, signer, run_as, room, turns: Turns::default() })
     }
 
-    /// The query of a URL that takes an upload or a part of one for an hour, and the end of its
-    /// life.
-    pub(crate) fn sign(&self, key: &str, part: Option<u32>) -> (String, SystemTime) {
-        let end = SystemTime::now() + URL_LIFE;
-        let expires = seconds(end);
+    /// The query of a URL that takes an upload or a part of one for an hour.
+    pub(crate) fn sign(&self, key: &str, part: Option<u32>) -> String {
+        let expires = seconds(SystemTime::now() + URL_LIFE);
         let signature = self.signer.sign(&signed_text(key, part, expires));
-        (Ticket { part, expires, signature }.query(), end)
+        Ticket { part, expires, signature }.query()
     }
 
     /// Whether a ticket opens this object now.
@@ -253,7 +248,7 @@ mod tests {
     #[test]
     fn a_ticket_opens_one_object_until_it_expires() {
         let (_folder, disk) = disk();
-        let good = ticket(&disk.sign("imports/a.dump", None).0);
+        let good = ticket(&disk.sign("imports/a.dump", None));
         assert!(disk.check("imports/a.dump", &good).is_ok());
         assert!(matches!(disk.check("imports/b.dump", &good), Err(Refusal::Signature)));
         let of_a_part = Ticket { part: Some(1), expires: good.expires, signature: good.signature.clone() };
@@ -268,9 +263,9 @@ mod tests {
     #[test]
     fn a_query_is_ours_to_the_last_character() {
         let (_folder, disk) = disk();
-        let part = disk.sign("imports/a.dump", Some(7)).0;
+        let part = disk.sign("imports/a.dump", Some(7));
         assert_eq!(Ticket::parse(&part).and_then(|ticket| ticket.part), Some(7));
-        let query = disk.sign("imports/a.dump", None).0;
+        let query = disk.sign("imports/a.dump", None);
         assert!(Ticket::parse(&query).is_some());
         for other in [
             query.to_uppercase(),

@@ -1,13 +1,19 @@
-//! Object storage for uploaded dumps: a folder of this machine, with signed upload URLs.
+//! Object storage for uploaded dumps, with signed upload URLs: a folder of this machine, or S3.
 
 mod disk;
 mod receive;
+mod s3;
 mod turns;
 
 pub(super) use disk::{Disk, Ticket};
+pub(super) use s3::S3;
 
 use super::crypto::random_hex;
+use super::postgres::RunAs;
+use super::store::UploadRow;
 use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Part sizes of S3: 5 MiB to 5 GiB, at most 10,000 parts (Amazon S3 user guide, "Multipart
 /// upload limits"). In bytes.
@@ -17,6 +23,54 @@ const MOST_PARTS: u64 = 10_000;
 const USUAL_PART: u64 = 8 << 20;
 /// More parts than this only make lists longer.
 const USUAL_PARTS: u64 = 1000;
+
+/// How long an upload URL works.
+pub(super) const URL_LIFE: Duration = Duration::from_hours(1);
+
+/// Where dumps are stored.
+pub(super) enum Objects {
+    /// A folder of this machine.
+    Disk(Disk),
+    /// A bucket.
+    S3(S3),
+}
+
+impl Objects {
+    /// A URL that takes an upload or a part of one for an hour. `base` is the address of our
+    /// own API, which receives for the folder.
+    pub(super) fn url(&self, base: &str, upload: &UploadRow, part: Option<u32>) -> String {
+        let key = &upload.object_key;
+        match self {
+            Self::Disk(disk) => format!("{base}/objects/{key}?{}", disk.sign(key, part)),
+            Self::S3(s3) => s3.url(key, part.map(|part| (part, upload.storage_id.as_deref().unwrap_or_default()))),
+        }
+    }
+
+    /// Where the dump can be read that an import uses: in the folder, or as a copy at `place`.
+    pub(super) async fn local(&self, key: &str, place: &Path, user: Option<&RunAs>) -> anyhow::Result<PathBuf> {
+        match self {
+            Self::Disk(disk) => Ok(disk.path(key)),
+            Self::S3(s3) => {
+                s3.fetch(key, place, user).await?;
+                Ok(place.to_owned())
+            }
+        }
+    }
+
+    /// Removes an object, whole or not; one that is gone already is fine.
+    pub(super) async fn delete(&self, upload: &UploadRow) -> Result<(), Refusal> {
+        match self {
+            Self::Disk(disk) => {
+                let _alone = disk.alone(&upload.object_key).await;
+                Ok(disk.delete(&upload.object_key)?)
+            }
+            Self::S3(s3) => {
+                let open = upload.storage_id.as_deref().filter(|_| upload.size.is_none());
+                s3.delete(&upload.object_key, open).await
+            }
+        }
+    }
+}
 
 /// How long parts are for a dump of this length in bytes; `None` where one is enough, or where
 /// none would do.

@@ -10,6 +10,8 @@ pub(crate) struct UploadRow {
     pub(crate) size: Option<u64>,
     /// Of an upload in parts.
     pub(crate) in_parts: Option<InParts>,
+    /// What object storage calls an upload in parts; a folder of ours has no name for it.
+    pub(crate) storage_id: Option<String>,
 }
 
 /// How an object comes in parts.
@@ -49,11 +51,24 @@ impl Store {
         if key.contains('\0') {
             return Ok(None); // which Postgres could not even be asked for
         }
-        let sql = "select project_id, size_bytes, declared_bytes, part_bytes from uploads where object_key = $1";
+        let sql =
+            "select project_id, size_bytes, declared_bytes, part_bytes, storage_id from uploads where object_key = $1";
         let Some(row) = self.client().await?.query_opt(sql, &[&key]).await? else { return Ok(None) };
         let size = |column| row.get::<_, Option<i64>>(column).and_then(|size| u64::try_from(size).ok());
         let in_parts = size(2).zip(size(3)).map(|(size, part_size)| InParts { size, part_size });
-        Ok(Some(UploadRow { object_key: key.to_owned(), project_id: row.get(0), size: size(1), in_parts }))
+        Ok(Some(UploadRow {
+            object_key: key.to_owned(),
+            project_id: row.get(0),
+            size: size(1),
+            in_parts,
+            storage_id: row.get(4),
+        }))
+    }
+
+    /// Remembers what object storage calls an upload.
+    pub(crate) async fn set_storage_id(&self, key: &str, id: &str) -> anyhow::Result<()> {
+        self.client().await?.execute("update uploads set storage_id = $2 where object_key = $1", &[&key, &id]).await?;
+        Ok(())
     }
 
     /// Remembers that an object is there, with its size in bytes. False when it is not wanted

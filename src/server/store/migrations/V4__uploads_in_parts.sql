@@ -1,6 +1,7 @@
 alter table uploads
     add column declared_bytes bigint, -- of an upload in parts
     add column part_bytes bigint,
+    add column storage_id text, -- what object storage calls it
     add column touched_at timestamptz not null default now();
 
 create table upload_parts (

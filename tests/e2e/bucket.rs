@@ -1,0 +1,143 @@
+//! Dumps in a bucket: a server that speaks S3 and checks signatures.
+
+use crate::support::world::{Plane, Project, open_folder, put};
+use crate::support::{run, until};
+use crate::uploads::{dump, journals};
+use rustix::process::{Pid, Signal, kill_process};
+use s3s::auth::SimpleAuth;
+use s3s::service::S3ServiceBuilder;
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+
+/// Starts the server; gives its address and its folder.
+fn bucket() -> (String, PathBuf) {
+    let root = open_folder();
+    std::fs::create_dir(root.join("dumps")).expect("a bucket");
+    let mut service = S3ServiceBuilder::new(s3s_fs::FileSystem::new(&root).expect("a folder"));
+    service.set_auth(SimpleAuth::from_single("key-of-the-bucket", "secret-canary"));
+    let service = service.build();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    listener.set_nonblocking(true).expect("set");
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(async {
+            let listener = tokio::net::TcpListener::from_std(listener).expect("listens");
+            while let Ok((stream, _)) = listener.accept().await {
+                let connection = hyper::server::conn::http1::Builder::new();
+                let connection = connection.serve_connection(hyper_util::rt::TokioIo::new(stream), service.clone());
+                tokio::spawn(async move { drop(connection.await) });
+            }
+        });
+    });
+    (format!("http://{address}"), root)
+}
+
+fn plane(endpoint: &str, secret: &str) -> Plane {
+    let variables = [
+        ("AWS_ENDPOINT_URL", endpoint),
+        ("AWS_ACCESS_KEY_ID", "key-of-the-bucket"),
+        ("AWS_SECRET_ACCESS_KEY", secret),
+        ("AWS_REGION", "us-east-1"),
+    ];
+    Plane::start_with(&["--object-store", "s3://dumps/shop"], &variables, &open_folder().join("data"))
+}
+
+/// Files of the bucket, and parts that wait to be put together.
+fn files(root: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(root).expect("lists").flatten().map(|entry| entry.path());
+    let all = entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] });
+    all.filter(|path| !path.to_string_lossy().contains(".bucket-") && !path.to_string_lossy().ends_with(".json"))
+        .collect()
+}
+
+fn import(project: &Project<'_>, plane: &Plane, file: &Path, state: &Path, more: &[&str]) -> std::process::Command {
+    let mut command = plane.capydb(&["import", "--recreate", "--wait", "-v", "--project", &project.slug, "--file"]);
+    command.arg(file).args(more).env("XDG_STATE_HOME", state);
+    command
+}
+
+#[test]
+fn dumps_go_through_a_bucket_at_once_and_in_parts() {
+    let ((endpoint, root), folder) = (bucket(), open_folder());
+    let plane = plane(&endpoint, "secret-canary");
+    let project = plane.project("bucket");
+    let small = folder.join("small.sql");
+    std::fs::write(&small, "CREATE TABLE s (x int);\nINSERT INTO s VALUES (7);\n").expect("written");
+    run(import(&project, &plane, &small, &folder, &[])).succeeds();
+    assert_eq!(project.sql("select x from s"), "7");
+    let large = dump(&folder);
+    // Interrupted, and gone on with: storage tells which parts it has.
+    let child = import(&project, &plane, &large, &folder, &["--limit-rate", "12M"]).spawn().expect("runs");
+    until("a part has arrived", || {
+        journals(&folder)
+            .first()
+            .is_some_and(|path| std::fs::read_to_string(path).expect("reads").contains("\"part\":1"))
+    });
+    kill_process(Pid::from_child(&child), Signal::KILL).expect("killed");
+    child.wait_with_output().expect("gone");
+    let ran = run(import(&project, &plane, &large, &folder, &[])).succeeds();
+    assert!(ran.stderr.contains("Going on with the upload: "), "{ran:#?}");
+    assert!(!format!("{ran:?}").contains("canary") && !format!("{ran:?}").contains("X-Amz"), "{ran:#?}");
+    let rows: u32 = project.sql("select count(*) from t").parse().expect("a number");
+    let lines = std::fs::read_to_string(&large).expect("reads").lines().count();
+    assert_eq!(rows as usize, lines - 3, "every row has arrived");
+    assert_eq!(files(&root), Vec::<PathBuf>::new(), "dumps that were imported are gone");
+    plane.has_no_leftovers();
+}
+
+#[test]
+fn an_upload_into_a_bucket_is_completed_and_ended_by_the_api() {
+    let (endpoint, root) = bucket();
+    let plane = plane(&endpoint, "secret-canary");
+    let project = plane.project("bucket");
+    let uploads = format!("/v1/projects/{}/imports/uploads", project.id);
+    let begin = || {
+        let (status, answer) =
+            plane.call("POST", &uploads, Some(&json!({ "size_bytes": (8 << 20) + 5, "parts": true })));
+        assert_eq!(status, 200, "{answer}");
+        let upload = format!("{uploads}/{}", answer["upload"]["id"].as_str().expect("an id"));
+        let (status, answer) = plane.call("POST", &format!("{upload}/parts"), Some(&json!({ "part_numbers": [1, 2] })));
+        assert_eq!(status, 200, "{answer}");
+        let url = |part: usize| answer["parts"][part]["upload_url"].as_str().expect("a URL").to_owned();
+        (upload, url(0), url(1))
+    };
+    let (upload, first, second) = begin();
+    let (url, signature) = first.split_once("X-Amz-Signature=").expect("signed");
+    let forged = format!("{url}X-Amz-Signature={}{}", "0".repeat(64), &signature[64..]);
+    assert_eq!(put(&forged, b"x".to_vec()).0, 403, "the signature counts");
+    assert_eq!(put(&second, b"12345".to_vec()).0, 200);
+    let complete = |parts: &Value| plane.call("POST", &format!("{upload}/complete"), Some(&json!({ "parts": parts })));
+    let part = |number: u32| json!({ "part_number": number, "etag": null });
+    let (status, answer) = complete(&json!([part(1), part(2)]));
+    assert_eq!((status, answer["error"].as_str()), (409, Some("part 1 has not arrived")));
+    assert_eq!(put(&first, vec![7; 4]).0, 200, "storage does not know how long it should be");
+    let (status, answer) = complete(&json!([part(1), part(2)]));
+    assert_eq!((status, answer["error"].as_str()), (409, Some("part 1 that has arrived is not the one that was sent")));
+    assert_eq!(put(&first, vec![7; 8 << 20]).0, 200);
+    for _ in 0..2 {
+        let (status, answer) = complete(&json!([part(1), part(2)]));
+        assert_eq!((status, &answer["upload"]["complete"]), (200, &json!(true)), "{answer}");
+    }
+    assert_eq!(files(&root).iter().map(|path| path.metadata().expect("is there").len()).sum::<u64>(), (8 << 20) + 5);
+    let (other, first, _) = begin();
+    assert_eq!(put(&first, vec![7; 8 << 20]).0, 200);
+    assert_eq!(plane.call("DELETE", &other, None).0, 200);
+    assert_eq!(plane.call("GET", &other, None).0, 404);
+    assert_eq!(files(&root).len(), 1, "what was ended leaves nothing");
+}
+
+#[test]
+fn a_bucket_that_cannot_be_used_is_said_without_its_secret() {
+    let (endpoint, _) = bucket();
+    let plane = plane(&endpoint, "another-canary");
+    let project = plane.project("bucket");
+    let uploads = format!("/v1/projects/{}/imports/uploads", project.id);
+    let (status, answer) = plane.call("POST", &uploads, Some(&json!({ "size_bytes": 10 << 20, "parts": true })));
+    assert_eq!(
+        (status, answer["error"].as_str()),
+        (500, Some("the control plane could not do this; its log says why"))
+    );
+    let ran = run(crate::support::capydb(&["dev", "--ephemeral", "--object-store", "s3://dumps"]));
+    assert!(ran.code == 1 && ran.stderr.contains("AWS_ACCESS_KEY_ID is not set"), "{ran:#?}");
+}
