@@ -6,8 +6,8 @@
 # One `PUT` of 1 GiB to a sink that forgets it, over plain HTTP and over TLS, and of 256 MiB
 # over a line of 1 Gbit/s. `capydb` does all that an import does before and after: it reads
 # the dump, asks a control plane for a slot, draws its progress, starts the job. Rounds are
-# interleaved, their order turned round every time; ratios are medians of the ratios to curl
-# in the same round.
+# interleaved with curl's, their order turned round every time; ratios are medians of the
+# ratios to curl in the same round.
 #
 # It runs in a network of its own, with `cubic`, which most machines use: results over BBR and
 # the loopback interface mean nothing.
@@ -64,10 +64,10 @@ screen=$!
 read -r terminal <&5
 terminal=${terminal%$'\r'}
 cat <&5 >/dev/null &
-trap 'kill $sink $screen; rm -rf "$work"' EXIT
+trap 'kill $sink $screen 2>/dev/null; wait 2>/dev/null; rm -rf "$work"' EXIT
 export SSL_CERT_FILE=$work/trusted.pem CAPYDB_API_KEY=capy_live_bench HOME=$work XDG_CONFIG_HOME=$work XDG_STATE_HOME=$work TERM=xterm
 unset HTTP_PROXY HTTPS_PROXY ALL_PROXY http_proxy https_proxy all_proxy CAPYDB_API_URL
-contenders="curl capydb"
+contenders=capydb
 exec 4>&2 # what is timed has standard error for itself
 if command -v rclone >/dev/null; then contenders+=" rclone"; else echo "rclone is not installed; left out" >&2; fi
 
@@ -83,33 +83,36 @@ run() {
 
 median() { sort -n | awk '{ all[NR] = $1 } END { print all[int((NR + 1) / 2)] }'; }
 
-# compare TITLE KIND FILE IDEAL: prints seconds, and ratios to curl
+# compare TITLE KIND FILE IDEAL: prints seconds, and ratios to curl. Each contender has rounds
+# with curl alone: the first upload after rclone is slower, whoever makes it.
 compare() {
-    local title=$1 kind=$2 file=$3 round who order
-    cat "$file" >/dev/null # all find it in memory
+    local who
+    cat "$3" >/dev/null # all find it in memory
+    for who in $contenders; do pair "$who" "$@"; done
+}
+
+pair() {
+    local who=$1 title=$2 kind=$3 file=$4 ideal=${5:-0} round one
     rm -f "$work"/times.*
     for ((round = -1; round <= rounds; round++)); do
-        order=$contenders
-        ((round % 2)) && order=$(tr ' ' '\n' <<<"$contenders" | tac | tr '\n' ' ')
-        for who in $order; do
-            sleep 0.5 # what the one before has left is cleared away
+        for one in $(((round % 2)) && echo "curl $who" || echo "$who curl"); do
+            sleep 0.3 # what the one before has left is cleared away
             TIMEFORMAT='%R %U %S'
-            { time run "$who" "$kind" "$file"; } 2>"$work/time"
-            ((round < 1)) || awk '{ print $1, $2 + $3 }' "$work/time" >>"$work/times.$who" # the first two warm up
+            { time run "$one" "$kind" "$file"; } 2>"$work/time"
+            ((round < 1)) || awk '{ print $1, $2 + $3 }' "$work/time" >>"$work/times.$one" # the first two warm up
         done
     done
-    for who in $contenders; do
-        paste -d' ' "$work/times.$who" "$work/times.curl" >"$work/pairs"
-        awk -v t="$title" -v who="$who" -v ideal="${4:-0}" \
-            -v wall="$(awk '{ print $1 }' "$work/pairs" | median)" -v cpu="$(awk '{ print $2 }' "$work/pairs" | median)" \
-            -v w="$(awk '{ print $1 / $3 }' "$work/pairs" | median)" -v c="$(awk '{ print $2 / $4 }' "$work/pairs" | median)" 'BEGIN {
-            printf "%-10s %-7s wall %.3f s   CPU %.3f s   to curl: wall %.2f, CPU %.2f", t, who, wall, cpu, w, c
-            if (ideal) printf "   to the ideal: %.3f", wall / ideal
-            printf "\n"
-            if (who == "capydb") result = sprintf("upload %s ours/curl %.2f (CPU %.2f)", t, w, c)
-            if (result) print result
-        }'
-    done
+    paste -d' ' "$work/times.$who" "$work/times.curl" >"$work/pairs"
+    awk -v t="$title" -v who="$who" -v ideal="$ideal" \
+        -v wall="$(awk '{ print $1 }' "$work/pairs" | median)" -v cpu="$(awk '{ print $2 }' "$work/pairs" | median)" \
+        -v theirs="$(awk '{ print $3 }' "$work/pairs" | median)" -v their_cpu="$(awk '{ print $4 }' "$work/pairs" | median)" \
+        -v w="$(awk '{ print $1 / $3 }' "$work/pairs" | median)" -v c="$(awk '{ print $2 / $4 }' "$work/pairs" | median)" 'BEGIN {
+        printf "%-6s curl   wall %.3f s   CPU %.3f s", t, theirs, their_cpu
+        if (ideal) printf "   to the ideal %.3f", theirs / ideal
+        printf "\n%-6s %s wall %.3f s   CPU %.3f s", t, who, wall, cpu
+        if (ideal) printf "   to the ideal %.3f", wall / ideal
+        printf "\nupload %s %s/curl %.2f (CPU %.2f)\n", t, who == "capydb" ? "ours" : who, w, c
+    }'
 }
 
 memory() {
