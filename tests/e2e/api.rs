@@ -82,7 +82,7 @@ fn wrong_calls_get_a_sentence() {
         ("POST", &imports, Some(json!({ "confirm": "canary", "source_url": "x" })), 400, "expected a boolean"),
         ("POST", &preflight, Some(json!({ "source_url": ["canary"] })), 400, "expected a string"),
         ("POST", &preflight, Some(json!({ "source_url": "postgres://u:canary@/d" })), 400, "names no host"),
-        ("POST", &preflight, Some(json!({ "source_url": "x".repeat(70_000) })), 413, "larger than 64 KiB"),
+        ("POST", &preflight, Some(json!({ "source_url": "x".repeat(70_000) })), 413, "the body is too large"),
         ("GET", "/v1/projects/nope/jobs?limit=x", None, 404, "no such project"),
     ];
     for (method, path, body, status, words) in cases {

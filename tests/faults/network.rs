@@ -29,6 +29,20 @@ fn send(peer: &Peer, file: &str, arguments: &[&str], variables: &[(&str, &str)])
     run(command)
 }
 
+/// A certificate for a name and what serves with it. The file is what is to be trusted.
+fn certified(folder: &Path, name: &str, protocols: &[&str]) -> (PathBuf, Arc<ServerConfig>) {
+    let key = KeyPair::generate().expect("a key");
+    let cert = CertificateParams::new(vec![name.to_owned()]).expect("a name").self_signed(&key).expect("signs");
+    let trusted = folder.join("trusted.pem");
+    std::fs::write(&trusted, cert.pem()).expect("written");
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().expect("versions");
+    let key = rustls::pki_types::PrivateKeyDer::Pkcs8(key.serialize_der().into());
+    let mut config = config.with_no_client_auth().with_single_cert(vec![cert.der().clone()], key).expect("a key");
+    config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
+    (trusted, Arc::new(config))
+}
+
 /// Storage that speaks TLS. It keeps what it gets.
 struct Secure {
     port: u16,
@@ -40,19 +54,10 @@ struct Secure {
 impl Secure {
     fn start(folder: &Path, name: &str, protocols: &[&str]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let key = KeyPair::generate().expect("a key");
-        let cert = CertificateParams::new(vec![name.to_owned()]).expect("a name").self_signed(&key).expect("signs");
-        let trusted = folder.join("trusted.pem");
-        std::fs::write(&trusted, cert.pem()).expect("written");
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config =
-            ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().expect("versions");
-        let key = rustls::pki_types::PrivateKeyDer::Pkcs8(key.serialize_der().into());
-        let mut config = config.with_no_client_auth().with_single_cert(vec![cert.der().clone()], key).expect("a key");
-        config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
+        let (trusted, config) = certified(folder, name, protocols);
         let port = listener.local_addr().expect("an address").port();
         let secure = Self { port, trusted, stored: Arc::default(), connections: Arc::default() };
-        let (stored, connections, config) = (secure.stored.clone(), secure.connections.clone(), Arc::new(config));
+        let (stored, connections) = (secure.stored.clone(), secure.connections.clone());
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 *connections.lock().expect("whole") += 1;
@@ -135,23 +140,14 @@ struct Http2 {
 
 impl Http2 {
     fn start(folder: &Path) -> Self {
-        let key = KeyPair::generate().expect("a key");
-        let cert = CertificateParams::new(vec!["localhost".into()]).expect("a name").self_signed(&key).expect("signs");
-        let trusted = folder.join("trusted.pem");
-        std::fs::write(&trusted, cert.pem()).expect("written");
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config =
-            ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().expect("versions");
-        let key = rustls::pki_types::PrivateKeyDer::Pkcs8(key.serialize_der().into());
-        let mut config = config.with_no_client_auth().with_single_cert(vec![cert.der().clone()], key).expect("a key");
-        config.alpn_protocols = vec![b"h2".to_vec()];
+        let (trusted, config) = certified(folder, "localhost", &["h2"]);
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let port = listener.local_addr().expect("an address").port();
         let stored = Arc::new(Mutex::new(Vec::new()));
         let kept = stored.clone();
         std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-            runtime.block_on(serve_http2(listener, Arc::new(config), kept));
+            runtime.block_on(serve_http2(listener, config, kept));
         });
         Self { port, trusted, stored }
     }

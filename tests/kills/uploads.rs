@@ -33,7 +33,7 @@ fn an_upload_that_is_killed_goes_on_with_what_has_arrived() {
         let deaths = 1 + random.below(3);
         for _ in 0..deaths {
             let mut child = command().spawn().expect("runs");
-            std::thread::sleep(Duration::from_millis(random.below(700)));
+            std::thread::sleep(Duration::from_millis(random.below(1200)));
             child.kill().expect("killed"); // SIGKILL
             died += usize::from(!child.wait().expect("gone").success());
         }
