@@ -25,7 +25,7 @@ fn an_upload_that_is_killed_goes_on_with_what_has_arrived() {
         let line = Line::to(&plane.address(), &[]);
         let api = format!("http://{}/api/capydb", line.address);
         let command = || {
-            let mut command = capydb(&["import", "--limit-rate", "80M", "--file"]);
+            let mut command = capydb(&["import", "--limit-rate", "40M", "--file"]);
             command.arg(&path).env("CAPYDB_API_URL", &api).env("CAPYDB_API_KEY", &plane.api_key);
             command.env("XDG_STATE_HOME", &folder);
             command
