@@ -79,14 +79,8 @@ pub(super) async fn run(context: &Context<'_>, options: ImportOptions) -> Result
         request.upload_key = Some(uploaded.key);
         journal = uploaded.journal;
     }
-    let started = start(context, &api, &project, &request).await;
-    if let Err(failure) = &started
-        && failure.kind == Kind::Error
-        && let Some(journal) = journal.take()
-    {
-        journal.forget(); // what it leads to cannot be used
-    }
-    let job = started?;
+    // Should it not start, the same command finds what was sent.
+    let job = start(context, &api, &project, &request).await?;
     if !options.wait {
         context.output.result(&report::started(&job, &project), || json!({ "job": job }));
         return Ok(());

@@ -79,7 +79,7 @@ pub struct Uploaded {
     /// Names the object when the import is started.
     pub key: String,
     /// By this the same command finds the object again. It is of no use once the import has
-    /// used that, or was refused it.
+    /// used that.
     pub journal: Option<Journal>,
 }
 
