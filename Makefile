@@ -6,7 +6,7 @@
 CACHE := $(if $(filter 0,$(shell id -u)),/var/cache/capydb,$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/capydb)
 FETCH := bash src/server/postgres/fetch-debian.sh
 
-.PHONY: build demo test setup completions check bench-dump bench-upload fuzz kills
+.PHONY: build demo test setup completions check bench-dump bench-upload fuzz kills fleet
 
 build:
 	cargo build --release --locked
@@ -16,6 +16,9 @@ setup:
 	$(FETCH) 17 $(CACHE)/postgres/17 >/dev/null
 	$(FETCH) 15 $(CACHE)/postgres/15 >/dev/null
 	$(FETCH) 18 $(CACHE)/postgres/18 >/dev/null
+	@if python3 -c 'import venv, ensurepip' 2>/dev/null; \
+	then bash tests/support/schemathesis.sh $(CACHE)/schemathesis >/dev/null; \
+	else echo "NOT TESTED: python3 with venv is not here, so the API is not fuzzed against its description"; fi
 
 demo: build
 	bash demo/demo.sh
@@ -46,6 +49,10 @@ bench-dump: build
 # Imports while things die, many more than `make test` has time for.
 kills: setup
 	CAPYDB_KILLS=300 cargo test --locked --release --test kills
+
+# One control plane in six processes, of which workers are killed.
+fleet: setup
+	CAPYDB_FLEET=60 cargo test --locked --release --test fleet -- --nocapture --test-threads=1
 
 # Ten minutes of hostile dumps. It needs a C++ compiler, and no nightly Rust.
 fuzz:

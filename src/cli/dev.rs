@@ -1,12 +1,12 @@
 use super::args::DevArgs;
 use super::output::{Output, log_to_stderr};
+use super::stop::{Request, Stop};
 use super::{Failure, Kind};
 use crate::config::{ENV_API_KEY, ENV_API_URL, ENV_POSTGRES_BIN};
 use crate::server::dev::{self, DEFAULT_PORT, Dev, DevOptions};
 use rustix::process::{Pid, Signal, kill_process};
 use std::ffi::OsString;
 use std::os::unix::process::ExitStatusExt;
-use tokio::signal::unix::{SignalKind, signal};
 
 /// `capydb dev`: runs until Ctrl-C, or as long as a command runs.
 pub(super) fn run(args: DevArgs, output: &Output) -> Result<u8, Failure> {
@@ -132,39 +132,4 @@ async fn run_command(mut dev: Dev, mut stop: Stop, words: &[OsString]) -> Result
     // As shells do: 128 and the number of the signal.
     let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(1);
     Ok(u8::try_from(code).unwrap_or(1))
-}
-
-/// Ctrl-C, the signal that service managers send, and the end of the terminal.
-struct Stop {
-    interrupt: tokio::signal::unix::Signal,
-    terminate: tokio::signal::unix::Signal,
-    hangup: tokio::signal::unix::Signal,
-}
-
-/// Who asked to stop.
-#[derive(Clone, Copy)]
-enum Request {
-    /// A person, by Ctrl-C, which the whole terminal hears.
-    Interrupt,
-    /// Somebody who spoke to this process alone.
-    Terminate,
-}
-
-impl Stop {
-    fn listen() -> Result<Self, Failure> {
-        let listen = |kind| signal(kind).map_err(anyhow::Error::from);
-        Ok(Self {
-            interrupt: listen(SignalKind::interrupt())?,
-            terminate: listen(SignalKind::terminate())?,
-            hangup: listen(SignalKind::hangup())?,
-        })
-    }
-
-    async fn asked(&mut self) -> Request {
-        tokio::select! {
-            _ = self.interrupt.recv() => Request::Interrupt,
-            _ = self.terminate.recv() => Request::Terminate,
-            _ = self.hangup.recv() => Request::Terminate,
-        }
-    }
 }

@@ -11,15 +11,21 @@ mod dump;
 mod failure;
 mod guide;
 mod import;
+mod integrations;
 mod interrupt;
 mod jobs;
 mod man;
 mod output;
 mod preflight;
 mod projects;
+#[cfg(feature = "server")]
+mod server;
 mod settings;
 mod source;
+#[cfg(feature = "server")]
+mod stop;
 mod via_dump;
+mod webhooks;
 
 pub use failure::{Failure, Kind};
 
@@ -70,6 +76,8 @@ fn execute(cli: Cli, output: &Output) -> Result<u8, Failure> {
         }
         #[cfg(feature = "server")]
         Command::Dev(args) => return dev::run(args, output),
+        #[cfg(feature = "server")]
+        Command::Server(args) => return server::run(*args, output, cli.global.verbose > 0),
         command => command,
     };
     let context = match command {
@@ -95,6 +103,8 @@ fn execute(cli: Cli, output: &Output) -> Result<u8, Failure> {
             Command::Projects(ProjectsCommand::Url { project, direct }) => {
                 projects::url(&context, project.as_deref(), direct).await
             }
+            Command::Webhooks(command) => webhooks::run(&context, command).await,
+            Command::Integrations(command) => integrations::run(&context, command).await,
             Command::Login => account::login(&context, cli.global.api_key.is_some()).await,
             Command::Logout { all } => account::logout(&context, all),
             Command::Whoami => account::whoami(&context).await,
@@ -103,7 +113,7 @@ fn execute(cli: Cli, output: &Output) -> Result<u8, Failure> {
             Command::Doctor => settings::doctor(&context).await,
             Command::Completion { .. } | Command::Man { .. } | Command::Unlink => Ok(()),
             #[cfg(feature = "server")]
-            Command::Dev(_) => Ok(()),
+            Command::Dev(_) | Command::Server(_) => Ok(()),
         }
     };
     let done = runtime.block_on(async {

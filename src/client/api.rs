@@ -241,7 +241,17 @@ impl Api {
         jobs.iter().filter(waits).find(|job| job.kind == PROJECT_IMPORT)
     }
 
-    async fn get<T: DeserializeOwned>(&self, path: &[&str], query: &[(&str, &str)]) -> Result<T, CallError> {
+    /// A call that is made once, however it goes.
+    pub(super) async fn once<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &[&str],
+        body: Option<&impl Serialize>,
+    ) -> Result<T, CallError> {
+        self.call(method, path, Ask { body, ..Ask::default() }, CALL_TIMEOUT).await
+    }
+
+    pub(super) async fn get<T: DeserializeOwned>(&self, path: &[&str], query: &[(&str, &str)]) -> Result<T, CallError> {
         retried(|| self.call(Method::GET, path, Ask::<()> { query, ..Ask::default() }, CALL_TIMEOUT)).await
     }
 
@@ -288,6 +298,9 @@ impl Api {
         }
         if !status.is_success() {
             return Err(CallError::status(&host, status.as_u16(), retry_after, &answer));
+        }
+        if answer.is_empty() {
+            answer.extend_from_slice(b"null"); // a deletion need not say anything
         }
         serde_json::from_slice(&answer).map_err(|error| {
             let html = answer.trim_ascii_start().starts_with(b"<");

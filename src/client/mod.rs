@@ -2,6 +2,7 @@
 
 mod api;
 mod error;
+mod outside;
 mod retry;
 mod storage;
 mod tls;

@@ -18,6 +18,12 @@ pub const ENV_API_KEY: &str = "CAPYDB_API_KEY";
 pub const ENV_SOURCE_URL: &str = "CAPYDB_SOURCE_URL";
 /// Folder of Postgres programs for the control plane.
 pub const ENV_POSTGRES_BIN: &str = "CAPYDB_POSTGRES_BIN";
+/// The Postgres of a control plane's metadata.
+pub const ENV_DATABASE_URL: &str = "CAPYDB_DATABASE_URL";
+/// The Postgres of its projects' databases.
+pub const ENV_TARGET_URL: &str = "CAPYDB_TARGET_URL";
+/// The key that its secrets are sealed with.
+pub const ENV_SECRET_KEY: &str = "CAPYDB_SECRET_KEY";
 
 /// The hosted service.
 pub const DEFAULT_API_URL: &str = "https://capydb.dev/api/capydb";

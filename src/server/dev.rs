@@ -3,10 +3,11 @@
 use super::crypto::{Sealer, Signer, random_hex, unhex};
 use super::importer::TargetServer;
 use super::objects::{Disk, Objects, S3};
-use super::postgres::{Cluster, ClusterOptions, Programs, RunAs, find, run_as};
+use super::postgres::{Cluster, ClusterOptions, Place, Programs, RunAs, Tools, find, run_as};
+use super::running::{Running, make_work_folder};
 use super::store::{NewProject, ProjectRow, Store};
-use super::{App, http, worker};
-use crate::wire::PROJECT_CREATE;
+use super::worker::Workshop;
+use super::{App, Parts, http};
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File, OpenOptions};
@@ -15,13 +16,8 @@ use std::net::Ipv4Addr;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::sync::Notify;
-use tokio::task::JoinHandle;
-use tokio_postgres::NoTls;
-use tokio_util::sync::CancellationToken;
 
 /// The port of the API unless another is asked for.
 pub const DEFAULT_PORT: u16 = 7654;
@@ -32,8 +28,6 @@ pub const DEFAULT_PLAN_LIMIT: u64 = 10_000_000_000;
 const PROJECT: &str = "dev";
 /// Name of the file that holds the API key.
 const KEY_FILE: &str = "api-key";
-/// How long a stop waits for what is under way.
-const STOP_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// How to start.
 #[derive(Debug)]
@@ -67,8 +61,7 @@ pub struct Dev {
     /// Major version of its targets.
     pub postgres_major: u32,
     cluster: Cluster,
-    stop: CancellationToken,
-    tasks: Vec<JoinHandle<()>>,
+    running: Running,
     /// Held while it runs, so that no second one takes the same folder.
     _lock: File,
     /// Last, so that the folder goes when nothing uses it any more.
@@ -153,8 +146,7 @@ pub async fn start(options: DevOptions, tell: &dyn Fn(&str)) -> anyhow::Result<D
         data_dir,
         postgres_major: programs.version.0,
         cluster,
-        stop: CancellationToken::new(),
-        tasks: Vec::new(),
+        running: Running::default(),
         _lock: lock,
         throw_away,
     };
@@ -180,17 +172,14 @@ impl Dev {
         run_as: Option<RunAs>,
         keep: &Keep,
     ) -> anyhow::Result<()> {
-        let mut metadata = self.cluster.admin(&keep.admin_password);
-        create_metadata(&metadata).await?;
-        let store = Store::open(metadata.dbname(METADATA).application_name("capydb")).await?;
+        let admin = self.cluster.admin(&keep.admin_password)?;
+        create_metadata(&admin).await?;
+        let metadata = admin.with(|config| {
+            config.dbname(METADATA).application_name("capydb");
+        });
+        let store = Store::open(&metadata).await?;
         store.end_all_leases().await?; // the lock says that no other worker lives
-        let mut target = TargetServer {
-            admin: self.cluster.admin(&keep.admin_password),
-            port: self.cluster.port,
-            programs,
-            run_as: run_as.clone(),
-            extensions: Vec::new(),
-        };
+        let mut target = TargetServer { place: admin, major: programs.version.0, extensions: Vec::new() };
         target.look_for_extensions().await?;
         let objects = if let Some(url) = &options.object_store {
             Objects::S3(S3::open(url)?)
@@ -198,26 +187,21 @@ impl Dev {
             let signer = Signer::new(&key(&keep.signing_key)?);
             Objects::Disk(Disk::open(self.data_dir.join("objects"), signer, run_as.clone())?)
         };
-        let app = Arc::new(App {
+        let app = App::new(Parts {
             store,
             objects,
             sealer: Sealer::new(&key(&keep.sealing_key)?)?,
             allow_private_sources: options.allow_private_sources,
             plan_limit: options.plan_limit.unwrap_or(DEFAULT_PLAN_LIMIT),
             target,
-            address: listener.local_addr()?,
-            rate_limits: http::RateLimits::new(),
-            looks: http::Looks::new(),
-            untidy: AtomicBool::new(false),
-            wake: Notify::new(),
-        });
-        let work = self.data_dir.join("work");
-        make_folder(&work, run_as.as_ref())?;
-        let (api, stop) = (http::router(app.clone()), self.stop.clone());
-        self.tasks.push(tokio::spawn(http::serve(listener, api, stop)));
-        self.tasks.push(tokio::spawn(worker::run(app.clone(), work.clone(), self.stop.clone(), None)));
-        // Nobody should wait for a new project while somebody else's import runs.
-        self.tasks.push(tokio::spawn(worker::run(app.clone(), work, self.stop.clone(), Some(PROJECT_CREATE))));
+            site: http::Site { address: listener.local_addr()?, public: None },
+            is_local: true,
+        })?;
+        let app = Arc::new(app);
+        let folder = self.data_dir.join("work");
+        make_work_folder(&folder, run_as.as_ref())?;
+        self.running.answer(&app, listener);
+        self.running.work(&app, Workshop { tools: Tools { programs, run_as }, folder }, 1);
         let project = ensure_project(&app, keep).await?;
         if let Some(limit) = options.plan_limit {
             app.store.set_storage_limit(&project.project.id, limit).await?;
@@ -239,10 +223,7 @@ impl Dev {
 
     /// Stops everything: no new work, running imports are handed back for the next start.
     pub async fn stop(self) -> anyhow::Result<()> {
-        self.stop.cancel();
-        for task in self.tasks {
-            let _ = tokio::time::timeout(STOP_TIMEOUT, task).await; // Postgres ends what is left
-        }
+        self.running.stop().await; // Postgres ends what is left
         tokio::task::spawn_blocking(|| self.cluster.stop()).await?
     }
 }
@@ -250,16 +231,13 @@ impl Dev {
 /// Name of the metadata's database.
 const METADATA: &str = "capydb";
 
-async fn create_metadata(config: &tokio_postgres::Config) -> anyhow::Result<()> {
-    let (client, connection) = config.connect(NoTls).await?;
-    let running = tokio::spawn(connection);
+async fn create_metadata(admin: &Place) -> anyhow::Result<()> {
+    let client = admin.connect().await?;
     if client.query_opt("select from pg_database where datname = $1", &[&METADATA]).await?.is_none() {
         client.batch_execute(&format!("create database {METADATA}")).await?;
     }
     // Projects' roles may not look into it, nor into the administrator's own.
-    client.batch_execute(&format!("revoke all on database {METADATA}, postgres, template1 from public")).await?;
-    drop(client);
-    Ok(running.await??)
+    Ok(client.batch_execute(&format!("revoke all on database {METADATA}, postgres, template1 from public")).await?)
 }
 
 /// The organization, its key and the project `dev`, made at the first start.
@@ -358,11 +336,6 @@ fn make_data_dir(path: &Path, run_as: Option<&RunAs>) -> anyhow::Result<PathBuf>
         bail!("{} holds other files; name an empty folder with --data-dir", path.display());
     }
     Ok(path.canonicalize()?)
-}
-
-fn make_folder(path: &Path, run_as: Option<&RunAs>) -> anyhow::Result<()> {
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
-    Ok(run_as.map_or(Ok(()), |user| user.own(path))?)
 }
 
 const LOCK_FILE: &str = "lock";

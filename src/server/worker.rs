@@ -3,6 +3,7 @@
 use super::App;
 use super::importer::{self, Failure, GiveUp, Import, Meter, Source};
 use super::objects::Objects;
+use super::postgres::Tools;
 use super::store::{Beat, Claim, Ending};
 use crate::source::SourceUrl;
 use crate::wire::{ImportRequest, ImportSummary, PROJECT_CREATE, PROJECT_IMPORT};
@@ -12,6 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 /// Pause between two looks for work when nobody calls.
 const IDLE: Duration = Duration::from_secs(1);
@@ -24,31 +26,59 @@ const BEAT_TIMEOUT: Duration = Duration::from_secs(5);
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How often making a project is tried again, a second apart.
 const PROVISION_TRIES: u32 = 5;
+/// Stands between a job's id and the number of an attempt in the name of a work folder.
+const BEFORE_ATTEMPT: &str = ".attempt-";
 /// Pause between two rounds of cleaning.
 const CLEANING: Duration = Duration::from_mins(10);
 /// The same while something is known to be left, by a full disk for instance.
 const CLEANING_AGAIN: Duration = Duration::from_secs(5);
 
-/// Runs jobs one after another until it is told to stop: those of one type, or all.
-pub(super) async fn run(app: Arc<App>, work: PathBuf, stop: CancellationToken, kind: Option<&'static str>) {
-    let name = format!("worker-{}", std::process::id());
-    let mut cleaned: Option<Instant> = None;
+/// What a worker works with.
+pub(super) struct Workshop {
+    pub(super) tools: Tools,
+    /// Holds a folder for every attempt. Several processes may share it.
+    pub(super) folder: PathBuf,
+}
+
+/// Runs jobs one after another until it is told to stop: those of one type, or all. `name` is
+/// what the API shows of whoever has a job.
+pub(super) async fn run(
+    app: Arc<App>,
+    workshop: Arc<Workshop>,
+    stop: CancellationToken,
+    name: String,
+    kind: Option<&'static str>,
+) {
     while !stop.is_cancelled() {
-        let pause = if app.untidy.load(Ordering::Relaxed) { CLEANING_AGAIN } else { CLEANING };
-        if kind.is_none() && cleaned.is_none_or(|last| last.elapsed() > pause) {
-            let done = clean(&app, &work).await;
-            if let Err(error) = &done {
-                tracing::error!("cleaning failed, and is tried again: {error:#}");
+        let claimed = app.store.claim(&name, kind).await;
+        app.metrics.claimed(matches!(claimed, Ok(Some(_))));
+        match claimed {
+            Ok(Some(claim)) => {
+                let span = tracing::info_span!("job", id = claim.job.id, attempt = claim.job.attempts);
+                attempt(&app, claim, &workshop, &stop).instrument(span).await;
             }
-            app.untidy.store(done.is_err(), Ordering::Relaxed);
-            cleaned = Some(Instant::now());
-        }
-        match app.store.claim(&name, kind).await {
-            Ok(Some(claim)) => attempt(&app, claim, &work, &stop).await,
             Ok(None) => idle(&app, &stop).await,
             Err(error) => {
                 tracing::error!("the queue cannot be read: {error:#}");
                 idle(&app, &stop).await;
+            }
+        }
+    }
+}
+
+/// Takes away now and then what crashes and people who gave up have left.
+pub(super) async fn keep_clean(app: Arc<App>, workshop: Arc<Workshop>, stop: CancellationToken) {
+    loop {
+        let done = clean(&app, &workshop.folder).await;
+        if let Err(error) = &done {
+            tracing::error!("cleaning failed, and is tried again: {error:#}");
+        }
+        app.untidy.store(done.is_err(), Ordering::Relaxed);
+        let cleaned = Instant::now();
+        let pause = || if app.untidy.load(Ordering::Relaxed) { CLEANING_AGAIN } else { CLEANING };
+        while cleaned.elapsed() < pause() {
+            if stop.run_until_cancelled(tokio::time::sleep(IDLE)).await.is_none() {
+                return;
             }
         }
     }
@@ -64,11 +94,11 @@ async fn idle(app: &App, stop: &CancellationToken) {
 
 /// One attempt at one job. It ends the job, or hands it back when the worker must stop, or
 /// leaves it alone when another worker has it.
-async fn attempt(app: &App, claim: Claim, work: &Path, stop: &CancellationToken) {
+async fn attempt(app: &App, claim: Claim, workshop: &Workshop, stop: &CancellationToken) {
     let started = Instant::now();
     let job = &claim.job;
     tracing::info!("job {} ({}) begins, attempt {} of {}", job.id, job.kind, job.attempts, job.max_attempts);
-    let work = work.join(&job.id);
+    let work = work_folder(workshop, &job.id, job.attempts);
     let meter = Arc::new(Meter::default());
     let mut give_up = (job.attempts > job.max_attempts).then_some(GiveUp::Worn);
     if claim.cancelled {
@@ -76,7 +106,7 @@ async fn attempt(app: &App, claim: Claim, work: &Path, stop: &CancellationToken)
     }
     let outcome = loop {
         tokio::select! {
-            outcome = perform(app, &claim, &work, &meter, give_up) => break Some(outcome),
+            outcome = perform(app, &claim, (&workshop.tools, &work), &meter, give_up) => break Some(outcome),
             why = broken_off(app, &claim, &meter, give_up) => match why {
                 BrokenOff::Cancelled => give_up = Some(GiveUp::Cancelled),
                 BrokenOff::Lost => break None,
@@ -85,7 +115,10 @@ async fn attempt(app: &App, claim: Claim, work: &Path, stop: &CancellationToken)
         }
     };
     // What the attempt was running died with it; what it made on the server is taken away.
-    let _ = std::fs::remove_dir_all(&work);
+    // So is what earlier attempts have left here whose worker died.
+    for number in 1..=job.attempts {
+        let _ = std::fs::remove_dir_all(work_folder(workshop, &job.id, number));
+    }
     let ending = match outcome {
         Some(Ok(result)) => Ending { result: Some(with_duration(result, started)), ..Ending::default() },
         // The lease ends by itself, and whoever has the job next tries to find out.
@@ -94,21 +127,29 @@ async fn attempt(app: &App, claim: Claim, work: &Path, stop: &CancellationToken)
         }
         Some(Err(failure)) => failure.into_ending(&meter.progress()),
         None => {
-            if stop.is_cancelled() {
+            let handed_back = stop.is_cancelled();
+            app.metrics.job_over(&job.kind, if handed_back { "handed_back" } else { "lost" }, started.elapsed());
+            if handed_back {
                 hand_back(app, &claim).await;
             }
             return;
         }
     };
+    app.metrics.job_over(&job.kind, if ending.error.is_none() { "completed" } else { "failed" }, started.elapsed());
     match ending.error {
         None => tracing::info!("job {} completed after {:.1?}", job.id, started.elapsed()),
         Some(ref error) => tracing::warn!("job {} failed: {error}", job.id),
     }
     match end(app, &claim, &ending).await {
-        Ok(true) => {}
+        Ok(true) => app.tell_news(),
         Ok(false) => tracing::warn!("job {} was taken over by another worker", job.id),
         Err(error) => tracing::error!("job {} could not be ended: {error:#}", job.id),
     }
+}
+
+/// Where an attempt puts what it loads. One that is late must not find the folder of the next.
+fn work_folder(workshop: &Workshop, job: &str, attempt: i32) -> PathBuf {
+    workshop.folder.join(format!("{job}{BEFORE_ATTEMPT}{attempt}"))
 }
 
 /// Stores how the job ended, then cleans up after it.
@@ -134,7 +175,11 @@ async fn end(app: &App, claim: &Claim, ending: &Ending) -> anyhow::Result<bool> 
     {
         tracing::warn!("the dump {key} stays for now: {error:#}");
     }
-    if let Err(error) = importer::sweep(&app.target, &app.store).await {
+    let tidy = async {
+        importer::drop_leftovers(&app.target, &claim.job.id).await?;
+        app.store.alone(importer::sweep(&app.target, &app.store)).await
+    };
+    if let Err(error) = tidy.await {
         tracing::warn!("what the job has left stays for now: {error:#}");
         app.untidy.store(true, Ordering::Relaxed);
     }
@@ -182,12 +227,12 @@ async fn broken_off(app: &App, claim: &Claim, meter: &Meter, give_up: Option<Giv
 async fn perform(
     app: &App,
     claim: &Claim,
-    work: &Path,
+    place: (&Tools, &Path),
     meter: &Arc<Meter>,
     give_up: Option<GiveUp>,
 ) -> Result<ImportSummary, Failure> {
     match claim.job.kind.as_str() {
-        PROJECT_IMPORT => import(app, claim, work, meter.clone(), give_up).await,
+        PROJECT_IMPORT => import(app, claim, place, meter.clone(), give_up).await,
         PROJECT_CREATE => create(app, claim).await.map(|()| ImportSummary::default()),
         other => Err(anyhow::anyhow!("this worker does not know jobs of the type {other}").into()),
     }
@@ -216,7 +261,7 @@ async fn create(app: &App, claim: &Claim) -> Result<(), Failure> {
 async fn import(
     app: &App,
     claim: &Claim,
-    work: &Path,
+    (tools, work): (&Tools, &Path),
     meter: Arc<Meter>,
     give_up: Option<GiveUp>,
 ) -> Result<ImportSummary, Failure> {
@@ -236,6 +281,7 @@ async fn import(
         server: &app.target,
         store: &app.store,
         objects: &app.objects,
+        tools,
         job: &claim.job,
         source,
         recreate: request.recreate,
@@ -259,14 +305,26 @@ fn with_duration(summary: ImportSummary, started: Instant) -> serde_json::Value 
 
 /// Takes away what crashes and people who gave up have left.
 async fn clean(app: &App, work: &Path) -> anyhow::Result<()> {
-    app.rate_limits.forget_the_idle();
-    importer::sweep(&app.target, &app.store).await?;
     for folder in std::fs::read_dir(work)?.flatten() {
-        let job = app.store.job(&folder.file_name().to_string_lossy()).await?;
-        if job.is_none_or(|job| job.state.is_final()) {
-            std::fs::remove_dir_all(folder.path())?;
+        let name = folder.file_name().to_string_lossy().into_owned();
+        let id = name.split(BEFORE_ATTEMPT).next().unwrap_or_default();
+        let over = app.store.job(id).await?.is_none_or(|job| job.state.is_final());
+        if !over {
+            continue;
+        }
+        match std::fs::remove_dir_all(folder.path()) {
+            // Another process may be removing it, too.
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
+            _ => {}
         }
     }
+    // One process is enough for what belongs to all.
+    app.store.alone(clean_together(app)).await
+}
+
+async fn clean_together(app: &App) -> anyhow::Result<()> {
+    importer::sweep(&app.target, &app.store).await?;
+    app.store.forget_old_deliveries().await?;
     for key in app.store.abandoned_uploads().await? {
         remove_upload(app, &key).await?;
     }

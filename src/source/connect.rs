@@ -255,7 +255,7 @@ fn explain(place: &str, error: &tokio_postgres::Error, password: Option<&str>) -
 }
 
 /// An error with its causes, in one line.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(current) = cause {

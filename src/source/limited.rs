@@ -17,7 +17,7 @@ const MOST_DIGITS: usize = 6;
 /// A connection to a stranger, who may send so many bytes and no more, and may not set us
 /// working without end.
 #[derive(Debug)]
-pub(super) struct Limited<S> {
+pub(crate) struct Limited<S> {
     stream: S,
     most: u64,
     read: u64,
@@ -26,7 +26,7 @@ pub(super) struct Limited<S> {
 }
 
 impl<S> Limited<S> {
-    pub(super) fn new(stream: S, most: u64) -> Self {
+    pub(crate) fn new(stream: S, most: u64) -> Self {
         Self { stream, most, read: 0, login: Vec::new() }
     }
 
@@ -39,7 +39,8 @@ impl<S> Limited<S> {
         }
         self.read += block.len() as u64;
         if self.read > self.most {
-            return Err(io::Error::other("it sent more than a server has to say of itself"));
+            let why = "it sent more than a server has to say of itself";
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, why));
         }
         Ok(())
     }
@@ -81,7 +82,7 @@ impl<S: TlsStream + Unpin> TlsStream for Limited<S> {
 }
 
 /// Limits what comes out of an encrypted connection too: only there it can be read.
-pub(super) struct LimitedTls<C>(pub(super) C);
+pub(crate) struct LimitedTls<C>(pub(crate) C);
 
 impl<S, C> TlsConnect<S> for LimitedTls<C>
 where

@@ -3,11 +3,11 @@
 pub mod connect;
 pub mod hazards;
 pub mod inspect;
-mod limited;
+pub(crate) mod limited;
 pub mod programs;
 pub mod providers;
 pub mod reach;
-mod tls;
+pub(crate) mod tls;
 mod url;
 
 pub use url::{SourceUrl, SslMode, UrlProblem};

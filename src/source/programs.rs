@@ -93,10 +93,14 @@ pub fn connection(url: &SourceUrl) -> Vec<(&'static str, String)> {
     variables.extend(url.password().map(|password| ("PGPASSWORD", password)));
     variables.extend(url.channel_binding().map(|binding| ("PGCHANNELBINDING", binding)));
     variables.extend(url.options().map(|options| ("PGOPTIONS", options)));
-    if matches!(url.ssl_mode(), SslMode::VerifyCa | SslMode::VerifyFull) {
-        variables.push(("PGSSLROOTCERT", authorities().unwrap_or_else(|| "system".to_owned())));
-    }
+    variables.extend(root_certificates(url.ssl_mode()).map(|roots| ("PGSSLROOTCERT", roots)));
     variables
+}
+
+/// Whom libpq shall trust, where that matters.
+pub(crate) fn root_certificates(mode: SslMode) -> Option<String> {
+    let matters = matches!(mode, SslMode::VerifyCa | SslMode::VerifyFull);
+    matters.then(|| authorities().unwrap_or_else(|| "system".to_owned()))
 }
 
 /// A connection string without secrets that lets nobody wait for ever on a silent source.
@@ -137,7 +141,7 @@ fn authorities() -> Option<String> {
 
 /// The word for libpq. Where the authorities are in no file it insists on checking the name
 /// too, which is no less than was asked for.
-fn ssl_mode(mode: SslMode) -> &'static str {
+pub(crate) fn ssl_mode(mode: SslMode) -> &'static str {
     match mode {
         SslMode::Disable => "disable",
         SslMode::Prefer => "prefer",

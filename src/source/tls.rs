@@ -9,7 +9,7 @@ use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootC
 use std::sync::Arc;
 
 /// A configuration that verifies exactly as much as the mode promises.
-pub(super) fn client_config(mode: SslMode) -> anyhow::Result<ClientConfig> {
+pub(crate) fn client_config(mode: SslMode) -> anyhow::Result<ClientConfig> {
     let provider = Arc::new(ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions()?;
     let name_matters = match mode {

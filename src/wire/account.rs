@@ -2,6 +2,7 @@ use serde::{Deserialize, Serialize};
 
 /// The body of every answer outside 2xx.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct ApiError {
     /// One sentence for the person who made the call.
     pub error: String,
@@ -9,6 +10,7 @@ pub struct ApiError {
 
 /// `GET /status`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct Status {
     /// Name of the service that answers.
     #[serde(default)]
@@ -28,6 +30,7 @@ pub struct Status {
 
 /// `GET /v1/me`: whose key this is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct Me {
     /// What the key may do.
     pub principal: Principal,
@@ -38,6 +41,7 @@ pub struct Me {
 
 /// The holder of a key.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct Principal {
     /// `api_key` for a key.
     #[serde(default)]
@@ -58,6 +62,7 @@ pub struct Principal {
 
 /// An organization: the owner of projects and keys.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct Organization {
     /// Opaque id.
     pub id: String,
@@ -69,6 +74,7 @@ pub struct Organization {
 
 /// `POST /v1/cli/login/sessions`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct LoginRequest {
     /// The machine that asks, for the person who approves.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -86,6 +92,7 @@ pub struct LoginRequest {
 
 /// A login that a person may approve.
 #[derive(Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct LoginSession {
     /// Names it in the browser.
     pub session_id: String,
@@ -101,6 +108,7 @@ pub struct LoginSession {
 
 /// `GET /v1/cli/login/sessions/{id}`: where a login stands.
 #[derive(Clone, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct LoginState {
     /// `pending`, then `approved` or another end.
     #[serde(default)]

@@ -3,6 +3,7 @@ use std::fmt;
 
 /// `POST …/imports/preflight`.
 #[derive(Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct PreflightRequest {
     /// The source, password included.
     pub source_url: String,
@@ -10,6 +11,7 @@ pub struct PreflightRequest {
 
 /// `POST …/imports`: exactly one of `source_url` and `upload_key` is set.
 #[derive(Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct ImportRequest {
     /// Must be true: imports write.
     #[serde(default)]

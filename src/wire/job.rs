@@ -8,6 +8,7 @@ pub const PROJECT_IMPORT: &str = "project.import";
 
 /// Where a job stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum JobState {
     /// Waits for a worker.
@@ -43,6 +44,7 @@ impl JobState {
 
 /// A piece of work that a worker does. Times are RFC 3339.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct Job {
     /// Opaque id.
     pub id: String,
@@ -124,6 +126,7 @@ impl Job {
 
 /// The `result` of a completed import. The hosted service may tell less.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct ImportSummary {
     /// Size of the target database afterwards, in bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -147,6 +150,7 @@ pub struct ImportSummary {
 
 /// Objects of one kind that an import leaves out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct LeftOut {
     /// The kind, as pg_dump calls it (`EVENT TRIGGER`).
     pub kind: String,
@@ -158,6 +162,7 @@ pub struct LeftOut {
 
 /// `GET /v1/jobs/{id}` and every call that starts a job.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct JobAnswer {
     /// The job.
     pub job: Job,
@@ -165,6 +170,7 @@ pub struct JobAnswer {
 
 /// `GET /v1/projects/{id}/jobs`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct JobList {
     /// Newest first.
     #[serde(default, deserialize_with = "super::list")]

@@ -4,15 +4,20 @@
 //! default: an older or newer peer must still be understood. A list may arrive as `null`.
 
 mod account;
+mod database;
 mod import;
+mod integration;
 mod job;
 mod preflight;
 mod project;
 mod running;
 mod upload;
+mod webhook;
 
 pub use account::{ApiError, LoginRequest, LoginSession, LoginState, Me, Organization, Principal, Status};
+pub use database::{ProjectExtension, ProjectExtensionList, SqlAnswer, SqlRequest, SqlResult};
 pub use import::{ImportRequest, PreflightRequest};
+pub use integration::{ConnectIntegration, DATABASE_URL, DATABASE_URL_UNPOOLED, Integration, IntegrationList};
 pub use job::{ImportSummary, Job, JobAnswer, JobList, JobState, LeftOut, PROJECT_CREATE, PROJECT_IMPORT};
 pub use preflight::{
     AuthForeignKey, Check, CheckStatus, DumpFacts, Extension, Preflight, PreflightAnswer, Replication, SourceFacts,
@@ -22,6 +27,11 @@ pub use running::{ErrorClass, ImportError, ImportProgress};
 pub use upload::{
     CompleteRequest, PartSlot, PartsAnswer, PartsRequest, Upload, UploadAnswer, UploadPart, UploadRequest, UploadSlot,
     UploadSlotAnswer, crc64_of_text, crc64_text,
+};
+pub use webhook::{
+    CreateWebhookEndpoint, DELIVERY_HEADER, EVENT_HEADER, EVENT_TYPES, IMPORT_COMPLETED, JOB_COMPLETED, JOB_FAILED,
+    SIGNATURE_HEADER, UpdateWebhookEndpoint, WEBHOOK_TEST, WebhookDelivery, WebhookDeliveryAnswer, WebhookDeliveryList,
+    WebhookEndpoint, WebhookEndpointAnswer, WebhookEndpointList, WebhookEvent, WebhookEventData,
 };
 
 use serde::{Deserialize, Deserializer};

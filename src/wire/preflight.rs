@@ -2,6 +2,7 @@ use serde::{Deserialize, Serialize};
 
 /// How one check went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum CheckStatus {
     /// Nothing to do.
@@ -25,6 +26,7 @@ impl CheckStatus {
 
 /// One graded check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct Check {
     /// Stable name (`source_size_within_plan`).
     pub name: String,
@@ -44,6 +46,7 @@ pub struct Check {
 
 /// The graded report on a source.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct Preflight {
     /// False when any check failed.
     pub ok: bool,
@@ -63,6 +66,7 @@ pub struct Preflight {
 
 /// `POST …/imports/preflight`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct PreflightAnswer {
     /// The report.
     pub preflight: Preflight,
@@ -70,6 +74,7 @@ pub struct PreflightAnswer {
 
 /// Facts about a source database.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct SourceFacts {
     /// As the server says it (`15.18 (Debian 15.18-0+deb12u1)`).
     #[serde(default)]
@@ -111,6 +116,7 @@ pub struct SourceFacts {
 
 /// Facts about a dump file.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct DumpFacts {
     /// `custom`, `tar`, `directory` or `plain`.
     pub format: String,
@@ -142,6 +148,7 @@ pub struct DumpFacts {
 
 /// An installed extension.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct Extension {
     /// Its name.
     pub name: String,
@@ -152,6 +159,7 @@ pub struct Extension {
 
 /// A foreign key that points into a provider's schema.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct AuthForeignKey {
     /// The constraint's name.
     pub constraint: String,
@@ -163,6 +171,7 @@ pub struct AuthForeignKey {
 
 /// Readiness for logical replication.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct Replication {
     /// True when nothing is in the way.
     pub ready: bool,

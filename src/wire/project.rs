@@ -4,6 +4,7 @@ use std::fmt;
 /// A project: one managed database. Sizes in bytes, times RFC 3339, timeouts as Postgres
 /// writes them (`30s`, `0` for none).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct Project {
     /// Opaque id.
     pub id: String,
@@ -85,6 +86,7 @@ pub struct Project {
 
 /// `GET /v1/projects`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct ProjectList {
     /// All that the key may see.
     #[serde(default, deserialize_with = "super::list")]
@@ -93,6 +95,7 @@ pub struct ProjectList {
 
 /// `GET /v1/projects/{id}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct ProjectAnswer {
     /// The project.
     pub project: Project,
@@ -100,6 +103,7 @@ pub struct ProjectAnswer {
 
 /// `POST /v1/projects`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct CreateProject {
     /// Display name.
     pub name: String,
@@ -119,6 +123,7 @@ pub struct CreateProject {
 
 /// The answer to `POST /v1/projects`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct ProjectCreated {
     /// The project, not ready yet.
     pub project: Project,
@@ -128,6 +133,7 @@ pub struct ProjectCreated {
 
 /// How to connect to a project's database.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct Connections {
     /// Without pooling, password included.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -147,6 +153,7 @@ impl fmt::Debug for Connections {
 
 /// `GET /v1/projects/{id}/connections`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct ConnectionsAnswer {
     /// The connection strings.
     pub connections: Connections,

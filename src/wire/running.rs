@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// How far a running import is: `result.progress` of its job. What is not known is absent.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct ImportProgress {
     /// `looking`, `dumping`, `preparing`, `loading`, `indexing` or `finishing`.
     pub phase: String,
@@ -38,6 +39,7 @@ pub struct ImportProgress {
 
 /// What an error means for the data: `class` of an [`ImportError`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ErrorClass {
     /// Nothing of the application's would be missing (a comment, a privilege).
@@ -68,6 +70,7 @@ impl ErrorClass {
 
 /// One thing that went wrong: `result.errors` of a failed import.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct ImportError {
     /// What it would mean to go on without the object.
     pub class: ErrorClass,

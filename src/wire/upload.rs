@@ -6,6 +6,7 @@ use std::fmt;
 /// `POST …/imports/uploads`. The body is an addition to the contract: without one, or where it
 /// is not known, the answer is a slot for one `PUT`.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct UploadRequest {
     /// Length of the dump in bytes.
     #[serde(default)]
@@ -17,6 +18,7 @@ pub struct UploadRequest {
 
 /// Where to put a dump: a presigned URL that lives one hour, or an upload in parts.
 #[derive(Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct UploadSlot {
     /// Names the object when the import is started.
     pub object_key: String,
@@ -37,6 +39,7 @@ pub struct UploadSlot {
 
 /// `POST …/imports/uploads`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct UploadSlotAnswer {
     /// The slot.
     pub upload: UploadSlot,
@@ -44,6 +47,7 @@ pub struct UploadSlotAnswer {
 
 /// How far an upload in parts is.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct Upload {
     /// Names the upload.
     pub id: String,
@@ -63,6 +67,7 @@ pub struct Upload {
 
 /// A part that has arrived.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct UploadPart {
     /// Its number, from 1.
     pub part_number: u32,
@@ -79,6 +84,7 @@ pub struct UploadPart {
 
 /// `GET …/imports/uploads/{id}` and `POST …/complete`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct UploadAnswer {
     /// The upload.
     pub upload: Upload,
@@ -86,6 +92,7 @@ pub struct UploadAnswer {
 
 /// `POST …/imports/uploads/{id}/parts`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct PartsRequest {
     /// The parts whose URLs are wanted, at most 100.
     pub part_numbers: Vec<u32>,
@@ -93,6 +100,7 @@ pub struct PartsRequest {
 
 /// Where a part goes.
 #[derive(Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct PartSlot {
     /// Its number, from 1.
     pub part_number: u32,
@@ -102,6 +110,7 @@ pub struct PartSlot {
 
 /// `POST …/imports/uploads/{id}/parts`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct PartsAnswer {
     /// One for each number that was asked for.
     pub parts: Vec<PartSlot>,
@@ -109,6 +118,7 @@ pub struct PartsAnswer {
 
 /// `POST …/imports/uploads/{id}/complete`: all parts, as they were sent.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct CompleteRequest {
     /// All parts, in order.
     pub parts: Vec<UploadPart>,

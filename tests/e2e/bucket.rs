@@ -1,54 +1,19 @@
 //! Dumps in a bucket: a server that speaks S3 and checks signatures.
 
+use crate::store::{self, bucket, files};
 use crate::support::world::{Plane, Project, open_folder, put};
 use crate::support::{run, until};
 use crate::uploads::{dump, journals};
 use rustix::process::{Pid, Signal, kill_process};
-use s3s::auth::SimpleAuth;
-use s3s::service::S3ServiceBuilder;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
-/// Starts the server; gives its address and its folder.
-fn bucket() -> (String, PathBuf) {
-    let root = open_folder();
-    std::fs::create_dir(root.join("dumps")).expect("a bucket");
-    let mut service = S3ServiceBuilder::new(s3s_fs::FileSystem::new(&root).expect("a folder"));
-    service.set_auth(SimpleAuth::from_single("key-of-the-bucket", "secret-canary"));
-    let service = service.build();
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    let address = listener.local_addr().expect("an address");
-    listener.set_nonblocking(true).expect("set");
-    std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        runtime.block_on(async {
-            let listener = tokio::net::TcpListener::from_std(listener).expect("listens");
-            while let Ok((stream, _)) = listener.accept().await {
-                let connection = hyper::server::conn::http1::Builder::new();
-                let connection = connection.serve_connection(hyper_util::rt::TokioIo::new(stream), service.clone());
-                tokio::spawn(async move { drop(connection.await) });
-            }
-        });
-    });
-    (format!("http://{address}"), root)
-}
-
 fn plane(endpoint: &str, secret: &str) -> Plane {
-    let variables = [
-        ("AWS_ENDPOINT_URL", endpoint),
-        ("AWS_ACCESS_KEY_ID", "key-of-the-bucket"),
-        ("AWS_SECRET_ACCESS_KEY", secret),
-        ("AWS_REGION", "us-east-1"),
-    ];
-    Plane::start_with(&["--object-store", "s3://dumps/shop"], &variables, &open_folder().join("data"))
-}
-
-/// Files of the bucket, and parts that wait to be put together.
-fn files(root: &Path) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(root).expect("lists").flatten().map(|entry| entry.path());
-    let all = entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] });
-    all.filter(|path| !path.to_string_lossy().contains(".bucket-") && !path.to_string_lossy().ends_with(".json"))
-        .collect()
+    Plane::start_with(
+        &["--object-store", "s3://dumps/shop"],
+        &store::variables(endpoint, secret),
+        &open_folder().join("data"),
+    )
 }
 
 fn import(project: &Project<'_>, plane: &Plane, file: &Path, state: &Path, more: &[&str]) -> std::process::Command {

@@ -67,6 +67,27 @@ fn every_document_fits_its_schema() {
     schema.fits("result_import_guide", &json(&["import", "guide", "neon"]).succeeds().json());
     schema.fits("result_projects_list", &json(&["projects", "list"]).succeeds().json());
     schema.fits("result_projects_url", &json(&["projects", "url", "--project", slug]).succeeds().json());
+    let hook =
+        crate::support::peer::Peer::start(|_, _, _| crate::support::peer::Answer::Raw(200, "X: y", String::new()));
+    let made = json(&["webhooks", "create", &format!("http://{}/", hook.address)]).succeeds().json();
+    schema.fits("result_webhooks_endpoint", &made);
+    let id = made["webhook_endpoint"]["id"].as_str().expect("an id");
+    schema.fits("result_webhooks_list", &json(&["webhooks", "list"]).succeeds().json());
+    schema.fits("result_webhooks_test", &json(&["webhooks", "test", id]).succeeds().json());
+    schema.fits("result_webhooks_deliveries", &json(&["webhooks", "deliveries", id]).succeeds().json());
+    schema.fits("result_webhooks_endpoint", &json(&["webhooks", "rotate-secret", id]).succeeds().json());
+    schema.fits(
+        "result_webhooks_endpoint",
+        &json(&["webhooks", "update", id, "--url", "http://127.0.0.1:1/"]).succeeds().json(),
+    );
+    schema.fits("error", &json(&["webhooks", "test", id]).fails(1, "refused").json());
+    schema.fits("result_webhooks_delete", &json(&["webhooks", "delete", id]).succeeds().json());
+    let dotenv = folder.join(".env");
+    let connect = ["integrations", "connect", "dotenv", dotenv.to_str().expect("a path"), "--project", slug];
+    schema.fits("result_integrations_connect", &json(&connect).succeeds().json());
+    schema.fits("result_integrations_list", &json(&["integrations", "list", "--project", slug]).succeeds().json());
+    let disconnect = ["integrations", "disconnect", "dotenv", "--project", slug];
+    schema.fits("result_integrations_disconnect", &json(&disconnect).succeeds().json());
     let key = plane().api_key.clone();
     schema.fits("result_login", &at_home(&["login", "--api-key", &key]).succeeds().json());
     schema.fits("result_whoami", &at_home(&["whoami"]).succeeds().json());

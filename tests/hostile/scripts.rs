@@ -251,14 +251,15 @@ fn the_owner_of_a_database_cannot_hold_up_the_others() {
     let path = open_folder().join("template.sql");
     let head = "--\n-- PostgreSQL database dump\n--\n\nCREATE TABLE a (x int);\n";
     let template = "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I IS_TEMPLATE true', current_database()); END $$;\n";
+    let mut finished = String::new();
     for end in ["SELECT 1/0;\n", ""] {
         let script =
             format!("{head}{template}{}{end}-- PostgreSQL database dump complete\n", "SELECT 1;\n".repeat(1100));
         std::fs::write(&path, script).expect("written");
-        hostile.import_unseen(&path, true);
+        finished = hostile.import_unseen(&path, true)["id"].as_str().expect("an id").replace('-', "");
     }
     // As a full disk leaves one that was being dropped.
-    let half = format!("capydb_new_{}_1", "0".repeat(32));
+    let half = format!("capydb_new_{finished}_1");
     plane.admin("postgres", &format!("create database {half}"));
     plane.admin("postgres", &format!("update pg_database set datconnlimit = -2 where datname = '{half}'"));
     let database = hostile.sql("select current_database()");

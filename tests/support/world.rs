@@ -11,22 +11,26 @@ use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+/// Where what was fetched is kept. Root's own folder would be closed to the user that Postgres
+/// runs as.
+pub fn cache() -> PathBuf {
+    if fs::metadata("/proc/self").map(|about| std::os::unix::fs::MetadataExt::uid(&about)).ok() == Some(0) {
+        return PathBuf::from("/var/cache/capydb");
+    }
+    let home = std::env::var("XDG_CACHE_HOME").or_else(|_| std::env::var("HOME").map(|home| format!("{home}/.cache")));
+    PathBuf::from(home.unwrap_or_default()).join("capydb")
+}
+
 /// Folder of the programs of a Postgres major, fetched when it is not there.
 pub fn postgres(major: u32) -> PathBuf {
     static FOUND: [OnceLock<PathBuf>; 3] = [OnceLock::new(), OnceLock::new(), OnceLock::new()];
     let place = [15, 17, 18].iter().position(|known| *known == major).expect("a major that tests use");
     FOUND[place]
         .get_or_init(|| {
-            let root =
-                fs::metadata("/proc/self").map(|about| std::os::unix::fs::MetadataExt::uid(&about)).ok() == Some(0);
-            let home = std::env::var("XDG_CACHE_HOME")
-                .or_else(|_| std::env::var("HOME").map(|home| format!("{home}/.cache")))
-                .unwrap_or_default();
-            let cache = if root { "/var/cache/capydb".to_owned() } else { format!("{home}/capydb") };
             let output = Command::new("bash")
                 .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/src/server/postgres/fetch-debian.sh"))
                 .arg(major.to_string())
-                .arg(format!("{cache}/postgres/{major}"))
+                .arg(cache().join(format!("postgres/{major}")))
                 .stderr(Stdio::inherit())
                 .output()
                 .expect("bash runs");

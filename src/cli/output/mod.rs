@@ -1,5 +1,6 @@
 //! The only place that knows terminals: results on standard output, talk on standard error.
 
+pub(super) mod lists;
 pub(super) mod meter;
 pub(super) mod report;
 mod table;
@@ -13,6 +14,9 @@ use serde_json::{Value, json};
 use std::cell::Cell;
 use std::ffi::OsString;
 use std::io::{self, Write};
+use tracing_subscriber::filter::FilterFn;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 /// Where and how a command speaks.
 pub(super) struct Output {
@@ -237,13 +241,23 @@ fn print(text: &str) -> io::Result<()> {
 
 /// Sends diagnostics to standard error.
 pub(super) fn log_to_stderr(level: tracing::Level) {
-    use tracing_subscriber::filter::filter_fn;
-    use tracing_subscriber::layer::SubscriberExt;
-    use tracing_subscriber::util::SubscriberInitExt;
-    let ours = filter_fn(move |about| *about.level() <= level && about.target().starts_with("capydb"));
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(io::stderr)
         .with_target(false)
         .with_ansi(console::colors_enabled_stderr());
-    let _ = tracing_subscriber::registry().with(lines).with(ours).try_init(); // set once
+    let _ = tracing_subscriber::registry().with(lines).with(ours(level)).try_init(); // set once
+}
+
+/// The same with one JSON document a line, for those who collect logs.
+#[cfg(feature = "server")]
+pub(super) fn log_json(level: tracing::Level) {
+    let lines =
+        tracing_subscriber::fmt::layer().json().flatten_event(true).with_span_list(false).with_writer(io::stderr);
+    let _ = tracing_subscriber::registry().with(lines).with(ours(level)).try_init(); // set once
+}
+
+/// Diagnostics of ours, up to a level.
+fn ours(level: tracing::Level) -> FilterFn {
+    let ours: fn(&tracing::Metadata<'_>) -> bool = |about| about.target().starts_with("capydb");
+    FilterFn::new(ours).with_max_level_hint(level)
 }

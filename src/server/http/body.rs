@@ -1,27 +1,69 @@
+//! Reading calls. What cannot be read gets a sentence in the API's own form.
+
 use super::error::Refused;
 use axum::Json;
-use axum::extract::rejection::JsonRejection;
-use axum::extract::{FromRequest, Request};
+use axum::body::Bytes;
+use axum::extract::rejection::{BytesRejection, JsonRejection};
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::http::header::CONTENT_TYPE;
+use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
 
-/// A JSON body; one that cannot be read gets a sentence in the API's own form.
+/// A JSON object in the body.
 pub(super) struct Body<T>(pub(super) T);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     type Rejection = Refused;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Refused> {
-        match Json::<T>::from_request(request, state).await {
+        let kind = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        if !kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json") {
+            return Err(Refused::unsupported("the body must be JSON, with Content-Type: application/json"));
+        }
+        let bytes = Bytes::from_request(request, state).await.map_err(|error| unread(&error))?;
+        // A list would be read as the fields in their order, which nobody means.
+        if !bytes.trim_ascii_start().starts_with(b"{") {
+            return Err(Refused::bad("the body must be a JSON object"));
+        }
+        match Json::from_bytes(&bytes) {
             Ok(Json(value)) => Ok(Self(value)),
-            Err(JsonRejection::MissingJsonContentType(_)) => {
-                Err(Refused::unsupported("the body must be JSON, with Content-Type: application/json"))
-            }
-            Err(JsonRejection::JsonSyntaxError(_)) => Err(Refused::bad("the body is not valid JSON")),
             // The parser's words name fields and types; it quotes values only of enums, which no body has.
             Err(JsonRejection::JsonDataError(error)) => Err(Refused::bad(sentence(&error.body_text()))),
-            Err(other) if other.status() == 413 => Err(Refused::too_large("the body is too large")),
-            Err(_) => Err(Refused::bad("the body could not be read")),
+            Err(_) => Err(Refused::bad("the body is not valid JSON")),
         }
+    }
+}
+
+/// A body that did not arrive.
+pub(super) fn unread(error: &BytesRejection) -> Refused {
+    if error.status() == 413 {
+        return Refused::too_large("the body is too large");
+    }
+    Refused::bad("the body could not be read")
+}
+
+/// The variable parts of the address.
+pub(super) struct Path<T>(pub(super) T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Path<T> {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refused> {
+        let read = axum::extract::Path::from_request_parts(parts, state).await;
+        read.map(|axum::extract::Path(value)| Self(value)).map_err(|_| Refused::bad("the address cannot be read"))
+    }
+}
+
+/// What stands behind the `?` of the address.
+pub(super) struct Query<T>(pub(super) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refused> {
+        let read = axum::extract::Query::from_request_parts(parts, state).await;
+        let bad = |_| Refused::bad("what stands behind the ? of the address cannot be read");
+        read.map(|axum::extract::Query(value)| Self(value)).map_err(bad)
     }
 }
 

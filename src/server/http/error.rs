@@ -65,6 +65,10 @@ impl Refused {
         Self::new(StatusCode::GATEWAY_TIMEOUT, why)
     }
 
+    pub(super) fn unavailable(why: impl Into<String>) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, why)
+    }
+
     pub(super) fn method() -> Self {
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "this address does not take this method")
     }

@@ -1,7 +1,8 @@
 use super::auth::{Authorized, visible_project};
-use super::body::Body;
+use super::body::{Body, Path};
 use super::error::Refused;
 use super::limits::DEAR;
+use super::openapi::Refusals;
 use super::{Answer, Shared};
 use crate::preflight::{bytes, grade};
 use crate::server::App;
@@ -11,9 +12,12 @@ use crate::source::providers::{self, Advice};
 use crate::source::{SourceUrl, connect, inspect};
 use crate::wire::{ImportRequest, JobAnswer, PROJECT_IMPORT, PreflightAnswer, PreflightRequest, Project};
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 
+/// Look at a source and grade it; nothing is changed
+#[utoipa::path(post, path = "/v1/projects/{id}/imports/preflight", tag = "imports",
+    request_body = PreflightRequest, responses((status = 200, body = PreflightAnswer), Refusals))]
 pub(super) async fn preflight(
     State(app): Shared,
     Authorized(caller): Authorized,
@@ -30,6 +34,9 @@ pub(super) async fn preflight(
     Ok(Json(PreflightAnswer { preflight: grade(facts, &app.limits(&row.project)) }))
 }
 
+/// Start an import from a live source or from an uploaded dump
+#[utoipa::path(post, path = "/v1/projects/{id}/imports", tag = "imports",
+    request_body = ImportRequest, responses((status = 202, body = JobAnswer), Refusals))]
 pub(super) async fn start(
     State(app): Shared,
     Authorized(caller): Authorized,

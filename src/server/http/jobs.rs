@@ -1,16 +1,35 @@
 use super::auth::{Authorized, visible_project};
+use super::body::{Path, Query};
 use super::error::Refused;
+use super::openapi::Refusals;
 use super::{Answer, Shared};
 use crate::wire::{JobAnswer, JobList, PROJECT_IMPORT};
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 
-#[derive(serde::Deserialize)]
+/// How much of a list is wanted.
+#[derive(serde::Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Paging {
+    /// How many at most: from 1, and never more than 200
+    #[param(value_type = Option<u64>, minimum = 1)]
     limit: Option<String>,
 }
 
+impl Paging {
+    pub(super) fn limit(&self) -> Result<i64, Refused> {
+        match self.limit.as_deref().map(str::parse) {
+            None => Ok(25),
+            Some(Ok(limit @ 1_i64..)) => Ok(limit.min(200)),
+            Some(_) => Err(Refused::bad("limit must be a number from 1")),
+        }
+    }
+}
+
+/// One job, with the progress of an import
+#[utoipa::path(get, path = "/v1/jobs/{id}", tag = "jobs",
+    responses((status = 200, body = JobAnswer), Refusals))]
 pub(super) async fn show(
     State(app): Shared,
     Authorized(caller): Authorized,
@@ -23,6 +42,9 @@ pub(super) async fn show(
     Ok(Json(JobAnswer { job }))
 }
 
+/// Ask for the end of an import; the target stays as it was before
+#[utoipa::path(post, path = "/v1/jobs/{id}/cancel", tag = "jobs",
+    responses((status = 202, body = JobAnswer), Refusals))]
 pub(super) async fn cancel(
     State(app): Shared,
     Authorized(caller): Authorized,
@@ -40,6 +62,9 @@ pub(super) async fn cancel(
     Ok((StatusCode::ACCEPTED, Json(JobAnswer { job })))
 }
 
+/// A project's jobs, newest first
+#[utoipa::path(get, path = "/v1/projects/{id}/jobs", tag = "jobs",
+    params(Paging), responses((status = 200, body = JobList), Refusals))]
 pub(super) async fn list(
     State(app): Shared,
     Authorized(caller): Authorized,
@@ -47,12 +72,6 @@ pub(super) async fn list(
     Query(paging): Query<Paging>,
 ) -> Answer<JobList> {
     let row = visible_project(&app, &caller, &id).await?;
-    let limit = match paging.limit {
-        None => 25,
-        Some(text) => match text.parse() {
-            Ok(limit @ 1_i64..) => limit.min(200),
-            _ => return Err(Refused::bad("limit must be a number from 1")),
-        },
-    };
+    let limit = paging.limit()?;
     Ok(Json(JobList { jobs: app.store.jobs(&row.project.id, limit).await? }))
 }

@@ -2,7 +2,6 @@
 
 use super::Shared;
 use super::error::Refused;
-use crate::server::App;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::header::HOST;
 use axum::middleware::Next;
@@ -158,17 +157,9 @@ pub(super) async fn in_time(request: Request, next: Next) -> Response {
 pub(super) async fn known_host(State(app): Shared, request: Request, next: Next) -> Response {
     let named = request.headers().get(HOST).and_then(|value| value.to_str().ok());
     let host = request.uri().authority().map(axum::http::uri::Authority::as_str).or(named);
-    if host.is_some_and(|host| is_ours(&app, host)) {
+    if host.is_some_and(|host| app.site.answers_to(host)) {
         return next.run(request).await;
     }
-    Refused::misdirected(format!("this control plane answers to {} only", app.address)).into_response()
-}
-
-fn is_ours(app: &App, host: &str) -> bool {
-    let port = app.address.port();
-    let Some(name) = host.strip_suffix(&format!(":{port}")).or_else(|| (port == 80).then_some(host)) else {
-        return false;
-    };
-    name.eq_ignore_ascii_case("localhost")
-        || name.trim_start_matches('[').trim_end_matches(']').parse().is_ok_and(|address: IpAddr| address.is_loopback())
+    let name = app.site.public.as_ref().map_or_else(|| app.site.address.to_string(), |url| url.authority().to_owned());
+    Refused::misdirected(format!("this control plane answers to {name} only")).into_response()
 }

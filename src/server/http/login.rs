@@ -1,18 +1,22 @@
 //! Logging a machine in: it begins a session, a person approves it on a page with a key that
 //! they have, and the machine fetches a key of its own, once.
 
-use super::body::Body;
+use super::body::{Body, Path, Query};
 use super::error::Refused;
+use super::openapi::Refusals;
 use super::{Answer, Shared};
 use crate::server::crypto::random_hex;
 use crate::server::store::{CliLogin, NewLogin};
 use crate::wire::{LoginRequest, LoginSession, LoginState};
 use axum::Json;
-use axum::extract::{Form, Path, Query, State};
+use axum::extract::{Form, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use serde::Deserialize;
 
+/// Begin a login that a person approves in the browser
+#[utoipa::path(post, path = "/v1/cli/login/sessions", tag = "account", security(()),
+    request_body = LoginRequest, responses((status = 201, body = LoginSession), Refusals))]
 pub(super) async fn begin(
     State(app): Shared,
     Body(request): Body<LoginRequest>,
@@ -33,6 +37,10 @@ pub(super) async fn begin(
     Ok((StatusCode::CREATED, Json(session)))
 }
 
+/// Where a login stands; the key comes once
+#[utoipa::path(get, path = "/v1/cli/login/sessions/{id}", tag = "account", security(()),
+    params(("X-CapyDB-Poll-Token" = String, Header, description = "What the session was begun with")),
+    responses((status = 200, body = LoginState), Refusals))]
 pub(super) async fn state(State(app): Shared, Path(id): Path<String>, headers: HeaderMap) -> Answer<LoginState> {
     let token = headers.get("x-capydb-poll-token").and_then(|value| value.to_str().ok());
     let Some(token) = token else { return Err(Refused::key("the header X-CapyDB-Poll-Token is missing")) };

@@ -2,27 +2,38 @@
 
 mod auth;
 mod body;
+mod database;
 mod error;
+mod health;
 mod imports;
+mod integrations;
 mod jobs;
 mod limits;
 mod login;
+mod openapi;
 mod projects;
 mod serve;
+mod site;
 mod storage;
 mod uploads;
+mod webhooks;
 
 use super::App;
 use crate::wire::{Me, Organization, Principal, Status};
 use auth::Authorized;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::routing::{get, post, put};
+use axum::routing::{get, put};
 use axum::{Json, Router};
 use error::Refused;
 pub(super) use limits::{Looks, RateLimits};
+use openapi::Refusals;
+pub(super) use projects::slug_of;
 pub(super) use serve::serve;
+pub(super) use site::Site;
 use std::sync::Arc;
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
+use utoipa_axum::routes;
 
 /// Everything of the API lies below this path, as at the hosted service.
 pub(super) const BASE: &str = "/api/capydb";
@@ -39,30 +50,41 @@ type Answer<T> = Result<Json<T>, Refused>;
 /// The whole service.
 pub(super) fn router(app: Arc<App>) -> Router {
     let counted = from_fn_with_state(app.clone(), limits::counted);
-    let api = Router::new()
-        .route("/status", get(status))
-        .route("/v1/cli/login/sessions", post(login::begin))
-        .route("/v1/cli/login/sessions/{id}", get(login::state).head(wrong_method))
+    let (api, document) = OpenApiRouter::with_openapi(openapi::about())
+        .routes(routes!(status))
+        .routes(routes!(openapi::document))
+        .routes(routes!(login::begin))
+        .routes(without_head(routes!(login::state)))
         .layer(counted.clone())
-        .route("/v1/me", get(me))
-        .route("/v1/projects", get(projects::list).post(projects::create))
-        .route("/v1/projects/{id}", get(projects::show))
-        .route("/v1/projects/{id}/connections", get(projects::connections))
-        .route("/v1/projects/{id}/imports", post(imports::start))
-        .route("/v1/projects/{id}/imports/preflight", post(imports::preflight))
-        .route("/v1/projects/{id}/imports/uploads", post(uploads::begin))
-        .route("/v1/projects/{id}/imports/uploads/{upload}", get(uploads::show).delete(uploads::abort))
-        .route("/v1/projects/{id}/imports/uploads/{upload}/parts", post(uploads::parts))
-        .route(
-            "/v1/projects/{id}/imports/uploads/{upload}/complete",
-            post(uploads::complete).layer(DefaultBodyLimit::max(LONGEST_LIST)),
-        )
-        .route("/v1/projects/{id}/jobs", get(jobs::list))
-        .route("/v1/jobs/{id}", get(jobs::show))
-        .route("/v1/jobs/{id}/cancel", post(jobs::cancel))
+        .routes(routes!(me))
+        .routes(routes!(projects::list, projects::create))
+        .routes(routes!(projects::show))
+        .routes(routes!(projects::connections))
+        .routes(routes!(database::extensions))
+        .routes(routes!(database::sql))
+        .routes(routes!(imports::start))
+        .routes(routes!(imports::preflight))
+        .routes(routes!(uploads::begin))
+        .routes(routes!(uploads::show, uploads::abort))
+        .routes(routes!(uploads::parts))
+        .merge(OpenApiRouter::new().routes(routes!(uploads::complete)).layer(DefaultBodyLimit::max(LONGEST_LIST)))
+        .routes(routes!(jobs::list))
+        .routes(routes!(jobs::show))
+        .routes(routes!(jobs::cancel))
+        .routes(routes!(integrations::list))
+        .routes(routes!(integrations::connect, integrations::disconnect))
+        .routes(routes!(webhooks::list, webhooks::create))
+        .routes(routes!(webhooks::update, webhooks::delete))
+        .routes(routes!(webhooks::rotate_secret))
+        .routes(routes!(webhooks::deliveries))
+        .routes(routes!(webhooks::test))
+        .split_for_parts();
+    openapi::remember(document);
+    let api = api
         .layer(DefaultBodyLimit::max(LONGEST_BODY))
         .layer(from_fn(limits::in_time))
         .route("/objects/{*key}", put(storage::receive).layer(DefaultBodyLimit::disable()))
+        .layer(from_fn_with_state(app.clone(), health::watched))
         .fallback(nothing_here)
         .method_not_allowed_fallback(wrong_method);
     let pages = Router::new()
@@ -72,7 +94,19 @@ pub(super) fn router(app: Arc<App>) -> Router {
         .fallback(nothing_here)
         .layer(counted);
     let known_host = from_fn_with_state(app.clone(), limits::known_host);
-    Router::new().nest(BASE, api).merge(pages).layer(known_host).with_state(app)
+    // Those who watch over a process know it by its address.
+    Router::new().nest(BASE, api).merge(pages).layer(known_host).merge(health::routes()).with_state(app)
+}
+
+/// A call that must not be made by those who only want to know whether it could be.
+fn without_head(call: UtoipaMethodRouter<Arc<App>>) -> UtoipaMethodRouter<Arc<App>> {
+    let (schemas, paths, methods) = call;
+    (schemas, paths, methods.head(wrong_method))
+}
+
+/// What a process answers that only works.
+pub(super) fn health_router(app: Arc<App>) -> Router {
+    health::routes().fallback(nothing_here).with_state(app)
 }
 
 async fn nothing_here() -> Refused {
@@ -83,6 +117,9 @@ async fn wrong_method() -> Refused {
     Refused::method()
 }
 
+/// How the service is
+#[utoipa::path(get, path = "/status", tag = "service", security(()),
+    responses((status = 200, body = Status), Refusals))]
 async fn status(State(app): Shared) -> Json<Status> {
     let now = jiff::Timestamp::now().to_string();
     let status = if app.store.is_up().await { "operational" } else { "degraded" };
@@ -95,6 +132,9 @@ async fn status(State(app): Shared) -> Json<Status> {
     })
 }
 
+/// Whose key this is
+#[utoipa::path(get, path = "/v1/me", tag = "account",
+    responses((status = 200, body = Me), Refusals))]
 async fn me(Authorized(caller): Authorized) -> Json<Me> {
     let Organization { id, .. } = &caller.organization;
     let principal = Principal {

@@ -1,20 +1,27 @@
 use super::auth::{Authorized, WRITE, visible_project};
-use super::body::Body;
+use super::body::{Body, Path};
 use super::error::Refused;
 use super::limits::DEAR;
+use super::openapi::Refusals;
 use super::{Answer, Shared};
 use crate::server::crypto::random_hex;
 use crate::server::store::NewProject;
 use crate::wire::{ConnectionsAnswer, CreateProject, ProjectAnswer, ProjectCreated, ProjectList};
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 
+/// All projects that the key may see
+#[utoipa::path(get, path = "/v1/projects", tag = "projects",
+    responses((status = 200, body = ProjectList), Refusals))]
 pub(super) async fn list(State(app): Shared, Authorized(caller): Authorized) -> Answer<ProjectList> {
     let rows = app.store.projects(&caller.organization.id, caller.project_id.as_deref()).await?;
     Ok(Json(ProjectList { projects: rows.iter().map(|row| app.shown(row)).collect() }))
 }
 
+/// One project
+#[utoipa::path(get, path = "/v1/projects/{id}", tag = "projects",
+    responses((status = 200, body = ProjectAnswer), Refusals))]
 pub(super) async fn show(
     State(app): Shared,
     Authorized(caller): Authorized,
@@ -24,6 +31,9 @@ pub(super) async fn show(
     Ok(Json(ProjectAnswer { project: app.shown(&row) }))
 }
 
+/// How to connect to a project's database, passwords included
+#[utoipa::path(get, path = "/v1/projects/{id}/connections", tag = "projects",
+    responses((status = 200, body = ConnectionsAnswer), Refusals))]
 pub(super) async fn connections(
     State(app): Shared,
     Authorized(caller): Authorized,
@@ -37,6 +47,9 @@ pub(super) async fn connections(
     Ok(Json(ConnectionsAnswer { connections: app.connections(&row)? }))
 }
 
+/// Make a project; its job says when it is ready
+#[utoipa::path(post, path = "/v1/projects", tag = "projects",
+    request_body = CreateProject, responses((status = 202, body = ProjectCreated), Refusals))]
 pub(super) async fn create(
     State(app): Shared,
     Authorized(caller): Authorized,
@@ -54,7 +67,7 @@ pub(super) async fn create(
     if !is_slug(&slug) {
         return Err(Refused::bad("slug must have 1 to 40 characters from a-z, 0-9 and -, and begin with a letter"));
     }
-    let target = app.target.programs.version.0.to_string();
+    let target = app.target.major.to_string();
     if wanted.postgres_version.as_ref().is_some_and(|version| *version != target) {
         return Err(Refused::bad(format!("postgres_version must be {target}: that is what this control plane runs")));
     }
@@ -80,7 +93,7 @@ fn is_slug(slug: &str) -> bool {
 }
 
 /// The slug that a name suggests: `My App` becomes `my-app`.
-fn slug_of(name: &str) -> String {
+pub(in crate::server) fn slug_of(name: &str) -> String {
     let words = name.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
     let slug: String = words.collect::<Vec<_>>().join("-").to_ascii_lowercase();
     let slug = if slug.starts_with(|c: char| c.is_ascii_lowercase()) { slug } else { format!("p-{slug}") };

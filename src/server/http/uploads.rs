@@ -1,9 +1,11 @@
 //! Uploads as the API sees them: slots, and uploads in parts. The bytes come to `storage`.
 
 use super::auth::{Authorized, visible_project};
+use super::body::{Body, Path, unread};
 use super::error::Refused;
 use super::limits::DEAR;
-use super::{Answer, BASE, Shared};
+use super::openapi::Refusals;
+use super::{Answer, Shared};
 use crate::preflight::bytes;
 use crate::server::App;
 use crate::server::objects::{self, Objects, Refusal, URL_LIFE};
@@ -14,8 +16,8 @@ use crate::wire::{
 };
 use axum::Json;
 use axum::body::Bytes;
+use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
-use axum::extract::{Path, State};
 use std::collections::HashMap;
 
 /// URLs that are signed in one call.
@@ -25,8 +27,11 @@ const MOST_URLS: usize = 100;
 const MOST_PLANS: u64 = 4;
 const WRONG_BODY: &str = "the body must be nothing, or JSON with the numbers and words size_bytes and parts";
 
-/// A slot for one `PUT`, or an upload in parts for those who ask for one and whose dump is
-/// worth it. Older clients send no body.
+/// A slot for one `PUT`, or an upload in parts for those who ask for one and whose dump is worth it
+///
+/// Older clients send no body.
+#[utoipa::path(post, path = "/v1/projects/{id}/imports/uploads", tag = "uploads",
+    request_body = Option<UploadRequest>, responses((status = 200, body = UploadSlotAnswer), Refusals))]
 pub(super) async fn begin(
     State(app): Shared,
     Authorized(caller): Authorized,
@@ -34,9 +39,9 @@ pub(super) async fn begin(
     body: Result<Bytes, BytesRejection>,
 ) -> Answer<UploadSlotAnswer> {
     let project = visible_project(&app, &caller, &id).await?.project;
-    let body = body.map_err(|_| Refused::too_large("the body is too large, or did not arrive"))?;
+    let body = body.map_err(|error| unread(&error))?;
     let request = match body.trim_ascii() {
-        [] => UploadRequest::default(),
+        [] | b"null" => UploadRequest::default(),
         [b'{', ..] => serde_json::from_slice(&body).map_err(|_| Refused::bad(WRONG_BODY))?,
         _ => return Err(Refused::bad(WRONG_BODY)),
     };
@@ -91,7 +96,9 @@ async fn begin_parts(app: &App, key: &str, size: u64) -> Result<(), Refused> {
     }
 }
 
-/// How far an upload in parts is.
+/// How far an upload in parts is
+#[utoipa::path(get, path = "/v1/projects/{id}/imports/uploads/{upload}", tag = "uploads",
+    responses((status = 200, body = UploadAnswer), Refusals))]
 pub(super) async fn show(
     State(app): Shared,
     Authorized(caller): Authorized,
@@ -113,12 +120,14 @@ async fn arrived(app: &App, row: &UploadRow) -> Result<Vec<UploadPart>, Refused>
     }
 }
 
-/// URLs for parts.
+/// URLs for parts
+#[utoipa::path(post, path = "/v1/projects/{id}/imports/uploads/{upload}/parts", tag = "uploads",
+    request_body = PartsRequest, responses((status = 200, body = PartsAnswer), Refusals))]
 pub(super) async fn parts(
     State(app): Shared,
     Authorized(caller): Authorized,
     Path((project, id)): Path<(String, String)>,
-    super::body::Body(request): super::body::Body<PartsRequest>,
+    Body(request): Body<PartsRequest>,
 ) -> Answer<PartsAnswer> {
     let (_, row, in_parts) = known(&app, &caller, &project, &id).await?;
     if row.size.is_some() {
@@ -134,12 +143,14 @@ pub(super) async fn parts(
     Ok(Json(PartsAnswer { parts: numbers.into_iter().map(slot).collect() }))
 }
 
-/// Makes an object of the parts, if all are there as they were sent.
+/// Make an object of the parts, if all are there as they were sent
+#[utoipa::path(post, path = "/v1/projects/{id}/imports/uploads/{upload}/complete", tag = "uploads",
+    request_body = CompleteRequest, responses((status = 200, body = UploadAnswer), Refusals))]
 pub(super) async fn complete(
     State(app): Shared,
     Authorized(caller): Authorized,
     Path((project, id)): Path<(String, String)>,
-    super::body::Body(request): super::body::Body<CompleteRequest>,
+    Body(request): Body<CompleteRequest>,
 ) -> Answer<UploadAnswer> {
     let (_, row, in_parts) = known(&app, &caller, &project, &id).await?;
     let mut numbers: Vec<u32> = request.parts.iter().map(|part| part.part_number).collect();
@@ -199,7 +210,9 @@ fn tags(sent: &[UploadPart], arrived: &[UploadPart]) -> Vec<String> {
     arrived.iter().map(named).collect()
 }
 
-/// Ends an upload in parts, and forgets what has arrived.
+/// End an upload in parts, and forget what has arrived
+#[utoipa::path(delete, path = "/v1/projects/{id}/imports/uploads/{upload}", tag = "uploads",
+    responses((status = 200, body = Object), Refusals))]
 pub(super) async fn abort(
     State(app): Shared,
     Authorized(caller): Authorized,
@@ -281,7 +294,7 @@ fn differing(sent: &[UploadPart], arrived: &[UploadPart], in_parts: InParts) -> 
 }
 
 fn url(app: &App, row: &UploadRow, part: Option<u32>) -> String {
-    app.objects.url(&format!("http://{}{BASE}", app.address), row, part)
+    app.objects.url(&app.site.api_url(), row, part)
 }
 
 fn refused(refusal: Refusal) -> Refused {

@@ -1,4 +1,4 @@
-use crate::server::postgres::{Programs, RunAs};
+use crate::server::postgres::Tools;
 use crate::source::programs;
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::path::Path;
@@ -16,8 +16,8 @@ const KEPT: usize = 64 << 10;
 
 /// One of Postgres's programs, to be run for an import: with an environment of its own, in a
 /// process group of its own, as the unprivileged user.
-pub(super) fn program(programs: &Programs, run_as: Option<&RunAs>, name: &str, work: &Path) -> Command {
-    let mut command = Command::new(programs.path(name));
+pub(super) fn program(tools: &Tools, name: &str, work: &Path) -> Command {
+    let mut command = Command::new(tools.programs.path(name));
     command
         .env_clear()
         .env("PATH", "/usr/bin:/bin")
@@ -33,7 +33,7 @@ pub(super) fn program(programs: &Programs, run_as: Option<&RunAs>, name: &str, w
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::piped());
-    if let Some(user) = run_as {
+    if let Some(user) = &tools.run_as {
         command.uid(user.uid).gid(user.gid);
     }
     programs::end_with_us(command.as_std_mut(), Signal::KILL, Some(MEMORY));

@@ -58,8 +58,10 @@ async fn ask(import: &Import<'_>) -> anyhow::Result<Option<ImportSummary>> {
     if let Some(made) = made {
         let made: Made = serde_json::from_value(made)?;
         // Extensions of a staging database went with it; the roles are the server's.
-        let (database, made) = if import.recreate { ("postgres", made.roles_only()) } else { (import.database, made) };
-        server.take_back(&import.application_name(), database, &made).await?;
+        if !import.recreate {
+            server.take_back(&import.application_name(), import.database, &made).await?;
+        }
+        server.take_back_roles(import.store, import.job, &made.roles).await?;
         import.store.set_made(import.job, &serde_json::to_value(Made::default())?).await?;
     }
     Ok(None)

@@ -21,7 +21,7 @@ pub(super) async fn fetch(
 ) -> Result<PathBuf, Failure> {
     check_disk(import, size)?;
     let folder = import.work.join("source");
-    let mut command = program(&import.server.programs, import.server.run_as.as_ref(), "pg_dump", import.work);
+    let mut command = program(import.tools, "pg_dump", import.work);
     let password = url.password().unwrap_or_default();
     command
         .envs(programs::connection(url))

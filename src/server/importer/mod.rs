@@ -29,11 +29,11 @@ pub(super) use failure::Failure;
 use fate::fate;
 pub(super) use meter::Meter;
 use meter::Phase;
-pub(super) use recreate::sweep;
+pub(super) use recreate::{drop_leftovers, sweep};
 pub(super) use target::{MAX_CONNECTIONS, TargetServer};
 
 use super::objects::Objects;
-use super::postgres::RunAs;
+use super::postgres::{RunAs, Tools};
 use super::store::{CANCELLED, Store};
 use crate::preflight::Limits;
 use crate::source::SourceUrl;
@@ -48,6 +48,7 @@ pub(super) struct Import<'a> {
     pub(super) server: &'a TargetServer,
     pub(super) store: &'a Store,
     pub(super) objects: &'a Objects,
+    pub(super) tools: &'a Tools,
     pub(super) job: &'a Job,
     pub(super) source: Source,
     /// Replace the target instead of loading into it.
@@ -126,7 +127,7 @@ pub(super) async fn run(import: &Import<'_>) -> Result<ImportSummary, Failure> {
 }
 
 async fn attempt(import: &Import<'_>) -> Result<ImportSummary, Failure> {
-    make_work_folder(import.work, import.server.run_as.as_ref()).await.context("make a work folder")?;
+    make_work_folder(import.work, import.tools.run_as.as_ref()).await.context("make a work folder")?;
     let input = input::look(import).await?;
     let input = input::bring(import, input).await?;
     import.meter.enter(Phase::Preparing, None);

@@ -3,7 +3,7 @@
 //! it is written down before it is made, and taken back when the import fails or dies.
 
 use super::plan::Plan;
-use super::target::{Made, exists, quoted};
+use super::target::{Made, ROLE_MARK, ROLES_LOCK, exists, literal, quoted};
 use super::{Failure, Import};
 use anyhow::{Context, bail};
 use tokio_postgres::Client;
@@ -17,15 +17,7 @@ pub(super) async fn prepare(import: &Import<'_>, database: &str, plan: &Plan) ->
 
 async fn prepare_all(import: &Import<'_>, database: &str, plan: &Plan, made: &mut Made) -> anyhow::Result<()> {
     let session = import.session(database).await?;
-    for role in &plan.roles {
-        let reserved = role.starts_with("pg_") || role.len() > 63 || role.is_empty();
-        if reserved || exists(&session, "select from pg_roles where rolname = $1", &[role]).await? {
-            continue;
-        }
-        made.roles.push(role.clone());
-        remember(import, made).await?;
-        session.batch_execute(&format!("create role {} nologin", quoted(role))).await?;
-    }
+    make_roles(import, &plan.roles, made).await?;
     for wish in plan.extensions.iter().filter(|wish| wish.name != "plpgsql") {
         let schema = wish.schema.as_deref().unwrap_or("public");
         if !exists(&session, "select from pg_namespace where nspname = $1", &[&schema]).await? {
@@ -49,6 +41,32 @@ async fn prepare_all(import: &Import<'_>, database: &str, plan: &Plan, made: &mu
         let sql = format!("create extension {} schema {}", quoted(&wish.name), quoted(schema));
         session.batch_execute(&sql).await.with_context(|| format!("create the extension {}", wish.name))?;
         open_configuration(&session, &wish.name, import.role).await?;
+    }
+    Ok(())
+}
+
+/// Makes the roles that policies name. They are the server's, so other imports may count on them
+/// too: who does writes that down, under a lock that those who drop roles hold as well.
+async fn make_roles(import: &Import<'_>, roles: &[String], made: &mut Made) -> anyhow::Result<()> {
+    let reserved = |role: &&String| role.starts_with("pg_") || role.len() > 63 || role.is_empty();
+    let roles: Vec<&String> = roles.iter().filter(|role| !reserved(role)).collect();
+    if roles.is_empty() {
+        return Ok(());
+    }
+    let session = import.session("postgres").await?;
+    session.execute(ROLES_LOCK, &[]).await?; // it ends with the session
+    for role in roles {
+        let sql = "select shobj_description(oid, 'pg_authid') from pg_roles where rolname = $1";
+        let there = session.query_opt(sql, &[role]).await?;
+        let ours = there.as_ref().is_none_or(|row| row.get::<_, Option<&str>>(0) == Some(ROLE_MARK));
+        if ours {
+            made.roles.push(role.clone());
+            remember(import, made).await?;
+        }
+        if there.is_none() {
+            let (role, mark) = (quoted(role), literal(ROLE_MARK));
+            session.batch_execute(&format!("create role {role} nologin; comment on role {role} is {mark}")).await?;
+        }
     }
     Ok(())
 }

@@ -174,8 +174,15 @@ fn names(list: &str) -> String {
     elements.iter().map(|element| literal(element)).collect::<Vec<_>>().join(", ")
 }
 
+/// Drops what a job that is over has left: staging databases, and the one that it has replaced.
+pub(in crate::server) async fn drop_leftovers(server: &TargetServer, job: &str) -> anyhow::Result<()> {
+    drop_staging(server, job).await?;
+    server.drop_database(&old_name(job)).await
+}
+
 /// Drops staging databases and replaced databases of jobs that are over, and opens live ones
-/// that a swap has closed. What cannot be put right does not keep it from the rest.
+/// that a swap has closed. What cannot be put right does not keep it from the rest. Jobs that are
+/// not known are those of another control plane on the same server.
 pub(in crate::server) async fn sweep(server: &TargetServer, store: &Store) -> anyhow::Result<()> {
     let session = server.session("postgres").await?;
     let mut trouble = Ok(());
@@ -185,7 +192,7 @@ pub(in crate::server) async fn sweep(server: &TargetServer, store: &Store) -> an
         let id = name.split('_').nth(2).and_then(|digits| uuid::Uuid::try_parse(digits).ok());
         let Some(id) = id else { continue };
         let job = store.job(&id.to_string()).await?;
-        if job.is_none_or(|job| job.state.is_final()) {
+        if job.is_some_and(|job| job.state.is_final()) {
             tracing::info!("dropping {name}, which its job has left behind");
             if let Err(error) = server.drop_database(&name).await {
                 trouble = Err(error);

@@ -84,7 +84,7 @@ async fn archive(import: &Import<'_>, database: &str, input: &Input) -> Result<(
     let parallel = is_parallel(input);
     if parallel {
         command.arg(format!("--jobs={workers}"));
-    } else if import.server.programs.version.0 >= 17 {
+    } else if import.tools.programs.version.0 >= 17 {
         command.arg(format!("--transaction-size={OBJECTS_A_TRANSACTION}"));
     } else if entries <= OBJECTS_A_TRANSACTION {
         command.arg("--single-transaction");
@@ -125,10 +125,9 @@ fn session(import: &Import<'_>) -> String {
 
 /// A program that talks to the target as the project's role.
 fn as_owner(import: &Import<'_>, database: &str, name: &str) -> Command {
-    let mut command = program(&import.server.programs, import.server.run_as.as_ref(), name, import.work);
+    let mut command = program(import.tools, name, import.work);
     command
-        .env("PGHOST", "127.0.0.1")
-        .env("PGPORT", import.server.port.to_string())
+        .envs(import.server.place.environment())
         .env("PGUSER", import.role)
         .env("PGPASSWORD", import.role_password)
         .env("PGDATABASE", database)
@@ -140,7 +139,7 @@ fn as_owner(import: &Import<'_>, database: &str, name: &str) -> Command {
 
 fn restore_list(import: &Import<'_>, input: &Input) -> anyhow::Result<std::path::PathBuf> {
     let path = import.work.join("list");
-    private_file(&path, import.server.run_as.as_ref())?.write_all(input.plan.restore_list().as_bytes())?;
+    private_file(&path, import.tools.run_as.as_ref())?.write_all(input.plan.restore_list().as_bytes())?;
     Ok(path)
 }
 
@@ -176,7 +175,7 @@ impl Psql {
         }
         command.arg("--command=select pg_catalog.pg_current_xact_id()");
         let arrived = random_hex(16);
-        if import.server.programs.psql_restricts() {
+        if import.tools.programs.psql_restricts() {
             // psql itself refuses all its commands from here on, should our reading of the
             // script ever differ from its own.
             command.arg(format!("--command=\\restrict {}", random_hex(16)));
@@ -296,7 +295,7 @@ async fn archive_as_script(
     guard: Option<&Guard>,
 ) -> Result<(), Failure> {
     let list = restore_list(import, input)?;
-    let mut command = program(&import.server.programs, import.server.run_as.as_ref(), "pg_restore", import.work);
+    let mut command = program(import.tools, "pg_restore", import.work);
     command.arg("--file=-").args(STRIPPED).arg("--use-list").arg(list).arg(&input.path).stdout(Stdio::piped());
     let Psql { running, mut feeder, heard } = Psql::start(import, database, guard).await?;
     let mut unpacking = Running::start(command, &[])?;

@@ -1,23 +1,21 @@
 use crate::dump::settings::HARMLESS;
 use crate::preflight::ALLOWED_EXTENSIONS;
-use crate::server::postgres::{Programs, RunAs};
-use crate::wire::ImportSummary;
+use crate::server::postgres::Place;
+use crate::server::store::Store;
+use crate::wire::{ImportSummary, Job};
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
+use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Client, Config, NoTls};
 
 /// The Postgres that holds the projects' databases, and the programs to work on it.
 pub(in crate::server) struct TargetServer {
-    /// Connection settings of the administrator.
-    pub(in crate::server) admin: Config,
-    /// Where it listens, on this machine.
-    pub(in crate::server) port: u16,
-    pub(in crate::server) programs: Programs,
-    /// The user that the programs run as.
-    pub(in crate::server) run_as: Option<RunAs>,
+    /// Where it is; we come as its administrator.
+    pub(in crate::server) place: Place,
+    /// Its major version.
+    pub(in crate::server) major: u32,
     /// Those extensions of the allowlist that are installed there.
     pub(in crate::server) extensions: Vec<String>,
 }
@@ -29,19 +27,17 @@ pub(in crate::server) const MAX_CONNECTIONS: i32 = 100;
 /// Extensions of every new project (the API's rules).
 const FIRST_EXTENSIONS: [&str; 4] = ["vector", "pgcrypto", "uuid-ossp", "pg_trgm"];
 
+/// Roles are made and dropped by one import at a time.
+pub(super) const ROLES_LOCK: &str = "select pg_advisory_lock(4815162343)";
+/// The comment on roles that imports have made. Nobody else's are dropped.
+pub(super) const ROLE_MARK: &str = "made by capydb for the policies of an import";
+
 /// What was made for an import outside of its transaction, to be taken back if it fails.
 #[derive(Debug, Default, Clone, Serialize, Deserialize)]
 pub(super) struct Made {
     pub(super) extensions: Vec<String>,
     pub(super) schemas: Vec<String>,
     pub(super) roles: Vec<String>,
-}
-
-impl Made {
-    /// What belongs to the server rather than to the database.
-    pub(super) fn roles_only(self) -> Self {
-        Self { roles: self.roles, ..Self::default() }
-    }
 }
 
 /// Numbers of a database.
@@ -80,29 +76,34 @@ impl TargetServer {
         Ok(())
     }
 
+    /// Whether the server answers.
+    pub(in crate::server) async fn is_up(&self) -> bool {
+        match self.session("postgres").await {
+            Ok(session) => session.simple_query("select 1").await.is_ok(),
+            Err(_) => false,
+        }
+    }
+
     /// A session of the administrator in a database. The database's owner is a stranger, so
     /// nothing in it may stand in for what the administrator means: no object of its own, and
     /// no setting (those given at the start of a session beat those of the database).
-    pub(super) async fn session(&self, database: &str) -> anyhow::Result<Client> {
+    pub(in crate::server) async fn session(&self, database: &str) -> anyhow::Result<Client> {
         self.session_as("capydb worker", database).await
     }
 
     /// The same under a name of its own. What an import changes it changes under its own name, so
     /// that whoever has to find out how it stands can end what is still under way.
     pub(super) async fn session_as(&self, application: &str, database: &str) -> anyhow::Result<Client> {
-        let mut config = self.admin.clone();
-        config.options(format!("-c search_path=pg_catalog,pg_temp -c role=none {}", self.unhindered()));
-        let connected = config.dbname(database).application_name(application).connect(NoTls).await;
-        let (client, connection) = connected.with_context(|| format!("connect to the database {database}"))?;
-        tokio::spawn(async move {
-            let _ = connection.await; // seen by whoever uses the client
+        let place = self.place.with(|config| {
+            config.options(format!("-c search_path=pg_catalog,pg_temp -c role=none {}", self.unhindered()));
+            config.dbname(database).application_name(application);
         });
-        Ok(client)
+        place.connect().await.with_context(|| format!("connect to the database {database}"))
     }
 
     /// Settings that keep a session free of what a database's owner has set for its applications.
     pub(super) fn unhindered(&self) -> String {
-        let newer = match self.programs.version.0 {
+        let newer = match self.major {
             17.. => "-c idle_session_timeout=0 -c transaction_timeout=0",
             14..17 => "-c idle_session_timeout=0",
             _ => "",
@@ -121,7 +122,7 @@ impl TargetServer {
             let sql = format!("create role {role} login connection limit {MAX_CONNECTIONS} password {password}");
             server.batch_execute(&sql).await.context("create the project's role")?;
         }
-        if self.programs.version.0 >= 15 {
+        if self.major >= 15 {
             let sql = format!("grant set on parameter {} to {}", HARMLESS.join(", "), quoted(role));
             server.batch_execute(&sql).await.context("let the project's role change its own limits")?;
         }
@@ -216,24 +217,44 @@ impl TargetServer {
         Ok(row.map(|row| row.get(0)))
     }
 
-    /// Takes back what was made for an import. What cannot be taken back is in use by
-    /// somebody else by now, and stays.
+    /// Takes back what was made in a database for an import. What cannot be taken back is in use
+    /// by somebody else by now, and stays.
     pub(super) async fn take_back(&self, application: &str, database: &str, made: &Made) -> anyhow::Result<()> {
-        let session = self.session_as(application, database).await?;
-        session.batch_execute("set lock_timeout = '10s'").await?; // it is tried again
         let drops = made.extensions.iter().rev().map(|name| format!("drop extension if exists {}", quoted(name)));
         let drops = drops.chain(made.schemas.iter().map(|name| format!("drop schema if exists {}", quoted(name))));
-        let drops = drops.chain(made.roles.iter().map(|name| format!("drop role if exists {}", quoted(name))));
-        for sql in drops {
-            match session.batch_execute(&sql).await {
-                Err(error) if error.code() == Some(&SqlState::DEPENDENT_OBJECTS_STILL_EXIST) => {
-                    tracing::warn!("{sql}: {error}");
-                }
-                done => done.with_context(|| sql.clone())?,
+        drop_unused(&self.session_as(application, database).await?, drops.collect()).await
+    }
+
+    /// Takes back roles that were made for an import, unless another one counts on them.
+    pub(super) async fn take_back_roles(&self, store: &Store, job: &Job, roles: &[String]) -> anyhow::Result<()> {
+        if roles.is_empty() {
+            return Ok(());
+        }
+        let session = self.session("postgres").await?;
+        session.execute(ROLES_LOCK, &[]).await?;
+        for role in roles {
+            if !store.is_counted_on(job, role).await? {
+                drop_unused(&session, vec![format!("drop role if exists {}", quoted(role))]).await?;
             }
         }
+        // Until here they were counted on by this job.
+        store.set_made(job, &serde_json::to_value(Made::default())?).await?;
         Ok(())
     }
+}
+
+/// Drops what nothing depends on.
+async fn drop_unused(session: &Client, drops: Vec<String>) -> anyhow::Result<()> {
+    session.batch_execute("set lock_timeout = '10s'").await?; // it is tried again
+    for sql in drops {
+        match session.batch_execute(&sql).await {
+            Err(error) if error.code() == Some(&SqlState::DEPENDENT_OBJECTS_STILL_EXIST) => {
+                tracing::warn!("{sql}: {error}");
+            }
+            done => done.with_context(|| sql.clone())?,
+        }
+    }
+    Ok(())
 }
 
 /// Whether a query has a row.

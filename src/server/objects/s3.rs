@@ -2,6 +2,7 @@
 //! passing through us; we sign, ask and tidy.
 
 use super::{Refusal, URL_LIFE};
+use crate::server::outside;
 use crate::server::postgres::{RunAs, private_file};
 use crate::wire::UploadPart;
 use anyhow::Context;
@@ -52,11 +53,13 @@ impl S3 {
             Some(token) => Credentials::new_with_token(key, secret, token),
             None => Credentials::new(key, secret),
         };
-        // Only fails when a provider is set already, which is as good.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let http =
-            reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).read_timeout(STALL).build()?;
+        let http = outside::http().read_timeout(STALL).build()?;
         Ok(Self { bucket, credentials, prefix, http })
+    }
+
+    /// Whether the bucket answers us.
+    pub(crate) async fn check(&self) -> anyhow::Result<()> {
+        Ok(self.size("imports/none").await.map(|_| ())?)
     }
 
     fn object(&self, key: &str) -> String {

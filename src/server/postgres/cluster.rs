@@ -1,5 +1,5 @@
 use super::user::private_file;
-use super::{Programs, RunAs};
+use super::{Place, Programs, RunAs};
 use crate::source::programs::end_with_us;
 use anyhow::{Context, bail};
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
@@ -11,7 +11,6 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
-use tokio_postgres::{Config, NoTls};
 
 /// The superuser of a private cluster.
 pub(super) const ADMIN: &str = "capydb";
@@ -51,8 +50,8 @@ impl Cluster {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(options.folder)?;
         if let Some(user) = options.run_as {
             user.own(options.folder)?;
-            check_reachable(user, options.folder)?;
-            check_reachable(user, options.programs.bin())?;
+            user.check_reachable(options.folder)?;
+            user.check_reachable(options.programs.bin())?;
         }
         if !data.join("PG_VERSION").is_file() {
             init(options, &data)?;
@@ -78,19 +77,16 @@ impl Cluster {
         Err(last.unwrap_or_else(|| anyhow::anyhow!("no free port")))
     }
 
-    /// Connection settings of the superuser.
-    pub fn admin(&self, password: &str) -> Config {
-        let mut config = Config::new();
-        config.host("127.0.0.1").port(self.port).user(ADMIN).password(password).dbname("postgres");
-        config
+    /// Its superuser.
+    pub fn admin(&self, password: &str) -> anyhow::Result<Place> {
+        Place::here(self.port, ADMIN, password)
     }
 
     async fn wait_until_ready(&mut self, options: &ClusterOptions<'_>) -> anyhow::Result<()> {
         let started = Instant::now();
-        let config = self.admin(options.password);
+        let place = self.admin(options.password)?;
         loop {
-            if let Ok((_client, connection)) = config.connect(NoTls).await {
-                drop(connection);
+            if place.connect().await.is_ok() {
                 return Ok(());
             }
             let gone = self.child.try_wait()?.is_some();
@@ -250,19 +246,6 @@ fn check_major(programs: &Programs, data: &Path) -> anyhow::Result<()> {
             text.trim(),
             programs.bin().display(),
             programs.version.0
-        );
-    }
-    Ok(())
-}
-
-/// The user must be able to enter every folder on the way.
-fn check_reachable(user: &RunAs, path: &Path) -> anyhow::Result<()> {
-    let status = Command::new("test").arg("-x").arg(path).current_dir("/").uid(user.uid).gid(user.gid).status()?;
-    if !status.success() {
-        bail!(
-            "started by root, Postgres runs as the user {}, who cannot enter {}; choose a place that is open to all, such as /var/lib/capydb",
-            user.name,
-            path.display()
         );
     }
     Ok(())

@@ -1,3 +1,4 @@
+use super::RunAs;
 use anyhow::{Context, bail};
 use std::ffi::OsStr;
 use std::io::Write;
@@ -16,6 +17,15 @@ pub struct Programs {
     bin: PathBuf,
     /// Major and minor version.
     pub version: (u32, u32),
+}
+
+/// The programs that move data, and who runs them.
+#[derive(Debug, Clone)]
+pub struct Tools {
+    /// Of the same major version as the target.
+    pub programs: Programs,
+    /// The user that they run as.
+    pub run_as: Option<RunAs>,
 }
 
 impl Programs {

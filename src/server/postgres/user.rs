@@ -1,6 +1,8 @@
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
+use std::process::Command;
 
 /// The unprivileged user that Postgres and the import's programs run as when the control
 /// plane was started by root: the server refuses root, and a dump is a stranger's text.
@@ -36,6 +38,20 @@ fn entry(users: &str, wanted: &str) -> Option<RunAs> {
 }
 
 impl RunAs {
+    /// The user must be able to enter every folder on the way.
+    pub fn check_reachable(&self, path: &Path) -> anyhow::Result<()> {
+        let mut test = Command::new("test");
+        let status = test.arg("-x").arg(path).current_dir("/").uid(self.uid).gid(self.gid).status()?;
+        if !status.success() {
+            anyhow::bail!(
+                "started by root, Postgres's programs run as the user {}, who cannot enter {}; choose a place that is open to all, such as /var/lib/capydb",
+                self.name,
+                path.display()
+            );
+        }
+        Ok(())
+    }
+
     /// Gives a file or folder to this user.
     pub fn own(&self, path: &Path) -> std::io::Result<()> {
         std::os::unix::fs::lchown(path, Some(self.uid), Some(self.gid))

@@ -1,7 +1,9 @@
+use super::webhooks::announce;
 use super::{Store, new_id, rfc3339};
 use crate::wire::{Job, JobState};
 use serde_json::Value;
 use tokio_postgres::error::SqlState;
+use tokio_postgres::types::ToSql;
 use tokio_postgres::{GenericClient, Row};
 
 /// Seconds that a worker keeps a job without a sign of life.
@@ -50,6 +52,18 @@ pub(crate) enum Beat {
     Cancelled,
     /// Another worker has the job.
     Lost,
+}
+
+/// Jobs of one type that are not over.
+pub(crate) struct Queued {
+    /// The type.
+    pub kind: String,
+    /// `pending` or `running`.
+    pub state: String,
+    /// How many.
+    pub jobs: i64,
+    /// Age of the oldest in seconds.
+    pub oldest: f64,
 }
 
 /// How a job ended.
@@ -127,8 +141,7 @@ impl Store {
         let sql = "update jobs set lease_until = now() + make_interval(secs => $3), result = $4, updated_at = now()
                    where id = $1 and attempts = $2 and state = 'running'
                    returning cancel_requested_at is not null";
-        let values: [&(dyn tokio_postgres::types::ToSql + Sync); 4] =
-            [&job.id, &job.attempts, &f64::from(LEASE_SECONDS), progress];
+        let values: [&(dyn ToSql + Sync); 4] = [&job.id, &job.attempts, &f64::from(LEASE_SECONDS), progress];
         let row = self.client().await?.query_opt(sql, &values).await?;
         Ok(match row.map(|row| row.get::<_, bool>(0)) {
             Some(false) => Beat::GoOn,
@@ -140,14 +153,29 @@ impl Store {
     /// Asks for the end of an import. One that nobody has begun is over at once; any other is ended
     /// by a worker, who has to find out how it stands. False when it is over already.
     pub(crate) async fn cancel_job(&self, id: &str) -> anyhow::Result<bool> {
-        let sql = "update jobs set cancel_requested_at = coalesce(cancel_requested_at, now()), updated_at = now(),
-                       state = case when started_at is null then 'failed' else state end,
-                       error = case when started_at is null then $2 end,
-                       retry_classification = case when started_at is null then 'permanent' end,
-                       completed_at = case when started_at is null then now() end,
-                       secret = case when started_at is null then null else secret end
-                   where id = $1 and state in ('pending', 'running')";
-        Ok(self.client().await?.execute(sql, &[&id, &CANCELLED]).await? == 1)
+        let sql = format!(
+            "update jobs set cancel_requested_at = coalesce(cancel_requested_at, now()), updated_at = now(),
+                 state = case when started_at is null then 'failed' else state end,
+                 error = case when started_at is null then $2 end,
+                 retry_classification = case when started_at is null then 'permanent' end,
+                 completed_at = case when started_at is null then now() end,
+                 secret = case when started_at is null then null else secret end
+             where id = $1 and state in ('pending', 'running') returning {COLUMNS}"
+        );
+        Ok(self.change_and_announce(&sql, &[&id, &CANCELLED]).await?.is_some())
+    }
+
+    /// Changes a job. When that ends it, those who want to know are written down in the same
+    /// transaction.
+    async fn change_and_announce(&self, sql: &str, values: &[&(dyn ToSql + Sync)]) -> anyhow::Result<Option<Job>> {
+        let mut client = self.client().await?;
+        let transaction = client.transaction().await?;
+        let changed = transaction.query_opt(sql, values).await?.as_ref().map(from_row);
+        if let Some(job) = changed.as_ref().filter(|job| job.state.is_final()) {
+            announce(&transaction, job).await?;
+        }
+        transaction.commit().await?;
+        Ok(changed)
     }
 
     /// What its attempts have written down: the transaction of the last, and what was made outside
@@ -162,8 +190,7 @@ impl Store {
     pub(crate) async fn extend_lease(&self, job: &Job) -> anyhow::Result<bool> {
         let sql = "update jobs set lease_until = now() + make_interval(secs => $3)
                    where id = $1 and attempts = $2 and state = 'running'";
-        let values: [&(dyn tokio_postgres::types::ToSql + Sync); 3] =
-            [&job.id, &job.attempts, &f64::from(LEASE_SECONDS)];
+        let values: [&(dyn ToSql + Sync); 3] = [&job.id, &job.attempts, &f64::from(LEASE_SECONDS)];
         Ok(self.client().await?.execute(sql, &values).await? == 1)
     }
 
@@ -180,16 +207,18 @@ impl Store {
         Ok(self.client().await?.execute(sql, &[&job.id, &job.attempts, made]).await? == 1)
     }
 
-    /// Ends a job and erases its secret. False when the lease was lost.
+    /// Ends a job, erases its secret, and announces it. False when the lease was lost.
     pub(crate) async fn end_job(&self, job: &Job, ending: &Ending) -> anyhow::Result<bool> {
         let state = if ending.error.is_some() { "failed" } else { "completed" };
         let class = ending.error.as_ref().map(|_| if ending.transient { "transient" } else { "permanent" });
-        let sql = "update jobs set state = $3, result = $4, error = $5, last_exit_code = $6, last_stderr = $7,
-                       retry_classification = $8, secret = null, lease_until = null, completed_at = now(), updated_at = now()
-                   where id = $1 and attempts = $2 and state = 'running'";
-        let values: [&(dyn tokio_postgres::types::ToSql + Sync); 8] =
+        let sql = format!(
+            "update jobs set state = $3, result = $4, error = $5, last_exit_code = $6, last_stderr = $7,
+                 retry_classification = $8, secret = null, lease_until = null, completed_at = now(), updated_at = now()
+             where id = $1 and attempts = $2 and state = 'running' returning {COLUMNS}"
+        );
+        let values: [&(dyn ToSql + Sync); 8] =
             [&job.id, &job.attempts, &state, &ending.result, &ending.error, &ending.exit_code, &ending.stderr, &class];
-        Ok(self.client().await?.execute(sql, &values).await? == 1)
+        Ok(self.change_and_announce(&sql, &values).await?.is_some())
     }
 
     /// Hands a job back unfinished; the attempt does not count.
@@ -199,6 +228,21 @@ impl Store {
                    where id = $1 and attempts = $2 and state = 'running'";
         self.client().await?.execute(sql, &[&job.id, &job.attempts]).await?;
         Ok(())
+    }
+
+    /// Whether another import that is under way counts on this role of the target server.
+    pub(crate) async fn is_counted_on(&self, job: &Job, role: &str) -> anyhow::Result<bool> {
+        let sql = "select from jobs where state = 'running' and id <> $1 and made->'roles' ? $2 limit 1";
+        Ok(self.client().await?.query_opt(sql, &[&job.id, &role]).await?.is_some())
+    }
+
+    /// How many jobs wait or run, by type, and for how many seconds the oldest has waited.
+    pub(crate) async fn queue(&self) -> anyhow::Result<Vec<Queued>> {
+        let sql = "select type, state, count(*), coalesce(extract(epoch from now() - min(created_at)), 0)::float8
+                   from jobs where state in ('pending', 'running') group by 1, 2";
+        let rows = self.client().await?.query(sql, &[]).await?;
+        let queued = |row: &Row| Queued { kind: row.get(0), state: row.get(1), jobs: row.get(2), oldest: row.get(3) };
+        Ok(rows.iter().map(queued).collect())
     }
 
     /// Whether this database is that of a project, of which no import is under way.
@@ -222,7 +266,7 @@ pub(super) async fn insert(client: &impl GenericClient, new: &NewJob<'_>) -> Res
         "insert into jobs (id, type, state, max_attempts, organization_id, project_id, request, secret)
          values ($1, $2, 'pending', $3, $4, $5, $6, $7) returning {COLUMNS}"
     );
-    let values: [&(dyn tokio_postgres::types::ToSql + Sync); 7] =
+    let values: [&(dyn ToSql + Sync); 7] =
         [&new_id(), &new.kind, &MAX_ATTEMPTS, &new.organization_id, &new.project_id, &new.request, &new.secret];
     Ok(from_row(&client.query_one(&sql, &values).await?))
 }

@@ -1,24 +1,31 @@
 //! The control plane's own metadata, in Postgres. Postgres is also the queue.
 
 mod accounts;
+mod integrations;
 mod jobs;
 mod logins;
 mod projects;
 mod uploads;
+mod webhooks;
 
 pub(super) use accounts::Caller;
+pub(super) use integrations::{DuePush, Pushed};
 pub(super) use jobs::{Beat, CANCELLED, Claim, Ending, NewJob};
 pub(super) use logins::{CliLogin, NewLogin};
 pub(super) use projects::{NewProject, ProjectRow};
 pub(super) use uploads::{InParts, UploadRow};
+pub(super) use webhooks::{DELIVERY_ATTEMPTS, DueDelivery, NewEndpoint, Told};
 
+use super::postgres::Place;
 use anyhow::Context;
-use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime};
-use tokio_postgres::{Config, NoTls};
+use deadpool_postgres::{Object, Pool, Runtime};
 
 mod migrations {
     refinery::embed_migrations!("src/server/store/migrations");
 }
+
+/// Sessions that one process holds at most.
+const SESSIONS: usize = 8;
 
 /// How long one may wait for a connection.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
@@ -31,22 +38,44 @@ pub(super) struct Store {
 
 impl Store {
     /// Connects, and brings the schema to this version. One process at a time does that.
-    pub(super) async fn open(config: &Config) -> anyhow::Result<Self> {
-        let (mut client, connection) = config.connect(NoTls).await.context("connect to the metadata")?;
-        let running = tokio::spawn(connection);
+    pub(super) async fn open(place: &Place) -> anyhow::Result<Self> {
+        let (mut client, running) = place.connect_watched().await.context("connect to the metadata")?;
         client.execute("select pg_advisory_lock(4815162342)", &[]).await?;
         migrations::migrations::runner().run_async(&mut client).await.context("bring the metadata up to date")?;
         drop(client);
-        running.await??;
-        let manager =
-            Manager::from_config(config.clone(), NoTls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
-        let pool = Pool::builder(manager).max_size(8).runtime(Runtime::Tokio1);
+        running.await?;
+        let pool = Pool::builder(place.manager()).max_size(SESSIONS).runtime(Runtime::Tokio1);
         let pool = pool.wait_timeout(Some(PATIENCE)).create_timeout(Some(PATIENCE)).recycle_timeout(Some(PATIENCE));
         Ok(Self { pool: pool.build()? })
     }
 
     async fn client(&self) -> anyhow::Result<Object> {
         self.pool.get().await.context("reach the metadata")
+    }
+
+    /// Keeps the roles of projects, which may be of the same server, out of the metadata.
+    pub(super) async fn close_to_others(&self) -> anyhow::Result<()> {
+        let sql = "do $$ begin execute format('revoke all on database %I from public', current_database()); end $$";
+        Ok(self.client().await?.batch_execute(sql).await?)
+    }
+
+    /// Does something that one process at a time is enough for; the others go on without it.
+    pub(super) async fn alone(&self, work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+        let mut client = self.client().await?;
+        let transaction = client.transaction().await?;
+        let lock = transaction.query_one("select pg_try_advisory_xact_lock(4815162344)", &[]).await?;
+        if lock.get(0) {
+            work.await?;
+        }
+        Ok(transaction.commit().await?)
+    }
+
+    /// Checks that this process has the key with which the secrets of the metadata are sealed:
+    /// `sealed` is what the first one has made with it.
+    pub(super) async fn seal_check(&self, sealed: &[u8]) -> anyhow::Result<Vec<u8>> {
+        let client = self.client().await?;
+        client.execute("insert into seal_check (sealed) values ($1) on conflict do nothing", &[&sealed]).await?;
+        Ok(client.query_one("select sealed from seal_check", &[]).await?.get(0))
     }
 
     /// Whether the metadata answers.

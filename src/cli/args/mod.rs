@@ -1,3 +1,11 @@
+mod outside;
+#[cfg(feature = "server")]
+mod server;
+
+pub(super) use outside::{ConnectCommand, IntegrationsCommand, TokenOption, WebhooksCommand};
+#[cfg(feature = "server")]
+pub(super) use server::{DevArgs, KeyArgs, LogForm, Role, ServerArgs, ServerCommand, SharedArgs};
+
 use super::completion;
 use crate::config::ENV_SOURCE_URL;
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
@@ -107,6 +115,12 @@ pub(super) enum Command {
     /// Look at projects
     #[command(subcommand)]
     Projects(ProjectsCommand),
+    /// Tell other programs when imports and jobs are over
+    #[command(subcommand)]
+    Webhooks(WebhooksCommand),
+    /// Keep the connection strings of an application up to date where it is deployed
+    #[command(subcommand)]
+    Integrations(IntegrationsCommand),
     /// Save an API key: approve in the browser, or give one with --api-key
     #[command(
         after_help = "Examples:\n  capydb login\n  capydb login --api-key - < key-file\n  capydb login --api-url http://127.0.0.1:7654/api/capydb --api-key -"
@@ -136,6 +150,9 @@ pub(super) enum Command {
     /// Run a whole control plane on this machine
     #[cfg(feature = "server")]
     Dev(DevArgs),
+    /// Run a process of a control plane for many machines
+    #[cfg(feature = "server")]
+    Server(Box<ServerArgs>),
     /// Write the manual pages into a folder
     #[command(after_help = "Examples:\n  capydb man ~/.local/share/man/man1")]
     Man {
@@ -327,43 +344,6 @@ pub(super) enum ProjectsCommand {
         #[arg(long)]
         direct: bool,
     },
-}
-
-#[cfg(feature = "server")]
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  capydb dev
-  capydb dev --ephemeral -- ./integration-tests.sh
-
-With a command, it runs with CAPYDB_API_URL and CAPYDB_API_KEY set, and its exit code is ours.")]
-pub(super) struct DevArgs {
-    /// Where everything lives [default: /var/lib/capydb/dev for root, else ~/.local/share/capydb/dev]
-    #[arg(long, value_name = "DIR", conflicts_with = "ephemeral")]
-    pub(super) data_dir: Option<PathBuf>,
-    /// Use a throw-away data directory
-    #[arg(long)]
-    pub(super) ephemeral: bool,
-    /// Port of the API on 127.0.0.1; 0 takes a free one [default: 7654; with --ephemeral a free one]
-    #[arg(long)]
-    pub(super) port: Option<u16>,
-    /// Folder of Postgres programs to use [env: CAPYDB_POSTGRES_BIN] [default: found, or fetched once]
-    // An empty variable is one that is not set.
-    #[arg(long, value_name = "DIR")]
-    pub(super) postgres_bin: Option<PathBuf>,
-    /// Plan limit of the project `dev` and of new ones (10GB, 500MiB) [default: 10GB]
-    #[arg(long, value_name = "SIZE", value_parser = plan_limit)]
-    pub(super) plan_limit: Option<u64>,
-    /// Whether sources in private networks may be dialled
-    #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
-    pub(super) allow_private_sources: bool,
-    /// Keep uploaded dumps in a bucket (s3://bucket/prefix) instead of a folder; keys, region and
-    /// endpoint come from AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION, AWS_ENDPOINT_URL
-    #[arg(long, value_name = "URL")]
-    pub(super) object_store: Option<String>,
-    /// A command to run meanwhile
-    #[arg(last = true, value_name = "COMMAND")]
-    pub(super) command: Vec<std::ffi::OsString>,
 }
 
 /// The words of `import guide`.

@@ -1,0 +1,123 @@
+//! `capydb integrations …`: where a project's connection strings are pushed to.
+
+use super::args::{ConnectCommand, IntegrationsCommand, TokenOption};
+use super::confirm::one_line;
+use super::context::{Context, label};
+use super::output::lists;
+use super::{Failure, Kind};
+use crate::client::Api;
+use crate::text::printable;
+use crate::wire::{ConnectIntegration, DATABASE_URL, DATABASE_URL_UNPOOLED, Integration, Project};
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// How long one waits for the first push.
+const PUSH_PATIENCE: Duration = Duration::from_secs(30);
+/// Pause between two looks at it.
+const PUSH_PAUSE: Duration = Duration::from_millis(300);
+/// Longest token that is read, in bytes.
+const LONGEST_TOKEN: u64 = 4096;
+
+pub(super) async fn run(context: &Context<'_>, command: IntegrationsCommand) -> Result<(), Failure> {
+    let api = context.api()?;
+    match command {
+        IntegrationsCommand::List { project } => {
+            let project = context.project(&api, project.as_deref()).await?;
+            let integrations = api.integrations(&project.id).await?;
+            context.output.result(&lists::integrations(&integrations), || json!({ "integrations": integrations }));
+        }
+        IntegrationsCommand::Connect(command) => connect(context, &api, command).await?,
+        IntegrationsCommand::Disconnect { provider, project } => {
+            let project = context.project(&api, project.as_deref()).await?;
+            api.disconnect_integration(&project.id, &provider).await?;
+            let (shown, name) = (printable(&provider, 60), label(&project));
+            let text = format!("{name} is not connected with {shown} any more. What was pushed stays there.");
+            context.output.result(&text, || json!({ "disconnected": provider }));
+        }
+    }
+    Ok(())
+}
+
+async fn connect(context: &Context<'_>, api: &Api, command: ConnectCommand) -> Result<(), Failure> {
+    let (provider, project, config, token) = match command {
+        ConnectCommand::Vercel { vercel_project, team, targets, token, project } => {
+            let mut config = json!({ "project_id": vercel_project });
+            if let Some(team) = team {
+                config["team_id"] = json!(team);
+            }
+            if !targets.is_empty() {
+                config["targets"] = json!(targets);
+            }
+            ("vercel", project, config, secret(&token, "VERCEL_TOKEN")?)
+        }
+        ConnectCommand::Netlify { site, token, project } => {
+            ("netlify", project, json!({ "site_id": site }), secret(&token, "NETLIFY_AUTH_TOKEN")?)
+        }
+        ConnectCommand::Dotenv { file, project } => ("dotenv", project, json!({ "path": absolute(&file)? }), None),
+    };
+    let project = context.project(api, project.as_deref()).await?;
+    let config: Map<String, Value> = config.as_object().cloned().unwrap_or_default();
+    let credentials = token.map(|token| BTreeMap::from([("token".to_owned(), token)]));
+    api.connect_integration(&project.id, provider, &ConnectIntegration { config, credentials }).await?;
+    told(context, &project, &pushed(api, &project, provider).await?)
+}
+
+/// Waits until the first push has been tried.
+async fn pushed(api: &Api, project: &Project, provider: &str) -> Result<Integration, Failure> {
+    let asked = Instant::now();
+    loop {
+        let there = api.integrations(&project.id).await?;
+        let found = there.into_iter().find(|found| found.provider == provider);
+        let found = found.ok_or_else(|| Failure::new(Kind::NotFound, "the connection is gone already"))?;
+        let tried = found.state != "pending" || found.last_error.is_some();
+        if tried || asked.elapsed() > PUSH_PATIENCE {
+            return Ok(found);
+        }
+        tokio::time::sleep(PUSH_PAUSE).await;
+    }
+}
+
+fn told(context: &Context<'_>, project: &Project, found: &Integration) -> Result<(), Failure> {
+    let (name, provider) = (label(project), printable(&found.provider, 60));
+    if let Some(why) = &found.last_error {
+        let what = format!("{name} is connected with {provider}, but the push failed: {}", printable(why, 300));
+        let hint = match found.state.as_str() {
+            "pending" => "it is tried again; see how it goes: capydb integrations list",
+            _ => "mend it, then run the command again",
+        };
+        return Err(Failure::new(Kind::Error, what).hint(hint).with("integration", found));
+    }
+    let text = match found.state.as_str() {
+        "pending" => format!("{name} is connected with {provider}. The push is under way: capydb integrations list"),
+        _ => format!(
+            "{name} is connected with {provider}: it has {DATABASE_URL} and {DATABASE_URL_UNPOOLED}, and gets them \
+             again after every import."
+        ),
+    };
+    context.output.result(&text, || json!({ "integration": found }));
+    Ok(())
+}
+
+/// The token of the flag or of the provider's own variable. None keeps the one that is stored.
+fn secret(option: &TokenOption, variable: &str) -> Result<Option<String>, Failure> {
+    match option.token.as_deref().map(str::trim) {
+        Some("") => Err(Failure::new(Kind::Usage, "--token is empty")),
+        Some("-") => one_line("token", LONGEST_TOKEN).map(Some),
+        Some(token) => Ok(Some(token.to_owned())),
+        None => Ok(std::env::var(variable).ok().map(|token| token.trim().to_owned()).filter(|token| !token.is_empty())),
+    }
+}
+
+/// The control plane stands elsewhere than we do.
+fn absolute(file: &Path) -> Result<String, Failure> {
+    let path = std::path::absolute(file).map_err(anyhow::Error::from)?;
+    // `..` and links are resolved here, where the person sees what they mean.
+    let folder = path.parent().unwrap_or(&path);
+    let folder = folder
+        .canonicalize()
+        .map_err(|error| Failure::new(Kind::NotFound, format!("{}: {error}", folder.display())))?;
+    let path = path.file_name().map_or(folder.clone(), |name| folder.join(name));
+    path.into_os_string().into_string().map_err(|_| Failure::new(Kind::Usage, "the path is not text"))
+}

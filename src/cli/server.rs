@@ -1,0 +1,127 @@
+use super::args::{KeyArgs, LogForm, Role, ServerArgs, ServerCommand, SharedArgs};
+use super::output::{Output, log_json, log_to_stderr};
+use super::stop::Stop;
+use super::{Failure, Kind};
+use crate::config::{ENV_DATABASE_URL, ENV_POSTGRES_BIN, ENV_SECRET_KEY, ENV_TARGET_URL};
+use crate::server::dev::DEFAULT_PLAN_LIMIT;
+use crate::server::service::{self, Roles, Service, ServiceOptions, Shared};
+use secrecy::SecretString;
+use std::path::PathBuf;
+use url::Url;
+
+/// `capydb server`: one process of a control plane, until it is told to stop.
+pub(super) fn run(args: ServerArgs, output: &Output, verbose: bool) -> Result<u8, Failure> {
+    let level = if verbose { tracing::Level::DEBUG } else { tracing::Level::INFO };
+    match args.options.log_format {
+        LogForm::Json => log_json(level),
+        LogForm::Text => log_to_stderr(level),
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(anyhow::Error::from)?;
+    runtime.block_on(async {
+        match args.command {
+            Some(ServerCommand::NewKey(args)) => new_key(args, output).await,
+            None => serve(args, output).await,
+        }
+    })
+}
+
+async fn new_key(args: KeyArgs, output: &Output) -> Result<u8, Failure> {
+    let name = args.organization.trim();
+    if name.is_empty() || name.chars().count() > 100 || name.chars().any(char::is_control) {
+        return Err(Failure::new(Kind::Usage, "an organization's name has 1 to 100 printable characters"));
+    }
+    let key = service::new_key(&shared(args.shared)?, name).await?;
+    output.result(&key, || serde_json::json!({ "api_key": key, "organization": name }));
+    Ok(0)
+}
+
+async fn serve(args: ServerArgs, output: &Output) -> Result<u8, Failure> {
+    let ServerArgs { options, shared: common, .. } = args;
+    let Some(object_store) = options.object_store else {
+        return Err(Failure::new(Kind::Usage, "--object-store is missing")
+            .hint("dumps need a place that all processes reach: --object-store s3://bucket/prefix"));
+    };
+    let at_a_time = usize::from(options.concurrency);
+    let roles = match options.role {
+        Role::Api => Roles { api: true, worker: None },
+        Role::Worker => Roles { api: false, worker: Some(at_a_time) },
+        Role::All => Roles { api: true, worker: Some(at_a_time) },
+    };
+    let options = ServiceOptions {
+        shared: shared(common)?,
+        target_url: given(options.target_url, ENV_TARGET_URL),
+        object_store,
+        roles,
+        listen: options.listen,
+        public_url: options.public_url.map(|text| public_url(&text)).transpose()?,
+        postgres_bin: options
+            .postgres_bin
+            .or_else(|| std::env::var_os(ENV_POSTGRES_BIN).filter(|folder| !folder.is_empty()).map(Into::into)),
+        work_dir: options.work_dir.unwrap_or_else(default_work_dir),
+        plan_limit: options.plan_limit.unwrap_or(DEFAULT_PLAN_LIMIT),
+        allow_private_sources: options.allow_private_sources,
+    };
+    let mut stop = Stop::listen()?;
+    let tell = |line: &str| output.note(line);
+    let service = tokio::select! {
+        started = service::start(options, &tell) => started?,
+        _ = stop.asked() => return Err(Failure::new(Kind::Interrupted, "stopped while it was starting")),
+    };
+    output.result(&banner(&service, roles), || {
+        serde_json::json!({ "api_url": roles.api.then_some(&service.api_url), "address": service.address.to_string() })
+    });
+    stop.asked().await;
+    tracing::info!("stopping: what runs is handed back");
+    service.stop().await;
+    tracing::info!("stopped");
+    Ok(0)
+}
+
+fn banner(service: &Service, roles: Roles) -> String {
+    let mut lines = Vec::new();
+    if roles.api {
+        lines.push(format!("The API is at {}", service.api_url));
+    }
+    if let Some(at_a_time) = roles.worker {
+        lines.push(format!("Jobs: {at_a_time} at a time, into Postgres {}", service.postgres_major));
+    }
+    lines.push(format!("Health and numbers: http://{}/livez, /readyz, /metrics", service.address));
+    lines.join("\n")
+}
+
+fn shared(args: SharedArgs) -> Result<Shared, Failure> {
+    let missing = |what: &str, hint: &str| Failure::new(Kind::Usage, format!("{what} is not set")).hint(hint);
+    let database_url = given(args.database_url, ENV_DATABASE_URL);
+    // Never an argument: every user of the machine sees those.
+    let secret_key = given(None, ENV_SECRET_KEY);
+    Ok(Shared {
+        database_url: database_url.ok_or_else(|| {
+            missing(ENV_DATABASE_URL, "name the Postgres of the metadata: postgres://user:password@host/database")
+        })?,
+        secret_key: secret_key.ok_or_else(|| {
+            missing(ENV_SECRET_KEY, "make one with: openssl rand -hex 32 — and give all processes the same")
+        })?,
+    })
+}
+
+/// The flag before the variable; an empty one is not set.
+fn given(flag: Option<String>, variable: &str) -> Option<SecretString> {
+    let set = |text: &String| !text.trim().is_empty();
+    flag.filter(set).or_else(|| std::env::var(variable).ok().filter(set)).map(|text| SecretString::from(text.trim()))
+}
+
+fn public_url(text: &str) -> Result<Url, Failure> {
+    let url = Url::parse(text.trim()).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.path() == "/");
+    url.filter(|url| url.username().is_empty() && url.query().is_none() && url.fragment().is_none()).ok_or_else(|| {
+        Failure::new(Kind::Usage, "--public-url must be a URL without a path, such as https://db.example.com")
+    })
+}
+
+/// Where imports put what they load. Root's own folders are closed to the user that the programs
+/// run as.
+fn default_work_dir() -> PathBuf {
+    if rustix::process::geteuid().is_root() {
+        return PathBuf::from("/var/lib/capydb/work");
+    }
+    std::env::temp_dir().join(format!("capydb-work-{}", rustix::process::geteuid().as_raw()))
+}

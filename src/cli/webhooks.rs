@@ -1,0 +1,138 @@
+//! `capydb webhooks …`: who is told of imports.
+
+use super::args::WebhooksCommand;
+use super::context::Context;
+use super::output::lists;
+use super::{Failure, Kind};
+use crate::client::{Api, CallError, Cause};
+use crate::text::printable;
+use crate::wire::{
+    CreateWebhookEndpoint, UpdateWebhookEndpoint, WebhookDelivery, WebhookEndpoint, WebhookEndpointAnswer,
+};
+use serde_json::json;
+use std::time::{Duration, Instant};
+
+/// How long one waits for the first attempt of a test. The receiver itself has ten seconds.
+const TEST_PATIENCE: Duration = Duration::from_secs(20);
+/// Pause between two looks at it.
+const TEST_PAUSE: Duration = Duration::from_millis(300);
+/// The word for all types of events.
+const ALL: &str = "all";
+
+pub(super) async fn run(context: &Context<'_>, command: WebhooksCommand) -> Result<(), Failure> {
+    let api = context.api()?;
+    let organization = organization(&api).await?;
+    match command {
+        WebhooksCommand::List => {
+            let endpoints = api.webhook_endpoints(&organization).await?;
+            context.output.result(&lists::endpoints(&endpoints), || json!({ "webhook_endpoints": endpoints }));
+        }
+        WebhooksCommand::Create { url, events, description } => {
+            let wanted = CreateWebhookEndpoint { url, description, event_types: types(&events) };
+            let made = api.create_webhook_endpoint(&organization, &wanted).await?;
+            secret(context, &made, "Made");
+        }
+        WebhooksCommand::Update { id, url, events, description, enable, disable } => {
+            let enabled = (enable || disable).then_some(enable);
+            let change = UpdateWebhookEndpoint { url, description, event_types: types(&events), enabled };
+            if change == UpdateWebhookEndpoint::default() {
+                return Err(Failure::new(Kind::Usage, "nothing to change").hint("see capydb webhooks update --help"));
+            }
+            let changed = api.update_webhook_endpoint(&organization, &id, &change).await.map_err(no_such_endpoint)?;
+            let text = lists::endpoints(std::slice::from_ref(&changed));
+            context.output.result(&text, || json!({ "webhook_endpoint": changed }));
+        }
+        WebhooksCommand::Delete { id } => {
+            api.delete_webhook_endpoint(&organization, &id).await.map_err(no_such_endpoint)?;
+            let text = format!("Deleted {}. It gets no more events.", printable(&id, 80));
+            context.output.result(&text, || json!({ "deleted": id }));
+        }
+        WebhooksCommand::RotateSecret { id } => {
+            let rotated = api.rotate_webhook_secret(&organization, &id).await.map_err(no_such_endpoint)?;
+            secret(context, &rotated, "From now on another secret signs the deliveries of");
+        }
+        WebhooksCommand::Deliveries { id, limit } => {
+            let deliveries = api.webhook_deliveries(&organization, &id, limit).await.map_err(no_such_endpoint)?;
+            context.output.result(&lists::deliveries(&deliveries), || json!({ "deliveries": deliveries }));
+        }
+        WebhooksCommand::Test { id } => test(context, &api, &organization, &id).await?,
+    }
+    Ok(())
+}
+
+/// The organization that the key belongs to.
+async fn organization(api: &Api) -> Result<String, Failure> {
+    let me = api.me().await?;
+    let named = me.organization.map(|organization| organization.id).or(me.principal.organization_id);
+    named.ok_or_else(|| Failure::new(Kind::Auth, "the key belongs to no organization, and webhooks do"))
+}
+
+/// `all` stands for no choice.
+fn types(events: &[String]) -> Option<Vec<String>> {
+    let named = events.iter().filter(|event| *event != ALL).cloned().collect();
+    (!events.is_empty()).then_some(named)
+}
+
+/// An endpoint with its secret, which is not shown again.
+fn secret(context: &Context<'_>, answer: &WebhookEndpointAnswer, what: &str) {
+    let WebhookEndpointAnswer { webhook_endpoint: WebhookEndpoint { id, url, .. }, plaintext_secret } = answer;
+    let shown = plaintext_secret.as_deref().map_or_else(
+        || "The service did not send its secret.".to_owned(),
+        |secret| format!("Secret, shown this once: {}", printable(secret, 200)),
+    );
+    let text = format!("{what} {} ({}).\n{shown}", printable(id, 80), printable(url, 300));
+    context.output.result(&text, || json!(answer));
+}
+
+/// Sends a test event and waits for what becomes of it.
+async fn test(context: &Context<'_>, api: &Api, organization: &str, id: &str) -> Result<(), Failure> {
+    let lacks = |error: CallError| {
+        let unknown = matches!(error.cause, Cause::Status(404 | 405, _)) && !error.message.contains("no such webhook");
+        let failure = no_such_endpoint(error);
+        if unknown { failure.hint("this control plane may not know how to test endpoints") } else { failure }
+    };
+    let mut delivery = api.test_webhook_endpoint(organization, id).await.map_err(lacks)?;
+    let asked = Instant::now();
+    while !is_tried(&delivery) && asked.elapsed() < TEST_PATIENCE {
+        tokio::time::sleep(TEST_PAUSE).await;
+        let deliveries = api.webhook_deliveries(organization, id, 25).await?;
+        delivery = deliveries.into_iter().find(|found| found.id == delivery.id).unwrap_or(delivery);
+    }
+    let again = "what becomes of it: capydb webhooks deliveries";
+    if !is_tried(&delivery) {
+        let failure = Failure::new(Kind::Timeout, "the event has not been sent yet; it will be");
+        return Err(failure.hint(format!("{again} {id}")).with("delivery", &delivery));
+    }
+    if delivery.state != "delivered" {
+        let why = printable(delivery.last_error.as_deref().unwrap_or("it did not say why"), 300);
+        let failure = Failure::new(Kind::Error, format!("the receiver did not take the event: {why}"));
+        return Err(failure.hint(format!("it is tried again; {again} {id}")).with("delivery", &delivery));
+    }
+    let text = format!("Delivered: the receiver answered {}.", delivery.last_status.unwrap_or_default());
+    context.output.result(&text, || json!({ "delivery": delivery }));
+    Ok(())
+}
+
+/// Whether an attempt is over.
+fn is_tried(delivery: &WebhookDelivery) -> bool {
+    delivery.state != "pending" || delivery.last_error.is_some()
+}
+
+fn no_such_endpoint(error: CallError) -> Failure {
+    let failure = Failure::from(error);
+    let lacks = failure.kind == Kind::NotFound && failure.hint.is_none();
+    if lacks { failure.hint("the endpoints: capydb webhooks list") } else { failure }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::types;
+
+    #[test]
+    fn all_is_no_choice() {
+        let named = |events: &[&str]| types(&events.iter().map(|event| (*event).to_owned()).collect::<Vec<_>>());
+        assert_eq!(named(&[]), None);
+        assert_eq!(named(&["all"]), Some(Vec::new()));
+        assert_eq!(named(&["job.failed"]), Some(vec!["job.failed".to_owned()]));
+    }
+}

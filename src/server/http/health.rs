@@ -1,0 +1,61 @@
+//! For those who watch over the process: is it alive, can it work, what does it do.
+
+use super::error::Refused;
+use super::{Shared, wrong_method};
+use crate::server::{App, metrics};
+use axum::Router;
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::header::CONTENT_TYPE;
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Also answered by processes that only work.
+pub(super) fn routes() -> Router<Arc<App>> {
+    Router::new()
+        .route("/livez", get(alive))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(numbers))
+        .method_not_allowed_fallback(wrong_method)
+}
+
+/// The process answers.
+async fn alive() -> &'static str {
+    "ok\n"
+}
+
+/// Everything that a call or a job needs is there.
+async fn ready(State(app): Shared) -> Result<&'static str, Refused> {
+    if !app.store.is_up().await {
+        return Err(Refused::unavailable("the metadata cannot be reached"));
+    }
+    if !app.target.is_up().await {
+        return Err(Refused::unavailable("the server of the projects' databases cannot be reached"));
+    }
+    Ok("ok\n")
+}
+
+async fn numbers(State(app): Shared) -> Result<Response, Refused> {
+    let text = metrics::shown(&app).await?;
+    Ok(([(CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text).into_response())
+}
+
+/// Counts every call of the API, and writes it down for those who want to see each.
+pub(super) async fn watched(State(app): Shared, request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let method = request.method().as_str().to_owned();
+    let path = request.extensions().get::<MatchedPath>().map_or("other", MatchedPath::as_str).to_owned();
+    let response = next.run(request).await;
+    let (status, took) = (response.status().as_u16(), started.elapsed());
+    app.metrics.called(&method, &path, status, took);
+    tracing::debug!(
+        method,
+        path,
+        status,
+        milliseconds = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+        "answered"
+    );
+    response
+}

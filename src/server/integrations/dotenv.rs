@@ -1,0 +1,115 @@
+//! A `.env` file of this machine, for applications that run here too.
+
+use super::{Trouble, Variables, only};
+use serde_json::{Map, Value, json};
+use std::fmt::Write as _;
+use std::fs;
+use std::io::{self, Write as _};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Component, Path};
+
+/// A file of settings is not longer, in bytes.
+const LONGEST: u64 = 1 << 20;
+
+pub(super) fn settings(config: &Map<String, Value>) -> Result<Value, String> {
+    only(config, &["path"])?;
+    let path = config.get("path").and_then(Value::as_str).unwrap_or_default();
+    // Whoever has a key of the API shall not write over any other file.
+    let name = Path::new(path).file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let named = name == ".env" || name.starts_with(".env.") || Path::new(name).extension() == Some("env".as_ref());
+    let plain = Path::new(path).components().all(|part| matches!(part, Component::RootDir | Component::Normal(_)));
+    if !path.starts_with('/') || !named || !plain || path.contains(char::is_control) {
+        return Err("config.path must be the absolute path of a file such as /home/me/app/.env".to_owned());
+    }
+    Ok(json!({ "path": path }))
+}
+
+pub(super) fn push(config: &Value, variables: &Variables) -> Result<Option<String>, Trouble> {
+    let path = Path::new(config["path"].as_str().unwrap_or_default());
+    write(path, variables)
+        .map_err(|error| Trouble::passing(format!("{} cannot be written: {error}", path.display())))?;
+    Ok(Some(path.display().to_string()))
+}
+
+/// Sets the variables and leaves everything else as it is. The file is replaced as a whole, and
+/// only its owner reads it: it holds passwords.
+fn write(path: &Path, variables: &Variables) -> io::Result<()> {
+    let (before, owner) = match fs::symlink_metadata(path) {
+        Ok(about) if !about.is_file() => return Err(io::Error::other("it is not a file")),
+        Ok(about) if about.len() > LONGEST => return Err(io::Error::other("it is too long for a file of settings")),
+        Ok(about) => (fs::read_to_string(path)?, (about.uid(), about.gid())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let folder = fs::metadata(path.parent().unwrap_or(path))?;
+            (String::new(), (folder.uid(), folder.gid()))
+        }
+        Err(error) => return Err(error),
+    };
+    let new = path.with_file_name(format!(".env.capydb-{}", crate::server::crypto::random_hex(6)));
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
+    let written = (|| {
+        file.write_all(with(&before, variables).as_bytes())?;
+        if rustix::process::geteuid().is_root() {
+            std::os::unix::fs::fchown(&file, Some(owner.0), Some(owner.1))?;
+        }
+        file.sync_all()?;
+        fs::rename(&new, path)
+    })();
+    if written.is_err() {
+        let _ = fs::remove_file(&new);
+    }
+    written
+}
+
+/// The text with these variables, each where it stood, or at the end.
+fn with(before: &str, variables: &Variables) -> String {
+    let mut text = String::with_capacity(before.len() + 256);
+    let mut open: Vec<&(&str, String)> = variables.iter().collect();
+    for line in before.lines() {
+        let bare = line.trim_start();
+        let name = bare.strip_prefix("export ").unwrap_or(bare).split('=').next().unwrap_or_default().trim();
+        if !variables.iter().any(|(key, _)| *key == name) {
+            text.push_str(line);
+            text.push('\n');
+        } else if let Some(at) = open.iter().position(|(key, _)| *key == name) {
+            let (key, value) = open.remove(at);
+            let export = if bare.starts_with("export ") { "export " } else { "" };
+            let _ = writeln!(text, "{export}{key}=\"{value}\""); // writing to a string does not fail
+        } // said twice before, it is said once now
+    }
+    for (key, value) in open {
+        let _ = writeln!(text, "{key}=\"{value}\"");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn variables() -> Variables {
+        [("DATABASE_URL", "postgres://a".to_owned()), ("DATABASE_URL_UNPOOLED", "postgres://b".to_owned())]
+    }
+
+    #[test]
+    fn other_lines_stay() {
+        assert_eq!(with("", &variables()), "DATABASE_URL=\"postgres://a\"\nDATABASE_URL_UNPOOLED=\"postgres://b\"\n");
+        let before = "# mine\nKEY=1\nexport DATABASE_URL=old\nDATABASE_URL=older\nLAST=\"x y\"";
+        let after = "# mine\nKEY=1\nexport DATABASE_URL=\"postgres://a\"\nLAST=\"x y\"\nDATABASE_URL_UNPOOLED=\"postgres://b\"\n";
+        assert_eq!(with(before, &variables()), after);
+        assert_eq!(with(after, &variables()), after);
+    }
+
+    #[test]
+    fn only_the_owner_reads_the_file() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join(".env");
+        fs::write(&path, "A=1\n").expect("written");
+        write(&path, &variables()).expect("writes");
+        assert_eq!(fs::metadata(&path).expect("is there").mode() & 0o777, 0o600);
+        assert!(fs::read_to_string(&path).expect("reads").starts_with("A=1\nDATABASE_URL="));
+        assert_eq!(fs::read_dir(folder.path()).expect("lists").count(), 1);
+        let link = folder.path().join("link.env");
+        std::os::unix::fs::symlink("/etc/hosts", &link).expect("made");
+        assert!(write(&link, &variables()).is_err(), "links are not followed");
+    }
+}

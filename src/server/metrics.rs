@@ -1,0 +1,139 @@
+//! Numbers for those who watch over the control plane, in the text form of Prometheus. Counters
+//! are those of this process; what waits in the queue is asked when somebody looks.
+
+use super::App;
+use super::store::{Pushed, Told};
+use prometheus_client::encoding::{EncodeLabelSet, text::encode};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Registry, Unit};
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CallLabels {
+    method: String,
+    /// As it is routed, without ids.
+    path: String,
+    status: u16,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct JobLabels {
+    kind: String,
+    outcome: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Outcome {
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PushLabels {
+    provider: String,
+    outcome: &'static str,
+}
+
+type Seconds = Gauge<f64, AtomicU64>;
+
+/// The numbers of one process.
+pub(super) struct Metrics {
+    registry: Registry,
+    calls: Family<CallLabels, Counter>,
+    call_seconds: Histogram,
+    claims: Family<Outcome, Counter>,
+    jobs: Family<JobLabels, Counter>,
+    job_seconds: Histogram,
+    deliveries: Family<Outcome, Counter>,
+    pushes: Family<PushLabels, Counter>,
+    queue: Family<JobLabels, Gauge>,
+    oldest: Family<JobLabels, Seconds>,
+}
+
+impl Metrics {
+    pub(super) fn new() -> Self {
+        let mut registry = Registry::with_prefix("capydb");
+        let call_seconds = Histogram::new(exponential_buckets(0.001, 4.0, 9));
+        let job_seconds = Histogram::new(exponential_buckets(0.25, 4.0, 10));
+        let metrics = Self {
+            calls: Family::default(),
+            call_seconds,
+            claims: Family::default(),
+            jobs: Family::default(),
+            job_seconds,
+            deliveries: Family::default(),
+            pushes: Family::default(),
+            queue: Family::default(),
+            oldest: Family::default(),
+            registry: Registry::default(),
+        };
+        registry.register("http_requests", "Calls that were answered", metrics.calls.clone());
+        let seconds = Unit::Seconds;
+        let about = "How long calls took";
+        registry.register_with_unit("http_request_duration", about, seconds.clone(), metrics.call_seconds.clone());
+        registry.register("queue_claims", "Looks for a job, and whether there was one", metrics.claims.clone());
+        registry.register("jobs", "Attempts at jobs that are over", metrics.jobs.clone());
+        let about = "How long attempts at jobs took";
+        registry.register_with_unit("job_duration", about, seconds.clone(), metrics.job_seconds.clone());
+        registry.register("webhook_attempts", "Attempts to deliver webhooks", metrics.deliveries.clone());
+        registry.register("integration_attempts", "Attempts to push connection strings", metrics.pushes.clone());
+        registry.register("queue_jobs", "Jobs that wait or run, of all processes", metrics.queue.clone());
+        let about = "Age of the oldest job that waits or runs";
+        registry.register_with_unit("queue_oldest", about, seconds, metrics.oldest.clone());
+        Self { registry, ..metrics }
+    }
+
+    pub(super) fn called(&self, method: &str, path: &str, status: u16, took: Duration) {
+        let labels = CallLabels { method: method.to_owned(), path: path.to_owned(), status };
+        self.calls.get_or_create(&labels).inc();
+        self.call_seconds.observe(took.as_secs_f64());
+    }
+
+    /// A worker has looked for a job.
+    pub(super) fn claimed(&self, found: bool) {
+        self.claims.get_or_create(&Outcome { outcome: if found { "job" } else { "nothing" } }).inc();
+    }
+
+    /// An attempt at a job is over: `completed`, `failed`, `handed_back` or `lost`.
+    pub(super) fn job_over(&self, kind: &str, outcome: &str, took: Duration) {
+        self.jobs.get_or_create(&JobLabels { kind: kind.to_owned(), outcome: outcome.to_owned() }).inc();
+        self.job_seconds.observe(took.as_secs_f64());
+    }
+
+    pub(super) fn delivered(&self, told: &Told) {
+        let outcome = match told {
+            Told::Delivered(_) => "delivered",
+            Told::Failed { .. } => "failed",
+            Told::GivenUp(_) => "given_up",
+        };
+        self.deliveries.get_or_create(&Outcome { outcome }).inc();
+    }
+
+    pub(super) fn pushed(&self, provider: &str, pushed: &Pushed) {
+        let outcome = match pushed {
+            Pushed::Done(_) => "pushed",
+            Pushed::Later(_) => "failed",
+            Pushed::Never(_) => "given_up",
+        };
+        self.pushes.get_or_create(&PushLabels { provider: provider.to_owned(), outcome }).inc();
+    }
+}
+
+/// All numbers as text.
+pub(super) async fn shown(app: &App) -> anyhow::Result<String> {
+    let metrics = &app.metrics;
+    let queue = app.store.queue().await?;
+    metrics.queue.clear();
+    metrics.oldest.clear();
+    for queued in queue {
+        let labels = JobLabels { kind: queued.kind, outcome: queued.state };
+        metrics.queue.get_or_create(&labels).set(queued.jobs);
+        metrics.oldest.get_or_create(&labels).set(queued.oldest);
+    }
+    let mut text = String::new();
+    encode(&mut text, &metrics.registry)?;
+    Ok(text)
+}

@@ -1,0 +1,201 @@
+//! `capydb server`: the control plane past one machine. Metadata and queue are in a Postgres that
+//! is named, dumps in a bucket, the projects' databases on a Postgres that is named; processes of
+//! this kind are all the same, and there can be any number of them.
+
+use super::crypto::{Sealer, random_hex, unhex};
+use super::http::Site;
+use super::importer::TargetServer;
+use super::objects::{Objects, S3};
+use super::postgres::{Place, Programs, Tools, find, run_as, server_major};
+use super::running::{Running, make_work_folder};
+use super::store::Store;
+use super::worker::Workshop;
+use super::{App, Parts};
+use anyhow::{Context, bail};
+use secrecy::{ExposeSecret, SecretString};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use url::Url;
+
+/// Where the API listens unless another address is named.
+pub const DEFAULT_LISTEN: &str = "127.0.0.1:7654";
+
+/// What every process of one control plane shares.
+#[derive(Debug)]
+pub struct Shared {
+    /// The Postgres of metadata and queue: the URL of an empty database, or of one that a process
+    /// before has filled.
+    pub database_url: SecretString,
+    /// The key that secrets at rest are sealed with: 64 hexadecimal digits.
+    pub secret_key: SecretString,
+}
+
+/// What a process does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Roles {
+    /// It answers the API.
+    pub api: bool,
+    /// It runs jobs, so many at a time.
+    pub worker: Option<usize>,
+}
+
+/// How to start a process.
+#[derive(Debug)]
+pub struct ServiceOptions {
+    /// What it shares with the others.
+    pub shared: Shared,
+    /// The Postgres of the projects' databases, as a superuser; by default that of the metadata.
+    pub target_url: Option<SecretString>,
+    /// The bucket: `s3://bucket/prefix`.
+    pub object_store: String,
+    /// What it does.
+    pub roles: Roles,
+    /// Where it listens: the API, or for a worker only what tells how it is.
+    pub listen: SocketAddr,
+    /// Where the API is reached from outside.
+    pub public_url: Option<Url>,
+    /// Folder of Postgres programs, of the target's major version.
+    pub postgres_bin: Option<PathBuf>,
+    /// Where imports put what they load.
+    pub work_dir: PathBuf,
+    /// The plan limit of new projects, in bytes.
+    pub plan_limit: u64,
+    /// Whether sources in private networks may be dialled.
+    pub allow_private_sources: bool,
+}
+
+/// A running process.
+pub struct Service {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Base URL of the API.
+    pub api_url: String,
+    /// Major version of the targets.
+    pub postgres_major: u32,
+    running: Running,
+}
+
+/// Connects with everything, and starts. `tell` gets lines for the person who waits.
+pub async fn start(options: ServiceOptions, tell: &dyn Fn(&str)) -> anyhow::Result<Service> {
+    check_reachable(&options)?;
+    let metadata = place(&options.shared.database_url, "the URL of the metadata (CAPYDB_DATABASE_URL)")?;
+    let target = match &options.target_url {
+        Some(url) => place(url, "the URL of the target (CAPYDB_TARGET_URL)")?,
+        None => metadata.clone(),
+    };
+    let (target, major) = look_at_target(target).await?;
+    let tools = match options.roles.worker {
+        Some(_) => Some(Tools { programs: programs(options.postgres_bin.as_deref(), major, tell)?, run_as: run_as()? }),
+        None => None,
+    };
+    let (store, sealer) = open(&options.shared, &metadata).await?;
+    let bucket = S3::open(&options.object_store)?;
+    bucket.check().await.context("use the object store")?;
+    let listener = TcpListener::bind(options.listen).await;
+    let listener = listener.with_context(|| format!("listen at {}; choose another with --listen", options.listen))?;
+    let address = listener.local_addr()?;
+    let site = Site { address, public: options.public_url };
+    let api_url = site.api_url();
+    let app = App::new(Parts {
+        store,
+        objects: Objects::S3(bucket),
+        sealer,
+        allow_private_sources: options.allow_private_sources,
+        plan_limit: options.plan_limit,
+        target,
+        site,
+        is_local: false,
+    })?;
+    let app = Arc::new(app);
+    let mut running = Running::default();
+    if options.roles.api {
+        running.answer(&app, listener);
+    } else {
+        running.answer_watchers(&app, listener);
+    }
+    if let (Some(at_a_time), Some(tools)) = (options.roles.worker, tools) {
+        make_work_folder(&options.work_dir, tools.run_as.as_ref())?;
+        if let Some(user) = &tools.run_as {
+            user.check_reachable(&options.work_dir)?;
+            user.check_reachable(tools.programs.bin())?;
+        }
+        running.work(&app, Workshop { tools, folder: options.work_dir.canonicalize()? }, at_a_time);
+    }
+    Ok(Service { address, api_url, postgres_major: major, running })
+}
+
+impl Service {
+    /// Ends everything: no new work, running imports are handed back to the others.
+    pub async fn stop(self) {
+        self.running.stop().await;
+    }
+}
+
+/// Makes a key of an organization, which is made when it is not there. The key is shown this once.
+pub async fn new_key(shared: &Shared, organization: &str) -> anyhow::Result<String> {
+    let (store, _) =
+        open(shared, &place(&shared.database_url, "the URL of the metadata (CAPYDB_DATABASE_URL)")?).await?;
+    let slug = super::http::slug_of(organization);
+    let id = store.organization(organization, &slug).await?;
+    let key = format!("capy_live_{}", random_hex(24));
+    store.add_key(&id, &key).await?;
+    Ok(key)
+}
+
+/// Whoever is called from other machines has to know under which name.
+fn check_reachable(options: &ServiceOptions) -> anyhow::Result<()> {
+    if options.roles.api && options.public_url.is_none() && !options.listen.ip().is_loopback() {
+        bail!("an API that other machines reach must know its own address: name it with --public-url https://…");
+    }
+    Ok(())
+}
+
+fn place(url: &SecretString, what: &str) -> anyhow::Result<Place> {
+    Place::parse(url.expose_secret()).with_context(|| format!("{what} cannot be used"))
+}
+
+/// Opens the metadata, and checks that this process can read its secrets.
+async fn open(shared: &Shared, metadata: &Place) -> anyhow::Result<(Store, Sealer)> {
+    const WORD: &str = "capydb";
+    let key = unhex(shared.secret_key.expose_secret().trim()).filter(|key| key.len() == 32);
+    let key = key.context("the secret key must have 64 hexadecimal digits; make one with: openssl rand -hex 32")?;
+    let sealer = Sealer::new(&key)?;
+    let store = Store::open(metadata).await?;
+    store.close_to_others().await?;
+    let sealed = store.seal_check(&sealer.seal(WORD)?).await?;
+    if sealer.open(&sealed).is_ok_and(|word| word == WORD) {
+        return Ok((store, sealer));
+    }
+    bail!("the secret key is not the one that this metadata was made with");
+}
+
+/// Learns what the target server is. Only a superuser can make all that imports need.
+async fn look_at_target(place: Place) -> anyhow::Result<(TargetServer, u32)> {
+    let place = place.with(|config| {
+        config.dbname("postgres");
+    });
+    let session = place.connect().await.context("connect to the server of the projects' databases")?;
+    let sql = "select rolsuper from pg_roles where rolname = current_user";
+    if !session.query_one(sql, &[]).await?.get::<_, bool>(0) {
+        bail!("the role of the target URL is not a superuser, who alone can create extensions such as postgis");
+    }
+    let major = server_major(&session).await?;
+    let mut target = TargetServer { place, major, extensions: Vec::new() };
+    target.look_for_extensions().await?;
+    Ok((target, major))
+}
+
+/// Programs of another version would write what the target does not understand.
+fn programs(named: Option<&Path>, major: u32, tell: &dyn Fn(&str)) -> anyhow::Result<Programs> {
+    let programs = find(named, tell)?;
+    if programs.version.0 != major {
+        bail!(
+            "the target runs Postgres {major}, and the programs in {} are of {}; name those of {major} with --postgres-bin",
+            programs.bin().display(),
+            programs.version.0
+        );
+    }
+    Ok(programs)
+}

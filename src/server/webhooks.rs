@@ -1,0 +1,95 @@
+//! Delivering webhooks: signing, sending, trying again.
+
+use super::crypto::Signer;
+use super::store::{DELIVERY_ATTEMPTS, DueDelivery, Told};
+use super::{App, outbox, outside};
+use crate::wire::{DELIVERY_HEADER, EVENT_HEADER, SIGNATURE_HEADER};
+use reqwest::header::CONTENT_TYPE;
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+
+/// Pauses between the attempts, in seconds: a receiver that is being deployed is back within the
+/// first few, one that is broken over night within the rest.
+const PAUSES: [f64; 7] = [5.0, 30.0, 120.0, 600.0, 1800.0, 3600.0, 10800.0];
+
+/// Delivers what is due until it is told to stop.
+pub(super) async fn run(app: Arc<App>, stop: CancellationToken) {
+    outbox::run(app, stop, async |app, most| app.store.claim_deliveries(most).await, deliver).await;
+}
+
+async fn deliver(app: Arc<App>, due: DueDelivery) -> anyhow::Result<()> {
+    let told = send(&app, &due).await;
+    match &told {
+        Told::Delivered(status) => tracing::info!("delivery {} ({}): {status}", due.id, due.event_type),
+        Told::Failed { why, .. } | Told::GivenUp(why) => {
+            tracing::warn!("delivery {} ({}), attempt {}: {why}", due.id, due.event_type, due.attempt);
+        }
+    }
+    app.metrics.delivered(&told);
+    app.store.end_delivery(&due, &told, pause(due.attempt)).await
+}
+
+/// Seconds until the next attempt after this one.
+pub(super) fn pause(attempt: i32) -> f64 {
+    let at = usize::try_from(attempt - 1).unwrap_or(0);
+    PAUSES[at.min(PAUSES.len() - 1)]
+}
+
+async fn send(app: &App, due: &DueDelivery) -> Told {
+    if !due.enabled {
+        return Told::GivenUp("the endpoint is disabled".to_owned());
+    }
+    if due.attempt > DELIVERY_ATTEMPTS {
+        return Told::GivenUp("whoever sent it ended before the answer came, in the last attempt too".to_owned());
+    }
+    let failed = |why: String| Told::Failed { status: None, why };
+    // It was judged when it was stored, but rules may have changed since.
+    let url = match outside::receiver(&due.url, app.is_local) {
+        Ok(url) => url,
+        Err(why) => return Told::GivenUp(why),
+    };
+    let secret = match app.sealer.open(&due.secret) {
+        Ok(secret) => secret,
+        Err(error) => return failed(error.to_string()),
+    };
+    let request = app
+        .receivers
+        .post(url)
+        .header(CONTENT_TYPE, "application/json")
+        .header(EVENT_HEADER, &due.event_type)
+        .header(DELIVERY_HEADER, &due.id)
+        .header(SIGNATURE_HEADER, signature(&secret, jiff::Timestamp::now().as_second(), &due.body))
+        .body(due.body.clone());
+    match request.send().await {
+        // What else it says is of no interest, and may be without end.
+        Ok(answer) if answer.status().is_success() => Told::Delivered(answer.status().as_u16()),
+        Ok(answer) => {
+            let status = answer.status().as_u16();
+            Told::Failed { status: Some(status), why: format!("the receiver answered {status}") }
+        }
+        Err(error) => failed(outside::trouble(&error)),
+    }
+}
+
+/// The signature header: seconds since 1970, and the HMAC of them and the body (the API's rules).
+fn signature(secret: &str, seconds: i64, body: &str) -> String {
+    format!("t={seconds},v1={}", Signer::new(secret.as_bytes()).sign(&format!("{seconds}.{body}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_signature_is_that_of_the_contract() {
+        // openssl dgst -sha256 -hmac whsec_test over `1700000000.{"id":"evt_1"}`
+        let expected = "t=1700000000,v1=c89214b5b5da833daed6f0b8c5bb6bd58cea9022bd80ccc78230f3942d632925";
+        assert_eq!(signature("whsec_test", 1_700_000_000, "{\"id\":\"evt_1\"}"), expected);
+    }
+
+    #[test]
+    fn pauses_grow() {
+        let pauses: Vec<f64> = (1..=9).map(pause).collect();
+        assert!(pauses.is_sorted() && pauses[0] < 10.0 && pauses[8] > 3600.0);
+    }
+}

@@ -1,0 +1,128 @@
+//! Looking into a project's database by the API.
+
+use crate::support::world::{Project, plane, psql};
+use serde_json::{Value, json};
+
+fn sql(project: &Project<'_>, body: &Value) -> (u16, Value) {
+    let (status, mut answer) = plane().call("POST", &format!("/v1/projects/{}/sql", project.id), Some(body));
+    if status != 200 {
+        return (status, answer["error"].take());
+    }
+    (status, answer["result"].take())
+}
+
+#[test]
+fn extensions_are_told_with_what_the_project_has() {
+    let project = plane().project("extensions");
+    let (status, answer) = plane().call("GET", &format!("/v1/projects/{}/extensions", project.id), None);
+    assert_eq!(status, 200, "{answer}");
+    let list = answer["extensions"].as_array().expect("a list");
+    let named = |name: &str| list.iter().find(|extension| extension["name"] == name).expect("is listed").clone();
+    assert!(named("vector")["enabled"] == true && named("vector")["installed_version"].is_string());
+    assert!(named("postgis")["enabled"] == false && named("postgis")["trusted"] == false);
+    assert!(named("citext")["trusted"] == true && named("citext")["default_version"].is_string());
+    assert!(named("citext")["installed_version"].is_null() && named("plpgsql")["enabled"] == true);
+    project.sql("create extension citext");
+    let (_, answer) = plane().call("GET", &format!("/v1/projects/{}/extensions", project.id), None);
+    assert_eq!(answer["extensions"].as_array().expect("a list").len(), list.len());
+    assert!(answer.to_string().contains("\"installed_version\":\"1."), "{answer}");
+}
+
+#[test]
+fn a_statement_gives_its_rows() {
+    let project = plane().project("statements");
+    project.sql("create table t (n int, b bool, f float8, m numeric, j jsonb, s text, z timestamptz)");
+    project.sql("insert into t values (1, true, 1.5, 0.10, '{\"a\": [1]}', 'é', '2026-01-02 03:04:05+00'), (2, null, null, null, null, null, null)");
+    let (status, result) = sql(&project, &json!({ "query": "select n, b, f, m, j, s from t order by n;" }));
+    assert_eq!(status, 200, "{result}");
+    assert_eq!(result["columns"], json!(["n", "b", "f", "m", "j", "s"]));
+    assert_eq!(result["rows"], json!([[1, true, 1.5, "0.10", { "a": [1] }, "é"], [2, null, null, null, null, null]]));
+    assert!(result["row_count"] == 2 && result["truncated"] == false && result["duration_ms"].is_u64(), "{result}");
+    // As the project's own role, and nobody else.
+    let (_, result) =
+        sql(&project, &json!({ "query": "select current_user, rolsuper from pg_roles where rolname = current_user" }));
+    assert_eq!(
+        (result["rows"][0][0].as_str().expect("a name").starts_with("capy_statements_"), &result["rows"][0][1]),
+        (true, &json!(false))
+    );
+    let (_, result) =
+        sql(&project, &json!({ "query": "insert into t select generate_series(10, 19) returning n", "max_rows": 3 }));
+    assert_eq!((result["row_count"].as_u64(), &result["truncated"]), (Some(3), &json!(true)));
+    assert_eq!(project.sql("select count(*) from t"), "12", "all of them were written");
+    let (_, result) = sql(&project, &json!({ "query": "delete from t where n >= 10" }));
+    assert_eq!((result["row_count"].as_u64(), &result["columns"]), (Some(10), &json!([])));
+    for read_only in [false, true] {
+        let (status, result) =
+            sql(&project, &json!({ "query": "select g from generate_series(1, 100000) g", "read_only": read_only }));
+        assert_eq!((status, result["rows"].as_array().map(Vec::len)), (200, Some(1000)));
+        assert_eq!((&result["truncated"], &result["rows"][999]), (&json!(true), &json!([1000])));
+    }
+    for query in ["show server_version_num", "explain select 1", "values (1), (2)", "select 1 -- and a comment"] {
+        let (status, result) = sql(&project, &json!({ "query": query, "read_only": true }));
+        assert!(status == 200 && result["row_count"].as_u64() > Some(0), "{query}: {result}");
+    }
+}
+
+#[test]
+fn what_only_reads_changes_nothing() {
+    let project = plane().project("readers");
+    project.sql("create table t (n int); create sequence s; create function w() returns int language sql as 'insert into t values (1) returning n'");
+    let before = project.sql("select count(*) from t");
+    for query in [
+        "insert into t values (1)",
+        "select w()",
+        "with x as (insert into t values (1) returning n) select * from x",
+        "create table u (n int)",
+        "select nextval('s')",
+        "do $$ begin insert into t values (1); end $$",
+        "select 1; insert into t values (1)",
+        "commit; insert into t values (1)",
+        "select set_config('transaction_read_only', 'off', false), w()",
+        "select 1 into u",
+    ] {
+        let (status, why) = sql(&project, &json!({ "query": query, "read_only": true }));
+        assert_eq!(status, 400, "{query}: {why}");
+    }
+    for query in ["commit", "rollback", "set transaction read write", "reset all"] {
+        sql(&project, &json!({ "query": query, "read_only": true })); // which may or may not be an error
+    }
+    assert_eq!(project.sql("select count(*) from t"), before);
+    assert_eq!(project.sql("select to_regclass('u') is null"), "t");
+}
+
+#[test]
+fn a_statement_has_limits() {
+    let project = plane().project("limits");
+    for (body, status, words) in [
+        (json!({ "query": "" }), 400, "must be one SQL statement"),
+        (json!({ "query": "select '\u{0}'" }), 400, "must be one SQL statement"),
+        (json!({}), 400, "missing field `query`"),
+        (json!({ "query": "selec 1" }), 400, "42601: syntax error at or near \"selec\""),
+        (json!({ "query": "select 1; select 2" }), 400, "multiple commands"),
+        (json!({ "query": "select * from nowhere" }), 400, "42P01"),
+        (json!({ "query": "select repeat('x', 100000000)" }), 400, "gives more than 33.6 MB"),
+        (
+            json!({ "query": "select repeat('x', 1000000) from generate_series(1, 100)" }),
+            400,
+            "gives more than 33.6 MB",
+        ),
+        (json!({ "query": "copy (select 1) to stdout" }), 400, "COPY"),
+        (json!({ "query": "copy pg_class from stdin" }), 400, ""),
+        (json!({ "query": "copy (select 1) to program 'touch /tmp/x'" }), 400, "42501"),
+        (json!({ "query": "select pg_read_file('/etc/passwd')" }), 400, "42501"),
+        (json!({ "query": "select pg_terminate_backend(pg_backend_pid())" }), 503, "the database ended the session"),
+    ] {
+        let (got, why) = sql(&project, &body);
+        let why = why.as_str().unwrap_or_default();
+        assert!(got == status && why.contains(words), "{body}: {got} {why}");
+    }
+    let (status, why) = sql(&project, &json!({ "query": "select pg_sleep(60)" }));
+    assert_eq!((status, why.as_str()), (504, Some("the statement took longer than 30 seconds")));
+    assert_eq!(
+        psql(
+            &project.url,
+            "select count(*) from pg_stat_activity where application_name = 'capydb sql' and datname = current_database()"
+        ),
+        "0"
+    );
+}

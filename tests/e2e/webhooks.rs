@@ -1,0 +1,281 @@
+//! Who is told of imports, and that nobody is forgotten.
+
+use crate::support::peer::{Answer, Peer, Request};
+use crate::support::until;
+use crate::support::world::{Plane, Project, open_folder, plane};
+use ring::hmac;
+use serde_json::{Value, json};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+fn receiver(status: u16) -> Peer {
+    Peer::start(move |_, _, _| Answer::Raw(status, "X: y", String::new()))
+}
+
+fn endpoints(plane: &Plane) -> String {
+    let (_, me) = plane.call("GET", "/v1/me", None);
+    format!("/v1/organizations/{}/webhook-endpoints", me["organization"]["id"].as_str().expect("an id"))
+}
+
+/// Makes an endpoint; gives its path and its secret.
+fn endpoint(plane: &Plane, url: &str, event_types: &[&str]) -> (String, String) {
+    let list = endpoints(plane);
+    let (status, answer) = plane.call("POST", &list, Some(&json!({ "url": url, "event_types": event_types })));
+    assert_eq!(status, 201, "{answer}");
+    let id = answer["webhook_endpoint"]["id"].as_str().expect("an id");
+    (format!("{list}/{id}"), answer["plaintext_secret"].as_str().expect("a secret").to_owned())
+}
+
+fn small_dump() -> PathBuf {
+    let file = open_folder().join("small.sql");
+    std::fs::write(&file, "CREATE TABLE s (x int);\nINSERT INTO s VALUES (7);\n").expect("written");
+    file
+}
+
+fn deliveries(plane: &Plane, endpoint: &str) -> Vec<Value> {
+    let (status, answer) = plane.call("GET", &format!("{endpoint}/deliveries"), None);
+    assert_eq!(status, 200, "{answer}");
+    answer["deliveries"].as_array().expect("a list").clone()
+}
+
+fn event(request: &Request) -> Value {
+    serde_json::from_slice(&request.body).expect("JSON")
+}
+
+/// Events that a receiver got for a job.
+fn events_of(peer: &Peer, job: &str) -> Vec<Value> {
+    peer.seen().iter().map(event).filter(|event| event["data"]["job_id"] == job).collect()
+}
+
+/// Whether a request is signed with this secret, reckoned as the contract says it.
+fn is_signed(request: &Request, secret: &str) -> bool {
+    let header = request.header("X-CapyDB-Signature").expect("a signature");
+    let (time, tag) = header.strip_prefix("t=").and_then(|rest| rest.split_once(",v1=")).expect("its form");
+    let text = [time.as_bytes(), b".", &request.body].concat();
+    let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
+    let tag = capydb::server::crypto::unhex(tag).expect("hexadecimal digits");
+    let age = jiff::Timestamp::now().as_second() - time.parse::<i64>().expect("seconds");
+    hmac::verify(&key, &text, &tag).is_ok() && (0..60).contains(&age)
+}
+
+#[test]
+fn an_import_is_told_to_those_who_want_to_know() {
+    let plane = plane();
+    let (all, failures) = (receiver(200), receiver(204));
+    let (endpoint_of_all, secret) = endpoint(plane, &format!("http://{}/hook?a=b", all.address), &[]);
+    let (endpoint_of_failures, _) = endpoint(plane, &format!("http://{}/", failures.address), &["job.failed"]);
+    let project = plane.project("told");
+    let job = project.import_unseen(&small_dump(), true);
+    let id = job["id"].as_str().expect("an id");
+    until("both events have arrived", || events_of(&all, id).len() == 2);
+    let mut kinds: Vec<String> =
+        events_of(&all, id).iter().map(|event| event["type"].as_str().expect("a type").to_owned()).collect();
+    kinds.sort();
+    assert_eq!(kinds, ["import.completed", "job.completed"]);
+    for request in all.seen() {
+        let event = event(&request);
+        assert!(is_signed(&request, &secret), "{request:?}");
+        assert!(!is_signed(&request, "whsec_other"));
+        assert_eq!((request.method.as_str(), request.path.as_str()), ("POST", "/hook?a=b"));
+        assert_eq!(request.header("user-agent"), Some("capydb-webhooks/1.0"));
+        assert_eq!(request.header("content-type"), Some("application/json"));
+        assert_eq!(request.header("X-CapyDB-Event"), event["type"].as_str());
+        assert!(event["id"].as_str().expect("an id").starts_with("evt_"), "{event}");
+        assert!(event["created_at"].is_string() && event["data"]["organization_id"].is_string(), "{event}");
+    }
+    let completed = &events_of(&all, id)[0];
+    assert_eq!(
+        (&completed["data"]["project_id"], &completed["data"]["state"]),
+        (&json!(project.id), &json!("completed"))
+    );
+    // One that fails, and one that is cancelled before anybody has begun it.
+    let failed = project.import_by_api(&json!({ "confirm": true, "source_url": "postgres://u:p@127.0.0.1:1/d" }));
+    let failed = failed["id"].as_str().expect("an id");
+    until("the failure has arrived", || !events_of(&failures, failed).is_empty());
+    let event = &events_of(&failures, failed)[0];
+    assert_eq!((event["type"].as_str(), event["data"]["state"].as_str()), (Some("job.failed"), Some("failed")));
+    assert!(event["data"]["error"].as_str().expect("why").contains("refused the connection"), "{event}");
+    assert!(events_of(&failures, id).is_empty(), "it did not ask for successes");
+    let history = deliveries(plane, &endpoint_of_failures);
+    let told = history.iter().find(|delivery| delivery["event_id"] == event["id"]).expect("is remembered");
+    until("it is known as delivered", || deliveries(plane, &endpoint_of_failures)[0]["state"] == "delivered");
+    assert_eq!((&told["event_type"], &told["max_attempts"]), (&json!("job.failed"), &json!(8)), "{told}");
+    for path in [endpoint_of_all, endpoint_of_failures] {
+        assert_eq!(plane.call("DELETE", &path, None), (200, json!({})));
+    }
+}
+
+#[test]
+fn a_job_that_is_cancelled_before_it_begins_is_told_too() {
+    let plane = Plane::throw_away();
+    let peer = receiver(200);
+    endpoint(&plane, &format!("http://{}/", peer.address), &["job.failed"]);
+    let (busy, waiting) = (plane.project("busy"), plane.project("waiting"));
+    // The only worker waits for a source that accepts and says nothing.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("postgres://u:p@{}/d?sslmode=disable", silent.local_addr().expect("an address"));
+    let start = |project: &Project<'_>| {
+        let body = json!({ "confirm": true, "source_url": url });
+        let (_, answer) = plane.call("POST", &format!("/v1/projects/{}/imports", project.id), Some(&body));
+        answer["job"]["id"].as_str().expect("an id").to_owned()
+    };
+    let first = start(&busy);
+    until("the worker is busy", || {
+        plane.call("GET", &format!("/v1/jobs/{first}"), None).1["job"]["state"] == "running"
+    });
+    let second = start(&waiting);
+    assert_eq!(plane.call("POST", &format!("/v1/jobs/{second}/cancel"), None).0, 202);
+    until("it is told", || events_of(&peer, &second).len() == 1);
+    assert_eq!(events_of(&peer, &second)[0]["data"]["error"], "cancelled by request");
+}
+
+#[test]
+fn what_a_receiver_does_not_take_is_sent_again_eight_times_at_most() {
+    let plane = Plane::throw_away();
+    let due = || plane.admin("capydb", "update webhook_deliveries set next_attempt_at = now() where state = 'pending'");
+    let broken = Arc::new(AtomicBool::new(true));
+    let switch = broken.clone();
+    let peer = Peer::start(move |_, _, _| {
+        if switch.load(Ordering::SeqCst) {
+            Answer::Raw(302, "Location: http://127.0.0.1:1/", String::new())
+        } else {
+            Answer::Raw(200, "X: y", String::new())
+        }
+    });
+    let (path, _) = endpoint(&plane, &format!("http://{}/", peer.address), &["import.completed"]);
+    let project = plane.project("patience");
+    project.import_unseen(&small_dump(), true);
+    until("it was tried", || peer.seen().len() == 1);
+    until("that is remembered", || deliveries(&plane, &path)[0]["last_status"] == 302);
+    let delivery = &deliveries(&plane, &path)[0];
+    assert_eq!((&delivery["state"], &delivery["attempts"]), (&json!("pending"), &json!(1)));
+    assert_eq!(delivery["last_error"], "the receiver answered 302");
+    assert!(delivery["next_attempt_at"].is_string(), "{delivery}");
+    broken.store(false, Ordering::SeqCst);
+    due();
+    until("it is delivered", || deliveries(&plane, &path)[0]["state"] == "delivered");
+    assert_eq!(deliveries(&plane, &path)[0]["attempts"], 2);
+    let ids =
+        || peer.seen().iter().map(|request| request.header("X-CapyDB-Delivery").map(str::to_owned)).collect::<Vec<_>>();
+    assert!(ids()[0].is_some() && ids()[0] == ids()[1], "by this a receiver knows it again");
+    broken.store(true, Ordering::SeqCst);
+    project.import_unseen(&small_dump(), true);
+    until("the last attempt is over", || {
+        due();
+        deliveries(&plane, &path)[0]["state"] == "failed"
+    });
+    assert_eq!(deliveries(&plane, &path)[0]["attempts"], 8);
+    let sent = peer.seen().len();
+    due();
+    std::thread::sleep(std::time::Duration::from_millis(1500)); // longer than the pause between two looks
+    assert_eq!(peer.seen().len(), sent, "no attempt is left");
+}
+
+#[test]
+fn a_kill_between_the_end_of_a_job_and_its_delivery_loses_nothing() {
+    // The receiver does not answer, so the delivery is on its way when the control plane dies.
+    let hold = Arc::new(AtomicBool::new(true));
+    let held = hold.clone();
+    let peer = Peer::start(move |_, _, _| {
+        while held.load(Ordering::SeqCst) {
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        Answer::Raw(200, "X: y", String::new())
+    });
+    let plane = Plane::start(&[]);
+    let (path, _) = endpoint(&plane, &format!("http://{}/", peer.address), &[]);
+    let file = small_dump();
+    let job = plane.project("killed").import_unseen(&file, true);
+    let id = job["id"].as_str().expect("an id").to_owned();
+    until("both are on their way", || events_of(&peer, &id).len() == 2);
+    let data_dir = plane.kill();
+    hold.store(false, Ordering::SeqCst);
+    let plane = Plane::start_again(&data_dir);
+    let states = || deliveries(&plane, &path).iter().map(|delivery| delivery["state"].clone()).collect::<Vec<_>>();
+    assert!(states().contains(&json!("pending")), "nobody has stored what became of them: {:?}", states());
+    plane.admin("capydb", "update webhook_deliveries set next_attempt_at = now() where state = 'pending'");
+    until("all is delivered", || states().iter().all(|state| state == "delivered"));
+    assert_eq!(events_of(&peer, &id).len(), 4, "each is sent again, under the same id");
+    // And with the job's end but a moment old.
+    let job = plane.project("killed-at-once").import_unseen(&file, true);
+    let id = job["id"].as_str().expect("an id").to_owned();
+    let plane = Plane::start_again(&plane.kill());
+    plane.admin("capydb", "update webhook_deliveries set next_attempt_at = now() where state = 'pending'");
+    until("the end of the job is told", || {
+        let kinds: Vec<Value> = events_of(&peer, &id).iter().map(|event| event["type"].clone()).collect();
+        kinds.contains(&json!("import.completed")) && kinds.contains(&json!("job.completed"))
+    });
+}
+
+#[test]
+fn endpoints_are_kept_by_the_command_line() {
+    let plane = plane();
+    let peer = receiver(200);
+    let url = format!("http://{}/hook", peer.address);
+    let made = plane.run(&["webhooks", "create", &url, "--event", "job.failed", "--description", "ops"]).succeeds();
+    assert!(made.stdout.contains("Secret, shown this once: whsec_"), "{made:#?}");
+    let id = made.stdout.split_whitespace().nth(1).expect("an id").to_owned();
+    let listed = plane.run(&["webhooks", "list"]).succeeds().stdout;
+    let line = listed.lines().find(|line| line.starts_with(&id)).expect("is listed");
+    assert!(line.contains("enabled") && line.contains("job.failed") && line.contains(&url) && line.ends_with("ops"));
+    assert!(!listed.contains("whsec_"), "{listed}");
+    let tried = plane.run(&["webhooks", "test", &id]).succeeds();
+    assert_eq!(tried.stdout, "Delivered: the receiver answered 200.\n");
+    let rotated = plane.run(&["webhooks", "rotate-secret", &id, "-o", "json"]).succeeds().json();
+    let secret = rotated["plaintext_secret"].as_str().expect("a secret");
+    plane.run(&["webhooks", "test", &id]).succeeds();
+    let last = peer.seen().pop().expect("was sent");
+    assert!(is_signed(&last, secret), "the new secret signs");
+    assert_eq!(event(&last)["type"], "webhook.test");
+    let sent = plane.run(&["webhooks", "deliveries", &id]).succeeds().stdout;
+    assert_eq!(
+        sent.lines().filter(|line| line.contains("webhook.test") && line.contains("1 of 8")).count(),
+        2,
+        "{sent}"
+    );
+    let changed =
+        plane.run(&["webhooks", "update", &id, "--disable", "--event", "all", "--description", ""]).succeeds();
+    assert!(changed.stdout.contains("disabled") && !changed.stdout.contains("ops"), "{changed:#?}");
+    plane.run(&["webhooks", "test", &id]).fails(5, "the endpoint is disabled");
+    plane.run(&["webhooks", "update", &id]).fails(2, "nothing to change");
+    let broken = receiver(500);
+    let there = format!("http://{}/", broken.address);
+    plane.run(&["webhooks", "update", &id, "--enable", "--url", &there]).succeeds();
+    let failed = plane.run(&["webhooks", "test", &id]).fails(1, "the receiver answered 500");
+    assert!(failed.stderr.contains("it is tried again"), "{failed:#?}");
+    plane.run(&["webhooks", "delete", &id]).succeeds();
+    plane.run(&["webhooks", "deliveries", &id]).fails(4, "there is no such webhook endpoint");
+}
+
+#[test]
+fn endpoints_that_cannot_be_are_refused() {
+    let plane = plane();
+    let list = endpoints(plane);
+    let cases = [
+        (json!({}), "missing field `url`"),
+        (json!({ "url": "http://hooks.example.com/" }), "must begin with https://"),
+        (json!({ "url": "https://10.0.0.1/" }), "must lead to a public address"),
+        (json!({ "url": "https://169.254.169.254/latest" }), "must lead to a public address"),
+        (json!({ "url": "https://u:p@hooks.example.com/" }), "must not hold a user"),
+        (json!({ "url": "https://hooks.example.com/", "event_types": ["job.paused"] }), "event_types must name"),
+        (json!({ "url": "https://hooks.example.com/", "event_types": ["job.failed", "job.failed"] }), "each once"),
+        (json!({ "url": "https://hooks.example.com/", "description": "x".repeat(201) }), "description must have"),
+    ];
+    for (body, words) in cases {
+        let (status, answer) = plane.call("POST", &list, Some(&body));
+        assert!(status == 400 && answer["error"].as_str().expect("why").contains(words), "{body}: {status} {answer}");
+    }
+    assert_eq!(plane.call("GET", "/v1/organizations/another/webhook-endpoints", None).0, 404);
+    assert_eq!(plane.call("PATCH", &format!("{list}/none"), Some(&json!({}))).0, 404);
+    plane.run(&["webhooks", "create", "https://10.0.0.1/"]).fails(1, "must lead to a public address");
+    plane.run(&["webhooks", "create", "https://x", "--event", "job.paused"]).fails(2, "job.paused");
+    // The endpoints are the organization's, and a key of one project has no part in them.
+    let project = plane.project("restricted");
+    let own = Plane::throw_away();
+    let id = own.project("only").id;
+    own.admin("capydb", &format!("update api_keys set project_id = '{id}'"));
+    let (status, answer) = own.call("GET", &endpoints(&own), None);
+    assert!(status == 403 && answer["error"].as_str().expect("why").contains("restricted to one project"), "{answer}");
+    drop(project);
+}

@@ -1,0 +1,52 @@
+//! An object store that speaks S3 and checks signatures.
+#![allow(dead_code, unreachable_pub, missing_docs, reason = "each test program uses its own part")]
+
+use crate::support::world::open_folder;
+use s3s::auth::SimpleAuth;
+use s3s::service::S3ServiceBuilder;
+use std::path::{Path, PathBuf};
+
+/// The key's other half.
+pub const SECRET: &str = "secret-canary";
+
+/// By these variables a control plane finds it.
+pub fn variables<'a>(endpoint: &'a str, secret: &'a str) -> [(&'static str, &'a str); 4] {
+    [
+        ("AWS_ENDPOINT_URL", endpoint),
+        ("AWS_ACCESS_KEY_ID", "key-of-the-bucket"),
+        ("AWS_SECRET_ACCESS_KEY", secret),
+        ("AWS_REGION", "us-east-1"),
+    ]
+}
+
+/// Starts the server; gives its address and its folder.
+pub fn bucket() -> (String, PathBuf) {
+    let root = open_folder();
+    std::fs::create_dir(root.join("dumps")).expect("a bucket");
+    let mut service = S3ServiceBuilder::new(s3s_fs::FileSystem::new(&root).expect("a folder"));
+    service.set_auth(SimpleAuth::from_single("key-of-the-bucket", SECRET));
+    let service = service.build();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    listener.set_nonblocking(true).expect("set");
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(async {
+            let listener = tokio::net::TcpListener::from_std(listener).expect("listens");
+            while let Ok((stream, _)) = listener.accept().await {
+                let connection = hyper::server::conn::http1::Builder::new();
+                let connection = connection.serve_connection(hyper_util::rt::TokioIo::new(stream), service.clone());
+                tokio::spawn(async move { drop(connection.await) });
+            }
+        });
+    });
+    (format!("http://{address}"), root)
+}
+
+/// Files of the bucket, and parts that wait to be put together.
+pub fn files(root: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(root).expect("lists").flatten().map(|entry| entry.path());
+    let all = entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] });
+    all.filter(|path| !path.to_string_lossy().contains(".bucket-") && !path.to_string_lossy().ends_with(".json"))
+        .collect()
+}
