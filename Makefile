@@ -19,6 +19,7 @@ setup:
 	@if python3 -c 'import venv, ensurepip' 2>/dev/null; \
 	then bash tests/support/schemathesis.sh $(CACHE)/schemathesis >/dev/null; \
 	else echo "NOT TESTED: python3 with venv is not here, so the API is not fuzzed against its description"; fi
+	@bash tests/support/browser.sh $(CACHE)/axe
 
 demo: build
 	bash demo/demo.sh

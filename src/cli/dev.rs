@@ -73,10 +73,12 @@ fn ended_by_itself() -> Failure {
 /// What a person needs to use it. The key stays in its file, so that it reaches no log.
 fn banner(dev: &Dev, private: bool) -> String {
     let (url, key, data) = (&dev.api_url, dev.key_file.display(), dev.data_dir.display());
+    let panel = url.trim_end_matches("api/capydb");
     let sources = if private { "allowed" } else { "refused" };
     let fate = if dev.is_ephemeral() { "its data goes with it" } else { "the data stays" };
     format!(
         "CapyDB is running on this machine (Postgres {}, project dev).\n\n  \
+         panel            {panel}\n  \
          data             {data}\n  \
          private sources  {sources}\n\n\
          In another terminal:\n\n  \

@@ -1,10 +1,10 @@
 //! `capydb integrations …`: where a project's connection strings are pushed to.
 
-use super::args::{ConnectCommand, IntegrationsCommand, TokenOption};
+use super::args::{ConnectCommand, IntegrationsCommand};
 use super::confirm::one_line;
 use super::context::{Context, label};
 use super::output::lists;
-use super::{Failure, Kind};
+use super::{Failure, Kind, interrupted};
 use crate::client::Api;
 use crate::text::printable;
 use crate::wire::{ConnectIntegration, DATABASE_URL, DATABASE_URL_UNPOOLED, Integration, Project};
@@ -50,10 +50,10 @@ async fn connect(context: &Context<'_>, api: &Api, command: ConnectCommand) -> R
             if !targets.is_empty() {
                 config["targets"] = json!(targets);
             }
-            ("vercel", project, config, secret(&token, "VERCEL_TOKEN")?)
+            ("vercel", project, config, secret(token.as_deref(), "VERCEL_TOKEN")?)
         }
         ConnectCommand::Netlify { site, token, project } => {
-            ("netlify", project, json!({ "site_id": site }), secret(&token, "NETLIFY_AUTH_TOKEN")?)
+            ("netlify", project, json!({ "site_id": site }), secret(token.as_deref(), "NETLIFY_AUTH_TOKEN")?)
         }
         ConnectCommand::Dotenv { file, project } => ("dotenv", project, json!({ "path": absolute(&file)? }), None),
     };
@@ -75,7 +75,13 @@ async fn pushed(api: &Api, project: &Project, provider: &str) -> Result<Integrat
         if tried || asked.elapsed() > PUSH_PATIENCE {
             return Ok(found);
         }
-        tokio::time::sleep(PUSH_PAUSE).await;
+        tokio::select! {
+            () = tokio::time::sleep(PUSH_PAUSE) => {}
+            () = interrupted() => {
+                let failure = Failure::new(Kind::Interrupted, "stopped waiting; the connection is made, and the push goes on");
+                return Err(failure.hint("see how it goes: capydb integrations list"));
+            }
+        }
     }
 }
 
@@ -101,8 +107,8 @@ fn told(context: &Context<'_>, project: &Project, found: &Integration) -> Result
 }
 
 /// The token of the flag or of the provider's own variable. None keeps the one that is stored.
-fn secret(option: &TokenOption, variable: &str) -> Result<Option<String>, Failure> {
-    match option.token.as_deref().map(str::trim) {
+fn secret(given: Option<&str>, variable: &str) -> Result<Option<String>, Failure> {
+    match given.map(str::trim) {
         Some("") => Err(Failure::new(Kind::Usage, "--token is empty")),
         Some("-") => one_line("token", LONGEST_TOKEN).map(Some),
         Some(token) => Ok(Some(token.to_owned())),

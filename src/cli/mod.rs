@@ -44,6 +44,11 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Err(error) => return output::usage(&error, &arguments),
     };
     let output = Output::new(&cli.global);
+    // A process that stays logs as it is told.
+    if cli.global.verbose > 0 && !cli.command.is_server() {
+        let level = if cli.global.verbose > 1 { tracing::Level::TRACE } else { tracing::Level::DEBUG };
+        output::log_to_stderr(level);
+    }
     match execute(cli, &output) {
         Ok(0) if !output.is_complete() => Kind::Error.exit_code(),
         Ok(code) => code,

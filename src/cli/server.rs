@@ -71,9 +71,11 @@ async fn serve(args: ServerArgs, output: &Output) -> Result<u8, Failure> {
         serde_json::json!({ "api_url": roles.api.then_some(&service.api_url), "address": service.address.to_string() })
     });
     stop.asked().await;
-    tracing::info!("stopping: what runs is handed back");
-    service.stop().await;
-    tracing::info!("stopped");
+    tracing::info!("stopping: what runs is handed back; asked again, it stops at once");
+    tokio::select! {
+        () = service.stop() => tracing::info!("stopped"),
+        _ = stop.asked() => tracing::warn!("stopped at once; what ran is found by the next worker"),
+    }
     Ok(0)
 }
 
@@ -112,7 +114,10 @@ fn given(flag: Option<String>, variable: &str) -> Option<SecretString> {
 
 fn public_url(text: &str) -> Result<Url, Failure> {
     let url = Url::parse(text.trim()).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.path() == "/");
-    url.filter(|url| url.username().is_empty() && url.query().is_none() && url.fragment().is_none()).ok_or_else(|| {
+    url.filter(|url| {
+        url.username().is_empty() && url.password().is_none() && url.query().is_none() && url.fragment().is_none()
+    })
+    .ok_or_else(|| {
         Failure::new(Kind::Usage, "--public-url must be a URL without a path, such as https://db.example.com")
     })
 }

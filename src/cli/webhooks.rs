@@ -3,7 +3,7 @@
 use super::args::WebhooksCommand;
 use super::context::Context;
 use super::output::lists;
-use super::{Failure, Kind};
+use super::{Failure, Kind, interrupted};
 use crate::client::{Api, CallError, Cause};
 use crate::text::printable;
 use crate::wire::{
@@ -69,8 +69,8 @@ async fn organization(api: &Api) -> Result<String, Failure> {
 
 /// `all` stands for no choice.
 fn types(events: &[String]) -> Option<Vec<String>> {
-    let named = events.iter().filter(|event| *event != ALL).cloned().collect();
-    (!events.is_empty()).then_some(named)
+    let all = events.iter().any(|event| event == ALL);
+    (!events.is_empty()).then(|| if all { Vec::new() } else { events.to_vec() })
 }
 
 /// An endpoint with its secret, which is not shown again.
@@ -93,12 +93,18 @@ async fn test(context: &Context<'_>, api: &Api, organization: &str, id: &str) ->
     };
     let mut delivery = api.test_webhook_endpoint(organization, id).await.map_err(lacks)?;
     let asked = Instant::now();
+    let again = "what becomes of it: capydb webhooks deliveries";
     while !is_tried(&delivery) && asked.elapsed() < TEST_PATIENCE {
-        tokio::time::sleep(TEST_PAUSE).await;
+        tokio::select! {
+            () = tokio::time::sleep(TEST_PAUSE) => {}
+            () = interrupted() => {
+                let failure = Failure::new(Kind::Interrupted, "stopped waiting; the event is sent all the same");
+                return Err(failure.hint(format!("{again} {id}")));
+            }
+        }
         let deliveries = api.webhook_deliveries(organization, id, 25).await?;
         delivery = deliveries.into_iter().find(|found| found.id == delivery.id).unwrap_or(delivery);
     }
-    let again = "what becomes of it: capydb webhooks deliveries";
     if !is_tried(&delivery) {
         let failure = Failure::new(Kind::Timeout, "the event has not been sent yet; it will be");
         return Err(failure.hint(format!("{again} {id}")).with("delivery", &delivery));
@@ -133,6 +139,7 @@ mod tests {
         let named = |events: &[&str]| types(&events.iter().map(|event| (*event).to_owned()).collect::<Vec<_>>());
         assert_eq!(named(&[]), None);
         assert_eq!(named(&["all"]), Some(Vec::new()));
+        assert_eq!(named(&["all", "job.failed"]), Some(Vec::new()));
         assert_eq!(named(&["job.failed"]), Some(vec!["job.failed".to_owned()]));
     }
 }

@@ -7,7 +7,7 @@ use super::postgres::{Cluster, ClusterOptions, Place, Programs, RunAs, Tools, fi
 use super::running::{Running, make_work_folder};
 use super::store::{NewProject, ProjectRow, Store};
 use super::worker::Workshop;
-use super::{App, Parts, http};
+use super::{App, Parts, http, plane_of};
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File, OpenOptions};
@@ -179,7 +179,9 @@ impl Dev {
         });
         let store = Store::open(&metadata).await?;
         store.end_all_leases().await?; // the lock says that no other worker lives
-        let mut target = TargetServer { place: admin, major: programs.version.0, extensions: Vec::new() };
+        let sealer = Sealer::new(&key(&keep.sealing_key)?)?;
+        let plane = plane_of(&store.seal_check(&sealer.seal(METADATA)?).await?);
+        let mut target = TargetServer { place: admin, major: programs.version.0, plane, extensions: Vec::new() };
         target.look_for_extensions().await?;
         let objects = if let Some(url) = &options.object_store {
             Objects::S3(S3::open(url)?)
@@ -190,12 +192,13 @@ impl Dev {
         let app = App::new(Parts {
             store,
             objects,
-            sealer: Sealer::new(&key(&keep.sealing_key)?)?,
+            sealer,
             allow_private_sources: options.allow_private_sources,
             plan_limit: options.plan_limit.unwrap_or(DEFAULT_PLAN_LIMIT),
-            target,
+            target: Arc::new(target),
             site: http::Site { address: listener.local_addr()?, public: None },
             is_local: true,
+            owner_key: Some(keep.api_key.clone().into()),
         })?;
         let app = Arc::new(app);
         let folder = self.data_dir.join("work");
@@ -242,7 +245,7 @@ async fn create_metadata(admin: &Place) -> anyhow::Result<()> {
 
 /// The organization, its key and the project `dev`, made at the first start.
 async fn ensure_project(app: &App, keep: &Keep) -> anyhow::Result<ProjectRow> {
-    let organization = app.store.organization("Development", PROJECT).await?;
+    let (organization, _) = app.store.organization("Development", PROJECT).await?;
     app.store.add_key(&organization, &keep.api_key).await?;
     let new = NewProject {
         organization_id: &organization,

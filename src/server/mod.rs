@@ -20,6 +20,8 @@ mod worker;
 use crate::preflight::{FILTERS_PLAIN_SQL, Limits};
 use crate::wire::{Connections, Project};
 use objects::Objects;
+use secrecy::SecretString;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use store::{ProjectRow, Store};
 use tokio::sync::Notify;
@@ -34,11 +36,13 @@ struct Parts {
     /// The plan limit of new projects, in bytes.
     plan_limit: u64,
     /// The Postgres that holds the projects' databases.
-    target: importer::TargetServer,
+    target: Arc<importer::TargetServer>,
     /// Where the API answers.
     site: http::Site,
     /// Everything is on one machine that belongs to the person who calls: `capydb dev`.
     is_local: bool,
+    /// The key that the owner's own browser gets.
+    owner_key: Option<SecretString>,
 }
 
 /// What the API and the worker share.
@@ -48,9 +52,10 @@ pub(crate) struct App {
     sealer: crypto::Sealer,
     allow_private_sources: bool,
     plan_limit: u64,
-    target: importer::TargetServer,
+    target: Arc<importer::TargetServer>,
     site: http::Site,
     is_local: bool,
+    owner_key: Option<SecretString>,
     /// Calls receivers of webhooks.
     receivers: reqwest::Client,
     /// Calls providers of integrations.
@@ -62,6 +67,8 @@ pub(crate) struct App {
     rate_limits: http::RateLimits,
     /// Places for those who look into databases.
     looks: http::Looks,
+    /// Places for those who run statements.
+    queries: http::Looks,
     /// Something of a job that is over could not be cleaned away yet.
     untidy: AtomicBool,
     /// Wakes the workers when there is a new job.
@@ -70,9 +77,16 @@ pub(crate) struct App {
     news: Notify,
 }
 
+/// By this a control plane knows its own things from those of another one on the same server:
+/// what its first process has sealed is like no other's.
+fn plane_of(sealed: &[u8]) -> String {
+    crypto::hex(&sealed[..sealed.len().min(8)])
+}
+
 impl App {
     fn new(parts: Parts) -> anyhow::Result<Self> {
-        let Parts { store, objects, sealer, allow_private_sources, plan_limit, target, site, is_local } = parts;
+        let Parts { store, objects, sealer, allow_private_sources, plan_limit, target, site, is_local, owner_key } =
+            parts;
         Ok(Self {
             store,
             objects,
@@ -82,12 +96,14 @@ impl App {
             target,
             site,
             is_local,
+            owner_key,
             receivers: outside::receivers(is_local)?,
             providers_http: outside::providers()?,
             providers: integrations::Providers::from_environment()?,
             metrics: metrics::Metrics::new(),
             rate_limits: http::RateLimits::new(),
-            looks: http::Looks::new(),
+            looks: http::Looks::new("too many sources are being looked at; try again"),
+            queries: http::Looks::new("too many statements are being run; try again"),
             untidy: AtomicBool::new(false),
             wake: Notify::new(),
             news: Notify::new(),

@@ -47,9 +47,15 @@ pub(super) fn providers() -> anyhow::Result<reqwest::Client> {
 /// Reads the URL of a receiver, or says why it cannot be one. `loopback_too` allows this machine,
 /// and there plain http.
 pub(super) fn receiver(text: &str, loopback_too: bool) -> Result<Url, String> {
-    let url = Url::parse(text.trim()).map_err(|error| format!("url cannot be read: {error}"))?;
-    if text.len() > LONGEST_URL {
-        return Err(format!("url must not be longer than {LONGEST_URL} bytes"));
+    let too_long = |text: &str| text.len() > LONGEST_URL;
+    let longest = || format!("url must not be longer than {LONGEST_URL} bytes");
+    let url = if too_long(text.trim()) { return Err(longest()) } else { Url::parse(text.trim()) };
+    let url = url.map_err(|error| format!("url cannot be read: {error}"))?;
+    if too_long(url.as_str()) {
+        return Err(longest());
+    }
+    if url.fragment().is_some() {
+        return Err("url must not have a part behind #, which is never sent".to_owned());
     }
     if !url.username().is_empty() || url.password().is_some() {
         return Err("url must not hold a user or a password; deliveries are signed instead".to_owned());
@@ -148,6 +154,7 @@ mod tests {
             "https://10.0.0.1/",
             "https://169.254.169.254/latest/meta-data/",
             "https://100.64.0.1/",
+            "https://hooks.example.com/#here",
         ] {
             assert!(receiver(bad, false).is_err(), "{bad}");
         }

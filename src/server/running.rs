@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// How long a stop waits for what is under way.
-const STOP_TIMEOUT: Duration = Duration::from_secs(20);
+const STOP_TIMEOUT: Duration = Duration::from_secs(25);
 /// Pause between two rounds of forgetting who has called.
 const FORGETTING: Duration = Duration::from_mins(10);
 
@@ -62,9 +62,8 @@ impl Running {
     /// Ends everything: no new work, running imports are handed back.
     pub(super) async fn stop(self) {
         self.stop.cancel();
-        for task in self.tasks {
-            let _ = tokio::time::timeout(STOP_TIMEOUT, task).await; // their sessions end with the process
-        }
+        let all = futures_util::future::join_all(self.tasks);
+        let _ = tokio::time::timeout(STOP_TIMEOUT, all).await; // sessions end with the process
     }
 }
 

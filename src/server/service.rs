@@ -10,10 +10,11 @@ use super::postgres::{Place, Programs, Tools, find, run_as, server_major};
 use super::running::{Running, make_work_folder};
 use super::store::Store;
 use super::worker::Workshop;
-use super::{App, Parts};
+use super::{App, Parts, plane_of};
 use anyhow::{Context, bail};
 use secrecy::{ExposeSecret, SecretString};
 use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::net::TcpListener;
@@ -85,12 +86,12 @@ pub async fn start(options: ServiceOptions, tell: &dyn Fn(&str)) -> anyhow::Resu
         Some(url) => place(url, "the URL of the target (CAPYDB_TARGET_URL)")?,
         None => metadata.clone(),
     };
-    let (target, major) = look_at_target(target).await?;
+    let (store, sealer, plane) = open(&options.shared, &metadata).await?;
+    let (target, major) = look_at_target(target, plane).await?;
     let tools = match options.roles.worker {
         Some(_) => Some(Tools { programs: programs(options.postgres_bin.as_deref(), major, tell)?, run_as: run_as()? }),
         None => None,
     };
-    let (store, sealer) = open(&options.shared, &metadata).await?;
     let bucket = S3::open(&options.object_store)?;
     bucket.check().await.context("use the object store")?;
     let listener = TcpListener::bind(options.listen).await;
@@ -104,9 +105,10 @@ pub async fn start(options: ServiceOptions, tell: &dyn Fn(&str)) -> anyhow::Resu
         sealer,
         allow_private_sources: options.allow_private_sources,
         plan_limit: options.plan_limit,
-        target,
+        target: Arc::new(target),
         site,
         is_local: false,
+        owner_key: None,
     })?;
     let app = Arc::new(app);
     let mut running = Running::default();
@@ -116,12 +118,8 @@ pub async fn start(options: ServiceOptions, tell: &dyn Fn(&str)) -> anyhow::Resu
         running.answer_watchers(&app, listener);
     }
     if let (Some(at_a_time), Some(tools)) = (options.roles.worker, tools) {
-        make_work_folder(&options.work_dir, tools.run_as.as_ref())?;
-        if let Some(user) = &tools.run_as {
-            user.check_reachable(&options.work_dir)?;
-            user.check_reachable(tools.programs.bin())?;
-        }
-        running.work(&app, Workshop { tools, folder: options.work_dir.canonicalize()? }, at_a_time);
+        let folder = work_folder(&options.work_dir, &app.target.plane, &tools)?;
+        running.work(&app, Workshop { tools, folder }, at_a_time);
     }
     Ok(Service { address, api_url, postgres_major: major, running })
 }
@@ -133,12 +131,31 @@ impl Service {
     }
 }
 
+/// A folder of this control plane's own below the one that was named, which may hold other things.
+fn work_folder(below: &Path, plane: &str, tools: &Tools) -> anyhow::Result<PathBuf> {
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o711)
+        .create(below)
+        .with_context(|| format!("make the folder {}", below.display()))?;
+    let folder = below.canonicalize()?.join(format!("capydb-{plane}"));
+    make_work_folder(&folder, tools.run_as.as_ref())?;
+    if let Some(user) = &tools.run_as {
+        user.check_reachable(&folder)?;
+        user.check_reachable(tools.programs.bin())?;
+    }
+    Ok(folder)
+}
+
 /// Makes a key of an organization, which is made when it is not there. The key is shown this once.
 pub async fn new_key(shared: &Shared, organization: &str) -> anyhow::Result<String> {
-    let (store, _) =
+    let (store, ..) =
         open(shared, &place(&shared.database_url, "the URL of the metadata (CAPYDB_DATABASE_URL)")?).await?;
     let slug = super::http::slug_of(organization);
-    let id = store.organization(organization, &slug).await?;
+    let (id, name) = store.organization(organization, &slug).await?;
+    if name != organization {
+        bail!("the short name {slug} belongs to the organization {name} already; choose a name that differs more");
+    }
     let key = format!("capy_live_{}", random_hex(24));
     store.add_key(&id, &key).await?;
     Ok(key)
@@ -157,7 +174,8 @@ fn place(url: &SecretString, what: &str) -> anyhow::Result<Place> {
 }
 
 /// Opens the metadata, and checks that this process can read its secrets.
-async fn open(shared: &Shared, metadata: &Place) -> anyhow::Result<(Store, Sealer)> {
+/// Gives the control plane's own id, too.
+async fn open(shared: &Shared, metadata: &Place) -> anyhow::Result<(Store, Sealer, String)> {
     const WORD: &str = "capydb";
     let key = unhex(shared.secret_key.expose_secret().trim()).filter(|key| key.len() == 32);
     let key = key.context("the secret key must have 64 hexadecimal digits; make one with: openssl rand -hex 32")?;
@@ -166,13 +184,13 @@ async fn open(shared: &Shared, metadata: &Place) -> anyhow::Result<(Store, Seale
     store.close_to_others().await?;
     let sealed = store.seal_check(&sealer.seal(WORD)?).await?;
     if sealer.open(&sealed).is_ok_and(|word| word == WORD) {
-        return Ok((store, sealer));
+        return Ok((store, sealer, plane_of(&sealed)));
     }
     bail!("the secret key is not the one that this metadata was made with");
 }
 
 /// Learns what the target server is. Only a superuser can make all that imports need.
-async fn look_at_target(place: Place) -> anyhow::Result<(TargetServer, u32)> {
+async fn look_at_target(place: Place, plane: String) -> anyhow::Result<(TargetServer, u32)> {
     let place = place.with(|config| {
         config.dbname("postgres");
     });
@@ -182,7 +200,7 @@ async fn look_at_target(place: Place) -> anyhow::Result<(TargetServer, u32)> {
         bail!("the role of the target URL is not a superuser, who alone can create extensions such as postgis");
     }
     let major = server_major(&session).await?;
-    let mut target = TargetServer { place, major, extensions: Vec::new() };
+    let mut target = TargetServer { place, major, plane, extensions: Vec::new() };
     target.look_for_extensions().await?;
     Ok((target, major))
 }

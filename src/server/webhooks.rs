@@ -1,20 +1,23 @@
 //! Delivering webhooks: signing, sending, trying again.
 
 use super::crypto::Signer;
-use super::store::{DELIVERY_ATTEMPTS, DueDelivery, Told};
+use super::outbox::Due;
+use super::store::{DueDelivery, TELLINGS, Told};
 use super::{App, outbox, outside};
 use crate::wire::{DELIVERY_HEADER, EVENT_HEADER, SIGNATURE_HEADER};
 use reqwest::header::CONTENT_TYPE;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
-/// Pauses between the attempts, in seconds: a receiver that is being deployed is back within the
-/// first few, one that is broken over night within the rest.
-const PAUSES: [f64; 7] = [5.0, 30.0, 120.0, 600.0, 1800.0, 3600.0, 10800.0];
+impl Due for DueDelivery {
+    fn receiver(&self) -> &str {
+        &self.endpoint_id
+    }
+}
 
 /// Delivers what is due until it is told to stop.
 pub(super) async fn run(app: Arc<App>, stop: CancellationToken) {
-    outbox::run(app, stop, async |app, most| app.store.claim_deliveries(most).await, deliver).await;
+    outbox::run(app, stop, async |app, most, busy| app.store.claim_deliveries(most, busy).await, deliver).await;
 }
 
 async fn deliver(app: Arc<App>, due: DueDelivery) -> anyhow::Result<()> {
@@ -26,20 +29,14 @@ async fn deliver(app: Arc<App>, due: DueDelivery) -> anyhow::Result<()> {
         }
     }
     app.metrics.delivered(&told);
-    app.store.end_delivery(&due, &told, pause(due.attempt)).await
-}
-
-/// Seconds until the next attempt after this one.
-pub(super) fn pause(attempt: i32) -> f64 {
-    let at = usize::try_from(attempt - 1).unwrap_or(0);
-    PAUSES[at.min(PAUSES.len() - 1)]
+    app.store.end_delivery(&due, &told, outbox::pause(due.attempt)).await
 }
 
 async fn send(app: &App, due: &DueDelivery) -> Told {
     if !due.enabled {
         return Told::GivenUp("the endpoint is disabled".to_owned());
     }
-    if due.attempt > DELIVERY_ATTEMPTS {
+    if due.attempt > TELLINGS {
         return Told::GivenUp("whoever sent it ended before the answer came, in the last attempt too".to_owned());
     }
     let failed = |why: String| Told::Failed { status: None, why };
@@ -85,11 +82,5 @@ mod tests {
         // openssl dgst -sha256 -hmac whsec_test over `1700000000.{"id":"evt_1"}`
         let expected = "t=1700000000,v1=c89214b5b5da833daed6f0b8c5bb6bd58cea9022bd80ccc78230f3942d632925";
         assert_eq!(signature("whsec_test", 1_700_000_000, "{\"id\":\"evt_1\"}"), expected);
-    }
-
-    #[test]
-    fn pauses_grow() {
-        let pauses: Vec<f64> = (1..=9).map(pause).collect();
-        assert!(pauses.is_sorted() && pauses[0] < 10.0 && pauses[8] > 3600.0);
     }
 }

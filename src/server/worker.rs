@@ -117,7 +117,7 @@ async fn attempt(app: &App, claim: Claim, workshop: &Workshop, stop: &Cancellati
     // What the attempt was running died with it; what it made on the server is taken away.
     // So is what earlier attempts have left here whose worker died.
     for number in 1..=job.attempts {
-        let _ = std::fs::remove_dir_all(work_folder(workshop, &job.id, number));
+        let _ = tokio::fs::remove_dir_all(work_folder(workshop, &job.id, number)).await;
     }
     let ending = match outcome {
         Some(Ok(result)) => Ending { result: Some(with_duration(result, started)), ..Ending::default() },
@@ -189,7 +189,7 @@ async fn end(app: &App, claim: &Claim, ending: &Ending) -> anyhow::Result<bool> 
 async fn hand_back(app: &App, claim: &Claim) {
     let handed = async {
         if app.store.extend_lease(&claim.job).await? {
-            importer::tidy(&app.target, &claim.job.id).await?;
+            importer::tidy(&app.target, &claim.job).await?;
             app.store.release_job(&claim.job).await?;
         }
         anyhow::Ok(())
@@ -252,8 +252,15 @@ async fn create(app: &App, claim: &Claim) -> Result<(), Failure> {
     }
     let (state, error) = match &made {
         Ok(()) => ("ready", None),
+        // A server that is away comes back; whoever has the job next tries again.
+        Err(error) if claim.job.attempts < claim.job.max_attempts && !app.target.is_up().await => {
+            return Err(Failure::unresolved(format!("{error:#}")));
+        }
         Err(error) => ("failed", Some(format!("{error:#}"))),
     };
+    if !app.store.extend_lease(&claim.job).await? {
+        return Err(Failure::unresolved("another worker has taken over this job"));
+    }
     app.store.set_project_state(id, state, error.as_deref()).await?;
     Ok(made?)
 }
@@ -307,15 +314,12 @@ fn with_duration(summary: ImportSummary, started: Instant) -> serde_json::Value 
 async fn clean(app: &App, work: &Path) -> anyhow::Result<()> {
     for folder in std::fs::read_dir(work)?.flatten() {
         let name = folder.file_name().to_string_lossy().into_owned();
-        let id = name.split(BEFORE_ATTEMPT).next().unwrap_or_default();
-        let over = app.store.job(id).await?.is_none_or(|job| job.state.is_final());
-        if !over {
-            continue;
-        }
-        match std::fs::remove_dir_all(folder.path()) {
-            // Another process may be removing it, too.
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
-            _ => {}
+        // Whatever has another name is nothing of ours.
+        let Some((id, _)) = name.split_once(BEFORE_ATTEMPT) else { continue };
+        if app.store.job(id).await?.is_some_and(|job| job.state.is_final())
+            && let Err(error) = tokio::fs::remove_dir_all(folder.path()).await
+        {
+            tracing::warn!("{name} stays for now: {error}"); // or another process was quicker
         }
     }
     // One process is enough for what belongs to all.
@@ -326,7 +330,10 @@ async fn clean_together(app: &App) -> anyhow::Result<()> {
     importer::sweep(&app.target, &app.store).await?;
     app.store.forget_old_deliveries().await?;
     for key in app.store.abandoned_uploads().await? {
-        remove_upload(app, &key).await?;
+        // Somebody may have come back to it by now.
+        if let Some(upload) = app.store.forget_abandoned(&key).await? {
+            app.objects.delete(&upload).await?;
+        }
     }
     match &app.objects {
         Objects::Disk(disk) => Ok(disk.sweep(&app.store.upload_keys().await?)?),

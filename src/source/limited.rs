@@ -21,19 +21,24 @@ pub(crate) struct Limited<S> {
     stream: S,
     most: u64,
     read: u64,
-    /// Its first bytes: what matters may come in parts.
-    login: Vec<u8>,
+    /// Its first bytes, of a stranger: what matters may come in parts.
+    login: Option<Vec<u8>>,
 }
 
 impl<S> Limited<S> {
     pub(crate) fn new(stream: S, most: u64) -> Self {
-        Self { stream, most, read: 0, login: Vec::new() }
+        Self { stream, most, read: 0, login: Some(Vec::new()) }
+    }
+
+    /// The same for a server of ours, of which only the length is of interest.
+    pub(crate) fn counted(stream: S, most: u64) -> Self {
+        Self { stream, most, read: 0, login: None }
     }
 
     fn judge(&mut self, block: &[u8]) -> io::Result<()> {
-        if self.login.len() < LOGIN {
-            self.login.extend_from_slice(&block[..block.len().min(LOGIN - self.login.len())]);
-            if asks_for_too_much(&self.login) {
+        if let Some(login) = self.login.as_mut().filter(|login| login.len() < LOGIN) {
+            login.extend_from_slice(&block[..block.len().min(LOGIN - login.len())]);
+            if asks_for_too_much(login) {
                 return Err(io::Error::other("it wants the password hashed more often than is believable"));
             }
         }
@@ -82,7 +87,7 @@ impl<S: TlsStream + Unpin> TlsStream for Limited<S> {
 }
 
 /// Limits what comes out of an encrypted connection too: only there it can be read.
-pub(crate) struct LimitedTls<C>(pub(crate) C);
+pub(super) struct LimitedTls<C>(pub(super) C);
 
 impl<S, C> TlsConnect<S> for LimitedTls<C>
 where

@@ -1,4 +1,5 @@
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 /// An extension that a project can have.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,22 +43,22 @@ pub struct SqlRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_rows: Option<u32>,
     /// Run it in a transaction that cannot write, and take that back.
-    #[serde(default)]
-    pub read_only: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub read_only: Option<bool>,
 }
 
 /// The rows of a statement.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct SqlResult {
     /// Names of the columns.
     #[serde(default, deserialize_with = "super::list")]
     pub columns: Vec<String>,
-    /// Values in the order of the columns: numbers, booleans and JSON as such, all else as
-    /// Postgres writes it.
+    /// Values in the order of the columns: integers, floats, booleans and JSON as such, all else
+    /// (`numeric`, too) as the text that Postgres writes.
     #[serde(default, deserialize_with = "super::list")]
     #[cfg_attr(feature = "server", schema(value_type = Vec<Vec<serde_json::Value>>))]
-    pub rows: Vec<Vec<serde_json::Value>>,
+    pub rows: Vec<Vec<Box<RawValue>>>,
     /// Rows that the statement gave or changed.
     pub row_count: u64,
     /// How long it took, in milliseconds.
@@ -68,7 +69,7 @@ pub struct SqlResult {
 }
 
 /// The answer to `POST …/sql`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct SqlAnswer {
     /// What the statement gave.

@@ -23,7 +23,7 @@ pub use preflight::{
     AuthForeignKey, Check, CheckStatus, DumpFacts, Extension, Preflight, PreflightAnswer, Replication, SourceFacts,
 };
 pub use project::{Connections, ConnectionsAnswer, CreateProject, Project, ProjectAnswer, ProjectCreated, ProjectList};
-pub use running::{ErrorClass, ImportError, ImportProgress};
+pub use running::{ErrorClass, ImportError, ImportProgress, TableProgress};
 pub use upload::{
     CompleteRequest, PartSlot, PartsAnswer, PartsRequest, Upload, UploadAnswer, UploadPart, UploadRequest, UploadSlot,
     UploadSlotAnswer, crc64_of_text, crc64_text,

@@ -49,6 +49,9 @@ pub struct Project {
     /// The plan limit, in bytes; 0 when the service does not tell.
     #[serde(default)]
     pub storage_limit_bytes: u64,
+    /// Size of the database, in bytes; only where one project is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub database_size_bytes: Option<u64>,
     /// Major version of the target.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub postgres_version: Option<String>,

@@ -29,12 +29,25 @@ pub struct ImportProgress {
     /// Rows that were loaded so far.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rows: Option<u64>,
+    /// The tables and how far each is, where they are known and not too many.
+    #[serde(default, deserialize_with = "super::list", skip_serializing_if = "Vec::is_empty")]
+    pub tables: Vec<TableProgress>,
     /// Bytes a second since the phase began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes_per_second: Option<u64>,
     /// Seconds until the phase is over, if it goes on like this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seconds_left: Option<u64>,
+}
+
+/// How far one table is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+pub struct TableProgress {
+    /// Schema and name.
+    pub name: String,
+    /// `waiting`, `loading` or `done`.
+    pub state: String,
 }
 
 /// What an error means for the data: `class` of an [`ImportError`].

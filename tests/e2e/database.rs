@@ -1,5 +1,6 @@
 //! Looking into a project's database by the API.
 
+use crate::support::until;
 use crate::support::world::{Project, plane, psql};
 use serde_json::{Value, json};
 
@@ -47,7 +48,7 @@ fn a_statement_gives_its_rows() {
     );
     let (_, result) =
         sql(&project, &json!({ "query": "insert into t select generate_series(10, 19) returning n", "max_rows": 3 }));
-    assert_eq!((result["row_count"].as_u64(), &result["truncated"]), (Some(3), &json!(true)));
+    assert_eq!((result["row_count"].as_u64(), &result["truncated"]), (Some(10), &json!(true)));
     assert_eq!(project.sql("select count(*) from t"), "12", "all of them were written");
     let (_, result) = sql(&project, &json!({ "query": "delete from t where n >= 10" }));
     assert_eq!((result["row_count"].as_u64(), &result["columns"]), (Some(10), &json!([])));
@@ -98,13 +99,13 @@ fn a_statement_has_limits() {
         (json!({ "query": "select '\u{0}'" }), 400, "must be one SQL statement"),
         (json!({}), 400, "missing field `query`"),
         (json!({ "query": "selec 1" }), 400, "42601: syntax error at or near \"selec\""),
-        (json!({ "query": "select 1; select 2" }), 400, "multiple commands"),
+        (json!({ "query": "select 1; select 2" }), 400, "must be one SQL statement"),
         (json!({ "query": "select * from nowhere" }), 400, "42P01"),
-        (json!({ "query": "select repeat('x', 100000000)" }), 400, "gives more than 33.6 MB"),
+        (json!({ "query": "select repeat('x', 100000000)" }), 400, "gives more than 32.0 MB"),
         (
             json!({ "query": "select repeat('x', 1000000) from generate_series(1, 100)" }),
             400,
-            "gives more than 33.6 MB",
+            "gives more than 32.0 MB",
         ),
         (json!({ "query": "copy (select 1) to stdout" }), 400, "COPY"),
         (json!({ "query": "copy pg_class from stdin" }), 400, ""),
@@ -116,13 +117,40 @@ fn a_statement_has_limits() {
         let why = why.as_str().unwrap_or_default();
         assert!(got == status && why.contains(words), "{body}: {got} {why}");
     }
+    // One that will not be ended, and one that nobody waits for, are ended all the same.
+    let running =
+        "select count(*) from pg_stat_activity where application_name = 'capydb sql' and datname = current_database()";
+    let stubborn = "do $$ begin perform pg_sleep(60); exception when query_canceled then perform pg_sleep(200); end $$";
+    let (status, _) = sql(&project, &json!({ "query": stubborn }));
+    assert_eq!(status, 504);
+    until("the stubborn one is gone", || psql(&project.url, running) == "0");
     let (status, why) = sql(&project, &json!({ "query": "select pg_sleep(60)" }));
-    assert_eq!((status, why.as_str()), (504, Some("the statement took longer than 30 seconds")));
-    assert_eq!(
-        psql(
-            &project.url,
-            "select count(*) from pg_stat_activity where application_name = 'capydb sql' and datname = current_database()"
-        ),
-        "0"
-    );
+    assert_eq!((status, why.as_str()), (504, Some("the statement took longer than 30 seconds, and was taken back")));
+    until("nothing runs any more", || psql(&project.url, running) == "0");
+}
+
+#[test]
+fn what_is_broken_off_is_taken_back() {
+    let project = plane().project("broken off");
+    project.sql("create table t (s text)");
+    for query in [
+        "copy (insert into t values ('x') returning s) to stdout",
+        "insert into t select repeat('x', 1000000) from generate_series(1, 40) returning s",
+        "with x as (insert into t values ('x') returning s) select set_config('client_encoding', 'LATIN1', false), chr(233) from x",
+    ] {
+        let (status, why) = sql(&project, &json!({ "query": query }));
+        assert_eq!(status, 400, "{query}: {why}");
+        assert_eq!(project.sql("select count(*) from t"), "0", "{query}");
+    }
+    // Text that looks like what a hostile server would say is only text, and JSON stays as it is.
+    let query = "select 'page?a=1,i=20261123' as a, '{\"n\": 123456789012345678901234567890.10}'::json as j";
+    let (status, result) = sql(&project, &json!({ "query": query }));
+    assert_eq!((status, &result["rows"][0][0]), (200, &json!("page?a=1,i=20261123")), "{result}");
+    for query in ["vacuum t", "create index concurrently on t (s)"] {
+        assert_eq!(sql(&project, &json!({ "query": query })).0, 200, "{query} wants no transaction");
+    }
+    let role = project.sql("select current_user");
+    sql(&project, &json!({ "query": format!("alter role {role} password 'another'") }));
+    let (status, why) = sql(&project, &json!({ "query": "select 1" }));
+    assert!(status == 409 && why.as_str().expect("why").contains("the role's password"), "{status} {why}");
 }

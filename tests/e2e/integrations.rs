@@ -54,6 +54,13 @@ fn answer(request: &Request, kept: &mut BTreeMap<String, String>) -> Answer {
     let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
     let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
     match (request.method.as_str(), parts.as_slice()) {
+        ("GET", ["v9", "projects", "echo"]) => json(200, json!({ "id": "prj_2" })),
+        ("POST", ["v10", "projects", "echo", "env"]) => {
+            let value = body[0]["value"].as_str().expect("a value");
+            let long = format!("{} {value} right-token-canary", "x".repeat(150));
+            json(400, json!({ "error": { "message": long } }))
+        }
+        ("GET", ["v9", "projects", "captive"]) => Answer::Raw(200, "Content-Type: text/html", "<html>".into()),
         ("GET", ["v9", "projects", "shop"]) if query == "teamId=team_1" => {
             json(200, json!({ "id": "prj_1", "name": "shop" }))
         }
@@ -170,6 +177,17 @@ fn a_push_that_fails_is_tried_again_and_survives_a_kill() {
     plane.admin("capydb", "update integrations set next_attempt_at = now()");
     until("it is pushed after all", || state(&plane)["state"] == "connected");
     assert!(cloud.variable("vercel DATABASE_URL").is_some());
+    // What a provider sends back of us is not shown, and a page of somebody else is no answer.
+    for (project, why) in
+        [("echo", "Vercel answered 400: xxx"), ("captive", "Vercel answered something else than JSON")]
+    {
+        let other = json!({ "config": { "project_id": project } });
+        assert_eq!(plane.call("PUT", &format!("{path}/vercel"), Some(&other)).0, 200);
+        until("it was tried", || state(&plane)["last_error"].is_string());
+        let said = state(&plane)["last_error"].to_string();
+        assert!(said.contains(why) && !said.contains("postgres:") && !said.contains("canary"), "{said}");
+        assert!(state(&plane)["last_pushed_at"].is_null(), "another place has had nothing yet");
+    }
     // Without credentials those that are there stay; other settings are checked.
     let again = json!({ "config": { "project_id": "gone", "team_id": "team_1" } });
     assert_eq!(plane.call("PUT", &format!("{path}/vercel"), Some(&again)).0, 200);

@@ -13,7 +13,7 @@ fn start(plane: &Plane, project: &Project<'_>, recreate: bool, url: &str) -> Str
 
 fn until_loading(plane: &Plane, job: &str) {
     let sql = format!(
-        "select count(*) from pg_stat_activity where application_name = 'capydb import {job}' and query ilike 'COPY%'"
+        "select count(*) from pg_stat_activity where application_name like 'capydb import {job} %' and query ilike 'COPY%'"
     );
     until("data is being loaded", || plane.admin("postgres", &sql) != "0");
 }

@@ -45,9 +45,11 @@ impl Ground {
 
     /// Starts a process and waits until it listens.
     pub(crate) fn start(&self, role: &str, more: &[&str]) -> Process {
-        let work = self.folder.join("work");
         let mut command = self.command(&["--role", role, "--object-store", "s3://dumps/fleet", "-o", "json"]);
-        command.args(["--listen", "127.0.0.1:0", "--allow-private-sources", "true", "--work-dir"]).arg(work).args(more);
+        command.args(["--listen", "127.0.0.1:0", "--allow-private-sources", "true"]).args(more);
+        if !more.contains(&"--work-dir") {
+            command.arg("--work-dir").arg(self.folder.join("work"));
+        }
         let log = std::fs::File::options().create(true).append(true).open(self.folder.join("log")).expect("a log");
         let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().expect("capydb runs");
         let mut said = String::new();

@@ -61,7 +61,7 @@ impl Fault {
     }
 
     pub(crate) fn strike(self, plane: &Plane, source: &Source, job: &str) {
-        let sessions = format!("from pg_stat_activity where application_name = 'capydb import {job}'");
+        let sessions = format!("from pg_stat_activity where application_name like 'capydb import {job} %'");
         match self {
             Self::ControlPlane => kill(plane.pid()),
             Self::Programs => programs_in(&plane.data_dir.join("work")).into_iter().for_each(kill),

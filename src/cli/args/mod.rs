@@ -2,7 +2,7 @@ mod outside;
 #[cfg(feature = "server")]
 mod server;
 
-pub(super) use outside::{ConnectCommand, IntegrationsCommand, TokenOption, WebhooksCommand};
+pub(super) use outside::{ConnectCommand, IntegrationsCommand, WebhooksCommand};
 #[cfg(feature = "server")]
 pub(super) use server::{DevArgs, KeyArgs, LogForm, Role, ServerArgs, ServerCommand, SharedArgs};
 
@@ -169,6 +169,16 @@ pub(super) enum Command {
         #[arg(value_enum)]
         shell: clap_complete::Shell,
     },
+}
+
+impl Command {
+    /// Whether this is a process of a control plane.
+    pub(super) fn is_server(&self) -> bool {
+        #[cfg(feature = "server")]
+        return matches!(self, Self::Server(_));
+        #[cfg(not(feature = "server"))]
+        false
+    }
 }
 
 #[derive(Debug, Args)]

@@ -1,7 +1,7 @@
 //! What is typed about those who are told of imports.
 
 use crate::cli::completion;
-use clap::{Args, Subcommand, ValueHint};
+use clap::{Subcommand, ValueHint};
 use clap_complete::engine::ArgValueCompleter;
 use std::path::PathBuf;
 
@@ -108,8 +108,9 @@ pub(in crate::cli) enum ConnectCommand {
         /// An environment that gets the variables [default: all]
         #[arg(long = "target", value_name = "TARGET", value_parser = ["production", "preview", "development"])]
         targets: Vec<String>,
-        #[command(flatten)]
-        token: TokenOption,
+        /// Its token; better in the environment, where other users do not see it; `-` reads standard input [env: VERCEL_TOKEN]
+        #[arg(long, value_name = "TOKEN")]
+        token: Option<String>,
         /// Project: id, slug or name [default: the linked one, or the only one]
         #[arg(long, value_name = "REF", add = ArgValueCompleter::new(completion::projects))]
         project: Option<String>,
@@ -118,8 +119,9 @@ pub(in crate::cli) enum ConnectCommand {
     Netlify {
         /// Its id or domain
         site: String,
-        #[command(flatten)]
-        token: TokenOption,
+        /// Its token; better in the environment, where other users do not see it; `-` reads standard input [env: NETLIFY_AUTH_TOKEN]
+        #[arg(long, value_name = "TOKEN")]
+        token: Option<String>,
         /// Project: id, slug or name [default: the linked one, or the only one]
         #[arg(long, value_name = "REF", add = ArgValueCompleter::new(completion::projects))]
         project: Option<String>,
@@ -133,11 +135,4 @@ pub(in crate::cli) enum ConnectCommand {
         #[arg(long, value_name = "REF", add = ArgValueCompleter::new(completion::projects))]
         project: Option<String>,
     },
-}
-
-#[derive(Debug, Args)]
-pub(in crate::cli) struct TokenOption {
-    /// Token of the provider; `-` reads it from standard input [env: VERCEL_TOKEN or NETLIFY_AUTH_TOKEN]
-    #[arg(long, value_name = "TOKEN")]
-    pub(in crate::cli) token: Option<String>,
 }

@@ -50,12 +50,7 @@ impl Output {
             ProgressForm::Auto if live && !global.no_progress => Drawing::Live,
             ProgressForm::Auto | ProgressForm::Lines => Drawing::Lines,
         };
-        let output =
-            Self { json: global.output == Format::Json, quiet: global.quiet, progress, lost: Cell::new(false) };
-        if global.verbose > 0 {
-            log_to_stderr(if global.verbose > 1 { tracing::Level::TRACE } else { tracing::Level::DEBUG });
-        }
-        output
+        Self { json: global.output == Format::Json, quiet: global.quiet, progress, lost: Cell::new(false) }
     }
 
     pub(super) fn progress(&self) -> Drawing {

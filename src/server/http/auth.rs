@@ -27,7 +27,7 @@ impl FromRequestParts<Arc<App>> for Authorized {
             return Err(Refused::key("an API key is needed: Authorization: Bearer capy_live_…"));
         };
         let Some(caller) = app.store.caller(key).await? else {
-            app.rate_limits.stranger(peer(&parts.extensions))?;
+            app.rate_limits.stranger(peer(app, &parts.headers, &parts.extensions))?;
             return Err(Refused::key("the API key is not valid"));
         };
         app.rate_limits.key(&caller.key_id, CHEAP)?;

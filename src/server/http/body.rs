@@ -79,6 +79,13 @@ fn sentence(text: &str) -> String {
         }
         None => core.to_owned(),
     };
+    // The parser names types as its own language does.
+    let plain =
+        [("u32", "a number from 0"), ("u64", "a number from 0"), ("a map", "an object"), ("a sequence", "a list")];
+    let core = plain.iter().fold(core, |core, (word, meant)| match core.strip_suffix(&format!("expected {word}")) {
+        Some(field) => format!("{field}expected {meant}"),
+        None => core,
+    });
     format!("the body is not right: {}", crate::text::printable(&core, 200))
 }
 

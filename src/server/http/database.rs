@@ -45,13 +45,14 @@ pub(super) async fn sql(
         return Err(Refused::conflict(format!("the project is {}, not ready", row.project.state)));
     }
     app.rate_limits.key(&caller.key_id, DEAR)?;
-    let _look = app.looks.take(&caller.key_id).await?;
+    let _place = app.queries.take(&caller.key_id).await?;
     let password = app.sealer.open(&row.role_password)?;
     let login = Login { database: &row.project.database_name, role: &row.project.role_name, password: &password };
     match database::query(&app.target, &login, &request).await {
         Ok(result) => Ok(Json(SqlAnswer { result })),
         Err(QueryError::Statement(why)) => Err(Refused::bad(why)),
         Err(QueryError::TooLong(why)) => Err(Refused::timeout(why)),
+        Err(QueryError::Changed(why)) => Err(Refused::conflict(why)),
         Err(QueryError::Unreachable(why)) => Err(Refused::unavailable(why)),
     }
 }

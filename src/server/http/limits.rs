@@ -2,8 +2,11 @@
 
 use super::Shared;
 use super::error::Refused;
+use crate::server::App;
+use crate::source::reach::private_kind;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::header::HOST;
+use axum::http::{Extensions, HeaderMap};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use governor::clock::{Clock, DefaultClock};
@@ -65,8 +68,10 @@ const LOOKS_OF_A_KEY: usize = 4;
 /// How long one waits for a place.
 const LOOK_WAIT: Duration = Duration::from_secs(5);
 
-/// Places for those who look at live sources.
+/// Places for those who look into databases.
 pub(in crate::server) struct Looks {
+    /// What is said to those who find none.
+    busy: &'static str,
     places: Semaphore,
     by_key: Mutex<HashMap<String, usize>>,
 }
@@ -75,12 +80,24 @@ pub(in crate::server) struct Looks {
 pub(super) struct Look<'a> {
     looks: &'a Looks,
     key: String,
-    _place: SemaphorePermit<'a>,
+    /// Held until the end; none while somebody waits for it.
+    place: Option<SemaphorePermit<'a>>,
+}
+
+impl<'a> Look<'a> {
+    fn counted(looks: &'a Looks, key: &str) -> Option<Self> {
+        let mut by_key = looks.by_key();
+        let taken = by_key.entry(key.to_owned()).or_default();
+        (*taken < LOOKS_OF_A_KEY).then(|| {
+            *taken += 1;
+            Self { looks, key: key.to_owned(), place: None }
+        })
+    }
 }
 
 impl Looks {
-    pub(in crate::server) fn new() -> Self {
-        Self { places: Semaphore::new(MOST_LOOKS), by_key: Mutex::default() }
+    pub(in crate::server) fn new(busy: &'static str) -> Self {
+        Self { busy, places: Semaphore::new(MOST_LOOKS), by_key: Mutex::default() }
     }
 
     fn by_key(&self) -> MutexGuard<'_, HashMap<String, usize>> {
@@ -89,19 +106,18 @@ impl Looks {
 
     /// Takes a place for the holder of a key.
     pub(super) async fn take(&self, key: &str) -> Result<Look<'_>, Refused> {
-        let busy = || Refused::too_many("too many sources are being looked at; try again", LOOK_WAIT.as_secs());
-        if self.by_key().get(key).is_some_and(|looks| *looks >= LOOKS_OF_A_KEY) {
-            return Err(busy());
-        }
+        let busy = || Refused::too_many(self.busy, LOOK_WAIT.as_secs());
+        // Counted before the wait, so that those who wait count too.
+        let mut look = Look::counted(self, key).ok_or_else(busy)?;
         let place = tokio::time::timeout(LOOK_WAIT, self.places.acquire()).await.map_err(|_| busy())?;
-        let place = place.map_err(|_| busy())?;
-        *self.by_key().entry(key.to_owned()).or_default() += 1;
-        Ok(Look { looks: self, key: key.to_owned(), _place: place })
+        look.place = Some(place.map_err(|_| busy())?);
+        Ok(look)
     }
 }
 
 impl Drop for Look<'_> {
     fn drop(&mut self) {
+        self.place.take();
         let mut by_key = self.looks.by_key();
         if let Some(looks) = by_key.get_mut(&self.key) {
             *looks -= 1;
@@ -130,15 +146,22 @@ fn check<K: Hash + Eq + Clone>(limiter: &DefaultKeyedRateLimiter<K>, key: &K, co
     }
 }
 
-/// The address of a caller.
-pub(super) fn peer(extensions: &axum::http::Extensions) -> IpAddr {
+/// The address of a caller. Where something of our own network stands before us, it says whom it
+/// stands for.
+pub(super) fn peer(app: &App, headers: &HeaderMap, extensions: &Extensions) -> IpAddr {
     let unknown = IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED);
-    extensions.get::<ConnectInfo<SocketAddr>>().map_or(unknown, |peer| peer.0.ip())
+    let peer = extensions.get::<ConnectInfo<SocketAddr>>().map_or(unknown, |peer| peer.0.ip());
+    if app.site.public.is_none() || private_kind(peer).is_none() {
+        return peer;
+    }
+    // The last one is who spoke to our proxy; those before are only what that one claims.
+    let named = headers.get_all("x-forwarded-for").iter().next_back().and_then(|value| value.to_str().ok());
+    named.and_then(|list| list.rsplit(',').next()?.trim().parse().ok()).unwrap_or(peer)
 }
 
 /// Calls without a key are counted by address.
 pub(super) async fn counted(State(app): Shared, request: Request, next: Next) -> Response {
-    match app.rate_limits.stranger(peer(request.extensions())) {
+    match app.rate_limits.stranger(peer(&app, request.headers(), request.extensions())) {
         Ok(()) => next.run(request).await,
         Err(refused) => refused.into_response(),
     }

@@ -84,9 +84,9 @@ pub(super) fn router(app: Arc<App>) -> Router {
         .layer(DefaultBodyLimit::max(LONGEST_BODY))
         .layer(from_fn(limits::in_time))
         .route("/objects/{*key}", put(storage::receive).layer(DefaultBodyLimit::disable()))
-        .layer(from_fn_with_state(app.clone(), health::watched))
         .fallback(nothing_here)
-        .method_not_allowed_fallback(wrong_method);
+        .method_not_allowed_fallback(wrong_method)
+        .layer(from_fn_with_state(app.clone(), health::watched));
     let pages = Router::new()
         .route("/dashboard/cli/login", get(login::page).post(login::decide))
         .layer(DefaultBodyLimit::max(LONGEST_BODY))

@@ -6,7 +6,7 @@ use super::openapi::Refusals;
 use super::{Answer, Shared};
 use crate::server::crypto::random_hex;
 use crate::server::store::NewProject;
-use crate::wire::{ConnectionsAnswer, CreateProject, ProjectAnswer, ProjectCreated, ProjectList};
+use crate::wire::{ConnectionsAnswer, CreateProject, Project, ProjectAnswer, ProjectCreated, ProjectList};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -28,7 +28,8 @@ pub(super) async fn show(
     Path(id): Path<String>,
 ) -> Answer<ProjectAnswer> {
     let row = visible_project(&app, &caller, &id).await?;
-    Ok(Json(ProjectAnswer { project: app.shown(&row) }))
+    let database_size_bytes = app.target.database_size(&row.project.database_name).await.ok();
+    Ok(Json(ProjectAnswer { project: Project { database_size_bytes, ..app.shown(&row) } }))
 }
 
 /// How to connect to a project's database, passwords included

@@ -163,7 +163,15 @@ pub(super) async fn complete(
         return Ok(shown(&row, in_parts, arrived(&app, &row).await?));
     }
     // A call that cannot succeed disturbs nobody who sends.
-    check(&app, &row, &request.parts, in_parts).await?;
+    if let Err(refused) = check(&app, &row, &request.parts, in_parts).await {
+        // Somebody has completed it, and died before that was written down.
+        let Objects::S3(s3) = &app.objects else { return Err(refused) };
+        if s3.size(&row.object_key).await.ok().flatten() != Some(in_parts.size) {
+            return Err(refused);
+        }
+        finish(&app, &row, in_parts).await?;
+        return Ok(shown(&UploadRow { size: Some(in_parts.size), ..row }, in_parts, request.parts));
+    }
     to_its_end(async move {
         let key = &row.object_key;
         let parts = match &app.objects {

@@ -3,7 +3,7 @@
 //! of the worker, and when somebody wants no more of it.
 
 use super::target::Made;
-use super::{Failure, Import, in_place, recreate};
+use super::{Failure, Import, application_prefix, in_place, recreate};
 use crate::wire::ImportSummary;
 use std::time::{Duration, Instant};
 
@@ -19,6 +19,10 @@ const PAUSE: Duration = Duration::from_millis(500);
 pub(super) async fn fate(import: &Import<'_>) -> Result<Option<ImportSummary>, Failure> {
     let asked = Instant::now();
     loop {
+        // Whoever is late must not disturb the one that has the job by now.
+        if matches!(import.store.extend_lease(import.job).await, Ok(false)) {
+            return Err(Failure::unresolved("another worker has taken over this job"));
+        }
         match ask(import).await {
             Ok(summary) => return Ok(summary),
             Err(error) if asked.elapsed() < patience(import).await => {
@@ -37,7 +41,7 @@ async fn patience(import: &Import<'_>) -> Duration {
 
 async fn ask(import: &Import<'_>) -> anyhow::Result<Option<ImportSummary>> {
     let server = import.server;
-    server.end_sessions(&import.application_name()).await?;
+    server.end_attempts(&application_prefix(&import.job.id), import.job.attempts).await?;
     let (transaction, made) = import.store.notes(import.job).await?;
     let finished = if import.recreate {
         recreate::is_finished(import).await?
@@ -52,7 +56,7 @@ async fn ask(import: &Import<'_>) -> anyhow::Result<Option<ImportSummary>> {
     }
     // What is there may be what another worker counts on by now.
     if !import.store.extend_lease(import.job).await? {
-        return Ok(None);
+        anyhow::bail!("another worker has taken over this job");
     }
     recreate::drop_staging(server, &import.job.id).await?;
     if let Some(made) = made {
@@ -61,7 +65,7 @@ async fn ask(import: &Import<'_>) -> anyhow::Result<Option<ImportSummary>> {
         if !import.recreate {
             server.take_back(&import.application_name(), import.database, &made).await?;
         }
-        server.take_back_roles(import.store, import.job, &made.roles).await?;
+        server.take_back_roles(&import.application_name(), import.store, import.job, &made.roles).await?;
         import.store.set_made(import.job, &serde_json::to_value(Made::default())?).await?;
     }
     Ok(None)

@@ -57,11 +57,12 @@ pub(super) async fn fetch(
 /// The dump and the new database both need room; better to say so before the work.
 fn check_disk(import: &Import<'_>, size: u64) -> Result<(), Failure> {
     let free = bounds::free(import.work).map_err(anyhow::Error::from)?;
-    let needed = size.saturating_mul(2);
+    let local = import.server.place.is_here();
+    let (needed, what) =
+        if local { (size.saturating_mul(2), "the dump and the new database") } else { (size, "the dump") };
     if free < needed {
         let (free, needed) = (bytes(free), bytes(needed));
-        let why =
-            format!("the import needs about {needed} of free disk for the dump and the new database; there are {free}");
+        let why = format!("the import needs about {needed} of free disk for {what}; there are {free}");
         return Err(Failure::transient(why));
     }
     Ok(())

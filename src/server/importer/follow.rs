@@ -31,11 +31,12 @@ async fn look(session: &Client, meter: &Meter, own: bool) -> Result<(), tokio_po
     let sql = "select coalesce(sum(bytes_processed), 0)::bigint,
                    (coalesce(sum(tuples_processed), 0) + (select coalesce(sum(n_tup_ins), 0) from pg_stat_user_tables))::bigint,
                    (select coalesce(sum(blocks_done::float8 / nullif(blocks_total, 0)), 0)
-                    from pg_stat_progress_create_index where datname = current_database())
+                    from pg_stat_progress_create_index where datname = current_database()),
+                   coalesce(array_agg(relid::regclass::text) filter (where relid <> 0), '{}')
                from pg_stat_progress_copy where datname = current_database()";
     let row = session.query_one(sql, &[]).await?;
     let number = |column: usize| u64::try_from(row.get::<_, i64>(column)).unwrap_or_default();
-    meter.seen(number(0), if own { number(1) } else { 0 }, row.get(2));
+    meter.seen(number(0), row.get(3), if own { number(1) } else { 0 }, row.get(2));
     Ok(())
 }
 
@@ -72,7 +73,8 @@ mod tests {
     fn what_the_restorer_says_is_counted_or_kept() {
         let meter = Meter::default();
         meter.enter(Phase::Loading, None);
-        meter.expect(&[TableData { id: 12, size: 5 }, TableData { id: 13, size: 5 }], false, true, 1);
+        let table = |id| TableData { name: String::new(), id, size: 5 };
+        meter.expect(&[table(12), table(13)], false, true, 1);
         assert!(!restorer_said("pg_restore: processing data for table \"public.t\"", true, &meter));
         assert!(!restorer_said("pg_restore: finished item 12 TABLE DATA t", true, &meter));
         assert_eq!(meter.progress().tables_done, Some(1));

@@ -57,7 +57,9 @@ pub(super) async fn look(import: &Import<'_>) -> Result<Looked, Failure> {
         }
         Source::Dump(key) => {
             let copy = import.work.join("upload.dump");
-            let path = import.objects.local(key, &copy, import.tools.run_as.as_ref()).await;
+            let upload = import.store.upload(key).await?;
+            let upload = upload.ok_or_else(|| Failure::permanent("the dump is gone; upload it again"))?;
+            let path = import.objects.local(&upload, &copy, import.tools.run_as.as_ref()).await;
             let path = path.map_err(|error| Failure::transient(format!("the dump cannot be read: {error:#}")))?;
             let (limits, recreate) = (import.limits.clone(), import.recreate);
             let size = std::fs::metadata(&path).map_or(0, |about| about.len());

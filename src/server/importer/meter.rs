@@ -1,7 +1,7 @@
 //! How far an import is. Those who do the work write it down; the worker's sign of life
 //! carries it to the job once a second.
 
-use crate::wire::ImportProgress;
+use crate::wire::{ImportProgress, TableProgress};
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -43,6 +43,9 @@ const TEXT_A_BYTE: u64 = 4;
 /// So long a phase must have run before its end is foretold.
 const SOON: Duration = Duration::from_secs(2);
 
+/// The most tables that are told one by one: all of it is written down every second.
+const MOST_TABLES: usize = 60;
+
 /// The progress of one attempt.
 #[derive(Default)]
 pub(in crate::server) struct Meter {
@@ -54,8 +57,10 @@ pub(in crate::server) struct Meter {
 }
 
 /// The rows of one table in an archive.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct TableData {
+    /// Schema and name.
+    pub(super) name: String,
     /// Id of the archive's entry.
     pub(super) id: i32,
     /// Length in the archive, in bytes.
@@ -85,6 +90,8 @@ struct State {
     /// What the server says of the tables that are being loaded.
     copied: u64,
     rows: u64,
+    /// Tables whose rows are coming in just now.
+    copying: Vec<String>,
     /// Sum of the parts done of the indexes that are being built.
     indexes_part: f64,
 }
@@ -159,11 +166,11 @@ impl Meter {
         state.indexes_part = 0.0;
     }
 
-    /// What the server says: bytes and rows of the running `COPY`s, rows in all, and parts of
-    /// running index builds.
-    pub(super) fn seen(&self, copied: u64, rows: u64, indexes_part: f64) {
+    /// What the server says: bytes of the running `COPY`s and their tables, rows in all, and parts
+    /// of running index builds.
+    pub(super) fn seen(&self, copied: u64, copying: Vec<String>, rows: u64, indexes_part: f64) {
         let mut state = self.state();
-        state.copied = copied;
+        (state.copied, state.copying) = (copied, copying);
         state.rows = state.rows.max(rows); // the server counts a transaction's rows a little late
         state.indexes_part = indexes_part;
     }
@@ -189,6 +196,7 @@ impl Meter {
             tables_total: state.tables_total.filter(|_| loads),
             indexes_done: state.indexes_total.filter(|_| loads).map(|total| state.indexes_done().min(total)),
             indexes_total: state.indexes_total.filter(|_| loads),
+            tables: if state.phase == Phase::Loading { state.tables_states() } else { Vec::new() },
             rows: Some(state.rows.max(rows_fed)).filter(|rows| loads && *rows > 0),
             bytes_per_second: rate,
             seconds_left: left.map(whole),
@@ -213,6 +221,26 @@ impl State {
             _ if self.parallel => self.finished.len() as u64,
             _ => self.begun.saturating_sub(1) as u64,
         }
+    }
+
+    /// How far each table is, unless there are more than one wants to see.
+    fn tables_states(&self) -> Vec<TableProgress> {
+        if self.tables.len() > MOST_TABLES {
+            return Vec::new();
+        }
+        let state = |(at, table): (usize, &TableData)| {
+            let done = if self.parallel { self.finished.contains(&table.id) } else { at + 1 < self.begun };
+            let loading = self.copying.contains(&table.name) || (!self.parallel && at + 1 == self.begun);
+            let state = if done {
+                "done"
+            } else if loading {
+                "loading"
+            } else {
+                "waiting"
+            };
+            TableProgress { name: table.name.clone(), state: state.to_owned() }
+        };
+        self.tables.iter().enumerate().map(state).collect()
     }
 
     /// Bytes of the phase that are done.
@@ -256,14 +284,18 @@ fn whole(number: f64) -> u64 {
 mod tests {
     use super::*;
 
+    fn table(id: i32, size: u64) -> TableData {
+        TableData { name: format!("public.t{id}"), id, size }
+    }
+
     #[test]
     fn bytes_are_those_of_the_tables_that_are_done() {
         let meter = Meter::default();
         meter.enter(Phase::Loading, None);
-        let tables = [TableData { id: 7, size: 100 }, TableData { id: 8, size: 300 }];
+        let tables = [table(7, 100), table(8, 300)];
         meter.expect(&tables, false, false, 2);
         meter.table_begins();
-        meter.seen(40, 4, 0.0);
+        meter.seen(40, Vec::new(), 4, 0.0);
         let progress = meter.progress();
         assert_eq!((progress.bytes_done, progress.bytes_total), (Some(40), Some(400)));
         assert_eq!((progress.tables_done, progress.tables_total, progress.rows), (Some(0), Some(2), Some(4)));
@@ -279,10 +311,12 @@ mod tests {
     fn a_restorer_with_several_hands_tells_which_tables_are_done() {
         let meter = Meter::default();
         meter.enter(Phase::Loading, None);
-        meter.expect(&[TableData { id: 7, size: 100 }, TableData { id: 8, size: 300 }], true, true, 0);
+        meter.expect(&[table(7, 100), table(8, 300)], true, true, 0);
         meter.table_is_done(8);
-        meter.seen(40, 9, 0.0);
+        meter.seen(40, vec!["public.t7".to_owned()], 9, 0.0);
         assert_eq!(meter.progress().bytes_done, Some(310));
+        let states: Vec<String> = meter.progress().tables.iter().map(|table| table.state.clone()).collect();
+        assert_eq!(states, ["loading", "done"]);
         assert_eq!(meter.progress().tables_done, Some(1));
     }
 }

@@ -84,7 +84,7 @@ pub(super) enum Source {
 impl Import<'_> {
     /// The name by which this import's sessions are known to the target server.
     fn application_name(&self) -> String {
-        application_name(&self.job.id)
+        format!("{}{}", application_prefix(&self.job.id), self.job.attempts)
     }
 
     /// A session of the administrator that changes something for this import.
@@ -93,8 +93,9 @@ impl Import<'_> {
     }
 }
 
-fn application_name(job: &str) -> String {
-    format!("capydb import {job}")
+/// Beginning of the names of a job's sessions; the number of the attempt follows.
+fn application_prefix(job: &str) -> String {
+    format!("capydb import {job} ")
 }
 
 /// Runs the import, or finds that it is finished already.
@@ -135,9 +136,9 @@ async fn attempt(import: &Import<'_>) -> Result<ImportSummary, Failure> {
 }
 
 /// Takes away what an attempt that was ended from outside left on the target server.
-pub(super) async fn tidy(server: &TargetServer, job: &str) -> anyhow::Result<()> {
-    server.end_sessions(&application_name(job)).await?;
-    recreate::drop_staging(server, job).await
+pub(super) async fn tidy(server: &TargetServer, job: &Job) -> anyhow::Result<()> {
+    server.end_attempts(&application_prefix(&job.id), job.attempts).await?;
+    recreate::drop_staging(server, &job.id).await
 }
 
 /// Makes a folder that the import's programs can use. Those of an attempt that has just been

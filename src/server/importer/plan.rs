@@ -88,9 +88,11 @@ impl Plan {
             self.table_names.push((entry.schema.clone(), entry.tag.clone()));
         }
         match (entry.kind.as_str(), &entry.data) {
-            // Its size is known when all offsets are.
-            ("TABLE DATA", Data::At(offset)) => self.tables.push(TableData { id: entry.id, size: *offset }),
-            ("TABLE DATA", _) => self.tables.push(TableData { id: entry.id, size: 0 }),
+            ("TABLE DATA", data) => {
+                // Its size is known when all offsets are.
+                let size = if let Data::At(offset) = data { *offset } else { 0 };
+                self.tables.push(TableData { name: format!("{}.{}", entry.schema, entry.tag), id: entry.id, size });
+            }
             ("INDEX" | "CONSTRAINT", _) => self.indexes += 1,
             _ => {}
         }

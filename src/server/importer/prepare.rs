@@ -3,7 +3,7 @@
 //! it is written down before it is made, and taken back when the import fails or dies.
 
 use super::plan::Plan;
-use super::target::{Made, ROLE_MARK, ROLES_LOCK, exists, literal, quoted};
+use super::target::{Made, exists, literal, quoted};
 use super::{Failure, Import};
 use anyhow::{Context, bail};
 use tokio_postgres::Client;
@@ -53,19 +53,19 @@ async fn make_roles(import: &Import<'_>, roles: &[String], made: &mut Made) -> a
     if roles.is_empty() {
         return Ok(());
     }
-    let session = import.session("postgres").await?;
-    session.execute(ROLES_LOCK, &[]).await?; // it ends with the session
+    let server = import.server;
+    let session = server.roles_session(&import.application_name()).await?;
     for role in roles {
-        let sql = "select shobj_description(oid, 'pg_authid') from pg_roles where rolname = $1";
-        let there = session.query_opt(sql, &[role]).await?;
-        let ours = there.as_ref().is_none_or(|row| row.get::<_, Option<&str>>(0) == Some(ROLE_MARK));
-        if ours {
+        let there = server.made_role(&session, role).await?;
+        if there != Some(false) {
             made.roles.push(role.clone());
             remember(import, made).await?;
         }
         if there.is_none() {
-            let (role, mark) = (quoted(role), literal(ROLE_MARK));
-            session.batch_execute(&format!("create role {role} nologin; comment on role {role} is {mark}")).await?;
+            let (role, mark) = (quoted(role), literal(&server.role_mark()));
+            // Both or none: one without the mark would be somebody else's.
+            let sql = format!("begin; create role {role} nologin; comment on role {role} is {mark}; commit");
+            session.batch_execute(&sql).await?;
         }
     }
     Ok(())

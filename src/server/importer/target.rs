@@ -16,9 +16,14 @@ pub(in crate::server) struct TargetServer {
     pub(in crate::server) place: Place,
     /// Its major version.
     pub(in crate::server) major: u32,
+    /// Which control plane we are: there may be others on it.
+    pub(in crate::server) plane: String,
     /// Those extensions of the allowlist that are installed there.
     pub(in crate::server) extensions: Vec<String>,
 }
+
+/// A server that does not answer within this time is not up.
+const ANSWER: Duration = Duration::from_secs(5);
 
 /// Connections that a project may hold: fewer than the server has, so that one project cannot
 /// take those of all others.
@@ -28,9 +33,7 @@ pub(in crate::server) const MAX_CONNECTIONS: i32 = 100;
 const FIRST_EXTENSIONS: [&str; 4] = ["vector", "pgcrypto", "uuid-ossp", "pg_trgm"];
 
 /// Roles are made and dropped by one import at a time.
-pub(super) const ROLES_LOCK: &str = "select pg_advisory_lock(4815162343)";
-/// The comment on roles that imports have made. Nobody else's are dropped.
-pub(super) const ROLE_MARK: &str = "made by capydb for the policies of an import";
+const ROLES_LOCK: &str = "select pg_advisory_lock(4815162343)";
 
 /// What was made for an import outside of its transaction, to be taken back if it fails.
 #[derive(Debug, Default, Clone, Serialize, Deserialize)]
@@ -78,10 +81,8 @@ impl TargetServer {
 
     /// Whether the server answers.
     pub(in crate::server) async fn is_up(&self) -> bool {
-        match self.session("postgres").await {
-            Ok(session) => session.simple_query("select 1").await.is_ok(),
-            Err(_) => false,
-        }
+        let asked = async { anyhow::Ok(self.session("postgres").await?.simple_query("select 1").await?) };
+        tokio::time::timeout(ANSWER, asked).await.is_ok_and(|answer| answer.is_ok())
     }
 
     /// A session of the administrator in a database. The database's owner is a stranger, so
@@ -164,12 +165,13 @@ impl TargetServer {
         server.batch_execute(&sql).await.with_context(|| format!("drop the database {database}"))
     }
 
-    /// Ends all sessions of this application name, and waits until they are gone.
-    pub(super) async fn end_sessions(&self, application: &str) -> anyhow::Result<()> {
+    /// Ends all sessions of a job's attempts up to this one, and waits until they are gone.
+    pub(super) async fn end_attempts(&self, prefix: &str, attempt: i32) -> anyhow::Result<()> {
         let server = self.session("postgres").await?;
         for _ in 0..300 {
-            let sql = "select count(pg_terminate_backend(pid)) from pg_stat_activity where application_name = $1";
-            if server.query_one(sql, &[&application]).await?.get::<_, i64>(0) == 0 {
+            let sql = "select count(pg_terminate_backend(pid)) from pg_stat_activity
+                       where application_name = any(select $1 || n from generate_series(0, $2::int) n)";
+            if server.query_one(sql, &[&prefix, &attempt]).await?.get::<_, i64>(0) == 0 {
                 return Ok(());
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
@@ -189,6 +191,13 @@ impl TargetServer {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         Ok(())
+    }
+
+    /// Size of a database, in bytes.
+    pub(in crate::server) async fn database_size(&self, database: &str) -> anyhow::Result<u64> {
+        let sql = "select pg_database_size($1::text)";
+        let row = self.session("postgres").await?.query_one(sql, &[&database]).await?;
+        Ok(u64::try_from(row.get::<_, i64>(0)).unwrap_or_default())
     }
 
     /// Size, tables and inserted rows of a database.
@@ -225,15 +234,41 @@ impl TargetServer {
         drop_unused(&self.session_as(application, database).await?, drops.collect()).await
     }
 
+    /// A session that alone makes and drops roles.
+    pub(super) async fn roles_session(&self, application: &str) -> anyhow::Result<Client> {
+        let session = self.session_as(application, "postgres").await?;
+        // Held until the session ends; whoever waits in vain tries again.
+        session.batch_execute("set lock_timeout = '30s'").await?;
+        session.execute(ROLES_LOCK, &[]).await.context("wait for others who make roles")?;
+        Ok(session)
+    }
+
+    /// The comment on roles that our imports have made. Nobody else's are dropped.
+    pub(super) fn role_mark(&self) -> String {
+        format!("made by capydb {} for the policies of an import", self.plane)
+    }
+
+    /// Whether a role was made by an import of ours; `None` when it is not there.
+    pub(super) async fn made_role(&self, session: &Client, role: &str) -> anyhow::Result<Option<bool>> {
+        let sql = "select shobj_description(oid, 'pg_authid') from pg_roles where rolname = $1";
+        let row = session.query_opt(sql, &[&role]).await?;
+        Ok(row.map(|row| row.get::<_, Option<&str>>(0) == Some(&self.role_mark())))
+    }
+
     /// Takes back roles that were made for an import, unless another one counts on them.
-    pub(super) async fn take_back_roles(&self, store: &Store, job: &Job, roles: &[String]) -> anyhow::Result<()> {
+    pub(super) async fn take_back_roles(
+        &self,
+        application: &str,
+        store: &Store,
+        job: &Job,
+        roles: &[String],
+    ) -> anyhow::Result<()> {
         if roles.is_empty() {
             return Ok(());
         }
-        let session = self.session("postgres").await?;
-        session.execute(ROLES_LOCK, &[]).await?;
+        let session = self.roles_session(application).await?;
         for role in roles {
-            if !store.is_counted_on(job, role).await? {
+            if self.made_role(&session, role).await? == Some(true) && !store.is_counted_on(job, role).await? {
                 drop_unused(&session, vec![format!("drop role if exists {}", quoted(role))]).await?;
             }
         }

@@ -1,10 +1,11 @@
 //! A `.env` file of this machine, for applications that run here too.
 
 use super::{Trouble, Variables, only};
+use rustix::fs::OFlags;
 use serde_json::{Map, Value, json};
 use std::fmt::Write as _;
 use std::fs;
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Component, Path};
 
@@ -26,24 +27,17 @@ pub(super) fn settings(config: &Map<String, Value>) -> Result<Value, String> {
 
 pub(super) fn push(config: &Value, variables: &Variables) -> Result<Option<String>, Trouble> {
     let path = Path::new(config["path"].as_str().unwrap_or_default());
-    write(path, variables)
-        .map_err(|error| Trouble::passing(format!("{} cannot be written: {error}", path.display())))?;
+    write(path, variables).map_err(|error| {
+        let why = format!("{} cannot be written: {error}", path.display());
+        if error.kind() == io::ErrorKind::InvalidData { Trouble::lasting(why) } else { Trouble::passing(why) }
+    })?;
     Ok(Some(path.display().to_string()))
 }
 
 /// Sets the variables and leaves everything else as it is. The file is replaced as a whole, and
 /// only its owner reads it: it holds passwords.
 fn write(path: &Path, variables: &Variables) -> io::Result<()> {
-    let (before, owner) = match fs::symlink_metadata(path) {
-        Ok(about) if !about.is_file() => return Err(io::Error::other("it is not a file")),
-        Ok(about) if about.len() > LONGEST => return Err(io::Error::other("it is too long for a file of settings")),
-        Ok(about) => (fs::read_to_string(path)?, (about.uid(), about.gid())),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let folder = fs::metadata(path.parent().unwrap_or(path))?;
-            (String::new(), (folder.uid(), folder.gid()))
-        }
-        Err(error) => return Err(error),
-    };
+    let (before, owner) = read(path)?;
     let new = path.with_file_name(format!(".env.capydb-{}", crate::server::crypto::random_hex(6)));
     let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
     let written = (|| {
@@ -60,26 +54,86 @@ fn write(path: &Path, variables: &Variables) -> io::Result<()> {
     written
 }
 
+/// What the file holds, and whose it is. One that is not there would be the folder's owner's.
+fn read(path: &Path) -> io::Result<(String, (u32, u32))> {
+    let unfit = |why: &str| io::Error::new(io::ErrorKind::InvalidData, why);
+    // A link could lead to what is not its owner's to read.
+    let flags = i32::try_from(OFlags::NOFOLLOW.bits()).unwrap_or_default();
+    let mut file = match fs::OpenOptions::new().read(true).custom_flags(flags).open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let folder = fs::metadata(path.parent().unwrap_or(path))?;
+            return Ok((String::new(), (folder.uid(), folder.gid())));
+        }
+        Err(error) if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => {
+            return Err(unfit("it is a link; name the file itself"));
+        }
+        Err(error) => return Err(error),
+    };
+    let about = file.metadata()?;
+    if !about.is_file() {
+        return Err(unfit("it is not a file"));
+    }
+    if about.len() > LONGEST {
+        return Err(unfit("it is too long for a file of settings"));
+    }
+    let mut text = String::new();
+    file.read_to_string(&mut text)?;
+    Ok((text, (about.uid(), about.gid())))
+}
+
 /// The text with these variables, each where it stood, or at the end.
 fn with(before: &str, variables: &Variables) -> String {
     let mut text = String::with_capacity(before.len() + 256);
     let mut open: Vec<&(&str, String)> = variables.iter().collect();
-    for line in before.lines() {
+    let end = if before.contains("\r\n") { "\r\n" } else { "\n" };
+    let (mut inside, mut dropping) = (None, false);
+    for line in before.split_inclusive('\n') {
+        let begins = inside.is_none();
+        inside = quote_after(line, inside);
+        if !begins {
+            // A value goes on over several lines: it stays or goes as a whole.
+            text.push_str(if dropping { "" } else { line });
+            continue;
+        }
         let bare = line.trim_start();
         let name = bare.strip_prefix("export ").unwrap_or(bare).split('=').next().unwrap_or_default().trim();
-        if !variables.iter().any(|(key, _)| *key == name) {
+        dropping = variables.iter().any(|(key, _)| *key == name);
+        if !dropping {
             text.push_str(line);
-            text.push('\n');
         } else if let Some(at) = open.iter().position(|(key, _)| *key == name) {
             let (key, value) = open.remove(at);
             let export = if bare.starts_with("export ") { "export " } else { "" };
-            let _ = writeln!(text, "{export}{key}=\"{value}\""); // writing to a string does not fail
+            let _ = write!(text, "{export}{key}=\"{value}\"{end}"); // writing to a string does not fail
         } // said twice before, it is said once now
     }
+    if !text.is_empty() && !text.ends_with('\n') {
+        text.push_str(end);
+    }
     for (key, value) in open {
-        let _ = writeln!(text, "{key}=\"{value}\"");
+        let _ = write!(text, "{key}=\"{value}\"{end}");
     }
     text
+}
+
+/// The quote that is open after a line.
+fn quote_after(line: &str, mut inside: Option<char>) -> Option<char> {
+    let value = if inside.is_some() { line } else { line.split_once('=').map_or("", |(_, value)| value.trim_start()) };
+    if inside.is_none() && !value.starts_with(['"', '\'', '`']) {
+        return None;
+    }
+    let mut escaped = false;
+    for c in value.chars() {
+        match inside {
+            _ if escaped => escaped = false,
+            Some('"') if c == '\\' => escaped = true,
+            Some(quote) if c == quote => inside = None,
+            None if ['"', '\'', '`'].contains(&c) => inside = Some(c),
+            None if c == '#' => break, // a comment behind the value
+            _ => {}
+        }
+    }
+    inside
 }
 
 #[cfg(test)]
@@ -97,6 +151,13 @@ mod tests {
         let after = "# mine\nKEY=1\nexport DATABASE_URL=\"postgres://a\"\nLAST=\"x y\"\nDATABASE_URL_UNPOOLED=\"postgres://b\"\n";
         assert_eq!(with(before, &variables()), after);
         assert_eq!(with(after, &variables()), after);
+        let windows = "A=1\r\nDATABASE_URL=old\r\n";
+        let expected = "A=1\r\nDATABASE_URL=\"postgres://a\"\r\nDATABASE_URL_UNPOOLED=\"postgres://b\"\r\n";
+        assert_eq!(with(windows, &variables()), expected);
+        let long = "KEY=\"one\nDATABASE_URL=inner\ntwo\" # it's a \"comment\nB='x'\n";
+        assert!(with(long, &variables()).starts_with(long));
+        let ours = "DATABASE_URL=\"one\ntwo\"\nB=2\n";
+        assert!(with(ours, &variables()).starts_with("DATABASE_URL=\"postgres://a\"\nB=2\n"));
     }
 
     #[test]
@@ -110,6 +171,7 @@ mod tests {
         assert_eq!(fs::read_dir(folder.path()).expect("lists").count(), 1);
         let link = folder.path().join("link.env");
         std::os::unix::fs::symlink("/etc/hosts", &link).expect("made");
-        assert!(write(&link, &variables()).is_err(), "links are not followed");
+        let refused = write(&link, &variables()).expect_err("links are not followed");
+        assert_eq!(refused.to_string(), "it is a link; name the file itself");
     }
 }

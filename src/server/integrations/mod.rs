@@ -4,10 +4,11 @@ mod dotenv;
 mod netlify;
 mod vercel;
 
-use super::store::{DuePush, Pushed};
-use super::{App, outbox, outside, webhooks};
+use super::outbox::Due;
+use super::store::{DuePush, Pushed, TELLINGS};
+use super::{App, outbox, outside};
 use crate::wire::{DATABASE_URL, DATABASE_URL_UNPOOLED};
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -79,9 +80,15 @@ impl Providers {
 /// What is pushed: names and values.
 type Variables = [(&'static str, String); 2];
 
+impl Due for DuePush {
+    fn receiver(&self) -> &str {
+        &self.project_id
+    }
+}
+
 /// Pushes what is due until it is told to stop.
 pub(super) async fn run(app: Arc<App>, stop: CancellationToken) {
-    outbox::run(app, stop, async |app, most| app.store.claim_pushes(most).await, push).await;
+    outbox::run(app, stop, async |app, most, busy| app.store.claim_pushes(most, busy).await, push).await;
 }
 
 async fn push(app: Arc<App>, due: DuePush) -> anyhow::Result<()> {
@@ -93,21 +100,24 @@ async fn push(app: Arc<App>, due: DuePush) -> anyhow::Result<()> {
         }
     }
     app.metrics.pushed(&due.provider, &pushed);
-    app.store.end_push(&due, &pushed, webhooks::pause(due.attempt)).await
+    app.store.end_push(&due, &pushed, outbox::pause(due.attempt)).await
 }
 
 async fn attempt(app: &App, due: &DuePush) -> Pushed {
+    if due.attempt > TELLINGS {
+        return Pushed::Never("whoever pushed ended before it was done, in the last attempt too".to_owned());
+    }
     let known = async {
         let row = app.store.project(&due.project_id).await?;
         let row = row.ok_or_else(|| anyhow::anyhow!("the project is gone"))?;
-        let connections = app.connections(&row)?;
+        let (connections, password) = (app.connections(&row)?, app.sealer.open(&row.role_password)?);
         let credentials: BTreeMap<String, String> = match &due.credentials {
             Some(sealed) => serde_json::from_str(&app.sealer.open(sealed)?)?,
             None => BTreeMap::new(),
         };
-        anyhow::Ok((connections, credentials))
+        anyhow::Ok((connections, password, credentials.get("token").cloned().unwrap_or_default()))
     };
-    let (connections, credentials) = match known.await {
+    let (connections, password, token) = match known.await {
         Ok(known) => known,
         Err(error) => {
             tracing::error!("project {}: {error:#}", due.project_id);
@@ -118,26 +128,26 @@ async fn attempt(app: &App, due: &DuePush) -> Pushed {
         (DATABASE_URL, connections.pooled_url.unwrap_or_default()),
         (DATABASE_URL_UNPOOLED, connections.direct_url.unwrap_or_default()),
     ];
-    let token = credentials.get("token").map_or("", String::as_str);
+    let caller = |base: &Url| Caller {
+        http: app.providers_http.clone(),
+        base: base.clone(),
+        secrets: vec![token.clone(), variables[0].1.clone(), variables[1].1.clone(), password.clone()],
+        token: token.clone(),
+    };
     let pushed = match Provider::named(&due.provider) {
-        Some(Provider::Vercel) => {
-            vercel::push(&app.providers_http, &app.providers, &due.config, token, &variables).await
+        Some(provider) if provider.wants_token() && token.is_empty() => {
+            Err(Trouble::lasting("its token is gone; connect it again"))
         }
-        Some(Provider::Netlify) => {
-            netlify::push(&app.providers_http, &app.providers, &due.config, token, &variables).await
-        }
+        Some(Provider::Vercel) => vercel::push(&caller(&app.providers.vercel), &due.config, &variables).await,
+        Some(Provider::Netlify) => netlify::push(&caller(&app.providers.netlify), &due.config, &variables).await,
         Some(Provider::Dotenv) if app.is_local => dotenv::push(&due.config, &variables),
         _ => Err(Trouble::lasting("this control plane does not push there")),
     };
     match pushed {
-        Ok(id) => Pushed::Done(id),
-        Err(Trouble { why, lasting: true }) => Pushed::Never(without(&why, token)),
-        Err(Trouble { why, lasting: false }) => Pushed::Later(without(&why, token)),
+        Ok(id) => Pushed::Done(id.map(|id| crate::text::printable(&id, 300))),
+        Err(Trouble { why, lasting: true }) => Pushed::Never(why),
+        Err(Trouble { why, lasting: false }) => Pushed::Later(why),
     }
-}
-
-fn without(text: &str, secret: &str) -> String {
-    if secret.is_empty() { text.to_owned() } else { text.replace(secret, "***") }
 }
 
 /// Why a push did not come about.
@@ -158,20 +168,58 @@ impl Trouble {
     }
 }
 
-/// Calls a provider; gives the answer's status and what it says, if that is JSON.
-async fn call(provider: &str, request: reqwest::RequestBuilder) -> Result<(StatusCode, Value), Trouble> {
-    /// No answer of a provider that we read is longer, in bytes.
-    const LONGEST: usize = 4 << 20;
-    let lost = |error: reqwest::Error| Trouble::passing(format!("{provider}: {}", outside::trouble(&error)));
-    let mut answer = request.send().await.map_err(lost)?;
-    let (status, mut body) = (answer.status(), Vec::new());
-    while let Some(block) = answer.chunk().await.map_err(lost)? {
-        body.extend_from_slice(&block);
-        if body.len() > LONGEST {
-            return Err(Trouble::passing(format!("{provider} answered more than can be read")));
+/// Calls one provider for one project.
+struct Caller {
+    http: reqwest::Client,
+    base: Url,
+    token: String,
+    /// What the provider may send back and nobody else may see.
+    secrets: Vec<String>,
+}
+
+impl Caller {
+    /// Gives the answer's status and what it says, if that is JSON, without secrets.
+    async fn call(
+        &self,
+        provider: &str,
+        method: Method,
+        path: &[&str],
+        query: &[(&str, &str)],
+        body: Option<&Value>,
+    ) -> Result<(StatusCode, Value), Trouble> {
+        /// No answer of a provider that we read is longer, in bytes.
+        const LONGEST: usize = 4 << 20;
+        let lost = |error: reqwest::Error| Trouble::passing(format!("{provider}: {}", outside::trouble(&error)));
+        let request = self.http.request(method, address(&self.base, path, query)).bearer_auth(&self.token);
+        let request = if let Some(body) = body { request.json(body) } else { request };
+        let mut answer = request.send().await.map_err(lost)?;
+        let (status, mut body) = (answer.status(), Vec::new());
+        while let Some(block) = answer.chunk().await.map_err(lost)? {
+            body.extend_from_slice(&block);
+            if body.len() > LONGEST {
+                return Err(Trouble::passing(format!("{provider} answered more than can be read")));
+            }
+        }
+        match serde_json::from_str(&without(String::from_utf8_lossy(&body).into_owned(), &self.secrets)) {
+            // A page of whoever stands between us and the provider is no answer of theirs.
+            Err(_) if status.is_success() => {
+                Err(Trouble::passing(format!("{provider} answered something else than JSON")))
+            }
+            read => Ok((status, read.unwrap_or_default())),
         }
     }
-    Ok((status, serde_json::from_slice(&body).unwrap_or_default()))
+}
+
+/// The text without secrets, however they are written.
+fn without(mut text: String, secrets: &[String]) -> String {
+    for secret in secrets.iter().filter(|secret| !secret.is_empty()) {
+        let encoded: String = url::form_urlencoded::byte_serialize(secret.as_bytes()).collect();
+        let escaped = serde_json::to_string(secret).unwrap_or_default();
+        for written in [secret.as_str(), encoded.as_str(), escaped.trim_matches('"')] {
+            text = text.replace(written, "***");
+        }
+    }
+    text
 }
 
 /// What an answer other than the wished-for one means. `what` was asked for.
@@ -185,6 +233,11 @@ fn refusal(provider: &str, what: &str, status: StatusCode, answer: &Value) -> Tr
     };
     let passes = status.is_server_error() || matches!(status.as_u16(), 408 | 425 | 429);
     Trouble { why, lasting: !passes }
+}
+
+/// An answer of success that does not say what it should.
+fn strange(provider: &str) -> Trouble {
+    Trouble::passing(format!("{provider} did not answer as it should"))
 }
 
 /// An address below a provider's own.
@@ -239,7 +292,7 @@ mod tests {
     #[test]
     fn settings_are_those_of_the_provider() {
         let stored = settings(Provider::Vercel, &json!({ "project_id": "shop", "team_id": null })).expect("fine");
-        assert_eq!(stored, json!({ "project_id": "shop", "targets": ["production", "preview", "development"] }));
+        assert_eq!(stored, json!({ "project_id": "shop", "targets": ["development", "preview", "production"] }));
         assert!(settings(Provider::Netlify, &json!({ "site_id": "a.netlify.app" })).is_ok());
         for (provider, config, why) in [
             (Provider::Vercel, json!({}), "config.project_id is missing"),
@@ -261,8 +314,10 @@ mod tests {
         let said = json!({ "error": { "message": "token T0KEN is not valid" } });
         let trouble = refusal("Vercel", "project", StatusCode::FORBIDDEN, &said);
         assert!(trouble.lasting);
-        let why = without(&trouble.why, "T0KEN");
-        assert_eq!(why, "Vercel refuses the token (403): token *** is not valid");
+        assert_eq!(trouble.why, "Vercel refuses the token (403): token T0KEN is not valid");
+        let secrets = ["T0KEN".to_owned(), "postgres://u:p@h/d?a=b".to_owned()];
+        let said = "T0KEN postgres://u:p@h/d?a=b postgres%3A%2F%2Fu%3Ap%40h%2Fd%3Fa%3Db".to_owned();
+        assert_eq!(without(said, &secrets), "*** *** ***");
         assert!(!refusal("Vercel", "project", StatusCode::BAD_GATEWAY, &Value::Null).lasting);
         assert!(!refusal("Vercel", "project", StatusCode::TOO_MANY_REQUESTS, &Value::Null).lasting);
     }

@@ -1,24 +1,22 @@
 //! Vercel's REST API: "Create one or more environment variables" of a project.
 
-use super::{Providers, Trouble, Variables, address, call, name, only, optional_name, refusal};
+use super::{Caller, Trouble, Variables, name, only, optional_name, refusal, strange};
+use reqwest::Method;
 use serde_json::{Map, Value, json};
+use std::collections::BTreeSet;
 
 /// The environments of a Vercel project.
 const TARGETS: [&str; 3] = ["production", "preview", "development"];
 
 pub(super) fn settings(config: &Map<String, Value>) -> Result<Value, String> {
     only(config, &["project_id", "team_id", "targets"])?;
-    let targets: Vec<&str> = match config.get("targets") {
-        None | Some(Value::Null) => TARGETS.to_vec(),
-        Some(Value::Array(named)) => {
-            named.iter().filter_map(Value::as_str).filter(|name| TARGETS.contains(name)).collect()
-        }
-        Some(_) => Vec::new(),
+    let known = |name: &Value| TARGETS.into_iter().find(|known| name.as_str() == Some(known));
+    let targets: Option<BTreeSet<&str>> = match config.get("targets") {
+        None | Some(Value::Null) => Some(TARGETS.into()),
+        Some(named) => named.as_array().and_then(|named| named.iter().map(known).collect()),
     };
-    let named = config.get("targets").and_then(Value::as_array).map_or(targets.len(), Vec::len);
-    if targets.is_empty() || targets.len() != named {
-        return Err(format!("config.targets must be a list of: {}", TARGETS.join(", ")));
-    }
+    let targets = targets.filter(|targets| !targets.is_empty());
+    let targets = targets.ok_or_else(|| format!("config.targets must be a list of: {}", TARGETS.join(", ")))?;
     let mut settings = json!({ "project_id": name(config, "project_id")?, "targets": targets });
     if let Some(team) = optional_name(config, "team_id")? {
         settings["team_id"] = json!(team);
@@ -26,25 +24,19 @@ pub(super) fn settings(config: &Map<String, Value>) -> Result<Value, String> {
     Ok(settings)
 }
 
-pub(super) async fn push(
-    http: &reqwest::Client,
-    providers: &Providers,
-    config: &Value,
-    token: &str,
-    variables: &Variables,
-) -> Result<Option<String>, Trouble> {
-    let text = |key: &str| config[key].as_str().unwrap_or_default();
+pub(super) async fn push(caller: &Caller, config: &Value, variables: &Variables) -> Result<Option<String>, Trouble> {
+    let project = config["project_id"].as_str().unwrap_or_default();
     let team: Vec<(&str, &str)> = config["team_id"].as_str().map(|team| ("teamId", team)).into_iter().collect();
-    let url = address(&providers.vercel, &["v9", "projects", text("project_id")], &team);
-    let (status, project) = call("Vercel", http.get(url).bearer_auth(token)).await?;
+    let (status, found) = caller.call("Vercel", Method::GET, &["v9", "projects", project], &team, None).await?;
     if !status.is_success() {
-        return Err(refusal("Vercel", "project of this name", status, &project));
+        return Err(refusal("Vercel", "project of this name", status, &found));
     }
+    let id = found["id"].as_str().ok_or_else(|| strange("Vercel"))?;
     let variable = |(key, value): &(&str, String)| json!({ "key": key, "value": value, "type": "encrypted", "target": config["targets"] });
-    let body: Vec<Value> = variables.iter().map(variable).collect();
+    let body = Value::Array(variables.iter().map(variable).collect());
     let query = [&[("upsert", "true")], team.as_slice()].concat();
-    let url = address(&providers.vercel, &["v10", "projects", text("project_id"), "env"], &query);
-    let (status, answer) = call("Vercel", http.post(url).bearer_auth(token).json(&body)).await?;
+    let path = ["v10", "projects", project, "env"];
+    let (status, answer) = caller.call("Vercel", Method::POST, &path, &query, Some(&body)).await?;
     if !status.is_success() {
         return Err(refusal("Vercel", "project of this name", status, &answer));
     }
@@ -53,5 +45,8 @@ pub(super) async fn push(
         let said = failed.pointer("/error/message").and_then(Value::as_str).unwrap_or("it did not say why");
         return Err(Trouble::lasting(format!("Vercel refused a variable: {}", crate::text::printable(said, 200))));
     }
-    Ok(project["id"].as_str().map(str::to_owned))
+    if answer["created"].is_null() {
+        return Err(strange("Vercel"));
+    }
+    Ok(Some(id.to_owned()))
 }

@@ -46,12 +46,25 @@ impl Objects {
         }
     }
 
-    /// Where the dump can be read that an import uses: in the folder, or as a copy at `place`.
-    pub(super) async fn local(&self, key: &str, place: &Path, user: Option<&RunAs>) -> anyhow::Result<PathBuf> {
+    /// Where uploads go when not to ourselves: scheme, host and port.
+    pub(super) fn origin(&self) -> Option<String> {
         match self {
-            Self::Disk(disk) => Ok(disk.path(key)),
+            Self::Disk(_) => None,
+            Self::S3(s3) => Some(s3.origin()),
+        }
+    }
+
+    /// Where the dump can be read that an import uses: in the folder, or as a copy at `place`.
+    pub(super) async fn local(
+        &self,
+        upload: &UploadRow,
+        place: &Path,
+        user: Option<&RunAs>,
+    ) -> anyhow::Result<PathBuf> {
+        match self {
+            Self::Disk(disk) => Ok(disk.path(&upload.object_key)),
             Self::S3(s3) => {
-                s3.fetch(key, place, user).await?;
+                s3.fetch(&upload.object_key, upload.size.unwrap_or_default(), place, user).await?;
                 Ok(place.to_owned())
             }
         }

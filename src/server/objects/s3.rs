@@ -57,9 +57,22 @@ impl S3 {
         Ok(Self { bucket, credentials, prefix, http })
     }
 
-    /// Whether the bucket answers us.
+    /// Whether the bucket is there and answers us.
     pub(crate) async fn check(&self) -> anyhow::Result<()> {
-        Ok(self.size("imports/none").await.map(|_| ())?)
+        let url = self.bucket.head_bucket(Some(&self.credentials)).sign(OWN_LIFE);
+        let status = self.http.head(url).timeout(TIMEOUT).send().await.map_err(lost)?.status().as_u16();
+        let name = self.bucket.name();
+        match status {
+            200..300 => Ok(()),
+            404 => anyhow::bail!("there is no bucket {name}"),
+            403 => anyhow::bail!("the bucket {name} refuses this key, or does not let it list (s3:ListBucket)"),
+            other => anyhow::bail!("the bucket {name} answered {other}"),
+        }
+    }
+
+    /// Scheme, host and port of the bucket.
+    pub(crate) fn origin(&self) -> String {
+        self.bucket.base_url().origin().ascii_serialization()
     }
 
     fn object(&self, key: &str) -> String {
@@ -138,24 +151,27 @@ impl S3 {
         }
     }
 
-    /// Copies an object into a file that this user reads.
-    pub(crate) async fn fetch(&self, key: &str, path: &Path, user: Option<&RunAs>) -> anyhow::Result<()> {
+    /// Copies an object of this length in bytes into a file that this user reads. One that has
+    /// become another since it was looked at is not taken.
+    pub(crate) async fn fetch(&self, key: &str, size: u64, path: &Path, user: Option<&RunAs>) -> anyhow::Result<()> {
         let object = self.object(key);
         let url = self.bucket.get_object(Some(&self.credentials), &object).sign(URL_LIFE);
         let mut answer = self.http.get(url).send().await.map_err(lost)?;
         if !answer.status().is_success() {
             anyhow::bail!("object storage answered {} to the dump's key", answer.status().as_u16());
         }
-        let length = answer.content_length();
         let mut file = io::BufWriter::with_capacity(1 << 20, private_file(path, user)?);
         let mut stored = 0;
         while let Some(block) = answer.chunk().await.map_err(lost)? {
             stored += block.len() as u64;
+            if stored > size {
+                anyhow::bail!("the dump is longer than it was when the import began");
+            }
             tokio::task::block_in_place(|| file.write_all(&block))?;
         }
         file.flush()?;
-        if length.is_some_and(|length| length != stored) {
-            anyhow::bail!("object storage cut the dump off");
+        if stored != size {
+            anyhow::bail!("object storage cut the dump off, or it is another one by now");
         }
         Ok(())
     }

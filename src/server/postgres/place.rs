@@ -1,4 +1,4 @@
-use crate::source::limited::{Limited, LimitedTls};
+use crate::source::limited::Limited;
 use crate::source::{SourceUrl, SslMode, tls};
 use anyhow::Context;
 use deadpool_postgres::{Manager, ManagerConfig, RecyclingMethod};
@@ -46,7 +46,12 @@ impl Place {
     }
 
     fn new(mut config: Config, mode: SslMode, host: &str, port: u16) -> anyhow::Result<Self> {
-        config.connect_timeout(CONNECT_TIMEOUT).keepalives_idle(Duration::from_secs(30));
+        // A server that is gone without a word is noticed within a minute or two.
+        config.connect_timeout(CONNECT_TIMEOUT).tcp_user_timeout(Duration::from_mins(1));
+        config
+            .keepalives_idle(Duration::from_secs(30))
+            .keepalives_interval(Duration::from_secs(10))
+            .keepalives_retries(3);
         config.ssl_mode(match mode {
             SslMode::Disable => tokio_postgres::config::SslMode::Disable,
             SslMode::Prefer => tokio_postgres::config::SslMode::Prefer,
@@ -72,7 +77,9 @@ impl Place {
     /// The same with the task that ends when the session does.
     pub async fn connect_watched(&self) -> anyhow::Result<(Client, JoinHandle<()>)> {
         // A handshake is large, and stands in the middle of much else.
-        let connected = Box::pin(self.config.connect(self.tls.clone())).await;
+        let connecting = Box::pin(self.config.connect(self.tls.clone()));
+        let connected = tokio::time::timeout(CONNECT_TIMEOUT, connecting).await;
+        let connected = connected.map_err(|_| anyhow::anyhow!("the server does not answer"))?;
         let (client, connection) = connected.map_err(|error| said(&error))?;
         let running = tokio::spawn(async move {
             let _ = connection.await;
@@ -91,8 +98,7 @@ impl Place {
             stream.set_nodelay(true)?;
             let mut tls = self.tls.clone();
             let tls = MakeTlsConnect::<Limited<TcpStream>>::make_tls_connect(&mut tls, &self.host)?;
-            // What comes out of an encrypted connection is counted too.
-            let connected = self.config.connect_raw(Limited::new(stream, most), LimitedTls(tls)).await;
+            let connected = self.config.connect_raw(Limited::counted(stream, most), tls).await;
             connected.map_err(|error| said(&error))
         };
         let connected = tokio::time::timeout(CONNECT_TIMEOUT, work).await;
@@ -109,6 +115,11 @@ impl Place {
     /// The host's name or address.
     pub fn host(&self) -> &str {
         &self.host
+    }
+
+    /// Whether it is on this machine.
+    pub fn is_here(&self) -> bool {
+        self.host == "localhost" || self.host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
     }
 
     /// The port.

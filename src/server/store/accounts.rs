@@ -37,12 +37,13 @@ impl Store {
         }))
     }
 
-    /// The organization of a slug, made when it is not there.
-    pub(crate) async fn organization(&self, name: &str, slug: &str) -> anyhow::Result<String> {
+    /// Id and name of the organization of a slug, made when it is not there.
+    pub(crate) async fn organization(&self, name: &str, slug: &str) -> anyhow::Result<(String, String)> {
         let client = self.client().await?;
         let sql = "insert into organizations (id, name, slug) values ($1, $2, $3) on conflict (slug) do nothing";
         client.execute(sql, &[&new_id(), &name, &slug]).await?;
-        Ok(client.query_one("select id from organizations where slug = $1", &[&slug]).await?.get(0))
+        let row = client.query_one("select id, name from organizations where slug = $1", &[&slug]).await?;
+        Ok((row.get(0), row.get(1)))
     }
 
     /// Makes a key of an organization valid.

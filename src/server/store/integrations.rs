@@ -1,11 +1,9 @@
-use super::{Store, rfc3339};
+use super::{Store, TELLINGS, rfc3339};
 use crate::wire::Integration;
 use serde_json::Value;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{GenericClient, Row};
 
-/// How often a push is tried.
-pub(crate) const PUSH_ATTEMPTS: i32 = 8;
 /// Seconds until a push is tried again when whoever was at it died.
 const LEASE_SECONDS: i32 = 120;
 
@@ -60,7 +58,9 @@ impl Store {
         let transaction = client.transaction().await?;
         let sql = "insert into integrations (project_id, provider, config, credentials) values ($1, $2, $3, $4)
                    on conflict (project_id, provider) do update
-                   set config = $3, credentials = coalesce($4, integrations.credentials), external_id = null";
+                   set config = $3, credentials = coalesce($4, integrations.credentials),
+                       external_id = case when integrations.config = $3 then integrations.external_id end,
+                       last_pushed_at = case when integrations.config = $3 then integrations.last_pushed_at end";
         transaction.execute(sql, &[&project, &provider, config, &credentials]).await?;
         wish(&*transaction, project, Some(provider)).await?;
         Ok(transaction.commit().await?)
@@ -72,15 +72,17 @@ impl Store {
         Ok(self.client().await?.execute(sql, &[&project, &provider]).await? == 1)
     }
 
-    /// Takes pushes whose time has come, at most so many.
-    pub(crate) async fn claim_pushes(&self, most: usize) -> anyhow::Result<Vec<DuePush>> {
-        let sql = "update integrations i set attempts = attempts + 1, next_attempt_at = now() + make_interval(secs => $2)
+    /// Takes pushes whose time has come, at most so many, and none of busy projects.
+    pub(crate) async fn claim_pushes(&self, most: usize, busy: &[String]) -> anyhow::Result<Vec<DuePush>> {
+        let sql =
+            "update integrations i set attempts = attempts + 1, next_attempt_at = now() + make_interval(secs => $2)
                    where (project_id, provider) in (
-                       select project_id, provider from integrations where state = 'pending' and next_attempt_at <= now()
+                       select project_id, provider from integrations
+                       where state = 'pending' and next_attempt_at <= now() and project_id <> all($3)
                        order by next_attempt_at limit $1 for update skip locked)
                    returning project_id, provider, config, credentials, wish, attempts";
         let most = i64::try_from(most).unwrap_or(i64::MAX);
-        let rows = self.client().await?.query(sql, &[&most, &f64::from(LEASE_SECONDS)]).await?;
+        let rows = self.client().await?.query(sql, &[&most, &f64::from(LEASE_SECONDS), &busy]).await?;
         let due = |row: &Row| DuePush {
             project_id: row.get(0),
             provider: row.get(1),
@@ -97,7 +99,7 @@ impl Store {
     pub(crate) async fn end_push(&self, due: &DuePush, pushed: &Pushed, again_in: f64) -> anyhow::Result<()> {
         let (state, external_id, error) = match pushed {
             Pushed::Done(id) => ("connected", id.as_deref(), None),
-            Pushed::Later(why) if due.attempt < PUSH_ATTEMPTS => ("pending", None, Some(why)),
+            Pushed::Later(why) if due.attempt < TELLINGS => ("pending", None, Some(why)),
             Pushed::Later(why) | Pushed::Never(why) => ("error", None, Some(why)),
         };
         let sql = "update integrations set state = $5, external_id = coalesce($6, external_id), last_error = $7,
@@ -132,7 +134,7 @@ fn from_row(row: &Row) -> Integration {
         config: row.get(2),
         has_credentials: row.get(3),
         external_id: row.get(4),
-        attempts: row.get(5),
+        attempts: row.get::<_, i32>(5).min(TELLINGS),
         last_error: row.get(6),
         last_pushed_at: time(7),
         next_attempt_at: time(8).filter(|_| state == "pending"),

@@ -14,7 +14,7 @@ pub(super) use jobs::{Beat, CANCELLED, Claim, Ending, NewJob};
 pub(super) use logins::{CliLogin, NewLogin};
 pub(super) use projects::{NewProject, ProjectRow};
 pub(super) use uploads::{InParts, UploadRow};
-pub(super) use webhooks::{DELIVERY_ATTEMPTS, DueDelivery, NewEndpoint, Told};
+pub(super) use webhooks::{DueDelivery, NewEndpoint, Told};
 
 use super::postgres::Place;
 use anyhow::Context;
@@ -23,6 +23,12 @@ use deadpool_postgres::{Object, Pool, Runtime};
 mod migrations {
     refinery::embed_migrations!("src/server/store/migrations");
 }
+
+/// A server that does not answer within this time is not up.
+const ANSWER: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// How often somebody is told something (the API's rules for webhooks).
+pub(super) const TELLINGS: i32 = 8;
 
 /// Sessions that one process holds at most.
 const SESSIONS: usize = 8;
@@ -41,9 +47,15 @@ impl Store {
     pub(super) async fn open(place: &Place) -> anyhow::Result<Self> {
         let (mut client, running) = place.connect_watched().await.context("connect to the metadata")?;
         client.execute("select pg_advisory_lock(4815162342)", &[]).await?;
-        migrations::migrations::runner().run_async(&mut client).await.context("bring the metadata up to date")?;
+        // A process of the version before must be able to start while others are brought up to date.
+        let runner = migrations::migrations::runner().set_abort_missing(false);
+        runner.run_async(&mut client).await.context("bring the metadata up to date")?;
         drop(client);
         running.await?;
+        // What others have set for the server must not end what takes its time, nor may we wait for ever.
+        let place = place.with(|config| {
+            config.options("-c idle_in_transaction_session_timeout=0 -c statement_timeout=60s");
+        });
         let pool = Pool::builder(place.manager()).max_size(SESSIONS).runtime(Runtime::Tokio1);
         let pool = pool.wait_timeout(Some(PATIENCE)).create_timeout(Some(PATIENCE)).recycle_timeout(Some(PATIENCE));
         Ok(Self { pool: pool.build()? })
@@ -80,10 +92,8 @@ impl Store {
 
     /// Whether the metadata answers.
     pub(super) async fn is_up(&self) -> bool {
-        match self.client().await {
-            Ok(client) => client.simple_query("select 1").await.is_ok(),
-            Err(_) => false,
-        }
+        let asked = async { anyhow::Ok(self.client().await?.simple_query("select 1").await?) };
+        tokio::time::timeout(ANSWER, asked).await.is_ok_and(|answer| answer.is_ok())
     }
 }
 

@@ -36,6 +36,12 @@ impl InParts {
     }
 }
 
+/// Of an upload `u` that nobody wants any more.
+const ABANDONED: &str = "touched_at < now() - interval '2 days'
+    and not exists (select from jobs j where j.state in ('pending', 'running') and j.request->>'upload_key' = u.object_key)
+    and not exists (select from jobs j where j.request->>'upload_key' = u.object_key
+                    and j.completed_at > now() - interval '1 day')";
+
 impl Store {
     /// Remembers an object that a project may upload, at once or in parts.
     pub(crate) async fn add_upload(&self, key: &str, project: &str, in_parts: Option<InParts>) -> anyhow::Result<()> {
@@ -145,15 +151,18 @@ impl Store {
         Ok(rows.iter().map(part).collect())
     }
 
+    /// Forgets an object that is still abandoned, and gives what was known of it.
+    pub(crate) async fn forget_abandoned(&self, key: &str) -> anyhow::Result<Option<UploadRow>> {
+        let Some(upload) = self.upload(key).await? else { return Ok(None) };
+        let sql = format!("delete from uploads u where object_key = $1 and {ABANDONED}");
+        Ok((self.client().await?.execute(&sql, &[&key]).await? == 1).then_some(upload))
+    }
+
     /// Objects that nothing was heard of for two days, which is time for the slowest upload,
     /// and that no job waits for or has just used.
     pub(crate) async fn abandoned_uploads(&self) -> anyhow::Result<Vec<String>> {
-        let sql = "select object_key from uploads u where touched_at < now() - interval '2 days'
-                   and not exists (select from jobs j where j.state in ('pending', 'running')
-                                   and j.request->>'upload_key' = u.object_key)
-                   and not exists (select from jobs j where j.request->>'upload_key' = u.object_key
-                                   and j.completed_at > now() - interval '1 day')";
-        let rows = self.client().await?.query(sql, &[]).await?;
+        let sql = format!("select object_key from uploads u where {ABANDONED}");
+        let rows = self.client().await?.query(&sql, &[]).await?;
         Ok(rows.iter().map(|row| row.get(0)).collect())
     }
 }

@@ -1,4 +1,4 @@
-use super::{Store, new_id, rfc3339};
+use super::{Store, TELLINGS, new_id, rfc3339};
 use crate::wire::{
     IMPORT_COMPLETED, JOB_COMPLETED, JOB_FAILED, Job, JobState, PROJECT_IMPORT, UpdateWebhookEndpoint, WEBHOOK_TEST,
     WebhookDelivery, WebhookEndpoint, WebhookEvent, WebhookEventData,
@@ -8,8 +8,6 @@ use tokio_postgres::{Row, Transaction};
 
 /// Endpoints that an organization may have.
 const MOST_ENDPOINTS: i64 = 50;
-/// How often a delivery is tried (the API's rules).
-pub(crate) const DELIVERY_ATTEMPTS: i32 = 8;
 /// Seconds until a delivery is tried again when whoever was sending it died.
 const LEASE_SECONDS: i32 = 60;
 /// So long deliveries that are over are remembered.
@@ -33,6 +31,8 @@ pub(crate) struct NewEndpoint<'a> {
 pub(crate) struct DueDelivery {
     /// Its id.
     pub id: String,
+    /// Whom it is for.
+    pub endpoint_id: String,
     /// The number of this attempt; those who end it must still have it.
     pub attempt: i32,
     /// Type of the event.
@@ -150,19 +150,21 @@ impl Store {
         Ok(self.client().await?.query_opt(&sql, &values).await?.as_ref().map(delivery))
     }
 
-    /// Takes deliveries whose time has come, at most so many. Each comes again after a while
-    /// unless its end is stored.
-    pub(crate) async fn claim_deliveries(&self, most: usize) -> anyhow::Result<Vec<DueDelivery>> {
+    /// Takes deliveries whose time has come, at most so many, and none of busy endpoints. Each comes
+    /// again after a while unless its end is stored.
+    pub(crate) async fn claim_deliveries(&self, most: usize, busy: &[String]) -> anyhow::Result<Vec<DueDelivery>> {
         let sql = "update webhook_deliveries d set attempts = attempts + 1,
                        next_attempt_at = now() + make_interval(secs => $2)
                    from webhook_endpoints e
                    where e.id = d.endpoint_id and d.id in (
-                       select id from webhook_deliveries where state = 'pending' and next_attempt_at <= now()
+                       select id from webhook_deliveries
+                       where state = 'pending' and next_attempt_at <= now() and endpoint_id <> all($3)
                        order by next_attempt_at limit $1 for update skip locked)
-                   returning d.id, d.attempts, d.event_type, d.body, e.url, e.secret, e.enabled";
+                   returning d.id, d.attempts, d.event_type, d.body, e.url, e.secret, e.enabled, e.id";
         let most = i64::try_from(most).unwrap_or(i64::MAX);
-        let rows = self.client().await?.query(sql, &[&most, &f64::from(LEASE_SECONDS)]).await?;
+        let rows = self.client().await?.query(sql, &[&most, &f64::from(LEASE_SECONDS), &busy]).await?;
         let due = |row: &Row| DueDelivery {
+            endpoint_id: row.get(7),
             id: row.get(0),
             attempt: row.get(1),
             event_type: row.get(2),
@@ -179,9 +181,7 @@ impl Store {
     pub(crate) async fn end_delivery(&self, due: &DueDelivery, told: &Told, again_in: f64) -> anyhow::Result<()> {
         let (state, status, error) = match told {
             Told::Delivered(status) => ("delivered", Some(i32::from(*status)), None),
-            Told::Failed { status, why } if due.attempt < DELIVERY_ATTEMPTS => {
-                ("pending", status.map(i32::from), Some(why))
-            }
+            Told::Failed { status, why } if due.attempt < TELLINGS => ("pending", status.map(i32::from), Some(why)),
             Told::Failed { status, why } => ("failed", status.map(i32::from), Some(why)),
             Told::GivenUp(why) => ("failed", None, Some(why)),
         };
@@ -261,8 +261,9 @@ fn delivery(row: &Row) -> WebhookDelivery {
         webhook_endpoint_id: row.get(1),
         event_id: row.get(2),
         event_type: row.get(3),
-        attempts: row.get(5),
-        max_attempts: DELIVERY_ATTEMPTS,
+        // Whoever finds the last one unanswered counts once more.
+        attempts: row.get::<_, i32>(5).min(TELLINGS),
+        max_attempts: TELLINGS,
         last_status: row.get(6),
         last_error: row.get(7),
         next_attempt_at: time(8).filter(|_| state == "pending"),
