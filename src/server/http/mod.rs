@@ -11,6 +11,7 @@ mod jobs;
 mod limits;
 mod login;
 mod openapi;
+mod panel;
 mod projects;
 mod serve;
 mod site;
@@ -89,6 +90,7 @@ pub(super) fn router(app: Arc<App>) -> Router {
         .layer(from_fn_with_state(app.clone(), health::watched));
     let pages = Router::new()
         .route("/dashboard/cli/login", get(login::page).post(login::decide))
+        .merge(panel::routes())
         .layer(DefaultBodyLimit::max(LONGEST_BODY))
         .layer(from_fn(limits::in_time))
         .fallback(nothing_here)

@@ -1,0 +1,218 @@
+//! The Import panel: the same flow for people whose home is not a terminal. A page of our own,
+//! without anything from elsewhere, that makes the same calls as every other client.
+
+use super::body::{Body, Path};
+use super::error::Refused;
+use super::{Answer, Shared};
+use crate::server::App;
+use crate::source::providers::{self, Advice};
+use crate::source::{SourceUrl, reach};
+use axum::extract::{ConnectInfo, Extension, State};
+use axum::http::{HeaderMap, HeaderName, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use secrecy::ExposeSecret;
+use serde::{Deserialize, Serialize};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+/// The files of the page, with their types.
+const FILES: [(&str, &str, &str); 11] = [
+    ("main.js", SCRIPT, include_str!("../panel/main.js")),
+    ("api.js", SCRIPT, include_str!("../panel/api.js")),
+    ("dom.js", SCRIPT, include_str!("../panel/dom.js")),
+    ("dump.js", SCRIPT, include_str!("../panel/dump.js")),
+    ("form.js", SCRIPT, include_str!("../panel/form.js")),
+    ("history.js", SCRIPT, include_str!("../panel/history.js")),
+    ("job.js", SCRIPT, include_str!("../panel/job.js")),
+    ("source.js", SCRIPT, include_str!("../panel/source.js")),
+    ("upload.js", SCRIPT, include_str!("../panel/upload.js")),
+    ("panel.css", "text/css; charset=utf-8", include_str!("../panel/panel.css")),
+    ("icon.svg", "image/svg+xml", include_str!("../panel/icon.svg")),
+];
+const SCRIPT: &str = "text/javascript; charset=utf-8";
+const PAGE: &str = include_str!("../panel/index.html");
+
+pub(super) fn routes() -> Router<Arc<App>> {
+    Router::new()
+        .route("/", get(page))
+        .route("/panel/key", get(key))
+        .route("/panel/source", post(source))
+        .route("/panel/{file}", get(file))
+}
+
+async fn page(State(app): Shared) -> Response {
+    // Dumps go straight to where they are stored.
+    let storage = app.objects.origin().unwrap_or_default();
+    let policy = format!(
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self' {storage}; \
+         form-action 'none'; frame-ancestors 'none'; base-uri 'none'"
+    );
+    sent("text/html; charset=utf-8", &policy, PAGE)
+}
+
+async fn file(Path(name): Path<String>) -> Result<Response, Refused> {
+    let found = FILES.iter().find(|(known, ..)| *known == name);
+    let (_, kind, text) = found.ok_or_else(|| Refused::not_found("there is nothing at this address"))?;
+    Ok(sent(kind, "default-src 'none'", text))
+}
+
+fn sent(kind: &'static str, policy: &str, text: &'static str) -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, kind.to_owned()),
+        (header::CONTENT_SECURITY_POLICY, policy.to_owned()),
+        (header::CACHE_CONTROL, "no-cache".to_owned()),
+        (header::REFERRER_POLICY, "no-referrer".to_owned()),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff".to_owned()),
+        (HeaderName::from_static("cross-origin-opener-policy"), "same-origin".to_owned()),
+    ];
+    (StatusCode::OK, headers, text).into_response()
+}
+
+#[derive(Serialize)]
+struct Key {
+    api_key: String,
+}
+
+/// The key of a control plane of one machine, for the browser of the person who runs it: who has
+/// the other end of the connection may read the file with the key as well.
+async fn key(
+    State(app): Shared,
+    Extension(ConnectInfo(peer)): Extension<ConnectInfo<SocketAddr>>,
+    headers: HeaderMap,
+) -> Result<Response, Refused> {
+    let ask = || Refused::key("an API key is needed");
+    // Other pages cannot send this without being asked first, and we do not answer that.
+    let by_page = headers.contains_key("x-capydb-panel");
+    let key = app.owner_key.as_ref().filter(|_| by_page && is_owner(peer)).ok_or_else(ask)?;
+    let headers = [(header::CACHE_CONTROL, "no-store")];
+    Ok((headers, Json(Key { api_key: key.expose_secret().to_owned() })).into_response())
+}
+
+/// Whether the process at the other end is of the same user as we are, or of root. Only Linux
+/// tells; elsewhere people are asked for the key.
+fn is_owner(peer: SocketAddr) -> bool {
+    let tables = ["/proc/self/net/tcp", "/proc/self/net/tcp6"];
+    let owner = tables.iter().find_map(|table| owner_in(&std::fs::read_to_string(table).ok()?, peer));
+    owner.is_some_and(|owner| owner == 0 || owner == rustix::process::geteuid().as_raw())
+}
+
+/// The user of a socket that is bound to this address and connected, in a table of Linux's
+/// (`proc_pid_net(5)`): its own address is the second field, its state the fourth, its user the
+/// eighth.
+fn owner_in(table: &str, peer: SocketAddr) -> Option<u32> {
+    const CONNECTED: &str = "01";
+    let IpAddr::V4(address) = peer.ip() else { return None };
+    // Numbers are written as the machine has them.
+    let bare = format!("{:08X}", u32::from_ne_bytes(address.octets()));
+    let mapped = format!("0000000000000000{:08X}{bare}", u32::from_ne_bytes([0, 0, 0xff, 0xff]));
+    let [bare, mapped] = [bare, mapped].map(|address| format!("{address}:{:04X}", peer.port()));
+    table.lines().skip(1).find_map(|line| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let ours = fields.get(1).is_some_and(|own| *own == bare || *own == mapped);
+        (ours && fields.get(3) == Some(&CONNECTED)).then(|| fields.get(7)?.parse().ok())?
+    })
+}
+
+#[derive(Deserialize)]
+struct Asked {
+    url: String,
+}
+
+/// What is known of a source's URL without dialling it.
+#[derive(Serialize, Default)]
+struct Recognised {
+    ok: bool,
+    /// As it would be dialled.
+    shown: String,
+    provider: Option<&'static str>,
+    /// What was changed for that.
+    changes: Vec<String>,
+    caveats: &'static [&'static str],
+    why: Option<String>,
+    fix: Option<String>,
+    /// The same database at an endpoint that carries a dump.
+    instead: Option<String>,
+}
+
+/// Recognises a URL while it is typed. The page sends it without its password.
+async fn source(State(app): Shared, Body(asked): Body<Asked>) -> Answer<Recognised> {
+    Ok(Json(recognise(&asked.url, app.allow_private_sources)))
+}
+
+fn recognise(text: &str, allow_private: bool) -> Recognised {
+    let url = match SourceUrl::parse(text) {
+        Ok(url) => url,
+        Err(problem) => return Recognised { why: Some(problem.to_string()), ..Recognised::default() },
+    };
+    let refused =
+        |why: String, fix: &str| Recognised { why: Some(why), fix: Some(fix.to_owned()), ..Recognised::default() };
+    match providers::advise(&url) {
+        Advice::Rewrite(provider, instead, why) => Recognised {
+            provider: Some(provider.name),
+            instead: Some(instead.expose().to_owned()),
+            ..refused(format!("this is {why} ({})", provider.name), "use the endpoint below")
+        },
+        Advice::Refuse(provider, why) => Recognised {
+            provider: Some(provider.name),
+            ..refused(
+                format!("this is {why} ({})", provider.name),
+                &format!("the URL to use is here: {}", provider.string),
+            )
+        },
+        Advice::Fine if !allow_private && reach::is_private(&url) => refused(
+            "the source must be publicly reachable, and this is a private address".to_owned(),
+            "dump it where it can be reached (pg_dump -Fc) and upload the file",
+        ),
+        Advice::Fine => {
+            let provider = providers::recognise(url.host());
+            let (url, changes) = url.normalise();
+            Recognised {
+                ok: true,
+                shown: url.to_string(),
+                provider: provider.map(|provider| provider.name),
+                caveats: provider.map_or(&[], |provider| provider.caveats),
+                changes,
+                ..Recognised::default()
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_user_of_a_connection_is_found() {
+        let table = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n   \
+                     0: 0100007F:1DE6 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000        0 1 1 0\n   \
+                     1: 0100007F:9C40 0100007F:1DE6 01 00000000:00000000 00:00000000 00000000  1001        0 2 1 0\n";
+        let peer = |text: &str| text.parse().expect("an address");
+        if cfg!(target_endian = "little") {
+            assert_eq!(owner_in(table, peer("127.0.0.1:40000")), Some(1001));
+        }
+        assert_eq!(owner_in(table, peer("127.0.0.1:7654")), None, "it listens");
+        assert_eq!(owner_in(table, peer("127.0.0.1:40001")), None);
+    }
+
+    #[test]
+    fn a_url_is_recognised_without_its_password() {
+        let found = recognise("postgres://u@ep-x-1.eu-central-1.aws.neon.tech/shop", false);
+        assert!(found.ok && found.provider == Some("Neon") && found.shown.contains("sslmode=require"));
+        let found = recognise("postgres://u@ep-x-1-pooler.eu-central-1.aws.neon.tech/shop", false);
+        assert!(!found.ok && found.instead.expect("an endpoint").contains("@ep-x-1.eu-central-1"));
+        let found = recognise("postgres://u@10.0.0.7/shop", false);
+        assert!(!found.ok && found.why.expect("why").contains("publicly reachable"));
+        assert!(recognise("postgres://u@10.0.0.7/shop", true).ok);
+        assert!(recognise("mysql://u@h/shop", true).why.expect("why").contains("not with postgres"));
+    }
+
+    /// Everything that is needed to see the page, without compression.
+    #[test]
+    fn the_page_is_small() {
+        let size: usize = FILES.iter().map(|(_, _, text)| text.len()).sum();
+        assert!(size + PAGE.len() < 100_000, "{size}");
+    }
+}

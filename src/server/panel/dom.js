@@ -1,0 +1,80 @@
+// Making elements, and writing numbers and times for people.
+
+/** An element with attributes (`on…` are listeners, `class` and the like as such) and children. */
+export function h(name, attributes = {}, ...children) {
+  const element = document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) {
+    if (value === undefined || value === null || value === false) continue;
+    if (key.startsWith("on")) element.addEventListener(key.slice(2), value);
+    else if (value === true) element.setAttribute(key, "");
+    else element.setAttribute(key, value);
+  }
+  element.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
+  return element;
+}
+
+/** Bytes as the command line writes them: powers of ten. */
+export function bytes(size) {
+  const units = ["B", "kB", "MB", "GB", "TB", "PB"];
+  let unit = 0;
+  while (size >= 1000 && unit < units.length - 1) {
+    size /= 1000;
+    unit += 1;
+  }
+  return unit === 0 ? `${size} B` : `${size.toFixed(1)} ${units[unit]}`;
+}
+
+export const count = (number) => new Intl.NumberFormat("en").format(number);
+
+/** Seconds in words. */
+export function duration(seconds) {
+  seconds = Math.max(0, Math.round(seconds));
+  if (seconds < 60) return `${seconds} s`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
+  return `${Math.floor(seconds / 3600)} h ${Math.floor((seconds % 3600) / 60)} min`;
+}
+
+export function time(text) {
+  const date = new Date(text);
+  return Number.isNaN(date.getTime()) ? text : date.toLocaleString([], { dateStyle: "medium", timeStyle: "short" });
+}
+
+/** Says something to those who hear the page. */
+export function announce(text) {
+  const place = document.getElementById("announce");
+  if (place.textContent !== text) place.textContent = text;
+}
+
+/** A message with what to do about it. */
+export function note(kind, text, fix) {
+  return h("div", { class: `note ${kind}`, role: kind === "bad" ? "alert" : null },
+    h("p", {}, text), fix ? h("p", {}, h("strong", {}, "What to do: "), fix) : null);
+}
+
+/** A bar; `part` from 0 to 1, or null when nobody knows. */
+export function bar(part, label, kind = "") {
+  const known = part !== null && Number.isFinite(part);
+  const percent = known ? Math.min(100, Math.max(0, part * 100)) : null;
+  const fill = h("i");
+  if (known) fill.style.inlineSize = `${percent}%`;
+  return h("div", {
+    class: `bar ${kind} ${known ? "" : "unsure"}`, role: "progressbar", "aria-label": label,
+    "aria-valuemin": known ? 0 : null, "aria-valuemax": known ? 100 : null, "aria-valuenow": known ? Math.round(percent) : null,
+  }, fill);
+}
+
+/** A command with a button that copies it. */
+export function command(text) {
+  const button = h("button", { type: "button", "aria-label": `Copy: ${text}` }, "Copy");
+  button.addEventListener("click", async () => {
+    try {
+      await navigator.clipboard.writeText(text);
+      button.textContent = "Copied";
+      announce("Copied");
+    } catch {
+      getSelection().selectAllChildren(button.previousElementSibling);
+      button.textContent = "Press Ctrl-C";
+    }
+  });
+  return h("div", { class: "command" }, h("code", {}, text), button);
+}

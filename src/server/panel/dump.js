@@ -1,0 +1,117 @@
+// Looking into a dump file before anything of it is sent: format, versions, tables, extensions.
+// The layout of archives follows pg_backup_archiver.c of Postgres.
+
+/** As much of a file is read for its table of contents, in bytes. */
+const MOST = 16 << 20;
+/** Of plain SQL only the beginning is read, in bytes. */
+const BEGINNING = 4 << 20;
+
+class Damaged extends Error {}
+
+class Reader {
+  constructor(buffer) {
+    this.bytes = new Uint8Array(buffer);
+    this.at = 0;
+    this.text = new TextDecoder();
+  }
+  byte() {
+    if (this.at >= this.bytes.length) throw new Damaged("it ends in the middle of its table of contents: the file is cut off");
+    return this.bytes[this.at++];
+  }
+  int() {
+    const sign = this.byte();
+    let value = 0;
+    for (let place = 0; place < this.intSize; place++) value += this.byte() * 2 ** (8 * place);
+    return sign ? -value : value;
+  }
+  string() {
+    const length = this.int();
+    if (length < 0) return null;
+    if (this.at + length > this.bytes.length) throw new Damaged("it ends in the middle of its table of contents: the file is cut off");
+    this.at += length;
+    return this.text.decode(this.bytes.subarray(this.at - length, this.at));
+  }
+}
+
+/** What is in a file; `trouble` says why it cannot be imported. */
+export async function look(file) {
+  const start = new Uint8Array(await file.slice(0, 512).arrayBuffer());
+  const begins = (...bytes) => bytes.every((byte, at) => start[at] === byte);
+  if (file.size === 0) return { trouble: "The file is empty." };
+  if (begins(0x1f, 0x8b)) return packed("gzip", "gunzip");
+  if (begins(0x28, 0xb5, 0x2f, 0xfd)) return packed("zstd", "unzstd");
+  if (begins(0x50, 0x4b, 3, 4)) return packed("zip", "unzip");
+  if (begins(0x50, 0x47, 0x44, 0x4d, 0x50)) return archive(await file.slice(0, MOST).arrayBuffer(), file);
+  const tar = new TextDecoder().decode(start.subarray(257, 262)) === "ustar";
+  if (tar) return { trouble: "This is a tar file, which has no place in an upload.", fix: "Dump again in custom format: pg_dump -Fc" };
+  if (start.includes(0)) return { trouble: "This is neither an archive of pg_dump nor SQL.", fix: "Make a dump with: pg_dump -Fc -f app.dump \"$DATABASE_URL\"" };
+  return script(await file.slice(0, BEGINNING).text(), file);
+}
+
+function packed(format, tool) {
+  return { trouble: `The file is compressed as a whole (${format}).`, fix: `Unpack it first (${tool}), or use the command line, which unpacks by itself.` };
+}
+
+function archive(buffer, file) {
+  const reader = new Reader(buffer);
+  try {
+    return contents(reader, file);
+  } catch (error) {
+    if (!(error instanceof Damaged)) throw error;
+    if (file.size > MOST) return { format: "custom", size: file.size, partly: true, tables: [], extensions: [] };
+    return { trouble: `The archive cannot be read: ${error.message}.`, fix: "Make the dump again, and copy it whole." };
+  }
+}
+
+function contents(reader, file) {
+  reader.at = 5;
+  const [major, minor, , intSize, offsetSize, layout] = Array.from({ length: 6 }, () => reader.byte());
+  if (major !== 1 || minor < 10 || minor > 16) throw new Damaged(`its archive version ${major}.${minor} is not known`);
+  if (intSize < 1 || intSize > 6 || offsetSize < 1 || offsetSize > 8 || layout !== 1) throw new Damaged("its header makes no sense");
+  reader.intSize = intSize;
+  if (minor >= 15) reader.byte();
+  else reader.int();
+  for (let field = 0; field < 7; field++) reader.int();
+  const [database, server, dumper] = [reader.string(), reader.string(), reader.string()];
+  const [tables, extensions, left] = [[], [], reader.int()];
+  let rows = 0;
+  for (let entry = 0; entry < left; entry++) {
+    reader.int();
+    reader.int();
+    reader.string();
+    reader.string();
+    const [tag, kind] = [reader.string(), reader.string()];
+    if (minor >= 11) reader.int();
+    reader.string();
+    reader.string();
+    reader.string();
+    const schema = reader.string();
+    reader.string();
+    if (minor >= 14) reader.string();
+    if (minor >= 16) reader.int();
+    reader.string();
+    reader.string();
+    while (reader.string() !== null);
+    reader.at += 1 + offsetSize;
+    if (kind === "TABLE") tables.push(`${schema}.${tag}`);
+    if (kind === "TABLE DATA") rows += 1;
+    if (kind === "EXTENSION") extensions.push(tag);
+  }
+  return { format: "custom", size: file.size, database, server, dumper, tables, extensions, tablesWithRows: rows };
+}
+
+function script(text, file) {
+  const found = (pattern) => text.match(pattern)?.[1]?.trim() ?? null;
+  const names = (pattern) => [...new Set(Array.from(text.matchAll(pattern), (match) => match[1].replaceAll('"', "")))];
+  const statement = /^\s*(--|\/\*|\\(restrict|connect)|SET|CREATE|INSERT|COPY|SELECT|BEGIN|ALTER|DROP|DO|WITH|COMMENT|GRANT|REVOKE|START|TRUNCATE|UPDATE|DELETE)\b/im;
+  if (!statement.test(text) && !/^\s*--/.test(text)) {
+    return { trouble: "This is neither an archive of pg_dump nor SQL.", fix: "Make a dump with: pg_dump -Fc -f app.dump \"$DATABASE_URL\"" };
+  }
+  if (/^(?:-- MySQL dump|\/\*!40|ENGINE=InnoDB)/m.test(text)) return { trouble: "This is a dump of MySQL, not of Postgres." };
+  return {
+    format: "plain SQL", size: file.size, partly: file.size > BEGINNING,
+    server: found(/^-- Dumped from database version (.+)$/m), dumper: found(/^-- Dumped by pg_dump version (.+)$/m),
+    tables: names(/^CREATE (?:UNLOGGED )?TABLE (?:IF NOT EXISTS )?([^\s(]+)/gim),
+    extensions: names(/^CREATE EXTENSION (?:IF NOT EXISTS )?("[^"]+"|[\w-]+)/gim),
+  };
+}

@@ -1,0 +1,48 @@
+// What has happened: jobs of the project, and webhook deliveries of the organization.
+
+import { call } from "./api.js";
+import { h, note, time } from "./dom.js";
+
+export function historyView(project, organization) {
+  const jobs = h("section", { class: "card wide", "aria-labelledby": "jobs-title" }, h("h2", { id: "jobs-title" }, "Jobs"), h("p", { class: "loading" }, "Loading …"));
+  const hooks = h("section", { class: "card wide", "aria-labelledby": "hooks-title" }, h("h2", { id: "hooks-title" }, "Webhook deliveries"), h("p", { class: "loading" }, "Loading …"));
+  fill(jobs, async () => {
+    const found = (await call("GET", `/v1/projects/${project.id}/jobs?limit=100`)).jobs ?? [];
+    if (!found.length) return h("p", { class: "soft" }, "There are no jobs yet.");
+    return grid("Jobs of the project, newest first", ["Created", "Type", "State", "Job", "Error"], found.map((job) => [
+      time(job.created_at), job.type, h("span", { class: `tag ${job.state}` }, job.state),
+      h("a", { href: `#/jobs/${job.id}`, class: "mono" }, job.id), job.error ?? "",
+    ]));
+  });
+  fill(hooks, async () => {
+    const path = `/v1/organizations/${organization.id}/webhook-endpoints`;
+    const endpoints = (await call("GET", path)).webhook_endpoints ?? [];
+    if (!endpoints.length) return h("p", { class: "soft" }, "No endpoints. Make one with: capydb webhooks create https://…");
+    const lists = await Promise.all(endpoints.map(async (endpoint) => {
+      const { deliveries } = await call("GET", `${path}/${endpoint.id}/deliveries?limit=50`);
+      return (deliveries ?? []).map((delivery) => ({ ...delivery, url: endpoint.url }));
+    }));
+    const all = lists.flat().sort((a, b) => b.created_at.localeCompare(a.created_at)).slice(0, 100);
+    if (!all.length) return h("p", { class: "soft" }, "Nothing was sent yet.");
+    return grid("Webhook deliveries, newest first", ["Created", "Event", "State", "Attempts", "Answer", "To"], all.map((sent) => [
+      time(sent.created_at), sent.event_type, h("span", { class: `tag ${sent.state}` }, sent.state),
+      `${sent.attempts} of ${sent.max_attempts}`, sent.last_error ?? sent.last_status ?? "", sent.url,
+    ]));
+  });
+  return [jobs, hooks];
+}
+
+async function fill(card, make) {
+  try {
+    card.lastElementChild.replaceWith(await make());
+  } catch (error) {
+    card.lastElementChild.replaceWith(note("warn", error.message));
+  }
+}
+
+function grid(caption, titles, rows) {
+  return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": caption }, h("table", {},
+    h("caption", { class: "unseen" }, caption),
+    h("thead", {}, h("tr", {}, titles.map((title) => h("th", { scope: "col" }, title)))),
+    h("tbody", {}, rows.map((row) => h("tr", {}, row.map((cell) => h("td", {}, cell)))))));
+}

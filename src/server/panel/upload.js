@@ -1,0 +1,143 @@
+// Sending a dump straight to storage, in parts where the control plane takes them. An upload that
+// broke off goes on with the parts that are missing.
+
+import { ApiError, call } from "./api.js";
+
+/** Parts that are sent at the same time. */
+const AT_A_TIME = 3;
+/** So often one part is tried in a row. */
+const ATTEMPTS = 6;
+/** Nothing may stand still for longer, in milliseconds. */
+const STALL = 60_000;
+
+export class Upload {
+  constructor(project, file) {
+    this.file = file;
+    this.path = `/v1/projects/${project}/imports/uploads`;
+    this.arrived = new Map(); // part number → entity tag
+    this.moving = new Map(); // part number → bytes under way
+    this.stop = new AbortController();
+    this.slot = null;
+  }
+
+  /** Bytes that storage has, or is being sent. */
+  get sent() {
+    const whole = [...this.arrived.keys()].reduce((sum, part) => sum + this.range(part).size, 0);
+    return whole + [...this.moving.values()].reduce((sum, loaded) => sum + loaded, 0);
+  }
+
+  range(part) {
+    const length = this.slot?.part_size_bytes ?? this.file.size;
+    return this.file.slice((part - 1) * length, Math.min(part * length, this.file.size));
+  }
+
+  /** Sends what is missing, and gives the object's key. `progress` hears of every step. */
+  async run(progress) {
+    this.progress = () => progress(this.sent);
+    this.stop = new AbortController();
+    if (!this.slot?.id) {
+      const { upload } = await call("POST", this.path, { size_bytes: this.file.size, parts: true });
+      this.slot = upload;
+    }
+    if (!this.slot.id) return this.whole();
+    const parts = Math.ceil(this.file.size / this.slot.part_size_bytes);
+    const open = Array.from({ length: parts }, (_, at) => at + 1).filter((part) => !this.arrived.has(part));
+    const hand = async () => {
+      while (open.length > 0 && !this.stop.signal.aborted) await this.part(open.shift());
+    };
+    try {
+      await Promise.all(Array.from({ length: AT_A_TIME }, hand));
+    } catch (error) {
+      this.stop.abort(); // the other hands have nothing to do any more
+      throw error;
+    }
+    this.check();
+    const named = [...this.arrived].map(([part_number, etag]) => (etag ? { part_number, etag } : { part_number }));
+    await call("POST", `${this.path}/${this.slot.id}/complete`, { parts: named });
+    return this.slot.object_key;
+  }
+
+  /** One PUT of all. What breaks off begins again, at a fresh URL. */
+  async whole() {
+    await this.patiently(async (attempt) => {
+      if (attempt > 1) this.slot = (await call("POST", this.path, { size_bytes: this.file.size, parts: true })).upload;
+      this.arrived.set(1, await this.put(this.slot.upload_url, 1));
+    });
+    const key = this.slot.object_key;
+    this.slot = null;
+    return key;
+  }
+
+  async part(part) {
+    await this.patiently(async () => {
+      const { parts } = await call("POST", `${this.path}/${this.slot.id}/parts`, { part_numbers: [part] });
+      this.arrived.set(part, await this.put(parts[0].upload_url, part));
+    });
+  }
+
+  /** Tries something again while there is hope. */
+  async patiently(work) {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await work(attempt);
+      } catch (error) {
+        const hopeless = error instanceof ApiError && error.status >= 400 && error.status < 500 && ![403, 408, 429].includes(error.status);
+        if (hopeless || attempt === ATTEMPTS || this.stop.signal.aborted) throw error;
+        await new Promise((done) => setTimeout(done, error.retryAfter ? error.retryAfter * 1000 : 500 * 2 ** attempt));
+        this.check();
+      }
+    }
+  }
+
+  check() {
+    if (this.stop.signal.aborted) throw new DOMException("stopped", "AbortError");
+  }
+
+  /** Puts one part; gives its entity tag. Only this kind of request tells how far it is. */
+  put(url, part) {
+    return new Promise((done, failed) => {
+      const request = new XMLHttpRequest();
+      let watch;
+      const alive = () => {
+        clearTimeout(watch);
+        watch = setTimeout(() => request.abort(), STALL);
+      };
+      const over = (end) => () => {
+        clearTimeout(watch);
+        this.moving.delete(part);
+        this.stop.signal.removeEventListener("abort", stopped);
+        end();
+        this.progress();
+      };
+      const stopped = () => request.abort();
+      request.open("PUT", url);
+      request.setRequestHeader("Content-Type", "application/octet-stream");
+      request.upload.onprogress = (event) => {
+        alive();
+        this.moving.set(part, event.loaded);
+        this.progress();
+      };
+      request.onload = over(() => {
+        if (request.status >= 200 && request.status < 300) return done(request.getResponseHeader("ETag"));
+        const said = request.responseXML?.querySelector("Message")?.textContent;
+        failed(new ApiError(said ?? `Storage answered ${request.status}.`, request.status));
+      });
+      request.onerror = over(() => failed(new ApiError("The connection to storage was lost.", 0)));
+      request.onabort = over(() => failed(this.stop.signal.aborted ? new DOMException("stopped", "AbortError") : new ApiError("Storage took nothing for a minute.", 0)));
+      this.stop.signal.addEventListener("abort", stopped);
+      alive();
+      request.send(this.range(part));
+    });
+  }
+
+  /** Stops; what has arrived stays for another try. */
+  pause() {
+    this.stop.abort();
+  }
+
+  /** Stops, and has storage forget what has arrived. */
+  async cancel() {
+    this.stop.abort();
+    if (this.slot?.id) await call("DELETE", `${this.path}/${this.slot.id}`).catch(() => {}); // it is forgotten by itself
+  }
+}

@@ -1,0 +1,179 @@
+//! A real browser, driven by WebDriver.
+
+use crate::support::{until, world};
+use fantoccini::wd::Capabilities;
+use fantoccini::{Client, ClientBuilder, Locator};
+use serde_json::{Value, json};
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// How the page is looked at.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Look {
+    Wide,
+    /// A telephone at night.
+    Narrow,
+}
+
+/// A browser window on a page.
+pub(crate) struct Browser {
+    pub(crate) client: Client,
+    driver: Child,
+    _profile: tempfile::TempDir,
+}
+
+/// Whether this machine has a browser; `make test` says when it has none.
+pub(crate) fn is_here() -> bool {
+    let here =
+        |name: &str| Command::new(name).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok();
+    here("chromedriver") && here("chromium")
+}
+
+impl Browser {
+    pub(crate) async fn open(look: Look) -> Self {
+        let mut driver = Command::new("chromedriver")
+            .arg("--port=0")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("chromedriver runs");
+        let mut lines = BufReader::new(driver.stdout.take().expect("a pipe")).lines();
+        let port = lines.find_map(|line| {
+            let line = line.expect("reads");
+            line.split_once("started successfully on port ").map(|(_, port)| port.trim_end_matches('.').to_owned())
+        });
+        std::thread::spawn(move || lines.for_each(drop)); // it must not wait for a reader
+        let profile = tempfile::tempdir().expect("a folder");
+        let mut arguments = vec![
+            "--headless=new".to_owned(),
+            "--disable-gpu".to_owned(),
+            "--disable-dev-shm-usage".to_owned(),
+            "--disable-background-networking".to_owned(),
+            "--disable-component-update".to_owned(),
+            "--disable-sync".to_owned(),
+            "--no-first-run".to_owned(),
+            "--no-proxy-server".to_owned(),
+            "--window-size=1280,1000".to_owned(),
+            format!("--user-data-dir={}", profile.path().display()),
+        ];
+        if rustix::process::geteuid().is_root() {
+            arguments.push("--no-sandbox".to_owned()); // there is none for root
+        }
+        let mut options = json!({ "binary": "/usr/bin/chromium" });
+        if look == Look::Narrow {
+            arguments.push("--blink-settings=preferredColorScheme=0".to_owned());
+            options["mobileEmulation"] = json!({ "deviceMetrics": { "width": 390, "height": 844, "pixelRatio": 2.0 } });
+        }
+        options["args"] = json!(arguments);
+        let mut wanted = Capabilities::new();
+        wanted.insert("goog:chromeOptions".to_owned(), options);
+        wanted.insert("goog:loggingPrefs".to_owned(), json!({ "browser": "ALL" }));
+        let address = format!("http://127.0.0.1:{}", port.expect("a port"));
+        let client = ClientBuilder::new(hyper_util::client::legacy::connect::HttpConnector::new())
+            .capabilities(wanted)
+            .connect(&address)
+            .await
+            .expect("a session");
+        Self { client, driver, _profile: profile }
+    }
+
+    /// Waits until an element is there and can be seen.
+    pub(crate) async fn see(&self, css: &str) -> fantoccini::elements::Element {
+        let started = Instant::now();
+        loop {
+            if let Ok(element) = self.client.find(Locator::Css(css)).await
+                && element.is_displayed().await.unwrap_or(false)
+            {
+                return element;
+            }
+            assert!(started.elapsed() < Duration::from_mins(1), "no {css} in:\n{}", self.text().await);
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Waits until the page says something.
+    pub(crate) async fn reads(&self, words: &str) {
+        let started = Instant::now();
+        while !self.text().await.contains(words) {
+            assert!(started.elapsed() < Duration::from_mins(1), "no «{words}» in:\n{}", self.text().await);
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    pub(crate) async fn text(&self) -> String {
+        self.run("return document.body.innerText").await.as_str().unwrap_or_default().to_owned()
+    }
+
+    pub(crate) async fn run(&self, script: &str) -> Value {
+        self.client.execute(script, Vec::new()).await.unwrap_or_default()
+    }
+
+    /// Waits until a button can be pressed, and presses it.
+    pub(crate) async fn press(&self, words: &str) {
+        let script = format!(
+            "const found = [...document.querySelectorAll('button, summary')].find((b) => b.checkVisibility() && !b.disabled && b.textContent.trim() === {});
+             found?.click(); return Boolean(found)",
+            json!(words)
+        );
+        let started = Instant::now();
+        while self.run(&script).await != json!(true) {
+            assert!(started.elapsed() < Duration::from_secs(30), "no button «{words}» in:\n{}", self.text().await);
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    pub(crate) async fn fill(&self, css: &str, text: &str) {
+        let field = self.see(css).await;
+        field.clear().await.expect("clears");
+        field.send_keys(text).await.expect("types");
+    }
+
+    /// Keeps a picture of the whole page, looks for what keeps people out, and for what the page
+    /// could not do.
+    pub(crate) async fn judge(&self, name: &str) {
+        let height = self.run("return document.documentElement.scrollHeight").await.as_u64().unwrap_or(1000);
+        let width = self.run("return innerWidth").await.as_u64().unwrap_or(1280);
+        if width > 600 {
+            let _ = self.client.set_window_size(1280, u32::try_from(height + 150).unwrap_or(2000).min(4000)).await;
+        }
+        let picture = self.client.screenshot().await.expect("a picture");
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("panel");
+        std::fs::create_dir_all(&folder).expect("a folder");
+        std::fs::write(folder.join(format!("{name}.png")), picture).expect("written");
+        let overflow = self.run("return document.documentElement.scrollWidth - innerWidth").await.as_i64().unwrap_or(0);
+        assert!(overflow <= 0, "{name} is {overflow} pixels wider than the window");
+        let Some(axe) = auditor() else { return };
+        let script = std::fs::read_to_string(axe).expect("reads");
+        self.client.execute(&script, Vec::new()).await.expect("runs");
+        let audit = "const done = arguments[0]; axe.run().then((found) => done(found.violations.map((v) => ({ id: v.id, impact: v.impact, help: v.help, nodes: v.nodes.map((n) => n.html + ' ' + n.failureSummary) }))))";
+        let found = self.client.execute_async(audit, Vec::new()).await.expect("is audited");
+        let found = found.as_array().expect("a list").clone();
+        let serious: Vec<&Value> = found
+            .iter()
+            .filter(|found| ["serious", "critical"].contains(&found["impact"].as_str().unwrap_or("")))
+            .collect();
+        assert!(serious.is_empty(), "{name}: {serious:#?}");
+        for minor in found {
+            eprintln!("{name}: {} ({}): {}", minor["id"], minor["impact"], minor["nodes"][0]);
+        }
+    }
+
+    pub(crate) async fn close(mut self) {
+        let _ = self.client.clone().close().await;
+        let _ = self.driver.kill();
+        let _ = self.driver.wait();
+    }
+}
+
+fn auditor() -> Option<PathBuf> {
+    let folder = world::cache().join("axe");
+    let found = std::fs::read_dir(folder).ok()?.flatten().map(|entry| entry.path());
+    found.max()
+}
+
+/// Waits for something that is not on the page.
+pub(crate) fn settled(what: &str, holds: impl FnMut() -> bool) {
+    tokio::task::block_in_place(|| until(what, holds));
+}

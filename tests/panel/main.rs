@@ -1,0 +1,214 @@
+//! The Import panel in a real browser, with a real control plane and real Postgres.
+//!
+//! Pictures of what it looks like are kept in `target/panel`.
+#![cfg(feature = "server")]
+#![expect(clippy::print_stderr, reason = "what is of less weight is told")]
+
+mod browser;
+#[path = "../support/mod.rs"]
+mod support;
+
+use browser::{Browser, Look, is_here, settled};
+use serde_json::json;
+use std::path::Path;
+use support::world::{Plane, SAMPLE, Source, open_folder, psql, source};
+
+/// Enough rows that one can look at it while it runs.
+const LARGE: &str = "create table events as select n, md5(n::text) || md5((n + 1)::text) || md5((n + 2)::text) as payload from generate_series(1, 400000) n;
+    create table people (id int primary key, name text); insert into people select n, 'p' || n from generate_series(1, 1000) n;
+    create index on events (n); create index on events (payload)";
+
+/// Runs a test in a browser, if there is one.
+fn in_browser<F: Future<Output = ()>>(look: Look, test: impl FnOnce(Browser) -> F) {
+    if !is_here() {
+        return; // `make test` says so
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async { test(Browser::open(look).await).await });
+}
+
+fn site(plane: &Plane) -> String {
+    format!("http://{}/", plane.address())
+}
+
+/// Chooses a project by its name.
+async fn choose(browser: &Browser, name: &str) {
+    browser.see("#project").await.select_by_label(name).await.expect("is listed");
+    browser.reads(name).await;
+}
+
+async fn file(browser: &Browser, path: &Path) {
+    browser.run("document.querySelector('input[value=file]').click()").await;
+    browser.see(".drop").await;
+    let input = browser.client.find(fantoccini::Locator::Css("#dump-file")).await.expect("an input");
+    input.send_keys(path.to_str().expect("a path")).await.expect("is chosen");
+}
+
+#[test]
+fn a_database_moves_from_its_url() {
+    let plane = Plane::throw_away();
+    let project = plane.project("shop");
+    let url = source().create("panel_url", SAMPLE);
+    in_browser(Look::Wide, async |browser| {
+        browser.client.goto(&site(&plane)).await.expect("opens");
+        choose(&browser, "shop").await;
+        browser.reads("of 10.0 GB").await;
+        browser.judge("1-start").await;
+        // What leaves the page while somebody types, and what of it holds the password.
+        browser.run("window.sent = []; const real = fetch; window.fetch = (to, how) => { sent.push([String(to), String(how?.body ?? '')]); return real(to, how); }").await;
+        browser.fill("#source-url", &url).await;
+        browser.reads("Added sslmode=require").await;
+        browser.judge("2-recognised").await;
+        let leaked = browser.run("return sent.filter(([, body]) => body.includes('source-secret')).length").await;
+        assert_eq!(leaked, json!(0), "the password has not left the form");
+        assert!(browser.run("return sent.length").await.as_u64() > Some(0));
+        browser.press("Run preflight").await;
+        browser.reads("The preflight passed").await;
+        for check in ["source size within plan", "source version compatible", "extensions available on target"] {
+            browser.reads(check).await;
+        }
+        browser.judge("3-preflight").await;
+        browser.run("document.querySelector('input[type=checkbox]').click()").await;
+        assert_eq!(browser.run("return document.querySelector('button.danger').disabled").await, json!(true));
+        browser.fill("input[id^=typed-]", "shop").await;
+        browser.judge("4-confirmed").await;
+        browser.press("Replace shop and import").await;
+        browser.see("#job-title").await;
+        let calls = browser.run("return sent.filter(([, body]) => body.includes('source-secret')).map(([to]) => to.split('/imports')[1])").await;
+        assert_eq!(calls, json!(["/preflight", ""]), "only the two calls have it");
+        browser.reads("Everything arrived in shop").await;
+        browser.judge("5-completed").await;
+        assert!(!browser.text().await.contains("postgres://"), "no password is shown unasked");
+        browser.press("Show them, passwords included").await;
+        browser.reads(&project.url).await;
+        browser.run("location.hash = '#/history'").await;
+        browser.reads("Webhook deliveries").await;
+        browser.reads("project.create").await;
+        browser.judge("6-history").await;
+        assert_eq!(project.sql("select count(*) from shop.customer"), psql(&url, "select count(*) from shop.customer"));
+        browser.close().await;
+    });
+}
+
+#[test]
+fn a_dump_moves_from_a_file_and_a_reload_changes_nothing() {
+    let plane = Plane::throw_away();
+    let project = plane.project("files");
+    let source = Source::start(15, &[]);
+    source.create("panel_file", LARGE);
+    let dump = open_folder().join("app.dump");
+    source.dump("panel_file", "custom", &dump);
+    in_browser(Look::Wide, async |browser| {
+        browser.client.goto(&site(&plane)).await.expect("opens");
+        choose(&browser, "files").await;
+        file(&browser, &dump).await;
+        browser.reads("Postgres 15.").await;
+        browser.reads("public.events").await;
+        browser.judge("7-dump").await;
+        browser.press("Import").await;
+        browser.reads("Load rows").await;
+        browser.client.refresh().await.expect("reloads");
+        browser.reads("loading").await;
+        browser.judge("8-running").await;
+        browser.reads("Everything arrived in files").await;
+        browser.reads("401,000").await;
+        browser.judge("9-arrived").await;
+        browser.close().await;
+    });
+    assert_eq!(if is_here() { project.sql("select count(*) from events") } else { "400000".into() }, "400000");
+}
+
+#[test]
+fn what_cannot_work_is_said_with_what_to_do() {
+    let plane = Plane::start(&["--allow-private-sources", "false", "--plan-limit", "40MB"]);
+    let project = plane.project("errors");
+    project.sql("create table taken (x int)");
+    let folder = open_folder();
+    let write = |name: &str, bytes: &[u8]| {
+        let path = folder.join(name);
+        std::fs::write(&path, bytes).expect("written");
+        path
+    };
+    let source = Source::start(15, &[]);
+    source.create("panel_errors", SAMPLE);
+    source.dump("panel_errors", "custom", &folder.join("whole.dump"));
+    let whole = std::fs::read(folder.join("whole.dump")).expect("reads");
+    let files = [
+        (write("empty.dump", b""), "The file is empty"),
+        (write("picture.png", b"\x89PNG\r\n\x1a\n\0\0\0"), "neither an archive of pg_dump nor SQL"),
+        (write("packed.gz", b"\x1f\x8b\x08\0\0\0"), "compressed as a whole (gzip)"),
+        (write("cut.dump", &whole[..600]), "the file is cut off"),
+        (
+            write("large.sql", &[b"SELECT 1;\n".repeat(4_200_000), b"\n".to_vec()].concat()),
+            "more than the 40.0 MB of the project's plan",
+        ),
+    ];
+    let clash = write("clash.sql", b"CREATE TABLE taken (x int);\n");
+    in_browser(Look::Wide, async |browser| {
+        browser.client.goto(&site(&plane)).await.expect("opens");
+        choose(&browser, "errors").await;
+        for (url, words, fix) in [
+            ("postgres://u:p@10.0.0.7/shop", "must be publicly reachable", "pg_dump -Fc"),
+            ("mysql://u:p@h/shop", "not with postgres://", ""),
+            (
+                "postgres://u:p@ep-a-b-pooler.eu-central-1.aws.neon.tech/shop",
+                "pooled endpoint",
+                "Use the right endpoint",
+            ),
+        ] {
+            browser.fill("#source-url", url).await;
+            browser.reads(words).await;
+            browser.reads(fix).await;
+        }
+        browser.judge("10-refused").await;
+        browser.press("Use the right endpoint").await;
+        browser.reads("Neon").await;
+        let kept = browser.run("return document.getElementById('source-url').value").await;
+        assert!(kept.as_str().expect("a text").starts_with("postgres://u:p@ep-a-b.eu-central-1"), "{kept}");
+        browser.press("Run preflight").await;
+        browser.reads("Cannot find the source's host").await;
+        for (path, words) in &files {
+            file(&browser, path).await;
+            browser.reads(words).await;
+        }
+        browser.judge("11-no-dump").await;
+        file(&browser, &clash).await;
+        browser.reads("plain SQL").await;
+        browser.press("Import").await;
+        browser.reads("already exists").await;
+        browser.reads("The target is as it was before").await;
+        browser.judge("12-failed").await;
+        // A key that is wrong, and a control plane that is away.
+        browser.run("sessionStorage.setItem('capydb-key', 'capy_live_wrong'); location.reload()").await;
+        browser.reads("The API key is not valid").await;
+        browser.judge("13-key").await;
+        browser.fill("#api-key", &plane.api_key).await;
+        browser.press("Continue").await;
+        browser.see("#project").await;
+        browser.close().await;
+    });
+}
+
+#[test]
+fn it_is_at_home_on_a_telephone_at_night() {
+    let plane = Plane::throw_away();
+    let project = plane.project("pocket");
+    let dump = open_folder().join("pocket.dump");
+    source().dump("sample", "custom", &dump);
+    in_browser(Look::Narrow, async |browser| {
+        browser.client.goto(&site(&plane)).await.expect("opens");
+        choose(&browser, "pocket").await;
+        browser.judge("14-narrow").await;
+        file(&browser, &dump).await;
+        browser.reads("custom").await;
+        browser.judge("15-narrow-dump").await;
+        browser.press("Import").await;
+        browser.reads("Everything arrived in pocket").await;
+        browser.judge("16-narrow-arrived").await;
+        settled("it is there", || project.sql("select count(*) > 0 from shop.customer") == "t");
+        browser.run("location.hash = '#/history'").await;
+        browser.reads("project.import").await;
+        browser.judge("17-narrow-history").await;
+        browser.close().await;
+    });
+}
