@@ -31,6 +31,7 @@ impl<S> Limited<S> {
     }
 
     /// The same for a server of ours, of which only the length is of interest.
+    #[cfg(feature = "server")]
     pub(crate) fn counted(stream: S, most: u64) -> Self {
         Self { stream, most, read: 0, login: None }
     }

@@ -174,10 +174,11 @@ pub(super) enum Command {
 impl Command {
     /// Whether this is a process of a control plane.
     pub(super) fn is_server(&self) -> bool {
-        #[cfg(feature = "server")]
-        return matches!(self, Self::Server(_));
-        #[cfg(not(feature = "server"))]
-        false
+        match self {
+            #[cfg(feature = "server")]
+            Self::Server(_) => true,
+            _ => false,
+        }
     }
 }
 
