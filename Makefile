@@ -1,6 +1,6 @@
 # Everything a newcomer needs: `make demo` shows the product, `make test` checks it.
-# Both fetch what they need by themselves (a private Postgres 15, 17 and 18; nothing is
-# installed on the machine).
+# Both fetch what they need by themselves (a private Postgres 15, 17 and 18, a schema fuzzer);
+# installed is nothing but, by root, Chromium for the tests of the page.
 
 # Root's own cache would be closed to the user that Postgres runs as.
 CACHE := $(if $(filter 0,$(shell id -u)),/var/cache/capydb,$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/capydb)

@@ -1,7 +1,7 @@
 //! A real browser, driven by WebDriver.
 
 use crate::support::{until, world};
-use fantoccini::wd::Capabilities;
+use fantoccini::wd::{Capabilities, WebDriverCompatibleCommand};
 use fantoccini::{Client, ClientBuilder, Locator};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader};
@@ -31,7 +31,25 @@ pub(crate) fn is_here() -> bool {
     here("chromedriver") && here("chromium")
 }
 
+/// A command of Chromium's own.
+#[derive(Debug)]
+struct Cdp(Value);
+
+impl WebDriverCompatibleCommand for Cdp {
+    fn endpoint(&self, base: &url::Url, session: Option<&str>) -> Result<url::Url, url::ParseError> {
+        base.join(&format!("session/{}/goog/cdp/execute", session.expect("a session")))
+    }
+
+    fn method_and_body(&self, _: &url::Url) -> (hyper::Method, Option<String>) {
+        (hyper::Method::POST, Some(self.0.to_string()))
+    }
+}
+
 impl Browser {
+    pub(crate) async fn cdp(&self, command: &str, parameters: Value) {
+        self.client.issue_cmd(Cdp(json!({ "cmd": command, "params": parameters }))).await.expect("is done");
+    }
+
     pub(crate) async fn open(look: Look) -> Self {
         let mut driver = Command::new("chromedriver")
             .arg("--port=0")

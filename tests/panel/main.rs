@@ -27,6 +27,11 @@ fn in_browser<F: Future<Output = ()>>(look: Look, test: impl FnOnce(Browser) -> 
     runtime.block_on(async { test(Browser::open(look).await).await });
 }
 
+/// Does something that has a runtime of its own.
+fn aside<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    tokio::task::block_in_place(|| std::thread::scope(|scope| scope.spawn(work).join().expect("no panic")))
+}
+
 fn site(plane: &Plane) -> String {
     format!("http://{}/", plane.address())
 }
@@ -105,6 +110,22 @@ fn a_dump_moves_from_a_file_and_a_reload_changes_nothing() {
         browser.reads("Postgres 15.").await;
         browser.reads("public.events").await;
         browser.judge("7-dump").await;
+        // A part that storage does not want, an upload that is cancelled, and one that goes on.
+        browser.run("window.real = XMLHttpRequest.prototype.open; XMLHttpRequest.prototype.open = function (method, url) { window.parts = (window.parts ?? 0) + 1; return real.call(this, method, parts === 2 ? '/nothing' : url); }").await;
+        browser.press("Import").await;
+        browser.reads("The upload broke off after").await;
+        browser.reads("what has arrived is not sent twice").await;
+        browser.judge("7b-broken-off").await;
+        browser.run("XMLHttpRequest.prototype.open = real").await;
+        let speed =
+            |bytes: i64| json!({ "offline": false, "latency": 0, "downloadThroughput": -1, "uploadThroughput": bytes });
+        browser.cdp("Network.enable", json!({})).await;
+        browser.cdp("Network.emulateNetworkConditions", speed(200_000)).await;
+        browser.press("Import").await;
+        browser.reads("Uploading: ").await;
+        browser.press("Cancel the upload").await;
+        browser.reads("The upload was cancelled").await;
+        browser.cdp("Network.emulateNetworkConditions", speed(-1)).await;
         browser.press("Import").await;
         browser.reads("Load rows").await;
         browser.client.refresh().await.expect("reloads");
@@ -178,13 +199,39 @@ fn what_cannot_work_is_said_with_what_to_do() {
         browser.reads("already exists").await;
         browser.reads("The target is as it was before").await;
         browser.judge("12-failed").await;
-        // A key that is wrong, and a control plane that is away.
+        // A key that is wrong.
+        browser.cdp("Network.enable", json!({})).await;
+        browser.cdp("Network.setBlockedURLs", json!({ "urls": ["*/panel/key"] })).await; // as for somebody else
         browser.run("sessionStorage.setItem('capydb-key', 'capy_live_wrong'); location.reload()").await;
         browser.reads("The API key is not valid").await;
         browser.judge("13-key").await;
+        browser.fill("#api-key", "capy_live_…").await;
+        browser.press("Continue").await;
+        browser.reads("That is no API key").await;
         browser.fill("#api-key", &plane.api_key).await;
         browser.press("Continue").await;
         browser.see("#project").await;
+        browser.cdp("Network.setBlockedURLs", json!({ "urls": [] })).await;
+        // An import that is cancelled: its source accepts, and says nothing.
+        let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let waiting = format!("postgres://u:p@{}/d?sslmode=disable", silent.local_addr().expect("an address"));
+        let body = json!({ "confirm": true, "source_url": waiting });
+        let start = |plane: &Plane, project: &str| {
+            let path = format!("/v1/projects/{project}/imports");
+            plane.call("POST", &path, Some(&body)).1["job"]["id"].as_str().expect("an id").to_owned()
+        };
+        let plane = aside(|| Plane::start(&[]));
+        let project = aside(|| plane.project("waits").id);
+        let job = aside(|| start(&plane, &project));
+        browser.client.goto(&format!("{}#/jobs/{job}", site(&plane))).await.expect("opens");
+        browser.press("Cancel the import").await;
+        browser.reads("Cancelled by request").await;
+        // A control plane that goes away.
+        let job = aside(|| start(&plane, &project));
+        browser.client.goto(&format!("{}#/jobs/{job}", site(&plane))).await.expect("opens");
+        browser.see("#job-cancel").await;
+        aside(|| plane.kill());
+        browser.reads("The connection is lost; the import itself goes on").await;
         browser.close().await;
     });
 }

@@ -23,7 +23,9 @@ use super::App;
 use crate::wire::{Me, Organization, Principal, Status};
 use auth::Authorized;
 use axum::extract::{DefaultBodyLimit, State};
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::http::{HeaderValue, header};
+use axum::middleware::{from_fn, from_fn_with_state, map_response};
+use axum::response::Response;
 use axum::routing::{get, put};
 use axum::{Json, Router};
 use error::Refused;
@@ -97,7 +99,8 @@ pub(super) fn router(app: Arc<App>) -> Router {
         .layer(counted);
     let known_host = from_fn_with_state(app.clone(), limits::known_host);
     // Those who watch over a process know it by its address.
-    Router::new().nest(BASE, api).merge(pages).layer(known_host).merge(health::routes()).with_state(app)
+    let all = Router::new().nest(BASE, api).merge(pages).layer(known_host).merge(health::routes());
+    all.layer(map_response(guarded)).with_state(app)
 }
 
 /// A call that must not be made by those who only want to know whether it could be.
@@ -109,6 +112,20 @@ fn without_head(call: UtoipaMethodRouter<Arc<App>>) -> UtoipaMethodRouter<Arc<Ap
 /// What a process answers that only works.
 pub(super) fn health_router(app: Arc<App>) -> Router {
     health::routes().fallback(nothing_here).with_state(app)
+}
+
+/// What a browser must not do with an answer, unless it says otherwise itself.
+async fn guarded(mut response: Response) -> Response {
+    let headers = [
+        (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::CACHE_CONTROL, "no-store"),
+    ];
+    for (name, value) in headers {
+        response.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    response
 }
 
 async fn nothing_here() -> Refused {

@@ -3,6 +3,7 @@
 
 use super::body::{Body, Path};
 use super::error::Refused;
+use super::serve::Ours;
 use super::{Answer, Shared};
 use crate::server::App;
 use crate::source::providers::{self, Advice};
@@ -80,39 +81,51 @@ struct Key {
 async fn key(
     State(app): Shared,
     Extension(ConnectInfo(peer)): Extension<ConnectInfo<SocketAddr>>,
+    Extension(Ours(ours)): Extension<Ours>,
     headers: HeaderMap,
 ) -> Result<Response, Refused> {
     let ask = || Refused::key("an API key is needed");
-    // Other pages cannot send this without being asked first, and we do not answer that.
+    // Other pages cannot send this without being asked first, and we do not answer that. Who speaks
+    // for somebody else is not the owner.
     let by_page = headers.contains_key("x-capydb-panel");
-    let key = app.owner_key.as_ref().filter(|_| by_page && is_owner(peer)).ok_or_else(ask)?;
+    let for_another = ["forwarded", "x-forwarded-for", "via"].iter().any(|name| headers.contains_key(*name));
+    let asked = by_page && !for_another && ours.is_some_and(|ours| is_owner(peer, ours));
+    let key = app.owner_key.as_ref().filter(|_| asked).ok_or_else(ask)?;
     let headers = [(header::CACHE_CONTROL, "no-store")];
     Ok((headers, Json(Key { api_key: key.expose_secret().to_owned() })).into_response())
 }
 
-/// Whether the process at the other end is of the same user as we are, or of root. Only Linux
-/// tells; elsewhere people are asked for the key.
-fn is_owner(peer: SocketAddr) -> bool {
+/// Whether the process at the other end is of the same user as we are. Only Linux tells; elsewhere
+/// people are asked for the key.
+fn is_owner(peer: SocketAddr, ours: SocketAddr) -> bool {
     let tables = ["/proc/self/net/tcp", "/proc/self/net/tcp6"];
-    let owner = tables.iter().find_map(|table| owner_in(&std::fs::read_to_string(table).ok()?, peer));
-    owner.is_some_and(|owner| owner == 0 || owner == rustix::process::geteuid().as_raw())
+    let text = tables.map(|table| std::fs::read_to_string(table).unwrap_or_default()).join("\n");
+    owner_in(&text, peer, ours) == Some(rustix::process::geteuid().as_raw())
 }
 
-/// The user of a socket that is bound to this address and connected, in a table of Linux's
-/// (`proc_pid_net(5)`): its own address is the second field, its state the fourth, its user the
-/// eighth.
-fn owner_in(table: &str, peer: SocketAddr) -> Option<u32> {
+/// The user at the other end of a connection, in tables of Linux's (`proc_pid_net(5)`): the second
+/// field is a socket's own address, the third that of its other end, the fourth its state, the
+/// eighth its user. A port can have several connections, so both ends count, and there must be
+/// one socket that has them.
+fn owner_in(tables: &str, peer: SocketAddr, ours: SocketAddr) -> Option<u32> {
     const CONNECTED: &str = "01";
-    let IpAddr::V4(address) = peer.ip() else { return None };
-    // Numbers are written as the machine has them.
-    let bare = format!("{:08X}", u32::from_ne_bytes(address.octets()));
-    let mapped = format!("0000000000000000{:08X}{bare}", u32::from_ne_bytes([0, 0, 0xff, 0xff]));
-    let [bare, mapped] = [bare, mapped].map(|address| format!("{address}:{:04X}", peer.port()));
-    table.lines().skip(1).find_map(|line| {
+    let (from, to) = (written(peer)?, written(ours)?);
+    let mut found = tables.lines().filter_map(|line| {
         let fields: Vec<&str> = line.split_whitespace().collect();
-        let ours = fields.get(1).is_some_and(|own| *own == bare || *own == mapped);
-        (ours && fields.get(3) == Some(&CONNECTED)).then(|| fields.get(7)?.parse().ok())?
-    })
+        let [_, own, other, state, _, _, _, user, ..] = fields.as_slice() else { return None };
+        (from.iter().any(|form| form == own) && to.iter().any(|form| form == other) && *state == CONNECTED)
+            .then_some(*user)
+    });
+    let owner = found.next()?.parse().ok();
+    owner.filter(|_| found.next().is_none())
+}
+
+/// An IPv4 address as the tables write it, also inside of IPv6. Numbers are as the machine has them.
+fn written(address: SocketAddr) -> Option<[String; 2]> {
+    let IpAddr::V4(ip) = address.ip() else { return None };
+    let bare = format!("{:08X}", u32::from_ne_bytes(ip.octets()));
+    let mapped = format!("0000000000000000{:08X}{bare}", u32::from_ne_bytes([0, 0, 0xff, 0xff]));
+    Some([bare, mapped].map(|ip| format!("{ip}:{:04X}", address.port())))
 }
 
 #[derive(Deserialize)]
@@ -186,15 +199,23 @@ mod tests {
 
     #[test]
     fn the_user_of_a_connection_is_found() {
-        let table = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n   \
-                     0: 0100007F:1DE6 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000        0 1 1 0\n   \
-                     1: 0100007F:9C40 0100007F:1DE6 01 00000000:00000000 00:00000000 00000000  1001        0 2 1 0\n";
-        let peer = |text: &str| text.parse().expect("an address");
+        let row = |own: &str, other: &str, state: &str, user: u32| {
+            format!("   1: {own} {other} {state} 00000000:00000000 00:00000000 00000000  {user}        0 2 1 0\n")
+        };
+        let (own, us) = ("0100007F:9C40", "0100007F:1DE6");
+        let address = |text: &str| text.parse().expect("an address");
+        let (peer, ours) = (address("127.0.0.1:40000"), address("127.0.0.1:7654"));
+        let listening = row(us, "00000000:0000", "0A", 1000);
+        let elsewhere = row(own, "0100007F:0050", "01", 1000);
+        let table = format!("{listening}{elsewhere}{}", row(own, us, "01", 1001));
         if cfg!(target_endian = "little") {
-            assert_eq!(owner_in(table, peer("127.0.0.1:40000")), Some(1001));
+            assert_eq!(owner_in(&table, peer, ours), Some(1001), "the same port to another place is another's");
+            let mapped = "0000000000000000FFFF00000100007F";
+            let table = row(&format!("{mapped}:9C40"), &format!("{mapped}:1DE6"), "01", 1002);
+            assert_eq!(owner_in(&table, peer, ours), Some(1002));
         }
-        assert_eq!(owner_in(table, peer("127.0.0.1:7654")), None, "it listens");
-        assert_eq!(owner_in(table, peer("127.0.0.1:40001")), None);
+        assert_eq!(owner_in(&format!("{listening}{elsewhere}"), peer, ours), None);
+        assert_eq!(owner_in(&table.repeat(2), peer, ours), None, "which of them it is cannot be told");
     }
 
     #[test]

@@ -27,6 +27,10 @@ const MOST_HEADERS: usize = 64;
 /// Head of one request, in bytes; also what is read ahead of a body.
 const LONGEST_HEAD: usize = 64 << 10;
 
+/// Our own end of a connection.
+#[derive(Clone, Copy)]
+pub(super) struct Ours(pub(super) Option<SocketAddr>);
+
 /// Answers until it is told to stop, then ends what is under way.
 pub(in crate::server) async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) {
     let (places, open) = (Arc::new(Semaphore::new(MOST_CONNECTIONS)), GracefulShutdown::new());
@@ -50,11 +54,13 @@ pub(in crate::server) async fn serve(listener: TcpListener, router: Router, stop
 
 fn attend(stream: TcpStream, peer: SocketAddr, place: OwnedSemaphorePermit, router: Router, open: &GracefulShutdown) {
     let _ = stream.set_nodelay(true); // answers are short
+    let ours = stream.local_addr().ok();
     let mut stream = TimeoutStream::new(stream);
     stream.set_read_timeout(Some(STALL));
     stream.set_write_timeout(Some(STALL));
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
         request.extensions_mut().insert(ConnectInfo(peer));
+        request.extensions_mut().insert(Ours(ours));
         router.clone().oneshot(request)
     });
     let connection = http1::Builder::new()

@@ -11,10 +11,17 @@ export class ApiError extends Error {
   }
 }
 
-// For this tab alone, and gone with it.
-export const savedKey = () => sessionStorage.getItem(KEPT);
-export const saveKey = (key) => sessionStorage.setItem(KEPT, key);
-export const forgetKey = () => sessionStorage.removeItem(KEPT);
+/** The owner's key is only remembered as long as the page is open; one that was typed, as long as the tab. */
+let ours = null;
+export const savedKey = () => ours ?? sessionStorage.getItem(KEPT);
+export const useKey = (key) => { ours = key; };
+export const keepKey = () => { if (ours) sessionStorage.setItem(KEPT, ours); };
+export const forgetKey = () => {
+  ours = null;
+  sessionStorage.removeItem(KEPT);
+};
+/** What can stand in a header. */
+export const isKey = (text) => /^[\x21-\x7e]+$/.test(text);
 
 /** On the machine of the person who runs it, the control plane gives its own key. */
 export async function ownersKey() {

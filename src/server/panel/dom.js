@@ -17,11 +17,11 @@ export function h(name, attributes = {}, ...children) {
 export function bytes(size) {
   const units = ["B", "kB", "MB", "GB", "TB", "PB"];
   let unit = 0;
-  while (size >= 1000 && unit < units.length - 1) {
+  while (size >= (unit ? 999.95 : 999.5) && unit < units.length - 1) {
     size /= 1000;
     unit += 1;
   }
-  return unit === 0 ? `${size} B` : `${size.toFixed(1)} ${units[unit]}`;
+  return unit === 0 ? `${Math.round(size)} B` : `${size.toFixed(1)} ${units[unit]}`;
 }
 
 export const count = (number) => new Intl.NumberFormat("en").format(number);
@@ -51,16 +51,23 @@ export function note(kind, text, fix) {
     h("p", {}, text), fix ? h("p", {}, h("strong", {}, "What to do: "), fix) : null);
 }
 
+/** Moves a bar that is there. */
+export function move(element, part) {
+  const known = part !== null && Number.isFinite(part);
+  element.classList.toggle("unsure", !known);
+  const percent = known ? Math.min(100, Math.max(0, part * 100)) : null;
+  element.firstElementChild.style.inlineSize = known ? `${percent}%` : "";
+  for (const [name, value] of [["aria-valuemin", 0], ["aria-valuemax", 100], ["aria-valuenow", Math.round(percent)]]) {
+    if (known) element.setAttribute(name, value);
+    else element.removeAttribute(name);
+  }
+}
+
 /** A bar; `part` from 0 to 1, or null when nobody knows. */
 export function bar(part, label, kind = "") {
-  const known = part !== null && Number.isFinite(part);
-  const percent = known ? Math.min(100, Math.max(0, part * 100)) : null;
-  const fill = h("i");
-  if (known) fill.style.inlineSize = `${percent}%`;
-  return h("div", {
-    class: `bar ${kind} ${known ? "" : "unsure"}`, role: "progressbar", "aria-label": label,
-    "aria-valuemin": known ? 0 : null, "aria-valuemax": known ? 100 : null, "aria-valuenow": known ? Math.round(percent) : null,
-  }, fill);
+  const element = h("div", { class: `bar ${kind}`, role: "progressbar", "aria-label": label }, h("i"));
+  move(element, part);
+  return element;
 }
 
 /** A command with a button that copies it. */

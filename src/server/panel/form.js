@@ -13,13 +13,14 @@ const FIXES = {
   extensions_available_on_target: "Drop these extensions on a copy of the source, or leave them out of the dump.",
 };
 
-/** `started` gets the job. */
+/** `started` gets the job. Gives the element, and how to give up what is under way. */
 export function importForm(project, started) {
   const card = h("section", { class: "card", "aria-labelledby": "import-title" });
   const body = h("div", { class: "card-body" });
   const modes = { url: urlMode(project, started), file: fileMode(project, started) };
   const choose = (mode) => {
-    for (const [name, part] of Object.entries(modes)) part.hidden = name !== mode;
+    modes.url.hidden = mode !== "url";
+    modes.file.element.hidden = mode !== "file";
   };
   const option = (value, text, checked) =>
     h("label", {}, h("input", { type: "radio", name: "mode", value, checked, onchange: () => choose(value) }), text);
@@ -28,9 +29,9 @@ export function importForm(project, started) {
     h("fieldset", {}, h("legend", { class: "unseen" }, "Where the data comes from"),
       h("div", { class: "switch" }, option("url", "Connection URL", true), option("file", "Upload dump file", false))),
     body);
-  body.append(modes.url, modes.file);
+  body.append(modes.url, modes.file.element);
   choose("url");
-  return card;
+  return { element: card, stop: modes.file.stop };
 }
 
 let finishes = 0;
@@ -39,6 +40,7 @@ let finishes = 0;
 function finish(project, ready, start) {
   const id = `finish-${(finishes += 1)}`;
   const trouble = h("div");
+  let busy = false;
   const recreate = h("input", { type: "checkbox", id: `recreate-${id}`, onchange: () => update() });
   const typed = h("input", { type: "text", id: `typed-${id}`, autocomplete: "off", spellcheck: "false", oninput: () => update() });
   const confirmation = h("label", { class: "field", hidden: true, for: `typed-${id}` },
@@ -48,17 +50,23 @@ function finish(project, ready, start) {
     confirmation.hidden = !recreate.checked;
     button.classList.toggle("danger", recreate.checked);
     button.textContent = recreate.checked ? `Replace ${project.slug} and import` : "Import";
-    button.disabled = !ready() || (recreate.checked && typed.value.trim() !== project.slug);
+    button.disabled = busy || !ready() || (recreate.checked && typed.value.trim() !== project.slug);
+  };
+  // What was asked for must not change while it is being done.
+  const lock = (locked) => {
+    busy = recreate.disabled = typed.disabled = locked;
+    update();
   };
   button.addEventListener("click", async () => {
-    button.disabled = true;
+    if (busy) return;
+    lock(true);
     trouble.replaceChildren();
     try {
-      await start(recreate.checked, button);
+      await start(recreate.checked);
     } catch (error) {
       if (error.name !== "AbortError") trouble.replaceChildren(note("bad", error.message, advice(error)));
     }
-    update();
+    lock(false);
   });
   const element = h("div", { class: "card-part" },
     h("div", { class: "check" }, recreate,
@@ -75,7 +83,7 @@ function advice(error) {
 }
 
 function urlMode(project, started) {
-  const input = h("input", { type: "password", id: "source-url", autocomplete: "off", spellcheck: "false", placeholder: "postgres://user:password@host:5432/database" });
+  const input = h("input", { type: "password", id: "source-url", autocomplete: "off", spellcheck: "false", "aria-describedby": "source-known", placeholder: "postgres://user:password@host:5432/database" });
   const show = h("button", { type: "button", "aria-pressed": "false" }, "Show");
   show.addEventListener("click", () => {
     const shown = input.type === "password";
@@ -88,9 +96,14 @@ function urlMode(project, started) {
   const check = h("button", { type: "button", disabled: true }, "Run preflight");
   let [asked, fine] = [null, false];
   const end = finish(project, () => fine, async (recreate) => {
-    const { job } = await call("POST", `/v1/projects/${project.id}/imports`, { confirm: true, recreate, source_url: input.value.trim() });
-    input.value = "";
-    started(job);
+    input.disabled = check.disabled = true;
+    try {
+      const { job } = await call("POST", `/v1/projects/${project.id}/imports`, { confirm: true, recreate, source_url: input.value.trim() });
+      input.value = "";
+      started(job);
+    } finally {
+      input.disabled = check.disabled = false;
+    }
   });
 
   const changed = async () => {
@@ -98,6 +111,7 @@ function urlMode(project, started) {
     asked = new AbortController();
     report.replaceChildren();
     fine = false;
+    update();
     const seen = apart(input.value);
     if (!seen) {
       known.replaceChildren(input.value.trim() ? h("p", { class: "soft small" }, "Not yet a whole URL: postgres://user:password@host:5432/database") : "");
@@ -109,7 +123,7 @@ function urlMode(project, started) {
     if (signal.aborted) return;
     const found = await recognise(seen.shown, signal).catch(() => null);
     if (signal.aborted) return;
-    known.replaceChildren(found ? recognised(found, seen) : "");
+    known.replaceChildren(found ? recognised(found, seen) : h("p", { class: "soft small" }, "It could not be looked at before; the preflight says more."));
     fine = found?.ok ?? true;
     update();
   };
@@ -126,7 +140,7 @@ function urlMode(project, started) {
         found.changes.length ? h("ul", {}, found.changes.map((change) => h("li", {}, sentence(change)))) : null,
         found.caveats.length ? h("details", {}, h("summary", {}, `What bites when leaving ${found.provider}`), h("ul", {}, found.caveats.map((text) => h("li", {}, text)))) : null);
     }
-    const box = note("bad", sentence(found.why), found.fix ? sentence(found.fix) : null);
+    const box = quiet("bad", sentence(found.why), found.fix ? sentence(found.fix) : null);
     if (found.instead) {
       const use = h("button", { type: "button" }, "Use the right endpoint");
       use.addEventListener("click", () => {
@@ -142,13 +156,16 @@ function urlMode(project, started) {
   check.addEventListener("click", async () => {
     check.disabled = true;
     report.replaceChildren(h("p", { class: "soft" }, "Looking at the source …"));
+    const { signal } = asked; // another URL ends it
     try {
-      const { preflight } = await call("POST", `/v1/projects/${project.id}/imports/preflight`, { source_url: input.value.trim() });
+      const { preflight } = await call("POST", `/v1/projects/${project.id}/imports/preflight`, { source_url: input.value.trim() }, { signal });
+      if (signal.aborted) return;
       report.replaceChildren(preflightReport(preflight));
       announce(preflight.ok ? "Preflight passed" : "Preflight failed");
       fine = preflight.ok;
     } catch (error) {
-      report.replaceChildren(note("bad", error.message, advice(error)));
+      if (signal.aborted) return;
+      report.replaceChildren(quiet("bad", error.message, advice(error)));
     }
     check.disabled = false;
     end.update();
@@ -158,6 +175,13 @@ function urlMode(project, started) {
       h("span", { class: "soft small" }, "Its password stays in this form; only the preflight and the import get it."),
       h("span", { class: "with-button" }, input, show)),
     known, h("div", { class: "row" }, check), report, end.element);
+}
+
+/** A message inside of what is read out anyway. */
+function quiet(kind, text, fix) {
+  const box = note(kind, text, fix);
+  box.removeAttribute("role");
+  return box;
 }
 
 function preflightReport(found) {
@@ -177,7 +201,7 @@ function preflightReport(found) {
     ["Target", `Postgres ${found.target_version}`],
   ].filter(([, value]) => value);
   return h("div", { class: "card-part", id: "preflight" },
-    note(found.ok ? "good" : "bad", found.ok ? "The preflight passed. Nothing was changed." : "The import would fail. Nothing was changed."),
+    quiet(found.ok ? "good" : "bad", found.ok ? "The preflight passed. Nothing was changed." : "The import would fail. Nothing was changed."),
     h("ul", { class: "checks" }, (found.checks ?? []).map(item)),
     h("details", { open: true }, h("summary", {}, "What the source holds"),
       h("dl", { class: "facts" }, facts.map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]))));
@@ -189,10 +213,12 @@ function fileMode(project, started) {
     h("span", { class: "soft small", id: "dump-hint" }, "Custom format (pg_dump -Fc) or plain SQL. It is looked at here, before anything is sent."), input);
   const known = h("div", { id: "dump-known", "aria-live": "polite" });
   const sending = h("div");
-  let [file, fine, upload] = [null, false, null];
+  let [file, fine, upload, gone] = [null, false, null, false];
   const end = finish(project, () => fine, async (recreate) => {
     if (upload?.file !== file) upload = new Upload(project.id, file);
-    const key = await send(upload);
+    const sent = upload;
+    const key = await send(sent);
+    if (gone || sent !== upload) return; // nobody waits for it any more
     const { job } = await call("POST", `/v1/projects/${project.id}/imports`, { confirm: true, recreate, upload_key: key });
     upload = null;
     started(job);
@@ -204,7 +230,10 @@ function fileMode(project, started) {
       if (event === "drop" && dragged.dataTransfer.files.length) take(dragged.dataTransfer.files[0]);
     });
   }
-  input.addEventListener("change", () => input.files.length && take(input.files[0]));
+  input.addEventListener("change", () => {
+    if (input.files.length) take(input.files[0]);
+    input.value = ""; // so that the same file can be chosen again
+  });
 
   const take = async (chosen) => {
     if (upload && upload.file !== chosen) upload.cancel();
@@ -218,7 +247,7 @@ function fileMode(project, started) {
       found.trouble = `The dump has ${bytes(chosen.size)}, more than the ${bytes(project.storage_limit_bytes)} of the project's plan.`;
       found.fix = "Choose a larger plan, or dump only what is needed.";
     }
-    known.replaceChildren(found.trouble ? note("bad", found.trouble, found.fix) : facts(chosen, found));
+    known.replaceChildren(found.trouble ? quiet("bad", found.trouble, found.fix) : facts(chosen, found));
     fine = !found.trouble;
     end.update();
   };
@@ -273,5 +302,6 @@ function fileMode(project, started) {
       removeEventListener("beforeunload", stop);
     }
   };
-  return h("div", { class: "card-part" }, drop, known, sending, end.element);
+  const element = h("div", { class: "card-part" }, drop, known, sending, end.element);
+  return { element, stop: () => { gone = true; upload?.cancel(); } };
 }

@@ -19,8 +19,8 @@ export function historyView(project, organization) {
     const endpoints = (await call("GET", path)).webhook_endpoints ?? [];
     if (!endpoints.length) return h("p", { class: "soft" }, "No endpoints. Make one with: capydb webhooks create https://…");
     const lists = await Promise.all(endpoints.map(async (endpoint) => {
-      const { deliveries } = await call("GET", `${path}/${endpoint.id}/deliveries?limit=50`);
-      return (deliveries ?? []).map((delivery) => ({ ...delivery, url: endpoint.url }));
+      const found = await call("GET", `${path}/${endpoint.id}/deliveries?limit=50`).catch(() => ({})); // it may be gone by now
+      return (found.deliveries ?? []).map((delivery) => ({ ...delivery, url: endpoint.url }));
     }));
     const all = lists.flat().sort((a, b) => b.created_at.localeCompare(a.created_at)).slice(0, 100);
     if (!all.length) return h("p", { class: "soft" }, "Nothing was sent yet.");
@@ -41,8 +41,8 @@ async function fill(card, make) {
 }
 
 function grid(caption, titles, rows) {
-  return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": caption }, h("table", {},
+  return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": caption }, h("table", { class: "cards" },
     h("caption", { class: "unseen" }, caption),
     h("thead", {}, h("tr", {}, titles.map((title) => h("th", { scope: "col" }, title)))),
-    h("tbody", {}, rows.map((row) => h("tr", {}, row.map((cell) => h("td", {}, cell)))))));
+    h("tbody", {}, rows.map((row) => h("tr", {}, row.map((cell, at) => h("td", { "data-title": titles[at] }, cell)))))));
 }

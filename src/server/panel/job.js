@@ -1,7 +1,7 @@
 // One import, from its wait for a worker to the checklist after it.
 
 import { call, sentence } from "./api.js";
-import { announce, bar, bytes, command, count, duration, h, note, time } from "./dom.js";
+import { announce, bar, bytes, command, count, duration, h, move, note, time } from "./dom.js";
 
 const PHASES = [
   ["looking", "Look"], ["dumping", "Dump"], ["preparing", "Prepare"],
@@ -43,33 +43,59 @@ export function jobView(id, project, over) {
   return { element: place, stop: () => { state.stopped = true; } };
 }
 
+/** Draws a job anew when its state changes; in between only what moves is moved. */
 function draw(place, job, project, state) {
-  const result = job.result ?? {};
-  const progress = result.progress ?? {};
+  const progress = job.result?.progress ?? {};
   const phase = job.state === "completed" ? "finishing" : job.state === "running" ? progress.phase ?? "looking" : progress.phase;
   const said = job.state === "running" ? `Import: ${label(phase)}` : `Import ${job.state}`;
   if (said !== state.said) announce(state.said = said);
-  // Only what changes is made anew, so that nobody loses the place where they are.
-  const kept = place.querySelector("#job-end");
-  if (kept && state.last === job.state) return;
+  place.querySelector("#lost")?.remove();
+  if (state.last !== job.state) {
+    const focused = place.contains(document.activeElement);
+    state.parts = skeleton(job, project);
+    place.replaceChildren(...Object.values(state.parts).filter(Boolean).map((part) => part.element ?? part));
+    if (focused) state.parts.head.querySelector("h2").focus();
+    state.last = job.state;
+  }
   const began = Date.parse(job.started_at ?? job.created_at);
   const ended = job.completed_at ? Date.parse(job.completed_at) : Date.now();
-  const head = [
-    h("div", { class: "row apart" },
-      h("h2", { id: "job-title", tabindex: "-1" }, job.type === "project.import" ? `Import into ${project.slug}` : job.type),
-      h("span", { class: `tag ${job.state}` }, job.state)),
-    h("p", { class: "soft small" }, h("span", { class: "mono" }, job.id), ` · ${time(job.created_at)} · ${duration((ended - began) / 1000)}`,
-      job.attempts > 1 ? ` · attempt ${job.attempts} of ${job.max_attempts}` : ""),
-  ];
-  const focus = document.activeElement?.id;
-  const parts = [...head, job.type === "project.import" ? timeline(job, phase) : null];
-  if (job.state === "pending") parts.push(h("p", {}, "Waiting for a worker. You may close this page: the import goes on."));
-  if (job.state === "running") parts.push(running(job, progress, project));
-  if (job.state === "failed") parts.push(failed(job, result));
-  if (job.state === "completed") parts.push(completed(job, result, project));
-  place.replaceChildren(...parts.filter(Boolean));
-  if (focus && place.querySelector(`#${CSS.escape(focus)}`)) place.querySelector(`#${CSS.escape(focus)}`).focus();
-  state.last = job.state;
+  const tries = job.attempts > 1 ? ` · attempt ${job.attempts} of ${job.max_attempts}` : "";
+  state.parts.about.lastChild.textContent = ` · ${time(job.created_at)} · ${duration((ended - began) / 1000)}${tries}`;
+  if (state.parts.phases && state.phase !== phase) state.parts.phases.replaceChildren(...timeline(job, phase));
+  state.phase = phase;
+  state.parts.body?.update?.(progress);
+}
+
+/** All of a job's card that stays as long as its state. */
+function skeleton(job, project) {
+  const imports = job.type === "project.import";
+  const head = h("div", { class: "row apart" },
+    h("h2", { id: "job-title", tabindex: "-1" }, imports ? `Import into ${project.slug}` : job.type),
+    h("span", { class: `tag ${job.state}` }, job.state));
+  const about = h("p", { class: "soft small" }, h("span", { class: "mono" }, job.id), "");
+  about.append(document.createTextNode(""));
+  const phases = imports ? h("ol", { class: "phases", "aria-label": "Phases" }, timeline(job, job.result?.progress?.phase)) : null;
+  const bodies = { pending: () => waiting(job), running: () => running(job, project), failed: () => failed(job, job.result ?? {}), completed: () => completed(job, job.result ?? {}, project) };
+  return { head, about, phases, body: bodies[job.state]?.() ?? null };
+}
+
+function waiting(job) {
+  return h("div", { class: "card-part" }, h("p", {}, "Waiting for a worker. You may close this page: the import goes on."), h("div", { class: "row" }, cancelButton(job)));
+}
+
+function cancelButton(job) {
+  const cancel = h("button", { type: "button", id: "job-cancel" }, "Cancel the import");
+  cancel.addEventListener("click", async () => {
+    cancel.disabled = true;
+    try {
+      await call("POST", `/v1/jobs/${job.id}/cancel`);
+      cancel.textContent = "Cancelling …";
+    } catch (error) {
+      cancel.after(note("bad", error.message));
+      cancel.disabled = false;
+    }
+  });
+  return cancel;
 }
 
 const label = (phase) => PHASES.find(([word]) => word === phase)?.[1] ?? "at work";
@@ -83,40 +109,43 @@ function timeline(job, phase) {
     const words = done ? "done" : here ? (job.state === "failed" ? "failed here" : "now") : "to come";
     return h("li", { class: kind, "aria-current": here && job.state === "running" ? "step" : null }, text, h("span", { class: "unseen" }, `, ${words}`));
   };
-  return h("ol", { class: "phases", "aria-label": "Phases" }, PHASES.map(item));
+  return PHASES.map(item);
 }
 
-function running(job, progress, project) {
-  const part = progress.bytes_total > 0 ? progress.bytes_done / progress.bytes_total
-    : progress.indexes_total > 0 ? progress.indexes_done / progress.indexes_total : null;
-  const of = (done, total) => (total > 0 ? `${count(done ?? 0)} of ${count(total)}` : null);
-  const numbers = [
-    ["Data", progress.bytes_total > 0 ? `${bytes(progress.bytes_done ?? 0)} of ${bytes(progress.bytes_total)}` : progress.bytes_done && bytes(progress.bytes_done)],
-    ["Tables", of(progress.tables_done, progress.tables_total)],
-    ["Indexes", of(progress.indexes_done, progress.indexes_total)],
-    ["Rows", progress.rows > 0 && count(progress.rows)],
-    ["Rate", progress.bytes_per_second > 0 && `${bytes(progress.bytes_per_second)}/s`],
-    ["Time left", progress.seconds_left !== undefined && duration(progress.seconds_left)],
-  ].filter(([, value]) => value);
-  const cancel = h("button", { type: "button", id: "job-cancel" }, "Cancel the import");
-  cancel.addEventListener("click", async () => {
-    cancel.disabled = true;
-    await call("POST", `/v1/jobs/${job.id}/cancel`).catch((error) => cancel.after(note("bad", error.message)));
-  });
-  const tables = progress.tables ?? [];
-  return h("div", { class: "card-part" },
-    bar(part, `${label(progress.phase)}: progress`),
-    numbers.length ? h("dl", { class: "numbers" }, numbers.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value)))) : null,
-    tables.length ? tableList(tables) : null,
-    h("p", { class: "soft small" }, `You may close this page: the import goes on, and ${project.slug} keeps its old data until it has succeeded.`),
-    h("div", { class: "row" }, cancel));
-}
-
-function tableList(tables) {
-  return h("div", { class: "scroll" }, h("table", {},
+function running(job, project) {
+  const moving = bar(null, "Progress of this phase");
+  const numbers = h("dl", { class: "numbers" });
+  const rows = h("tbody");
+  const tables = h("div", { class: "scroll" }, h("table", {},
     h("caption", { class: "unseen" }, "Tables and how far they are"),
-    h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Table"), h("th", { scope: "col" }, "State"))),
-    h("tbody", {}, tables.map((table) => h("tr", {}, h("td", {}, table.name), h("td", {}, table.state))))));
+    h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Table"), h("th", { scope: "col" }, "State"))), rows));
+  const element = h("div", { class: "card-part" }, moving, numbers, tables,
+    h("p", { class: "soft small" }, `You may close this page: the import goes on, and ${project.slug} keeps its old data until it has succeeded.`),
+    h("div", { class: "row" }, cancelButton(job)));
+  const update = (progress) => {
+    const of = (done, total) => (total > 0 ? `${count(done ?? 0)} of ${count(total)}` : null);
+    move(moving, progress.bytes_total > 0 ? (progress.bytes_done ?? 0) / progress.bytes_total
+      : progress.indexes_total > 0 ? (progress.indexes_done ?? 0) / progress.indexes_total : null);
+    const known = [
+      ["Data", progress.bytes_total > 0 ? `${bytes(progress.bytes_done ?? 0)} of ${bytes(progress.bytes_total)}` : progress.bytes_done && bytes(progress.bytes_done)],
+      ["Tables", of(progress.tables_done, progress.tables_total)],
+      ["Indexes", of(progress.indexes_done, progress.indexes_total)],
+      ["Rows", progress.rows > 0 && count(progress.rows)],
+      ["Rate", progress.bytes_per_second > 0 && `${bytes(progress.bytes_per_second)}/s`],
+      ["Time left", progress.seconds_left !== undefined && duration(progress.seconds_left)],
+    ].filter(([, value]) => value);
+    numbers.replaceChildren(...known.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))));
+    numbers.hidden = known.length === 0;
+    const listed = progress.tables ?? [];
+    tables.hidden = listed.length === 0;
+    listed.forEach((table, at) => {
+      const row = rows.children[at] ?? rows.appendChild(h("tr", {}, h("td"), h("td")));
+      if (row.children[0].textContent !== table.name) row.children[0].textContent = table.name;
+      if (row.children[1].textContent !== table.state) row.children[1].textContent = table.state;
+    });
+    while (rows.children.length > listed.length) rows.lastElementChild.remove();
+  };
+  return { element, update };
 }
 
 function failed(job, result) {
@@ -153,10 +182,11 @@ function completed(job, result, project) {
     ["Let the planner know the data", "psql \"$DATABASE_URL\" -c 'ANALYZE'"],
   ];
   return h("div", { class: "card-part", id: "job-end" },
-    note("good", `Everything arrived in ${project.slug}.`),
+    note("good", left.length ? `Arrived in ${project.slug}: everything that a project can have.` : `Everything arrived in ${project.slug}.`),
     arrived.length ? h("dl", { class: "numbers" }, arrived.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value)))) : null,
     result.extensions?.length ? h("p", {}, `Extensions that were created: ${result.extensions.join(", ")}`) : null,
     left.length ? h("div", { class: "note warn" }, h("p", {}, "Left out, by rule:"), h("ul", {}, left)) : null,
+    job.last_stderr ? h("details", {}, h("summary", {}, "End of the log"), h("pre", { class: "log", tabindex: "0" }, job.last_stderr)) : null,
     h("h3", {}, "Next"),
     h("ol", { class: "steps" }, steps.map(([text, line]) => h("li", {}, h("p", {}, text), command(line)))),
     h("h3", {}, "Connection strings"), connections(project));

@@ -1,6 +1,6 @@
 // The page: who is here, which project, which view.
 
-import { call, forgetKey, ownersKey, saveKey, savedKey } from "./api.js";
+import { call, forgetKey, isKey, keepKey, ownersKey, savedKey, useKey } from "./api.js";
 import { announce, bar, bytes, h, note, time } from "./dom.js";
 import { importForm } from "./form.js";
 import { historyView } from "./history.js";
@@ -9,93 +9,119 @@ import { jobView } from "./job.js";
 const main = document.getElementById("main");
 const who = document.getElementById("who");
 const chooser = document.getElementById("project");
+const leave = document.getElementById("leave");
 const PROJECT = "capydb-project";
 let session = null;
-let watched = null;
+/** What is under way on the page: a job that is watched, or a form that may be sending. */
+let view = null;
 
 async function begin() {
-  const given = savedKey() ?? (await ownersKey());
-  if (!given) return askForKey();
-  saveKey(given);
+  const kept = savedKey();
+  if (kept && (await enter())) return;
+  const given = await ownersKey();
+  if (!given) return kept ? null : askForKey();
+  useKey(given);
+  leave.hidden = true; // it would be given again
   await enter();
 }
 
-async function enter() {
+/** Enters with the key that there is. False when it is none, and nothing is on the page yet. */
+async function enter(trouble) {
   try {
     const [me, { projects }] = await Promise.all([call("GET", "/v1/me"), call("GET", "/v1/projects")]);
     session = { organization: me.organization, projects: projects ?? [] };
   } catch (error) {
-    if (error.status !== 401 && error.status !== 403) {
-      const again = h("button", { type: "button", onclick: enter }, "Try again");
-      main.replaceChildren(h("section", { class: "card narrow" }, h("h1", {}, "CapyDB"), note("bad", error.message), h("div", { class: "row" }, again)));
-      return;
+    if (error.status === 401 || error.status === 403) {
+      forgetKey();
+      if (trouble) askForKey(error.message);
+      else if (!(await ownersKey())) askForKey(error.message);
+      return false;
     }
-    forgetKey();
-    return askForKey(error.message);
+    const again = h("button", { type: "button", onclick: () => enter(true) }, "Try again");
+    const other = h("button", { type: "button", class: "quiet", onclick: () => askForKey() }, "Use another key");
+    main.replaceChildren(h("section", { class: "card narrow" }, h("h1", {}, "CapyDB"), note("bad", error.message), h("div", { class: "row" }, again, other)));
+    return true;
   }
   who.hidden = false;
   chooser.replaceChildren(...session.projects.map((project) => h("option", { value: project.id }, project.name || project.slug)));
   const last = sessionStorage.getItem(PROJECT);
   if (session.projects.some((project) => project.id === last)) chooser.value = last;
   await show();
+  return true;
 }
 
 /** Without a key there is only this. */
 function askForKey(trouble) {
   who.hidden = true;
-  const input = h("input", { type: "password", id: "api-key", autocomplete: "off", required: true, placeholder: "capy_live_…" });
+  const input = h("input", { type: "password", id: "api-key", autocomplete: "one-time-code", required: true, placeholder: "capy_live_…" });
   const form = h("form", { class: "card narrow" },
     h("h1", {}, "Import into CapyDB"),
-    h("p", { class: "soft" }, "Moving a database in needs an API key. It stays in this tab, and is gone when the tab is closed."),
+    h("p", { class: "soft" }, "Moving a database in needs an API key. It stays in this tab. Whoever runs this control plane can make one: ", h("code", {}, "capydb server new-key"), "; ", h("code", {}, "capydb dev"), " says where its own is."),
     h("label", { class: "field", for: "api-key" }, "API key", input),
     trouble ? note("bad", trouble) : null,
     h("div", { class: "row" }, h("button", { class: "main" }, "Continue")));
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
-    saveKey(input.value.trim());
-    await enter();
+    const key = input.value.trim();
+    if (!isKey(key)) return askForKey("That is no API key.");
+    useKey(key);
+    if (await enter(true)) keepKey();
   });
   main.className = "";
   main.replaceChildren(form);
   input.focus();
 }
 
+/** Counts what is to be shown: an answer that comes late belongs to what was before. */
+let turn = 0;
+
 async function show() {
-  watched?.stop();
-  watched = null;
+  turn += 1;
+  const mine = turn;
+  view?.stop();
+  view = null;
+  const [, where, id] = location.hash.split("/");
+  if (where === "jobs" && id) {
+    // A job is shown with its own project, whichever was chosen before.
+    const found = await call("GET", `/v1/jobs/${encodeURIComponent(id)}`).catch(() => null);
+    if (mine !== turn) return;
+    if (session.projects.some((project) => project.id === found?.job?.project_id)) chooser.value = found.job.project_id;
+  }
   const listed = session.projects.find((found) => found.id === chooser.value);
   if (!listed) {
     main.replaceChildren(h("section", { class: "card narrow" }, h("h1", {}, "No project"), h("p", {}, "This key sees no project. Make one first, then reload this page.")));
     return;
   }
   sessionStorage.setItem(PROJECT, listed.id);
-  const [, view, id] = location.hash.split("/");
-  for (const [link, here] of [["to-import", view !== "history"], ["to-history", view === "history"]]) {
+  for (const [link, here] of [["to-import", where !== "history"], ["to-history", where === "history"]]) {
     const element = document.getElementById(link);
     if (here) element.setAttribute("aria-current", "page");
     else element.removeAttribute("aria-current");
   }
-  if (view === "history") {
+  if (where === "history") {
     document.title = `History of ${listed.slug} · CapyDB`;
     main.className = "";
     main.replaceChildren(h("h1", {}, `History of ${listed.name || listed.slug}`), ...historyView(listed, session.organization));
     return;
   }
   const [project, jobs] = await Promise.all([about(listed), jobsOf(listed)]);
+  if (mine !== turn) return;
   main.className = "split";
   const [card, left] = [projectCard(project), h("div", { class: "column" })];
   const list = h("section", { class: "card", "aria-labelledby": "last-title" }, h("h2", { id: "last-title" }, "Last jobs"), jobList(jobs, id));
-  if (view === "jobs" && id) {
+  if (where === "jobs" && id) {
     document.title = `Import into ${project.slug} · CapyDB`;
-    watched = jobView(id, project, async () => {
+    view = jobView(id, project, async () => {
       const [now, jobs] = await Promise.all([about(listed), jobsOf(listed)]);
+      if (mine !== turn) return;
       list.lastElementChild.replaceWith(jobList(jobs, id));
       card.replaceWith(projectCard(now));
     });
-    left.append(watched.element);
+    left.append(view.element);
   } else {
     document.title = `Import into ${project.slug} · CapyDB`;
-    left.append(importForm(project, (job) => { location.hash = `#/jobs/${job.id}`; }));
+    view = importForm(project, (job) => { location.hash = `#/jobs/${job.id}`; });
+    left.append(view.element);
   }
   main.replaceChildren(card, left, list);
 }
@@ -122,20 +148,26 @@ function jobList(jobs, current) {
     h("span", { class: "soft small" }, time(job.created_at))))));
 }
 
+let byChooser = false;
 addEventListener("hashchange", async () => {
   if (!session) return;
   await show();
-  main.focus();
+  if (!byChooser) main.focus();
+  byChooser = false;
 });
 chooser.addEventListener("change", () => {
-  if (location.hash.startsWith("#/jobs/")) location.hash = "#/";
+  byChooser = location.hash.startsWith("#/jobs/");
+  if (byChooser) location.hash = "#/";
   else show();
   announce(`Project ${chooser.selectedOptions[0].textContent}`);
 });
-document.getElementById("leave").addEventListener("click", () => {
+leave.addEventListener("click", () => {
   forgetKey();
-  watched?.stop();
+  turn += 1;
+  view?.stop();
   session = null;
   askForKey();
 });
+// A file that misses its place must not take the place of the page.
+for (const dragged of ["dragover", "drop"]) addEventListener(dragged, (event) => event.preventDefault());
 begin();

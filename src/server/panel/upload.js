@@ -18,6 +18,7 @@ export class Upload {
     this.moving = new Map(); // part number → bytes under way
     this.stop = new AbortController();
     this.slot = null;
+    this.key = null; // of the object, once all of it is there
   }
 
   /** Bytes that storage has, or is being sent. */
@@ -35,10 +36,29 @@ export class Upload {
   async run(progress) {
     this.progress = () => progress(this.sent);
     this.stop = new AbortController();
+    this.cancelled = false;
+    if (this.key) return this.key; // only what came after it has failed
+    try {
+      this.key = await this.send();
+    } catch (error) {
+      if (error.status !== 404 || error.storage || this.cancelled) throw error;
+      // It was too long ago: the control plane has forgotten it.
+      this.stop = new AbortController();
+      this.slot = null;
+      this.arrived.clear();
+      this.key = await this.send();
+    }
+    this.check();
+    return this.key;
+  }
+
+  async send() {
     if (!this.slot?.id) {
       const { upload } = await call("POST", this.path, { size_bytes: this.file.size, parts: true });
       this.slot = upload;
     }
+    if (this.stop.signal.aborted) await this.cancel();
+    this.check();
     if (!this.slot.id) return this.whole();
     const parts = Math.ceil(this.file.size / this.slot.part_size_bytes);
     const open = Array.from({ length: parts }, (_, at) => at + 1).filter((part) => !this.arrived.has(part));
@@ -53,19 +73,18 @@ export class Upload {
     }
     this.check();
     const named = [...this.arrived].map(([part_number, etag]) => (etag ? { part_number, etag } : { part_number }));
-    await call("POST", `${this.path}/${this.slot.id}/complete`, { parts: named });
+    await this.patiently(() => call("POST", `${this.path}/${this.slot.id}/complete`, { parts: named }));
     return this.slot.object_key;
   }
 
   /** One PUT of all. What breaks off begins again, at a fresh URL. */
   async whole() {
+    this.arrived.clear();
     await this.patiently(async (attempt) => {
       if (attempt > 1) this.slot = (await call("POST", this.path, { size_bytes: this.file.size, parts: true })).upload;
       this.arrived.set(1, await this.put(this.slot.upload_url, 1));
     });
-    const key = this.slot.object_key;
-    this.slot = null;
-    return key;
+    return this.slot.object_key;
   }
 
   async part(part) {
@@ -96,11 +115,12 @@ export class Upload {
   /** Puts one part; gives its entity tag. Only this kind of request tells how far it is. */
   put(url, part) {
     return new Promise((done, failed) => {
+      if (this.stop.signal.aborted) return failed(new DOMException("stopped", "AbortError"));
       const request = new XMLHttpRequest();
       let watch;
-      const alive = () => {
+      const alive = (patience = STALL) => {
         clearTimeout(watch);
-        watch = setTimeout(() => request.abort(), STALL);
+        watch = setTimeout(() => request.abort(), patience);
       };
       const over = (end) => () => {
         clearTimeout(watch);
@@ -117,12 +137,19 @@ export class Upload {
         this.moving.set(part, event.loaded);
         this.progress();
       };
+      request.upload.onload = () => alive(5 * STALL); // storage writes it down
       request.onload = over(() => {
         if (request.status >= 200 && request.status < 300) return done(request.getResponseHeader("ETag"));
         const said = request.responseXML?.querySelector("Message")?.textContent;
-        failed(new ApiError(said ?? `Storage answered ${request.status}.`, request.status));
+        failed(Object.assign(new ApiError(said ?? `Storage answered ${request.status}.`, request.status), { storage: true }));
       });
-      request.onerror = over(() => failed(new ApiError("The connection to storage was lost.", 0)));
+      request.onerror = over(async () => {
+        const changed = await this.file.slice(0, 1).arrayBuffer().then(() => false, () => true);
+        if (changed) return failed(new ApiError("The file has changed since it was chosen: choose it again.", 400));
+        const elsewhere = new URL(url, location.href).origin !== location.origin;
+        const why = elsewhere ? `The connection to storage was lost, or it does not let pages of ${location.origin} send (CORS).` : "The connection to storage was lost.";
+        failed(new ApiError(why, 0));
+      });
       request.onabort = over(() => failed(this.stop.signal.aborted ? new DOMException("stopped", "AbortError") : new ApiError("Storage took nothing for a minute.", 0)));
       this.stop.signal.addEventListener("abort", stopped);
       alive();
@@ -130,13 +157,9 @@ export class Upload {
     });
   }
 
-  /** Stops; what has arrived stays for another try. */
-  pause() {
-    this.stop.abort();
-  }
-
   /** Stops, and has storage forget what has arrived. */
   async cancel() {
+    this.cancelled = true;
     this.stop.abort();
     if (this.slot?.id) await call("DELETE", `${this.path}/${this.slot.id}`).catch(() => {}); // it is forgotten by itself
   }
