@@ -59,6 +59,16 @@ fn a_database_moves_from_its_url() {
         choose(&browser, "shop").await;
         browser.reads("of 10.0 GB").await;
         browser.judge("1-start").await;
+        // Everything can be reached by keyboard, in the order in which it is read.
+        browser.run("document.activeElement.blur(); document.querySelector('.skip').focus()").await;
+        let mut reached = Vec::new();
+        for _ in 0..10 {
+            browser.client.active_element().await.expect("has the focus").send_keys("\u{e004}").await.expect("Tab");
+            let place = browser.run("const at = document.activeElement; return at.id.replace(/-[0-9]+$/, '') || at.name || at.textContent.trim()").await;
+            reached.push(place.as_str().unwrap_or_default().to_owned());
+        }
+        let order = ["CapyDB", "project", "to-import", "to-history", "mode", "source-url", "Show", "recreate-finish"];
+        assert_eq!(reached[..order.len()], order, "{reached:?}");
         // What leaves the page while somebody types, and what of it holds the password.
         browser.run("window.sent = []; const real = fetch; window.fetch = (to, how) => { sent.push([String(to), String(how?.body ?? '')]); return real(to, how); }").await;
         browser.fill("#source-url", &url).await;
@@ -82,6 +92,7 @@ fn a_database_moves_from_its_url() {
         let calls = browser.run("return sent.filter(([, body]) => body.includes('source-secret')).map(([to]) => to.split('/imports')[1])").await;
         assert_eq!(calls, json!(["/preflight", ""]), "only the two calls have it");
         browser.reads("Everything arrived in shop").await;
+        browser.reads("9,585").await; // without those that extensions brought
         browser.judge("5-completed").await;
         assert!(!browser.text().await.contains("postgres://"), "no password is shown unasked");
         browser.press("Show them, passwords included").await;

@@ -30,6 +30,8 @@ pub(super) async fn is_finished(import: &Import<'_>, transaction: Option<&str>) 
 pub(super) async fn run(import: &Import<'_>, input: &Input) -> Result<ImportSummary, Failure> {
     let server = import.server;
     let made = prepare(import, import.database, &input.plan).await?;
+    // Rows that extensions brought are not the import's.
+    server.settle(&import.application_name()).await?;
     let before = server.measure(import.database).await?;
     tracing::info!("job {}: loading into {} in one transaction", import.job.id, import.database);
     restore::in_one_transaction(import, input).await?;

@@ -54,6 +54,8 @@ pub(super) async fn run(import: &Import<'_>, input: &Input) -> Result<ImportSumm
 
 async fn load_and_swap(import: &Import<'_>, input: &Input, staging: &str) -> Result<ImportSummary, Failure> {
     let server = import.server;
+    // Rows that extensions brought are not the import's.
+    server.settle(&import.application_name()).await?;
     let before = server.measure(staging).await?;
     tracing::info!("job {}: loading into a staging database", import.job.id);
     restore::into_staging(import, staging, input).await?;
