@@ -61,8 +61,8 @@ fn fuzz(program: &PathBuf, plane: &Plane, settings: &str, arguments: &[&str]) {
     assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
     let end = said.lines().filter(|line| line.contains("generated") || line.contains("Tested:"));
     eprintln!("{}", end.map(str::trim).collect::<Vec<_>>().join(", "));
-    let stored = std::fs::read_dir(plane.data_dir.join("postgres/data")).expect("lists").count();
-    assert!(stored > 0, "the control plane has outlived it");
+    let (status, answer) = plane.call("GET", "/status", None);
+    assert_eq!((status, &answer["status"]), (200, &json!("operational")), "the control plane has outlived it");
 }
 
 /// Refusals of forms that are not valid; a body that is too large has a status of its own.

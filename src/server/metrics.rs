@@ -27,6 +27,12 @@ struct JobLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct QueueLabels {
+    kind: String,
+    state: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Outcome {
     outcome: &'static str,
 }
@@ -49,8 +55,8 @@ pub(super) struct Metrics {
     job_seconds: Histogram,
     deliveries: Family<Outcome, Counter>,
     pushes: Family<PushLabels, Counter>,
-    queue: Family<JobLabels, Gauge>,
-    oldest: Family<JobLabels, Seconds>,
+    queue: Family<QueueLabels, Gauge>,
+    oldest: Family<QueueLabels, Seconds>,
 }
 
 impl Metrics {
@@ -129,7 +135,7 @@ pub(super) async fn shown(app: &App) -> anyhow::Result<String> {
     metrics.queue.clear();
     metrics.oldest.clear();
     for queued in queue {
-        let labels = JobLabels { kind: queued.kind, outcome: queued.state };
+        let labels = QueueLabels { kind: queued.kind, state: queued.state };
         metrics.queue.get_or_create(&labels).set(queued.jobs);
         metrics.oldest.get_or_create(&labels).set(queued.oldest);
     }

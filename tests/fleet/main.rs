@@ -179,7 +179,7 @@ fn a_process_tells_how_it_is() {
     }
     assert_eq!(worker.page("/api/capydb/status").0, 404, "a worker has no API");
     let apis = Apis::new(vec![api], ground.new_key());
-    apis.projects(1);
+    let projects = apis.projects(1);
     let (_, numbers) = apis.processes[0].page("/metrics");
     for line in [
         "capydb_http_requests_total{method=\"POST\",path=\"/api/capydb/v1/projects\",status=\"202\"} 1",
@@ -192,6 +192,16 @@ fn a_process_tells_how_it_is() {
     for line in ["capydb_jobs_total{kind=\"project.create\",outcome=\"completed\"} 1", "capydb_queue_claims_total"] {
         assert!(numbers.contains(line), "{line} in {numbers}");
     }
+    // What runs is told with its type and state: this one waits for a source that says nothing.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("postgres://u:p@{}/d?sslmode=disable", silent.local_addr().expect("an address"));
+    let (id, _) = &projects[0];
+    let (status, _) =
+        apis.call("POST", &format!("/v1/projects/{id}/imports"), Some(&json!({ "confirm": true, "source_url": url })));
+    assert_eq!(status, 202);
+    until("the queue tells of it", || {
+        worker.page("/metrics").1.contains("capydb_queue_jobs{kind=\"project.import\",state=\"running\"} 1")
+    });
     // Every line of the log is a document.
     let log = ground.log();
     for line in log.lines() {

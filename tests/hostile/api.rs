@@ -311,3 +311,29 @@ fn no_secret_reaches_the_log() {
     }
     assert!(ran.stderr.contains("job ") && ran.stderr.contains("begins"), "there is a log: {}", ran.stderr);
 }
+
+/// The owner's own browser gets the key; nobody else of the machine does.
+#[test]
+fn only_the_owner_is_given_the_key() {
+    let plane = plane();
+    let address = plane.address();
+    let get = |more: &str| format!("GET /panel/key HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{more}\r\n");
+    let (page, key) = ("X-CapyDB-Panel: 1\r\n", plane.api_key.clone());
+    assert_eq!(status_of(&raw(plane, get(page).as_bytes())), "200");
+    for for_another in
+        ["", "X-CapyDB-Panel: 1\r\nVia: 1.1 proxy\r\n", "X-CapyDB-Panel: 1\r\nX-Forwarded-For: 1.1.1.1\r\n"]
+    {
+        assert_eq!(status_of(&raw(plane, get(for_another).as_bytes())), "401", "{for_another}");
+    }
+    let root = rustix::process::geteuid().is_root();
+    if root {
+        // Another user of the same machine, who does all that a browser does.
+        let place = address.replace(':', "/");
+        let script = format!("exec 3<>/dev/tcp/{place}; printf '{}' >&3; cat <&3", get(page).replace("\r\n", "\\r\\n"));
+        let mut other = std::process::Command::new("setpriv");
+        other.args(["--reuid=65534", "--regid=65534", "--clear-groups", "bash", "-c", &script]).current_dir("/");
+        let answer = run(other);
+        assert!(answer.stdout.starts_with("HTTP/1.1 401") && !answer.stdout.contains(&key), "{answer:#?}");
+    }
+    ran_cases("askers for the key", if root { 5 } else { 4 });
+}

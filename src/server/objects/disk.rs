@@ -319,7 +319,7 @@ mod tests {
         let body = |text: &'static str| futures_util::stream::iter([Ok::<_, io::Error>(Bytes::from(text))]);
         let key = super::super::new_key();
         disk.begin(&key, 8).expect("begins");
-        for (number, start, text) in [(2, 5, "fgh"), (1, 0, "XXXXX"), (1, 0, "abcde")] {
+        for (number, start, text) in [(2, 5, "fgh"), (1, 0, "wrong"), (1, 0, "abcde")] {
             let turn = Arc::new(disk.turn(&key, number).await.expect("a turn"));
             let file = disk.unfinished(&key).expect("opens");
             disk.put_part(file, (start, text.len() as u64), body(text), turn).await.expect("stores");
