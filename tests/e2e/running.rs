@@ -2,7 +2,7 @@
 
 use crate::support::archive::{Entry, archive};
 use crate::support::until;
-use crate::support::world::{Plane, Project, fingerprint, open_folder, plane, source};
+use crate::support::world::{Plane, Project, fingerprint, held_by, open_folder, plane, source};
 use serde_json::{Value, json};
 
 fn start(project: &Project<'_>, recreate: bool, url: &str) -> String {
@@ -23,7 +23,7 @@ fn heavy() -> String {
         source().create(
             "watched",
             // A rule that takes its time, for every row.
-            "create function slow(int) returns bool language plpgsql as $$ begin perform pg_sleep(0.0007); return true; end $$;
+            "create function slow(int) returns bool language plpgsql as $$ begin perform pg_sleep(0.0015); return true; end $$;
              create table a as select n, repeat(md5(n::text), 32) as t from generate_series(1, 1500) n;
              create table b as select n, repeat(md5(n::text), 32) as t from generate_series(1, 1500) n;
              alter table a add check (slow(n)); alter table b add check (slow(n));
@@ -68,18 +68,21 @@ fn the_command_line_draws_it() {
 
 #[test]
 fn a_cancelled_import_leaves_everything_as_it_was() {
+    let url = source().create("cancelled", &held_by("wish"));
     for recreate in [true, false] {
         let project = plane().project(&format!("cancelled {recreate}"));
         project.sql("create table old (x int)");
         let before = fingerprint(&project.url);
-        let id = start(&project, recreate, &heavy());
+        plane().hold("wish");
+        let id = start(&project, recreate, &url);
         until("rows are loaded", || job(plane(), &id)["result"]["progress"]["phase"] == "loading");
         let ran = plane().run(&["jobs", "cancel", &id]).succeeds();
         assert!(ran.stdout.contains("cancelled by request. The target is as it was before."), "{ran:#?}");
         assert_eq!(fingerprint(&project.url), before);
         plane().run(&["jobs", "cancel", &id]).fails(5, "the job is over: it failed");
         plane().run(&["jobs", "wait", &id]).fails(1, "cancelled by request");
-        project.import(&["--source-url", &heavy(), "--recreate", "--wait"]).succeeds();
+        plane().let_go("wish");
+        project.import(&["--source-url", &url, "--recreate", "--wait"]).succeeds();
         plane().run(&["jobs", "cancel", "nonsense"]).fails(4, "no such job");
         let staging = format!("select count(*) from pg_database where datname like '%{}%'", id.replace('-', ""));
         assert_eq!(plane().admin("postgres", &staging), "0");
@@ -115,11 +118,13 @@ fn a_commit_that_is_under_way_is_waited_for_or_stopped() {
 
 #[test]
 fn a_wish_to_cancel_outlives_the_control_plane() {
+    let url = source().create("cancelled_twice", &held_by("will"));
     let plane = Plane::start(&[]);
+    plane.hold("will");
     let project = plane.project("cancelled twice");
     project.sql("create table old (x int)");
     let (before, slug) = (fingerprint(&project.url), project.slug.clone());
-    let body = json!({ "confirm": true, "recreate": true, "source_url": heavy() });
+    let body = json!({ "confirm": true, "recreate": true, "source_url": url });
     let (_, answer) = plane.call("POST", &format!("/v1/projects/{}/imports", project.id), Some(&body));
     let id = answer["job"]["id"].as_str().expect("an id").to_owned();
     until("it has begun", || job(&plane, &id)["state"] == "running");

@@ -11,12 +11,12 @@ mod support;
 use browser::{Browser, Look, is_here, settled};
 use serde_json::json;
 use std::path::Path;
-use support::world::{Plane, SAMPLE, Source, open_folder, psql, source};
+use support::world::{Plane, SAMPLE, Source, held_by, open_folder, psql, source};
 
-/// Enough rows that one can look at it while it runs.
+/// Enough rows for an upload in many parts.
 const LARGE: &str = "create table events as select n, md5(n::text) || md5((n + 1)::text) || md5((n + 2)::text) as payload from generate_series(1, 400000) n;
     create table people (id int primary key, name text); insert into people select n, 'p' || n from generate_series(1, 1000) n;
-    create index on events (n); create index on events (payload)";
+    create index on events (n); create index on events (payload);";
 
 /// Runs a test in a browser, if there is one.
 fn in_browser<F: Future<Output = ()>>(look: Look, test: impl FnOnce(Browser) -> F) {
@@ -111,9 +111,10 @@ fn a_dump_moves_from_a_file_and_a_reload_changes_nothing() {
     let plane = Plane::throw_away();
     let project = plane.project("files");
     let source = Source::start(15, &[]);
-    source.create("panel_file", LARGE);
+    source.create("panel_file", &[LARGE, &held_by("picture")].concat());
     let dump = open_folder().join("app.dump");
     source.dump("panel_file", "custom", &dump);
+    plane.hold("picture");
     in_browser(Look::Wide, async |browser| {
         browser.client.goto(&site(&plane)).await.expect("opens");
         choose(&browser, "files").await;
@@ -142,8 +143,9 @@ fn a_dump_moves_from_a_file_and_a_reload_changes_nothing() {
         browser.client.refresh().await.expect("reloads");
         browser.reads("loading").await;
         browser.judge("8-running").await;
+        aside(|| plane.let_go("picture"));
         browser.reads("Everything arrived in files").await;
-        browser.reads("401,000").await;
+        browser.reads("401,001").await;
         browser.judge("9-arrived").await;
         browser.close().await;
     });

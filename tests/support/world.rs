@@ -180,6 +180,19 @@ pub fn run_sql(url: &str, sql: &str) {
     });
 }
 
+/// SQL of a table whose rows are not let in while the server has a role of this name. So a test
+/// looks at an import, or kills it, in the middle of its load, however fast the machine is.
+pub fn held_by(name: &str) -> String {
+    format!(
+        "create function wait_for_{name}(int) returns bool language plpgsql as $$ begin
+             while exists (select from pg_roles where rolname = '{name}') loop perform pg_sleep(0.02); end loop;
+             return true;
+         end $$;
+         create table held_by_{name} (n int check (wait_for_{name}(n)));
+         insert into held_by_{name} values (1);"
+    )
+}
+
 /// Everything that a database holds, line by line.
 #[track_caller]
 pub fn fingerprint(url: &str) -> String {
@@ -296,6 +309,15 @@ impl Plane {
         let kept: Value = serde_json::from_str(&kept).expect("JSON");
         let (password, port) = (kept["admin_password"].as_str().expect("a password"), &kept["postgres_port"]);
         psql(&format!("postgres://capydb:{password}@127.0.0.1:{port}/{database}"), sql)
+    }
+
+    /// Imports of what [`held_by`] this name is in wait until [`Plane::let_go`].
+    pub fn hold(&self, name: &str) {
+        self.admin("postgres", &format!("create role {name}"));
+    }
+
+    pub fn let_go(&self, name: &str) {
+        self.admin("postgres", &format!("drop role {name}"));
     }
 
     /// Nothing that belongs to an import may stay when it is over.
