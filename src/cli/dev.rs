@@ -111,7 +111,7 @@ async fn run_command(mut dev: Dev, mut stop: Stop, words: &[OsString]) -> Result
         let request = tokio::select! {
             status = child.wait() => break status,
             request = stop.asked() => request,
-            () = dev.broken() => {
+            () = dev.broken(), if !broken => {
                 broken = true;
                 Request::Terminate
             }

@@ -4,7 +4,7 @@ use super::output::report;
 use super::output::waiting::Waiting;
 use super::{Failure, Kind};
 use crate::client::{Api, CallError, Cause, Watch, watch};
-use crate::wire::{Job, JobState, PROJECT_IMPORT};
+use crate::wire::{CANCELLED, Job, JobState, PARTLY_COMMITTED, PROJECT_IMPORT};
 use serde_json::json;
 use std::time::Duration;
 
@@ -46,7 +46,10 @@ pub(super) async fn cancel(context: &Context<'_>, id: &str) -> Result<(), Failur
         let failure = Failure::new(Kind::Conflict, "the import had finished before it could be stopped");
         return Err(failure.with("job", &job));
     }
-    let text = format!("Job {} is over: {}. The target is as it was before.", job.id, why(&job));
+    let why = why(&job);
+    let target =
+        if why.contains(PARTLY_COMMITTED) { "Look at the target first" } else { "The target is as it was before" };
+    let text = format!("Job {} is over: {why}. {target}.", job.id);
     context.output.result(&text, || json!({ "job": job }));
     Ok(())
 }
@@ -94,9 +97,6 @@ async fn watched(context: &Context<'_>, api: &Api, id: &str, timeout: Option<Dur
     }
 }
 
-/// What a control plane says of an import that somebody has stopped.
-const CANCELLED: &str = "cancelled by request";
-
 /// Why a job failed.
 fn why(job: &Job) -> String {
     crate::text::printable(job.error.as_deref().unwrap_or("it gave no reason"), 1000)
@@ -124,7 +124,7 @@ fn failed(job: &Job) -> Failure {
         return failure;
     }
     let fix = errors.iter().find_map(|error| error.fix.as_deref());
-    if why.contains("committed by the dump itself") {
+    if why.contains(PARTLY_COMMITTED) {
         return failure.hint("look at the target before anything else: it is not as it was before");
     }
     let hint = match (fix, job.retry_classification.as_deref()) {

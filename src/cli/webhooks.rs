@@ -112,7 +112,8 @@ async fn test(context: &Context<'_>, api: &Api, organization: &str, id: &str) ->
     if delivery.state != "delivered" {
         let why = printable(delivery.last_error.as_deref().unwrap_or("it did not say why"), 300);
         let failure = Failure::new(Kind::Error, format!("the receiver did not take the event: {why}"));
-        return Err(failure.hint(format!("it is tried again; {again} {id}")).with("delivery", &delivery));
+        let more = if delivery.state == "pending" { "it is tried again" } else { "it is not tried again" };
+        return Err(failure.hint(format!("{more}; {again} {id}")).with("delivery", &delivery));
     }
     let text = format!("Delivered: the receiver answered {}.", delivery.last_status.unwrap_or_default());
     context.output.result(&text, || json!({ "delivery": delivery }));

@@ -1,4 +1,4 @@
-use super::error::{self, CallError};
+use super::error::CallError;
 use super::retry::retried;
 use crate::wire::{
     CompleteRequest, Connections, ConnectionsAnswer, ImportRequest, Job, JobAnswer, JobList, JobState, LoginRequest,
@@ -288,7 +288,7 @@ impl Api {
         let mut response = result.map_err(|error| CallError::transport(&host, &error))?;
         let status = response.status();
         tracing::debug!("{method} {shown} answered {} after {:?}", status.as_u16(), started.elapsed());
-        let retry_after = error::retry_after(response.headers());
+        let retry_after = crate::wire::retry_after(response.headers());
         let mut answer = Vec::new();
         while let Some(block) = response.chunk().await.map_err(|error| CallError::transport(&host, &error))? {
             if answer.len() + block.len() > LONGEST_ANSWER {

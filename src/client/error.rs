@@ -78,12 +78,6 @@ pub(super) fn innermost(error: &dyn std::error::Error) -> String {
     crate::text::printable(&last.to_string(), 300)
 }
 
-/// The header `Retry-After` in seconds; the form with a date is rare enough to pass over.
-pub(super) fn retry_after(headers: &reqwest::header::HeaderMap) -> Option<Duration> {
-    let seconds: u64 = headers.get(reqwest::header::RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
-    Some(Duration::from_secs(seconds))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

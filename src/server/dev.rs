@@ -2,12 +2,15 @@
 
 use super::crypto::{Sealer, Signer, random_hex, unhex};
 use super::importer::TargetServer;
+use super::integrations::Providers;
+use super::metrics::Metrics;
 use super::objects::{Disk, Objects, S3};
 use super::postgres::{Cluster, ClusterOptions, Place, Programs, RunAs, Tools, find, run_as};
 use super::running::{Running, make_work_folder};
-use super::store::{NewProject, ProjectRow, Store};
+use super::signals::Signals;
+use super::store::{ProjectRow, Store};
 use super::worker::Workshop;
-use super::{App, Parts, http, plane_of};
+use super::{App, http, outside, plane_of};
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File, OpenOptions};
@@ -156,7 +159,9 @@ pub async fn start(options: DevOptions, tell: &dyn Fn(&str)) -> anyhow::Result<D
     match dev.serve(options, listener, programs, run_as, &keep).await {
         Ok(()) => Ok(dev),
         Err(error) => {
-            dev.stop().await?;
+            if let Err(second) = dev.stop().await {
+                tracing::error!("{second:#}");
+            }
             Err(error)
         }
     }
@@ -189,7 +194,7 @@ impl Dev {
             let signer = Signer::new(&key(&keep.signing_key)?);
             Objects::Disk(Disk::open(self.data_dir.join("objects"), signer, run_as.clone())?)
         };
-        let app = App::new(Parts {
+        let app = App {
             store,
             objects,
             sealer,
@@ -199,7 +204,12 @@ impl Dev {
             site: http::Site { address: listener.local_addr()?, public: None },
             is_local: true,
             owner_key: Some(keep.api_key.clone().into()),
-        })?;
+            admission: http::Admission::new(),
+            receivers: outside::receivers(true)?,
+            providers: Providers::from_environment()?,
+            metrics: Metrics::new(),
+            signals: Signals::default(),
+        };
         let app = Arc::new(app);
         let folder = self.data_dir.join("work");
         make_work_folder(&folder, run_as.as_ref())?;
@@ -247,16 +257,7 @@ async fn create_metadata(admin: &Place) -> anyhow::Result<()> {
 async fn ensure_project(app: &App, keep: &Keep) -> anyhow::Result<ProjectRow> {
     let (organization, _) = app.store.organization("Development", PROJECT).await?;
     app.store.add_key(&organization, &keep.api_key).await?;
-    let new = NewProject {
-        organization_id: &organization,
-        name: PROJECT,
-        slug: PROJECT,
-        environment: "development",
-        storage_limit_bytes: app.plan_limit,
-        role_password: &app.sealer.seal(&random_hex(24))?,
-    };
-    app.store.create_project(&new).await?;
-    app.call_workers();
+    app.create_project(&organization, PROJECT, PROJECT, "development").await?;
     loop {
         let rows = app.store.projects(&organization, None).await?;
         let row = rows.into_iter().find(|row| row.project.slug == PROJECT).context("the project dev is gone")?;

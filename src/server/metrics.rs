@@ -2,7 +2,7 @@
 //! are those of this process; what waits in the queue is asked when somebody looks.
 
 use super::App;
-use super::store::{Pushed, Told};
+use super::store::Trouble;
 use prometheus_client::encoding::{EncodeLabelSet, text::encode};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -109,29 +109,29 @@ impl Metrics {
         self.job_seconds.observe(took.as_secs_f64());
     }
 
-    pub(super) fn delivered(&self, told: &Told) {
-        let outcome = match told {
-            Told::Delivered(_) => "delivered",
-            Told::Failed { .. } => "failed",
-            Told::GivenUp(_) => "given_up",
-        };
+    pub(super) fn delivered(&self, told: &Result<u16, Trouble>) {
+        let outcome = told.as_ref().map_or_else(troubled, |_| "delivered");
         self.deliveries.get_or_create(&Outcome { outcome }).inc();
     }
 
-    pub(super) fn pushed(&self, provider: &str, pushed: &Pushed) {
-        let outcome = match pushed {
-            Pushed::Done(_) => "pushed",
-            Pushed::Later(_) => "failed",
-            Pushed::Never(_) => "given_up",
-        };
+    pub(super) fn pushed(&self, provider: &str, pushed: &Result<String, Trouble>) {
+        let outcome = pushed.as_ref().map_or_else(troubled, |_| "pushed");
         self.pushes.get_or_create(&PushLabels { provider: provider.to_owned(), outcome }).inc();
     }
+}
+
+fn troubled(trouble: &Trouble) -> &'static str {
+    if trouble.lasting { "given_up" } else { "failed" }
 }
 
 /// All numbers as text.
 pub(super) async fn shown(app: &App) -> anyhow::Result<String> {
     let metrics = &app.metrics;
-    let queue = app.store.queue().await?;
+    // While the metadata is away all other numbers count the more.
+    let queue = app.store.queue().await.unwrap_or_else(|error| {
+        tracing::error!("the queue cannot be counted: {error:#}");
+        Vec::new()
+    });
     metrics.queue.clear();
     metrics.oldest.clear();
     for queued in queue {

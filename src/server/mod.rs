@@ -1,5 +1,6 @@
 //! A control plane: it answers the API, stores uploads, and runs imports.
 
+mod cleaning;
 pub mod crypto;
 mod database;
 pub mod dev;
@@ -13,21 +14,21 @@ mod outside;
 pub mod postgres;
 mod running;
 pub mod service;
+mod signals;
 mod store;
 mod webhooks;
 mod worker;
 
 use crate::preflight::{FILTERS_PLAIN_SQL, Limits};
-use crate::wire::{Connections, Project};
+use crate::wire::{Connections, Job, Project};
 use objects::Objects;
 use secrecy::SecretString;
+use signals::Signals;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-use store::{ProjectRow, Store};
-use tokio::sync::Notify;
+use store::{NewProject, ProjectRow, Store};
 
-/// What a process is made of; the rest of [`App`] is the same in all.
-struct Parts {
+/// What the API and the worker share.
+pub(crate) struct App {
     store: Store,
     objects: Objects,
     sealer: crypto::Sealer,
@@ -43,38 +44,14 @@ struct Parts {
     is_local: bool,
     /// The key that the owner's own browser gets.
     owner_key: Option<SecretString>,
-}
-
-/// What the API and the worker share.
-pub(crate) struct App {
-    store: Store,
-    objects: Objects,
-    sealer: crypto::Sealer,
-    allow_private_sources: bool,
-    plan_limit: u64,
-    target: Arc<importer::TargetServer>,
-    site: http::Site,
-    is_local: bool,
-    owner_key: Option<SecretString>,
+    /// How often one may call, and how many at a time may do what is dear.
+    admission: http::Admission,
     /// Calls receivers of webhooks.
     receivers: reqwest::Client,
-    /// Calls providers of integrations.
-    providers_http: reqwest::Client,
-    /// Where those are.
+    /// Where connection strings are pushed.
     providers: integrations::Providers,
     metrics: metrics::Metrics,
-    /// How often one may call.
-    rate_limits: http::RateLimits,
-    /// Places for those who look into databases.
-    looks: http::Looks,
-    /// Places for those who run statements.
-    queries: http::Looks,
-    /// Something of a job that is over could not be cleaned away yet.
-    untidy: AtomicBool,
-    /// Wakes the workers when there is a new job.
-    wake: Notify,
-    /// Wakes those who tell others what has happened.
-    news: Notify,
+    signals: Signals,
 }
 
 /// By this a control plane knows its own things from those of another one on the same server:
@@ -84,41 +61,29 @@ fn plane_of(sealed: &[u8]) -> String {
 }
 
 impl App {
-    fn new(parts: Parts) -> anyhow::Result<Self> {
-        let Parts { store, objects, sealer, allow_private_sources, plan_limit, target, site, is_local, owner_key } =
-            parts;
-        Ok(Self {
-            store,
-            objects,
-            sealer,
-            allow_private_sources,
-            plan_limit,
-            target,
-            site,
-            is_local,
-            owner_key,
-            receivers: outside::receivers(is_local)?,
-            providers_http: outside::providers()?,
-            providers: integrations::Providers::from_environment()?,
-            metrics: metrics::Metrics::new(),
-            rate_limits: http::RateLimits::new(),
-            looks: http::Looks::new("too many sources are being looked at; try again"),
-            queries: http::Looks::new("too many statements are being run; try again"),
-            untidy: AtomicBool::new(false),
-            wake: Notify::new(),
-            news: Notify::new(),
-        })
-    }
-
-    /// Wakes the workers that wait, and lets the next one that comes to wait look again.
-    fn call_workers(&self) {
-        self.wake.notify_waiters();
-        self.wake.notify_one();
-    }
-
-    /// Wakes those who tell others what has happened.
-    fn tell_news(&self) {
-        self.news.notify_waiters();
+    /// Stores a new project and has it made: its id and the job. `None` when the slug is taken.
+    async fn create_project(
+        &self,
+        organization_id: &str,
+        name: &str,
+        slug: &str,
+        environment: &str,
+    ) -> anyhow::Result<Option<(String, Job)>> {
+        // There is one of each here; the hosted service has more.
+        let (region, plan) = if self.is_local { ("local", "dev") } else { ("self-hosted", "server") };
+        let new = NewProject {
+            organization_id,
+            name,
+            slug,
+            environment,
+            region,
+            plan,
+            storage_limit_bytes: self.plan_limit,
+            role_password: &self.sealer.seal(&crypto::random_hex(24))?,
+        };
+        let made = self.store.create_project(&new).await?;
+        self.signals.call_workers();
+        Ok(made)
     }
 
     /// The limits that a source is graded against.

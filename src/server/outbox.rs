@@ -3,28 +3,32 @@
 //! dies on the way leaves it to the next: everything is told at least once.
 
 use super::App;
+use super::store::{TELLINGS, Trouble};
 use std::collections::HashMap;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::task::JoinSet;
+use tokio::task::{self, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 /// Things that one process tells at the same time. Most of it is waiting.
 const AT_A_TIME: usize = 32;
-/// As many of them are for one receiver: one that is slow must not hold up the others.
+/// Whoever has so many of them under way gets no more: one that is slow must not hold up the others.
 const FOR_ONE: usize = 4;
 /// Pause between two looks for what is due.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Pauses between the attempts, in seconds: a receiver that is being deployed is back within the
 /// first few, one that is broken over night within the rest.
-const PAUSES: [f64; 7] = [5.0, 30.0, 120.0, 600.0, 1800.0, 3600.0, 10800.0];
+const PAUSES: [f64; TELLINGS as usize - 1] = [5.0, 30.0, 120.0, 600.0, 1800.0, 3600.0, 10800.0];
 
-/// Seconds until the next attempt after this one.
-pub(super) fn pause(attempt: i32) -> f64 {
-    let at = usize::try_from(attempt - 1).unwrap_or(0);
-    PAUSES[at.min(PAUSES.len() - 1)]
+/// Seconds until the next attempt after this one. The receiver may ask for more, but for no more
+/// than the longest.
+pub(super) fn pause<T>(attempt: i32, told: &Result<T, Trouble>) -> f64 {
+    let longest = PAUSES[PAUSES.len() - 1];
+    let usual = usize::try_from(attempt - 1).ok().and_then(|at| PAUSES.get(at)).unwrap_or(&longest);
+    let asked = told.as_ref().err().and_then(|trouble| trouble.asked);
+    asked.map_or(*usual, |asked| asked.as_secs_f64().clamp(*usual, longest))
 }
 
 /// Something that is to be told.
@@ -40,14 +44,12 @@ pub(super) async fn run<T: Due, P: Future<Output = anyhow::Result<()>> + Send + 
     claim: impl AsyncFn(&App, usize, &[String]) -> anyhow::Result<Vec<T>>,
     tell: impl Fn(Arc<App>, T) -> P,
 ) {
-    let (mut under_way, mut receivers) = (JoinSet::new(), HashMap::<String, usize>::new());
+    let (mut under_way, mut receivers) = (JoinSet::new(), HashMap::<task::Id, String>::new());
     while !stop.is_cancelled() {
-        let mut news = pin!(app.news.notified());
+        let mut news = pin!(app.signals.news.notified());
         news.as_mut().enable(); // what happens from here on is not missed
-        let room = (AT_A_TIME - under_way.len()).min(FOR_ONE);
-        let busy: Vec<String> =
-            receivers.iter().filter(|(_, count)| **count >= FOR_ONE).map(|(receiver, _)| receiver.clone()).collect();
-        let due = if room == 0 { Ok(Vec::new()) } else { claim(&app, room, &busy).await };
+        let room = AT_A_TIME.saturating_sub(under_way.len()).min(FOR_ONE);
+        let due = if room == 0 { Ok(Vec::new()) } else { claim(&app, room, &busy(&receivers)).await };
         let due = due.unwrap_or_else(|error| {
             tracing::error!("what is due cannot be read: {error:#}");
             Vec::new()
@@ -55,37 +57,39 @@ pub(super) async fn run<T: Due, P: Future<Output = anyhow::Result<()>> + Send + 
         let idle = due.is_empty();
         for item in due {
             let receiver = item.receiver().to_owned();
-            *receivers.entry(receiver.clone()).or_default() += 1;
-            let telling = tell(app.clone(), item);
-            under_way.spawn(async move { (receiver, telling.await) });
+            let telling = under_way.spawn(tell(app.clone(), item));
+            receivers.insert(telling.id(), receiver);
         }
         if !idle {
             continue; // there may be more
         }
         tokio::select! {
-            Some(told) = under_way.join_next() => note(told, &mut receivers),
+            Some(told) = under_way.join_next_with_id() => note(told, &mut receivers),
             () = news => {}
             () = stop.cancelled() => {}
             () = tokio::time::sleep(PAUSE) => {}
         }
     }
-    while let Some(told) = under_way.join_next().await {
+    while let Some(told) = under_way.join_next_with_id().await {
         note(told, &mut receivers);
     }
 }
 
-fn note(told: Result<(String, anyhow::Result<()>), tokio::task::JoinError>, receivers: &mut HashMap<String, usize>) {
-    let (receiver, told) = match told {
-        Ok(told) => told,
-        Err(error) => {
-            receivers.clear(); // whose it was is not known; the others are counted anew
-            return tracing::error!("a message was given up: {error}");
-        }
-    };
-    if let Some(count) = receivers.get_mut(&receiver) {
-        *count = count.saturating_sub(1);
+/// The receivers that have their share. A claim may bring one of them as many once more at most.
+fn busy(receivers: &HashMap<task::Id, String>) -> Vec<String> {
+    let mut counts = HashMap::<&String, usize>::new();
+    for receiver in receivers.values() {
+        *counts.entry(receiver).or_default() += 1;
     }
-    receivers.retain(|_, count| *count > 0);
+    counts.into_iter().filter(|(_, count)| *count >= FOR_ONE).map(|(receiver, _)| receiver.clone()).collect()
+}
+
+fn note(told: Result<(task::Id, anyhow::Result<()>), JoinError>, receivers: &mut HashMap<task::Id, String>) {
+    let (id, told) = match told {
+        Ok(told) => told,
+        Err(error) => (error.id(), Err(anyhow::anyhow!("given up: {error}"))),
+    };
+    receivers.remove(&id);
     if let Err(error) = told {
         tracing::error!("what became of a message could not be stored: {error:#}");
     }
@@ -93,11 +97,20 @@ fn note(told: Result<(String, anyhow::Result<()>), tokio::task::JoinError>, rece
 
 #[cfg(test)]
 mod tests {
-    use super::pause;
+    use super::*;
 
     #[test]
     fn pauses_grow() {
-        let pauses: Vec<f64> = (1..=9).map(pause).collect();
+        let pauses: Vec<f64> = (1..=9).map(|attempt| pause(attempt, &Ok(()))).collect();
         assert!(pauses.is_sorted() && pauses[0] < 10.0 && pauses[8] > 3600.0);
+    }
+
+    #[test]
+    fn a_receiver_may_ask_for_a_longer_pause() {
+        let asked = |seconds| {
+            let asked = Some(Duration::from_secs(seconds));
+            pause::<()>(2, &Err(Trouble { asked, ..Trouble::passing("busy") }))
+        };
+        assert_eq!([asked(0), asked(90), asked(u64::MAX)].map(f64::round), [30.0, 90.0, 10800.0]);
     }
 }

@@ -1,7 +1,7 @@
 //! The parts of a process, and their end.
 
 use super::worker::{self, Workshop};
-use super::{App, http, integrations, webhooks};
+use super::{App, cleaning, http, integrations, webhooks};
 use crate::wire::PROJECT_CREATE;
 use std::path::Path;
 use std::sync::Arc;
@@ -34,7 +34,7 @@ impl Running {
         let app = app.clone();
         self.start(|stop| async move {
             while stop.run_until_cancelled(tokio::time::sleep(FORGETTING)).await.is_some() {
-                app.rate_limits.forget_the_idle();
+                app.admission.rate.forget_the_idle();
             }
         });
     }
@@ -54,7 +54,7 @@ impl Running {
         }
         // Nobody should wait for a new project while somebody else's import runs.
         self.start(|stop| worker::run(app.clone(), workshop.clone(), stop, name(0), Some(PROJECT_CREATE)));
-        self.start(|stop| worker::keep_clean(app.clone(), workshop.clone(), stop));
+        self.start(|stop| cleaning::run(app.clone(), workshop.clone(), stop));
         self.start(|stop| webhooks::run(app.clone(), stop));
         self.start(|stop| integrations::run(app.clone(), stop));
     }

@@ -3,14 +3,16 @@
 //! this kind are all the same, and there can be any number of them.
 
 use super::crypto::{Sealer, random_hex, unhex};
-use super::http::Site;
 use super::importer::TargetServer;
+use super::integrations::Providers;
+use super::metrics::Metrics;
 use super::objects::{Objects, S3};
 use super::postgres::{Place, Programs, Tools, find, run_as, server_major};
 use super::running::{Running, make_work_folder};
+use super::signals::Signals;
 use super::store::Store;
 use super::worker::Workshop;
-use super::{App, Parts, plane_of};
+use super::{App, http, outside, plane_of};
 use anyhow::{Context, bail};
 use secrecy::{ExposeSecret, SecretString};
 use std::net::SocketAddr;
@@ -97,9 +99,9 @@ pub async fn start(options: ServiceOptions, tell: &dyn Fn(&str)) -> anyhow::Resu
     let listener = TcpListener::bind(options.listen).await;
     let listener = listener.with_context(|| format!("listen at {}; choose another with --listen", options.listen))?;
     let address = listener.local_addr()?;
-    let site = Site { address, public: options.public_url };
+    let site = http::Site { address, public: options.public_url };
     let api_url = site.api_url();
-    let app = App::new(Parts {
+    let app = App {
         store,
         objects: Objects::S3(bucket),
         sealer,
@@ -109,7 +111,12 @@ pub async fn start(options: ServiceOptions, tell: &dyn Fn(&str)) -> anyhow::Resu
         site,
         is_local: false,
         owner_key: None,
-    })?;
+        admission: http::Admission::new(),
+        receivers: outside::receivers(false)?,
+        providers: Providers::from_environment()?,
+        metrics: Metrics::new(),
+        signals: Signals::default(),
+    };
     let app = Arc::new(app);
     let mut running = Running::default();
     if options.roles.api {

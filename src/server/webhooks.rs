@@ -2,9 +2,9 @@
 
 use super::crypto::Signer;
 use super::outbox::Due;
-use super::store::{DueDelivery, TELLINGS, Told};
+use super::store::{DueDelivery, TELLINGS, Trouble};
 use super::{App, outbox, outside};
-use crate::wire::{DELIVERY_HEADER, EVENT_HEADER, SIGNATURE_HEADER};
+use crate::wire::{DELIVERY_HEADER, EVENT_HEADER, SIGNATURE_HEADER, retry_after};
 use reqwest::header::CONTENT_TYPE;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
@@ -23,32 +23,26 @@ pub(super) async fn run(app: Arc<App>, stop: CancellationToken) {
 async fn deliver(app: Arc<App>, due: DueDelivery) -> anyhow::Result<()> {
     let told = send(&app, &due).await;
     match &told {
-        Told::Delivered(status) => tracing::info!("delivery {} ({}): {status}", due.id, due.event_type),
-        Told::Failed { why, .. } | Told::GivenUp(why) => {
-            tracing::warn!("delivery {} ({}), attempt {}: {why}", due.id, due.event_type, due.attempt);
+        Ok(status) => tracing::info!("delivery {} ({}): {status}", due.id, due.event_type),
+        Err(trouble) => {
+            tracing::warn!("delivery {} ({}), attempt {}: {}", due.id, due.event_type, due.attempt, trouble.why);
         }
     }
     app.metrics.delivered(&told);
-    app.store.end_delivery(&due, &told, outbox::pause(due.attempt)).await
+    app.store.end_delivery(&due, &told, outbox::pause(due.attempt, &told)).await
 }
 
-async fn send(app: &App, due: &DueDelivery) -> Told {
+/// Gives the status with which the receiver took it.
+async fn send(app: &App, due: &DueDelivery) -> Result<u16, Trouble> {
     if !due.enabled {
-        return Told::GivenUp("the endpoint is disabled".to_owned());
+        return Err(Trouble::lasting("the endpoint is disabled"));
     }
     if due.attempt > TELLINGS {
-        return Told::GivenUp("whoever sent it ended before the answer came, in the last attempt too".to_owned());
+        return Err(Trouble::worn());
     }
-    let failed = |why: String| Told::Failed { status: None, why };
     // It was judged when it was stored, but rules may have changed since.
-    let url = match outside::receiver(&due.url, app.is_local) {
-        Ok(url) => url,
-        Err(why) => return Told::GivenUp(why),
-    };
-    let secret = match app.sealer.open(&due.secret) {
-        Ok(secret) => secret,
-        Err(error) => return failed(error.to_string()),
-    };
+    let url = outside::receiver(&due.url, app.is_local).map_err(Trouble::lasting)?;
+    let secret = app.sealer.open(&due.secret).map_err(|error| Trouble::passing(error.to_string()))?;
     let request = app
         .receivers
         .post(url)
@@ -57,15 +51,17 @@ async fn send(app: &App, due: &DueDelivery) -> Told {
         .header(DELIVERY_HEADER, &due.id)
         .header(SIGNATURE_HEADER, signature(&secret, jiff::Timestamp::now().as_second(), &due.body))
         .body(due.body.clone());
-    match request.send().await {
-        // What else it says is of no interest, and may be without end.
-        Ok(answer) if answer.status().is_success() => Told::Delivered(answer.status().as_u16()),
-        Ok(answer) => {
-            let status = answer.status().as_u16();
-            Told::Failed { status: Some(status), why: format!("the receiver answered {status}") }
-        }
-        Err(error) => failed(outside::trouble(&error)),
+    let answer = request.send().await.map_err(|error| Trouble::passing(outside::trouble(&error)))?;
+    // What else it says is of no interest, and may be without end.
+    let status = answer.status().as_u16();
+    if answer.status().is_success() {
+        return Ok(status);
     }
+    Err(Trouble {
+        status: Some(status),
+        asked: retry_after(answer.headers()),
+        ..Trouble::passing(format!("the receiver answered {status}"))
+    })
 }
 
 /// The signature header: seconds since 1970, and the HMAC of them and the body (the API's rules).

@@ -1,16 +1,16 @@
 //! The worker: claims jobs, keeps their leases alive, runs them, ends them.
 
-use super::App;
 use super::importer::{self, Failure, GiveUp, Import, Meter, Source};
-use super::objects::Objects;
 use super::postgres::Tools;
 use super::store::{Beat, Claim, Ending};
+use super::{App, cleaning};
 use crate::source::SourceUrl;
 use crate::wire::{ImportRequest, ImportSummary, PROJECT_CREATE, PROJECT_IMPORT};
 use anyhow::Context;
+use futures_util::FutureExt;
+use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
@@ -26,18 +26,27 @@ const BEAT_TIMEOUT: Duration = Duration::from_secs(5);
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How often making a project is tried again, a second apart.
 const PROVISION_TRIES: u32 = 5;
-/// Stands between a job's id and the number of an attempt in the name of a work folder.
-const BEFORE_ATTEMPT: &str = ".attempt-";
-/// Pause between two rounds of cleaning.
-const CLEANING: Duration = Duration::from_mins(10);
-/// The same while something is known to be left, by a full disk for instance.
-const CLEANING_AGAIN: Duration = Duration::from_secs(5);
 
 /// What a worker works with.
 pub(super) struct Workshop {
     pub(super) tools: Tools,
     /// Holds a folder for every attempt. Several processes may share it.
     pub(super) folder: PathBuf,
+}
+
+/// Stands between a job's id and the number of an attempt in the name of a work folder.
+const BEFORE_ATTEMPT: &str = ".attempt-";
+
+impl Workshop {
+    /// Where an attempt puts what it loads. One that is late must not find the folder of the next.
+    fn attempt(&self, job: &str, attempt: i32) -> PathBuf {
+        self.folder.join(format!("{job}{BEFORE_ATTEMPT}{attempt}"))
+    }
+
+    /// The job of a work folder; `None` for whatever else is there.
+    pub(super) fn job_of(folder: &str) -> Option<&str> {
+        folder.split_once(BEFORE_ATTEMPT).map(|(job, _)| job)
+    }
 }
 
 /// Runs jobs one after another until it is told to stop: those of one type, or all. `name` is
@@ -55,7 +64,11 @@ pub(super) async fn run(
         match claimed {
             Ok(Some(claim)) => {
                 let span = tracing::info_span!("job", id = claim.job.id, attempt = claim.job.attempts);
-                attempt(&app, claim, &workshop, &stop).instrument(span).await;
+                let attempt = AssertUnwindSafe(attempt(&app, claim, &workshop, &stop)).catch_unwind();
+                // The lease ends by itself; other jobs go on.
+                if attempt.instrument(span).await.is_err() {
+                    tracing::error!("an attempt was given up: this is a mistake in capydb");
+                }
             }
             Ok(None) => idle(&app, &stop).await,
             Err(error) => {
@@ -66,27 +79,9 @@ pub(super) async fn run(
     }
 }
 
-/// Takes away now and then what crashes and people who gave up have left.
-pub(super) async fn keep_clean(app: Arc<App>, workshop: Arc<Workshop>, stop: CancellationToken) {
-    loop {
-        let done = clean(&app, &workshop.folder).await;
-        if let Err(error) = &done {
-            tracing::error!("cleaning failed, and is tried again: {error:#}");
-        }
-        app.untidy.store(done.is_err(), Ordering::Relaxed);
-        let cleaned = Instant::now();
-        let pause = || if app.untidy.load(Ordering::Relaxed) { CLEANING_AGAIN } else { CLEANING };
-        while cleaned.elapsed() < pause() {
-            if stop.run_until_cancelled(tokio::time::sleep(IDLE)).await.is_none() {
-                return;
-            }
-        }
-    }
-}
-
 async fn idle(app: &App, stop: &CancellationToken) {
     tokio::select! {
-        () = app.wake.notified() => {}
+        () = app.signals.work.notified() => {}
         () = stop.cancelled() => {}
         () = tokio::time::sleep(IDLE) => {}
     }
@@ -98,7 +93,7 @@ async fn attempt(app: &App, claim: Claim, workshop: &Workshop, stop: &Cancellati
     let started = Instant::now();
     let job = &claim.job;
     tracing::info!("job {} ({}) begins, attempt {} of {}", job.id, job.kind, job.attempts, job.max_attempts);
-    let work = work_folder(workshop, &job.id, job.attempts);
+    let work = workshop.attempt(&job.id, job.attempts);
     let meter = Arc::new(Meter::default());
     let mut give_up = (job.attempts > job.max_attempts).then_some(GiveUp::Worn);
     if claim.cancelled {
@@ -114,42 +109,49 @@ async fn attempt(app: &App, claim: Claim, workshop: &Workshop, stop: &Cancellati
             () = stop.cancelled() => break None,
         }
     };
-    // What the attempt was running died with it; what it made on the server is taken away.
+    // What the attempt was running died with it.
+    let over = match outcome {
+        Some(outcome) => settle(app, &claim, outcome.map(|result| with_duration(result, started)), &meter).await,
+        None if stop.is_cancelled() => hand_back(app, &claim).await,
+        None => "lost",
+    };
+    app.metrics.job_over(&job.kind, over, started.elapsed());
+    tracing::info!("the attempt is over after {:.1?}: {over}", started.elapsed());
     // So is what earlier attempts have left here whose worker died.
     for number in 1..=job.attempts {
-        let _ = tokio::fs::remove_dir_all(work_folder(workshop, &job.id, number)).await;
-    }
-    let ending = match outcome {
-        Some(Ok(result)) => Ending { result: Some(with_duration(result, started)), ..Ending::default() },
-        // The lease ends by itself, and whoever has the job next tries to find out.
-        Some(Err(failure)) if failure.is_unresolved() => {
-            return tracing::error!("job {} cannot be ended yet: {failure}", job.id);
-        }
-        Some(Err(failure)) => failure.into_ending(&meter.progress()),
-        None => {
-            let handed_back = stop.is_cancelled();
-            app.metrics.job_over(&job.kind, if handed_back { "handed_back" } else { "lost" }, started.elapsed());
-            if handed_back {
-                hand_back(app, &claim).await;
-            }
-            return;
-        }
-    };
-    app.metrics.job_over(&job.kind, if ending.error.is_none() { "completed" } else { "failed" }, started.elapsed());
-    match ending.error {
-        None => tracing::info!("job {} completed after {:.1?}", job.id, started.elapsed()),
-        Some(ref error) => tracing::warn!("job {} failed: {error}", job.id),
-    }
-    match end(app, &claim, &ending).await {
-        Ok(true) => app.tell_news(),
-        Ok(false) => tracing::warn!("job {} was taken over by another worker", job.id),
-        Err(error) => tracing::error!("job {} could not be ended: {error:#}", job.id),
+        let _ = tokio::fs::remove_dir_all(workshop.attempt(&job.id, number)).await; // most have none
     }
 }
 
-/// Where an attempt puts what it loads. One that is late must not find the folder of the next.
-fn work_folder(workshop: &Workshop, job: &str, attempt: i32) -> PathBuf {
-    workshop.folder.join(format!("{job}{BEFORE_ATTEMPT}{attempt}"))
+/// Ends the job as the attempt went, and says in one word what became of that.
+async fn settle(app: &App, claim: &Claim, outcome: Result<serde_json::Value, Failure>, meter: &Meter) -> &'static str {
+    let id = &claim.job.id;
+    let (ending, over) = match outcome {
+        Ok(result) => (Ending { result: Some(result), ..Ending::default() }, "completed"),
+        // The lease ends by itself, and whoever has the job next tries to find out.
+        Err(failure) if failure.is_unresolved() => {
+            tracing::error!("job {id} cannot be ended yet: {failure}");
+            return "unresolved";
+        }
+        Err(failure) => (failure.into_ending(&meter.progress()), "failed"),
+    };
+    match end(app, claim, &ending).await {
+        Ok(true) => {
+            if let Some(error) = &ending.error {
+                tracing::warn!("job {id} failed: {error}");
+            }
+            app.signals.tell_news();
+            over
+        }
+        Ok(false) => {
+            tracing::warn!("job {id} was taken over by another worker");
+            "lost"
+        }
+        Err(error) => {
+            tracing::error!("job {id} could not be ended: {error:#}");
+            "unresolved"
+        }
+    }
 }
 
 /// Stores how the job ended, then cleans up after it.
@@ -171,7 +173,7 @@ async fn end(app: &App, claim: &Claim, ending: &Ending) -> anyhow::Result<bool> 
     let request: ImportRequest = serde_json::from_value(claim.request.clone())?;
     // What cannot be cleaned now is by the next round.
     if let Some(key) = request.upload_key.filter(|_| ending.error.is_none())
-        && let Err(error) = remove_upload(app, &key).await
+        && let Err(error) = cleaning::remove_upload(app, &key).await
     {
         tracing::warn!("the dump {key} stays for now: {error:#}");
     }
@@ -181,12 +183,12 @@ async fn end(app: &App, claim: &Claim, ending: &Ending) -> anyhow::Result<bool> 
     };
     if let Err(error) = tidy.await {
         tracing::warn!("what the job has left stays for now: {error:#}");
-        app.untidy.store(true, Ordering::Relaxed);
+        app.signals.set_untidy();
     }
     Ok(stored)
 }
 
-async fn hand_back(app: &App, claim: &Claim) {
+async fn hand_back(app: &App, claim: &Claim) -> &'static str {
     let handed = async {
         if app.store.extend_lease(&claim.job).await? {
             importer::tidy(&app.target, &claim.job).await?;
@@ -194,8 +196,12 @@ async fn hand_back(app: &App, claim: &Claim) {
         }
         anyhow::Ok(())
     };
-    if let Err(error) = handed.await {
-        tracing::error!("job {} could not be handed back: {error:#}", claim.job.id);
+    match handed.await {
+        Ok(()) => "handed_back",
+        Err(error) => {
+            tracing::error!("job {} could not be handed back: {error:#}", claim.job.id);
+            "lost"
+        }
     }
 }
 
@@ -238,9 +244,14 @@ async fn perform(
     }
 }
 
+/// Trouble with the metadata says nothing about the job.
+fn unresolved(error: anyhow::Error) -> Failure {
+    Failure::unresolved(format!("{error:#}"))
+}
+
 async fn create(app: &App, claim: &Claim) -> Result<(), Failure> {
     let id = claim.job.project_id.as_deref().unwrap_or_default();
-    let row = app.store.project(id).await?.context("the project is gone")?;
+    let row = app.store.project(id).await.map_err(unresolved)?.context("the project is gone")?;
     let password = app.sealer.open(&row.role_password)?;
     let mut made = app.target.provision(&row.project.database_name, &row.project.role_name, &password).await;
     for _ in 0..PROVISION_TRIES {
@@ -258,10 +269,10 @@ async fn create(app: &App, claim: &Claim) -> Result<(), Failure> {
         }
         Err(error) => ("failed", Some(format!("{error:#}"))),
     };
-    if !app.store.extend_lease(&claim.job).await? {
+    if !app.store.extend_lease(&claim.job).await.map_err(unresolved)? {
         return Err(Failure::unresolved("another worker has taken over this job"));
     }
-    app.store.set_project_state(id, state, error.as_deref()).await?;
+    app.store.set_project_state(id, state, error.as_deref()).await.map_err(unresolved)?;
     Ok(made?)
 }
 
@@ -273,7 +284,6 @@ async fn import(
     give_up: Option<GiveUp>,
 ) -> Result<ImportSummary, Failure> {
     let id = claim.job.project_id.as_deref().unwrap_or_default();
-    let unresolved = |error: anyhow::Error| Failure::unresolved(format!("{error:#}"));
     let row = app.store.project(id).await.map_err(unresolved)?.context("the project is gone")?;
     let request: ImportRequest = serde_json::from_value(claim.request.clone()).map_err(anyhow::Error::from)?;
     let source = match (&claim.secret, &request.upload_key) {
@@ -308,42 +318,4 @@ fn with_duration(summary: ImportSummary, started: Instant) -> serde_json::Value 
     let seconds = (started.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
     let summary = ImportSummary { duration_seconds: Some(seconds), ..summary };
     serde_json::to_value(summary).unwrap_or_default()
-}
-
-/// Takes away what crashes and people who gave up have left.
-async fn clean(app: &App, work: &Path) -> anyhow::Result<()> {
-    for folder in std::fs::read_dir(work)?.flatten() {
-        let name = folder.file_name().to_string_lossy().into_owned();
-        // Whatever has another name is nothing of ours.
-        let Some((id, _)) = name.split_once(BEFORE_ATTEMPT) else { continue };
-        if app.store.job(id).await?.is_some_and(|job| job.state.is_final())
-            && let Err(error) = tokio::fs::remove_dir_all(folder.path()).await
-        {
-            tracing::warn!("{name} stays for now: {error}"); // or another process was quicker
-        }
-    }
-    // One process is enough for what belongs to all.
-    app.store.alone(clean_together(app)).await
-}
-
-async fn clean_together(app: &App) -> anyhow::Result<()> {
-    importer::sweep(&app.target, &app.store).await?;
-    app.store.forget_old_deliveries().await?;
-    for key in app.store.abandoned_uploads().await? {
-        // Somebody may have come back to it by now.
-        if let Some(upload) = app.store.forget_abandoned(&key).await? {
-            app.objects.delete(&upload).await?;
-        }
-    }
-    match &app.objects {
-        Objects::Disk(disk) => Ok(disk.sweep(&app.store.upload_keys().await?)?),
-        Objects::S3(_) => Ok(()),
-    }
-}
-
-async fn remove_upload(app: &App, key: &str) -> anyhow::Result<()> {
-    if let Some(upload) = app.store.upload(key).await? {
-        app.objects.delete(&upload).await?;
-    }
-    app.store.remove_upload(key).await
 }

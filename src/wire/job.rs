@@ -1,6 +1,11 @@
 use super::{ImportError, ImportProgress};
 use serde::{Deserialize, Serialize};
 
+/// Why a job failed that somebody has stopped.
+pub const CANCELLED: &str = "cancelled by request";
+/// Part of why an import failed whose dump has committed some of its statements by itself: the
+/// target is not as it was before.
+pub const PARTLY_COMMITTED: &str = "committed by the dump itself";
 /// Type of the job that makes a project.
 pub const PROJECT_CREATE: &str = "project.create";
 /// Type of an import job.

@@ -18,7 +18,10 @@ pub use account::{ApiError, LoginRequest, LoginSession, LoginState, Me, Organiza
 pub use database::{ProjectExtension, ProjectExtensionList, SqlAnswer, SqlRequest, SqlResult};
 pub use import::{ImportRequest, PreflightRequest};
 pub use integration::{ConnectIntegration, DATABASE_URL, DATABASE_URL_UNPOOLED, Integration, IntegrationList};
-pub use job::{ImportSummary, Job, JobAnswer, JobList, JobState, LeftOut, PROJECT_CREATE, PROJECT_IMPORT};
+pub use job::{
+    CANCELLED, ImportSummary, Job, JobAnswer, JobList, JobState, LeftOut, PARTLY_COMMITTED, PROJECT_CREATE,
+    PROJECT_IMPORT,
+};
 pub use preflight::{
     AuthForeignKey, Check, CheckStatus, DumpFacts, Extension, Preflight, PreflightAnswer, Replication, SourceFacts,
 };
@@ -35,6 +38,12 @@ pub use webhook::{
 };
 
 use serde::{Deserialize, Deserializer};
+
+/// The header `Retry-After` in seconds; the form with a date is rare enough to pass over.
+pub fn retry_after(headers: &reqwest::header::HeaderMap) -> Option<std::time::Duration> {
+    let seconds: u64 = headers.get(reqwest::header::RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+    Some(std::time::Duration::from_secs(seconds))
+}
 
 /// Reads a list that may arrive as `null`.
 pub(crate) fn list<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>

@@ -96,6 +96,27 @@ fn an_upload_into_a_bucket_is_completed_and_ended_by_the_api() {
     assert_eq!(files(&root).len(), 1, "what was ended leaves nothing");
 }
 
+/// Whoever ended an upload may have died before its bytes were gone.
+#[test]
+fn an_upload_that_was_given_up_is_removed_by_the_next_start() {
+    let (endpoint, root) = bucket();
+    let plane = plane(&endpoint, "secret-canary");
+    let uploads = format!("/v1/projects/{}/imports/uploads", plane.project("bucket").id);
+    let (_, answer) = plane.call("POST", &uploads, Some(&json!({ "size_bytes": (8 << 20) + 5, "parts": true })));
+    let upload = format!("{uploads}/{}", answer["upload"]["id"].as_str().expect("an id"));
+    let (_, answer) = plane.call("POST", &format!("{upload}/parts"), Some(&json!({ "part_numbers": [2] })));
+    assert_eq!(put(answer["parts"][0]["upload_url"].as_str().expect("a URL"), b"12345".to_vec()).0, 200);
+    assert_eq!(files(&root).len(), 1);
+    plane.admin("capydb", "update uploads set touched_at = '-infinity'");
+    assert_eq!(plane.call("GET", &upload, None).0, 404, "nobody finds it");
+    let _plane = Plane::start_with(
+        &["--object-store", "s3://dumps/shop"],
+        &store::variables(&endpoint, "secret-canary"),
+        &plane.kill(),
+    );
+    until("its part is gone", || files(&root).is_empty());
+}
+
 #[test]
 fn a_bucket_that_cannot_be_used_is_said_without_its_secret() {
     let (endpoint, _) = bucket();

@@ -2,6 +2,7 @@
 
 use crate::support::until;
 use crate::support::world::{Plane, Project, fingerprint, held_by, psql, source};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
 fn start(plane: &Plane, project: &Project<'_>, recreate: bool, url: &str) -> String {
@@ -90,4 +91,53 @@ fn a_stop_hands_a_running_import_to_the_next_start() {
     let target = plane.run(&["projects", "url", "--project", &slug]).succeeds().stdout.trim().to_owned();
     assert_eq!(psql(&target, "select count(*) from paused"), "50000");
     plane.has_no_leftovers();
+}
+
+#[test]
+fn a_start_waits_for_the_sessions_of_a_server_that_was_killed() {
+    let plane = Plane::start(&[]);
+    let session =
+        plane.admin("postgres", "select pid from pg_stat_activity where backend_type = 'client backend' limit 1");
+    let session = process(&session);
+    let server = std::fs::read_to_string(plane.data_dir.join("postgres/data/postmaster.pid")).expect("reads");
+    // A session that is busy with something does not see at once that its server is gone.
+    kill_process(session, Signal::STOP).expect("stopped");
+    kill_process(process(server.lines().next().expect("a line")), Signal::KILL).expect("killed");
+    let data_dir = plane.kill();
+    let starts = std::thread::spawn({
+        let data_dir = data_dir.clone();
+        move || Plane::start_again(&data_dir)
+    });
+    until("the server finds that session", || {
+        std::fs::read_to_string(data_dir.join("postgres/log")).is_ok_and(|log| log.contains("is still in use"))
+    });
+    kill_process(session, Signal::CONT).expect("goes on");
+    starts.join().expect("starts").project("as before");
+}
+
+fn process(number: &str) -> Pid {
+    number.trim().parse().ok().and_then(Pid::from_raw).expect("the number of a process")
+}
+
+#[test]
+fn a_project_that_could_not_be_made_is_made_anew() {
+    let plane = Plane::start(&[]);
+    let project = plane.project("unlucky");
+    let database = project.sql("select current_database()");
+    let id = project.id.clone();
+    plane.admin("postgres", &format!("drop database {database} with (force)"));
+    let fail = "update projects set state = 'failed', last_error = 'the disk was full'";
+    plane.admin("capydb", fail);
+    let (status, answer) = plane.call("POST", "/v1/projects", Some(&json!({ "name": "unlucky" })));
+    assert_eq!((status, answer["project"]["id"].as_str()), (202, Some(id.as_str())), "{answer}");
+    plane.run(&["jobs", "wait", answer["job"]["id"].as_str().expect("an id")]).succeeds();
+    let (_, answer) = plane.call("GET", &format!("/v1/projects/{id}"), None);
+    assert_eq!((&answer["project"]["state"], &answer["project"]["last_error"]), (&json!("ready"), &json!(null)));
+    assert_eq!(plane.call("POST", "/v1/projects", Some(&json!({ "name": "unlucky" }))).0, 409, "it is there");
+    // So is the project of every start.
+    plane.admin("capydb", fail);
+    let plane = Plane::start_again(&plane.kill());
+    let (_, answer) = plane.call("GET", "/v1/projects", None);
+    let dev = answer["projects"].as_array().expect("a list").iter().find(|project| project["slug"] == "dev");
+    assert_eq!(dev.expect("is there")["state"], "ready");
 }

@@ -279,3 +279,35 @@ fn endpoints_that_cannot_be_are_refused() {
     assert!(status == 403 && answer["error"].as_str().expect("why").contains("restricted to one project"), "{answer}");
     drop(project);
 }
+
+#[test]
+fn a_receiver_may_ask_for_time() {
+    let plane = Plane::throw_away();
+    let peer = Peer::start(|_, _, _| Answer::Raw(429, "Retry-After: 900", String::new()));
+    let (path, _) = endpoint(&plane, &format!("http://{}/", peer.address), &["import.completed"]);
+    plane.project("busy receiver").import_unseen(&small_dump(), true);
+    until("that is remembered", || deliveries(&plane, &path)[0]["last_status"] == 429);
+    let later =
+        plane.admin("capydb", "select next_attempt_at > now() + interval '700 seconds' from webhook_deliveries");
+    assert_eq!(later, "t", "its own first pause is five seconds");
+}
+
+#[test]
+fn an_organization_has_fifty_endpoints_at_most() {
+    let plane = Plane::throw_away();
+    let list = endpoints(&plane);
+    let body = json!({ "url": "https://hooks.example.com/" });
+    assert_eq!(plane.call("POST", &list, Some(&body)).0, 201);
+    plane.admin(
+        "capydb",
+        "insert into webhook_endpoints (id, organization_id, url, event_types, secret)
+         select 'copy ' || n, organization_id, url, event_types, secret from webhook_endpoints, generate_series(1, 46) n",
+    );
+    // All at once: there is room for three.
+    let made = std::thread::scope(|scope| {
+        let calls: Vec<_> = (0..8).map(|_| scope.spawn(|| plane.call("POST", &list, Some(&body)).0)).collect();
+        calls.into_iter().map(|call| call.join().expect("no panic")).filter(|status| *status == 201).count()
+    });
+    assert_eq!(made, 3);
+    assert_eq!(plane.admin("capydb", "select count(*) from webhook_endpoints"), "50");
+}

@@ -12,10 +12,11 @@ mod store;
 mod support;
 
 use processes::{Apis, Ground, Process};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
-use support::world::{Source, open_folder, psql, put, try_psql};
+use support::world::{Source, held_by, open_folder, psql, put, try_psql};
 use support::{run, until};
 
 /// Enough that a worker can be killed in the middle of it.
@@ -125,6 +126,41 @@ fn imports_survive_the_death_of_their_workers() {
     until("no dump is left over", || store::files(&ground.bucket.1).is_empty());
     let work = std::fs::read_dir(ground.folder.join("work")).expect("lists").flatten().next().expect("a folder").path();
     until("no work folder is left over", || std::fs::read_dir(&work).expect("lists").count() == 0);
+}
+
+/// A worker that was asleep for longer than its lease finds its job in other hands.
+#[test]
+fn a_worker_that_wakes_too_late_changes_nothing() {
+    let (ground, source) = (Ground::lay(&[]), Source::start(15, &[]));
+    let url = source.create("late", &held_by("sleep"));
+    let apis = Apis::new(vec![ground.start("api", &[])], ground.new_key());
+    let sleeper = ground.start("worker", &[]);
+    let projects = apis.projects(1);
+    let (id, target) = &projects[0];
+    psql(&ground.server.url("postgres"), "create role sleep");
+    let body = json!({ "confirm": true, "recreate": true, "source_url": url });
+    let (_, answer) = apis.call("POST", &format!("/v1/projects/{id}/imports"), Some(&body));
+    let path = format!("/v1/jobs/{}", answer["job"]["id"].as_str().expect("an id"));
+    let job = || apis.call("GET", &path, None).1["job"].clone();
+    until("rows are loaded", || job()["result"]["progress"]["phase"] == "loading");
+    sleeper.signal(Signal::STOP);
+    let _worker = ground.start("worker", &[]);
+    until("another one has it", || job()["attempts"] == 2);
+    until("that one loads rows", || job()["result"]["progress"]["phase"] == "loading");
+    psql(&ground.server.url("postgres"), "drop role sleep");
+    until("it is over", || job()["state"] == "completed");
+    let (ended, rows) = (job(), "select count(*) from held_by_sleep");
+    assert_eq!(psql(target, rows), "1");
+    sleeper.signal(Signal::CONT);
+    let over = |outcome: &str| {
+        let line = format!("capydb_jobs_total{{kind=\"project.import\",outcome=\"{outcome}\"}} 1");
+        sleeper.page("/metrics").1.contains(&line)
+    };
+    until("the first one knows", || over("lost") || over("unresolved"));
+    assert_eq!(job(), ended);
+    assert_eq!(psql(target, rows), "1");
+    let left = "select string_agg(datname, ' ') from pg_database where datname like 'capydb\\_%'";
+    until("no database is left over", || ground.ask(left).is_empty());
 }
 
 /// A random byte; what it decides need not come again.

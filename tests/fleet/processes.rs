@@ -3,6 +3,7 @@
 use crate::store;
 use crate::support::world::{Source, call, open_folder, postgres, psql};
 use crate::support::{capydb, run, until};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
@@ -89,6 +90,11 @@ impl Process {
         self.child.id()
     }
 
+    pub(crate) fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(i32::try_from(self.child.id()).expect("a process")).expect("a number");
+        kill_process(pid, signal).expect("is there");
+    }
+
     /// A page for those who watch over it.
     pub(crate) fn page(&self, path: &str) -> (u16, String) {
         let (status, text) = call("GET", &format!("http://{}{path}", self.address), "", None);
@@ -99,9 +105,7 @@ impl Process {
 impl Drop for Process {
     /// As a service manager ends it.
     fn drop(&mut self) {
-        if let Some(pid) = rustix::process::Pid::from_raw(i32::try_from(self.child.id()).expect("a process")) {
-            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
-        }
+        self.signal(Signal::TERM);
         let _ = self.child.wait();
     }
 }

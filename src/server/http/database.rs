@@ -23,7 +23,7 @@ pub(super) async fn extensions(
     if project.state != "ready" {
         return Err(Refused::conflict(format!("the project is {}, not ready", project.state)));
     }
-    app.rate_limits.key(&caller.key_id, DEAR)?;
+    app.admission.rate.key(&caller.key_id, DEAR)?;
     Ok(Json(ProjectExtensionList { extensions: database::extensions(&app.target, &project.database_name).await? }))
 }
 
@@ -44,8 +44,8 @@ pub(super) async fn sql(
     if row.project.state != "ready" {
         return Err(Refused::conflict(format!("the project is {}, not ready", row.project.state)));
     }
-    app.rate_limits.key(&caller.key_id, DEAR)?;
-    let _place = app.queries.take(&caller.key_id).await?;
+    app.admission.rate.key(&caller.key_id, DEAR)?;
+    let _place = app.admission.queries.take(&caller.key_id).await?;
     let password = app.sealer.open(&row.role_password)?;
     let login = Login { database: &row.project.database_name, role: &row.project.role_name, password: &password };
     match database::query(&app.target, &login, &request).await {

@@ -6,7 +6,6 @@ use super::openapi::Refusals;
 use super::{Answer, Shared};
 use crate::preflight::{bytes, grade};
 use crate::server::App;
-use crate::server::objects::Objects;
 use crate::server::store::{NewJob, UploadRow};
 use crate::source::providers::{self, Advice};
 use crate::source::{SourceUrl, connect, inspect};
@@ -26,8 +25,8 @@ pub(super) async fn preflight(
 ) -> Answer<PreflightAnswer> {
     let row = visible_project(&app, &caller, &id).await?;
     let url = source(&request.source_url)?;
-    app.rate_limits.key(&caller.key_id, DEAR)?;
-    let _look = app.looks.take(&caller.key_id).await?;
+    app.admission.rate.key(&caller.key_id, DEAR)?;
+    let _look = app.admission.looks.take(&caller.key_id).await?;
     let session = connect::connect(&url, app.allow_private_sources).await;
     let session = session.map_err(|error| Refused::bad(error.to_string()))?;
     let facts = inspect::inspect(&session).await.map_err(|error| Refused::bad(format!("{error:#}")))?;
@@ -69,14 +68,16 @@ pub(super) async fn start(
     let Some(job) = app.store.create_job(&new).await? else {
         return Err(Refused::conflict("an import of this project is running already; wait until it is over"));
     };
-    app.call_workers();
+    app.signals.call_workers();
     Ok((StatusCode::ACCEPTED, Json(JobAnswer { job })))
 }
 
 /// Length of an object in bytes, if it is there. A bucket does not tell when one has arrived.
 async fn arrived(app: &App, upload: &UploadRow) -> Result<Option<u64>, Refused> {
-    let (None, None, Objects::S3(s3)) = (upload.size, upload.in_parts, &app.objects) else { return Ok(upload.size) };
-    let size = s3.size(&upload.object_key).await.map_err(anyhow::Error::from)?;
+    if upload.size.is_some() || upload.in_parts.is_some() {
+        return Ok(upload.size);
+    }
+    let size = app.objects.size(&upload.object_key).await.map_err(anyhow::Error::from)?;
     if let Some(size) = size {
         app.store.finish_upload(&upload.object_key, size).await?;
     }

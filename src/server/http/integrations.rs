@@ -37,7 +37,7 @@ pub(super) async fn connect(
     Body(wanted): Body<ConnectIntegration>,
 ) -> Answer<IntegrationList> {
     let project = visible_project(&app, &caller, &id).await?.project;
-    app.rate_limits.key(&caller.key_id, DEAR)?;
+    app.admission.rate.key(&caller.key_id, DEAR)?;
     let provider = known(&app, &word)?;
     let config = provider.settings(&wanted.config).map_err(Refused::bad)?;
     let sealed = match &wanted.credentials {
@@ -57,7 +57,7 @@ pub(super) async fn connect(
         return Err(Refused::bad("credentials.token is missing"));
     }
     app.store.connect(&project.id, provider.word(), &config, sealed.as_deref()).await?;
-    app.tell_news();
+    app.signals.tell_news();
     Ok(Json(IntegrationList { integrations: app.store.integrations(&project.id).await? }))
 }
 

@@ -55,7 +55,7 @@ pub(super) async fn cancel(
         return Err(Refused::conflict("only imports can be cancelled"));
     }
     let accepted = app.store.cancel_job(&job.id).await?;
-    app.tell_news();
+    app.signals.tell_news();
     let job = app.store.job(&job.id).await?.unwrap_or(job);
     if !accepted {
         return Err(Refused::conflict(format!("the job is over: it {}", job.state.as_str())));

@@ -32,6 +32,26 @@ pub(super) const CHEAP: u32 = 1;
 /// What a call costs that dials another server, or leaves something behind.
 pub(super) const DEAR: u32 = 10;
 
+/// Who may call now.
+pub(in crate::server) struct Admission {
+    /// How often one may call.
+    pub(in crate::server) rate: RateLimits,
+    /// Places for those who look into databases.
+    pub(super) looks: Looks,
+    /// Places for those who run statements.
+    pub(super) queries: Looks,
+}
+
+impl Admission {
+    pub(in crate::server) fn new() -> Self {
+        Self {
+            rate: RateLimits { keys: RateLimiter::keyed(quota(KEY)), strangers: RateLimiter::keyed(quota(STRANGER)) },
+            looks: Looks::new("too many sources are being looked at; try again"),
+            queries: Looks::new("too many statements are being run; try again"),
+        }
+    }
+}
+
 /// Counts calls, by key and by address.
 pub(in crate::server) struct RateLimits {
     keys: DefaultKeyedRateLimiter<String>,
@@ -39,10 +59,6 @@ pub(in crate::server) struct RateLimits {
 }
 
 impl RateLimits {
-    pub(in crate::server) fn new() -> Self {
-        Self { keys: RateLimiter::keyed(quota(KEY)), strangers: RateLimiter::keyed(quota(STRANGER)) }
-    }
-
     /// Counts a call of the holder of a key.
     pub(super) fn key(&self, id: &str, cost: u32) -> Result<(), Refused> {
         check(&self.keys, &id.to_owned(), cost)
@@ -68,8 +84,8 @@ const LOOKS_OF_A_KEY: usize = 4;
 /// How long one waits for a place.
 const LOOK_WAIT: Duration = Duration::from_secs(5);
 
-/// Places for those who look into databases.
-pub(in crate::server) struct Looks {
+/// Places for those who keep another server busy.
+pub(super) struct Looks {
     /// What is said to those who find none.
     busy: &'static str,
     places: Semaphore,
@@ -96,7 +112,7 @@ impl<'a> Look<'a> {
 }
 
 impl Looks {
-    pub(in crate::server) fn new(busy: &'static str) -> Self {
+    fn new(busy: &'static str) -> Self {
         Self { busy, places: Semaphore::new(MOST_LOOKS), by_key: Mutex::default() }
     }
 
@@ -161,7 +177,7 @@ pub(super) fn peer(app: &App, headers: &HeaderMap, extensions: &Extensions) -> I
 
 /// Calls without a key are counted by address.
 pub(super) async fn counted(State(app): Shared, request: Request, next: Next) -> Response {
-    match app.rate_limits.stranger(peer(&app, request.headers(), request.extensions())) {
+    match app.admission.rate.stranger(peer(&app, request.headers(), request.extensions())) {
         Ok(()) => next.run(request).await,
         Err(refused) => refused.into_response(),
     }

@@ -29,7 +29,7 @@ use axum::response::Response;
 use axum::routing::{get, put};
 use axum::{Json, Router};
 use error::Refused;
-pub(super) use limits::{Looks, RateLimits};
+pub(super) use limits::Admission;
 use openapi::Refusals;
 pub(super) use projects::slug_of;
 pub(super) use serve::serve;

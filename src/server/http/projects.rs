@@ -4,8 +4,6 @@ use super::error::Refused;
 use super::limits::DEAR;
 use super::openapi::Refusals;
 use super::{Answer, Shared};
-use crate::server::crypto::random_hex;
-use crate::server::store::NewProject;
 use crate::wire::{ConnectionsAnswer, CreateProject, Project, ProjectAnswer, ProjectCreated, ProjectList};
 use axum::Json;
 use axum::extract::State;
@@ -59,7 +57,7 @@ pub(super) async fn create(
     if caller.project_id.is_some() {
         return Err(Refused::forbidden("this key is restricted to one project, so it cannot make others"));
     }
-    app.rate_limits.key(&caller.key_id, DEAR)?;
+    app.admission.rate.key(&caller.key_id, DEAR)?;
     let name = wanted.name.trim();
     if name.is_empty() || name.chars().count() > 100 || name.chars().any(char::is_control) {
         return Err(Refused::bad("name must have 1 to 100 printable characters"));
@@ -72,18 +70,10 @@ pub(super) async fn create(
     if wanted.postgres_version.as_ref().is_some_and(|version| *version != target) {
         return Err(Refused::bad(format!("postgres_version must be {target}: that is what this control plane runs")));
     }
-    let new = NewProject {
-        organization_id: &caller.organization.id,
-        name,
-        slug: &slug,
-        environment: wanted.environment.as_deref().unwrap_or("development"),
-        storage_limit_bytes: app.plan_limit,
-        role_password: &app.sealer.seal(&random_hex(24))?,
-    };
-    let Some((id, job)) = app.store.create_project(&new).await? else {
+    let environment = wanted.environment.as_deref().unwrap_or("development");
+    let Some((id, job)) = app.create_project(&caller.organization.id, name, &slug, environment).await? else {
         return Err(Refused::conflict(format!("there is a project with the slug {slug} already")));
     };
-    app.call_workers();
     let row = visible_project(&app, &caller, &id).await?;
     Ok((StatusCode::ACCEPTED, Json(ProjectCreated { project: app.shown(&row), job })))
 }

@@ -20,7 +20,8 @@ use tower::ServiceExt;
 const MOST_CONNECTIONS: usize = 512;
 /// A connection on which no whole head of a request arrives for so long is closed.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
-/// A connection on which nothing moves in the middle of a body for so long is closed.
+/// A connection that takes nothing of its answer for so long is closed. There is none for what
+/// it sends: heads and bodies have their own, and whoever waits for a long call sends nothing.
 const STALL: Duration = Duration::from_mins(1);
 /// Headers of one request.
 const MOST_HEADERS: usize = 64;
@@ -56,7 +57,6 @@ fn attend(stream: TcpStream, peer: SocketAddr, place: OwnedSemaphorePermit, rout
     let _ = stream.set_nodelay(true); // answers are short
     let ours = stream.local_addr().ok();
     let mut stream = TimeoutStream::new(stream);
-    stream.set_read_timeout(Some(STALL));
     stream.set_write_timeout(Some(STALL));
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
         request.extensions_mut().insert(ConnectInfo(peer));

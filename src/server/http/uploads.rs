@@ -8,7 +8,7 @@ use super::openapi::Refusals;
 use super::{Answer, Shared};
 use crate::preflight::bytes;
 use crate::server::App;
-use crate::server::objects::{self, Objects, Refusal, URL_LIFE};
+use crate::server::objects::{self, Refusal, URL_LIFE};
 use crate::server::store::{Caller, InParts, UploadRow};
 use crate::wire::{
     CompleteRequest, PartSlot, PartsAnswer, PartsRequest, Project, Upload, UploadAnswer, UploadPart, UploadRequest,
@@ -45,7 +45,7 @@ pub(super) async fn begin(
         [b'{', ..] => serde_json::from_slice(&body).map_err(|_| Refused::bad(WRONG_BODY))?,
         _ => return Err(Refused::bad(WRONG_BODY)),
     };
-    app.rate_limits.key(&caller.key_id, DEAR)?;
+    app.admission.rate.key(&caller.key_id, DEAR)?;
     let size = request.size_bytes;
     let limit = project.storage_limit_bytes;
     if size > limit {
@@ -79,21 +79,17 @@ pub(super) async fn begin(
     }
     upload.id = objects::id_of(&row.object_key).map(str::to_owned);
     to_its_end(async move {
-        if let Err(refused) = begin_parts(&app, &row.object_key, size).await {
-            app.store.abort_upload(&row.object_key).await?;
-            return Err(refused);
+        match app.objects.begin(&row.object_key, size).await {
+            Ok(Some(id)) => app.store.set_storage_id(&row.object_key, &id).await?,
+            Ok(None) => {}
+            Err(refusal) => {
+                app.store.remove_upload(&row.object_key).await?;
+                return Err(refused(refusal));
+            }
         }
         Ok(Json(UploadSlotAnswer { upload }))
     })
     .await
-}
-
-/// Makes storage ready for the parts.
-async fn begin_parts(app: &App, key: &str, size: u64) -> Result<(), Refused> {
-    match &app.objects {
-        Objects::Disk(disk) => disk.begin(key, size).map_err(refused),
-        Objects::S3(s3) => Ok(app.store.set_storage_id(key, &s3.begin(key).await.map_err(refused)?).await?),
-    }
 }
 
 /// How far an upload in parts is
@@ -109,14 +105,14 @@ pub(super) async fn show(
     Ok(shown(&row, in_parts, parts))
 }
 
-/// The parts that have arrived. A bucket knows them itself.
+/// The parts that have arrived.
 async fn arrived(app: &App, row: &UploadRow) -> Result<Vec<UploadPart>, Refused> {
-    match (&app.objects, &row.storage_id) {
-        (Objects::S3(s3), Some(id)) if row.size.is_none() => match s3.parts(&row.object_key, id).await {
-            Err(Refusal::NoUpload) => Err(Refused::not_found(GONE)),
-            parts => parts.map_err(refused),
-        },
-        _ => Ok(app.store.parts(&row.object_key).await?),
+    let in_storage = if row.size.is_some() { Ok(None) } else { app.objects.parts(row).await };
+    match in_storage {
+        Ok(Some(parts)) => Ok(parts),
+        Ok(None) => Ok(app.store.parts(&row.object_key).await?),
+        Err(Refusal::NoUpload) => Err(Refused::not_found(GONE)),
+        Err(refusal) => Err(refused(refusal)),
     }
 }
 
@@ -165,31 +161,17 @@ pub(super) async fn complete(
     // A call that cannot succeed disturbs nobody who sends.
     if let Err(refused) = check(&app, &row, &request.parts, in_parts).await {
         // Somebody has completed it, and died before that was written down.
-        let Objects::S3(s3) = &app.objects else { return Err(refused) };
-        if s3.size(&row.object_key).await.ok().flatten() != Some(in_parts.size) {
+        if app.objects.size(&row.object_key).await.ok().flatten() != Some(in_parts.size) {
             return Err(refused);
         }
         finish(&app, &row, in_parts).await?;
         return Ok(shown(&UploadRow { size: Some(in_parts.size), ..row }, in_parts, request.parts));
     }
     to_its_end(async move {
-        let key = &row.object_key;
-        let parts = match &app.objects {
-            Objects::Disk(disk) => {
-                let _alone = disk.alone(key).await;
-                let parts = check(&app, &row, &request.parts, in_parts).await?;
-                disk.complete(key).map_err(refused)?;
-                finish(&app, &row, in_parts).await?;
-                parts
-            }
-            Objects::S3(s3) => {
-                let parts = check(&app, &row, &request.parts, in_parts).await?;
-                let id = row.storage_id.as_deref().unwrap_or_default();
-                s3.complete(key, id, &tags(&request.parts, &parts)).await.map_err(refused)?;
-                finish(&app, &row, in_parts).await?;
-                parts
-            }
-        };
+        let _alone = app.objects.alone(&row.object_key).await;
+        let parts = check(&app, &row, &request.parts, in_parts).await?;
+        app.objects.complete(&row, &tags(&request.parts, &parts)).await.map_err(refused)?;
+        finish(&app, &row, in_parts).await?;
         Ok(shown(&UploadRow { size: Some(in_parts.size), ..row }, in_parts, parts))
     })
     .await
@@ -200,10 +182,7 @@ async fn finish(app: &App, row: &UploadRow, in_parts: InParts) -> Result<(), Ref
     if app.store.finish_upload(&row.object_key, in_parts.size).await? {
         return Ok(());
     }
-    match &app.objects {
-        Objects::Disk(disk) => disk.delete(&row.object_key).map_err(anyhow::Error::from)?,
-        Objects::S3(s3) => s3.delete(&row.object_key, None).await.map_err(refused)?,
-    }
+    app.objects.remove(&UploadRow { size: Some(in_parts.size), ..row.clone() }).await.map_err(refused)?;
     Err(Refused::not_found(GONE))
 }
 
@@ -229,17 +208,12 @@ pub(super) async fn abort(
     let (_, row, _) = known(&app, &caller, &project, &id).await?;
     to_its_end(async move {
         // Nobody completes it between the question and the end.
-        let _alone = match &app.objects {
-            Objects::Disk(disk) => Some(disk.alone(&row.object_key).await),
-            Objects::S3(_) => None,
-        };
-        if !app.store.abort_upload(&row.object_key).await? {
+        let _alone = app.objects.alone(&row.object_key).await;
+        if !app.store.give_up_upload(&row.object_key).await? {
             return Err(Refused::conflict("the upload is complete"));
         }
-        match &app.objects {
-            Objects::Disk(disk) => disk.delete(&row.object_key).map_err(anyhow::Error::from)?,
-            Objects::S3(s3) => s3.delete(&row.object_key, row.storage_id.as_deref()).await.map_err(refused)?,
-        }
+        app.objects.remove(&row).await.map_err(refused)?;
+        app.store.remove_upload(&row.object_key).await?;
         Ok(Json(serde_json::json!({})))
     })
     .await

@@ -44,7 +44,7 @@ pub(super) async fn create(
     Body(wanted): Body<CreateWebhookEndpoint>,
 ) -> Result<(StatusCode, Json<WebhookEndpointAnswer>), Refused> {
     own(&caller, &org)?;
-    app.rate_limits.key(&caller.key_id, DEAR)?;
+    app.admission.rate.key(&caller.key_id, DEAR)?;
     let url = receiver(&app, &wanted.url)?;
     let description = wanted.description.as_deref().map(described).transpose()?.filter(|text| !text.is_empty());
     let event_types = wanted.event_types.unwrap_or_default();
@@ -129,12 +129,12 @@ pub(super) async fn test(
     Path((org, id)): Path<(String, String)>,
 ) -> Result<(StatusCode, Json<WebhookDeliveryAnswer>), Refused> {
     let endpoint = known(&app, &caller, &org, &id).await?;
-    app.rate_limits.key(&caller.key_id, DEAR)?;
+    app.admission.rate.key(&caller.key_id, DEAR)?;
     if !endpoint.enabled {
         return Err(Refused::conflict("the endpoint is disabled"));
     }
     let delivery = app.store.add_test_delivery(&org, &endpoint.id).await?.ok_or_else(gone)?;
-    app.tell_news();
+    app.signals.tell_news();
     Ok((StatusCode::ACCEPTED, Json(WebhookDeliveryAnswer { delivery })))
 }
 

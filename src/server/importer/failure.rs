@@ -1,7 +1,7 @@
 use super::child::Finished;
 use super::triage::{Place, is_transient, triage};
 use crate::server::store::Ending;
-use crate::wire::{ImportError, ImportProgress};
+use crate::wire::{ImportError, ImportProgress, PARTLY_COMMITTED};
 
 /// Why an import failed, in words for the person who asked for it.
 #[derive(Debug)]
@@ -72,7 +72,7 @@ impl Failure {
     /// The transaction is there in spite of the error: the dump has ended it itself, in a
     /// disguise that nobody saw through.
     pub(super) fn although_committed(self) -> Self {
-        let message = format!("{}; what stood before that was committed by the dump itself", self.message);
+        let message = format!("{}; what stood before that was {PARTLY_COMMITTED}", self.message);
         Self { message, ..self }
     }
 

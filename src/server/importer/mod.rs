@@ -34,10 +34,10 @@ pub(super) use target::{MAX_CONNECTIONS, TargetServer};
 
 use super::objects::Objects;
 use super::postgres::{RunAs, Tools};
-use super::store::{CANCELLED, Store};
+use super::store::Store;
 use crate::preflight::Limits;
 use crate::source::SourceUrl;
-use crate::wire::{ImportSummary, Job};
+use crate::wire::{CANCELLED, ImportSummary, Job};
 use anyhow::Context;
 use std::path::Path;
 use std::sync::Arc;

@@ -1,13 +1,14 @@
 //! A `.env` file of this machine, for applications that run here too.
 
-use super::{Trouble, Variables, only};
+use super::{Variables, only};
+use crate::server::store::Trouble;
 use rustix::fs::OFlags;
 use serde_json::{Map, Value, json};
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 
 /// A file of settings is not longer, in bytes.
 const LONGEST: u64 = 1 << 20;
@@ -25,13 +26,18 @@ pub(super) fn settings(config: &Map<String, Value>) -> Result<Value, String> {
     Ok(json!({ "path": path }))
 }
 
-pub(super) fn push(config: &Value, variables: &Variables) -> Result<Option<String>, Trouble> {
-    let path = Path::new(config["path"].as_str().unwrap_or_default());
-    write(path, variables).map_err(|error| {
-        let why = format!("{} cannot be written: {error}", path.display());
-        if error.kind() == io::ErrorKind::InvalidData { Trouble::lasting(why) } else { Trouble::passing(why) }
-    })?;
-    Ok(Some(path.display().to_string()))
+pub(super) async fn push(config: &Value, variables: Variables) -> Result<String, Trouble> {
+    let path = config["path"].as_str().unwrap_or_default().to_owned();
+    let file = PathBuf::from(&path);
+    let written = tokio::task::spawn_blocking(move || write(&file, &variables)).await;
+    match written.unwrap_or_else(|error| Err(io::Error::other(error))) {
+        Ok(()) => Ok(path),
+        Err(error) => {
+            let why = format!("{path} cannot be written: {error}");
+            let lasting = error.kind() == io::ErrorKind::InvalidData;
+            Err(Trouble { lasting, ..Trouble::passing(why) })
+        }
+    }
 }
 
 /// Sets the variables and leaves everything else as it is. The file is replaced as a whole, and
@@ -57,8 +63,8 @@ fn write(path: &Path, variables: &Variables) -> io::Result<()> {
 /// What the file holds, and whose it is. One that is not there would be the folder's owner's.
 fn read(path: &Path) -> io::Result<(String, (u32, u32))> {
     let unfit = |why: &str| io::Error::new(io::ErrorKind::InvalidData, why);
-    // A link could lead to what is not its owner's to read.
-    let flags = i32::try_from(OFlags::NOFOLLOW.bits()).unwrap_or_default();
+    // A link could lead to what is not its owner's to read, and a pipe would keep us waiting.
+    let flags = i32::try_from((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits()).unwrap_or_default();
     let mut file = match fs::OpenOptions::new().read(true).custom_flags(flags).open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -173,5 +179,9 @@ mod tests {
         std::os::unix::fs::symlink("/etc/hosts", &link).expect("made");
         let refused = write(&link, &variables()).expect_err("links are not followed");
         assert_eq!(refused.to_string(), "it is a link; name the file itself");
+        let pipe = folder.path().join("pipe.env");
+        let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, mode, 0).expect("made");
+        assert_eq!(write(&pipe, &variables()).expect_err("nobody writes there").to_string(), "it is not a file");
     }
 }

@@ -1,14 +1,15 @@
 //! Pushing a project's connection strings to where its application runs.
 
+mod caller;
 mod dotenv;
 mod netlify;
 mod vercel;
 
+use self::caller::Caller;
 use super::outbox::Due;
-use super::store::{DuePush, Pushed, TELLINGS};
+use super::store::{DuePush, TELLINGS, Trouble};
 use super::{App, outbox, outside};
 use crate::wire::{DATABASE_URL, DATABASE_URL_UNPOOLED};
-use reqwest::{Method, StatusCode};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -55,9 +56,9 @@ impl Provider {
     }
 }
 
-/// Where the providers' APIs are.
-#[derive(Debug, Clone)]
+/// How the providers are called.
 pub(super) struct Providers {
+    http: reqwest::Client,
     vercel: Url,
     netlify: Url,
 }
@@ -71,6 +72,7 @@ impl Providers {
             url.ok_or_else(|| anyhow::anyhow!("{name} is not a URL"))
         };
         Ok(Self {
+            http: outside::providers()?,
             vercel: address("CAPYDB_VERCEL_API_URL", "https://api.vercel.com")?,
             netlify: address("CAPYDB_NETLIFY_API_URL", "https://api.netlify.com")?,
         })
@@ -94,18 +96,19 @@ pub(super) async fn run(app: Arc<App>, stop: CancellationToken) {
 async fn push(app: Arc<App>, due: DuePush) -> anyhow::Result<()> {
     let pushed = attempt(&app, &due).await;
     match &pushed {
-        Pushed::Done(_) => tracing::info!("project {}: connection strings pushed to {}", due.project_id, due.provider),
-        Pushed::Later(why) | Pushed::Never(why) => {
+        Ok(_) => tracing::info!("project {}: connection strings pushed to {}", due.project_id, due.provider),
+        Err(Trouble { why, .. }) => {
             tracing::warn!("project {}: pushing to {}, attempt {}: {why}", due.project_id, due.provider, due.attempt);
         }
     }
     app.metrics.pushed(&due.provider, &pushed);
-    app.store.end_push(&due, &pushed, outbox::pause(due.attempt)).await
+    app.store.end_push(&due, &pushed, outbox::pause(due.attempt, &pushed)).await
 }
 
-async fn attempt(app: &App, due: &DuePush) -> Pushed {
+/// Gives what the provider calls the place that has the connection strings now.
+async fn attempt(app: &App, due: &DuePush) -> Result<String, Trouble> {
     if due.attempt > TELLINGS {
-        return Pushed::Never("whoever pushed ended before it was done, in the last attempt too".to_owned());
+        return Err(Trouble::worn());
     }
     let known = async {
         let row = app.store.project(&due.project_id).await?;
@@ -117,19 +120,17 @@ async fn attempt(app: &App, due: &DuePush) -> Pushed {
         };
         anyhow::Ok((connections, password, credentials.get("token").cloned().unwrap_or_default()))
     };
-    let (connections, password, token) = match known.await {
-        Ok(known) => known,
-        Err(error) => {
-            tracing::error!("project {}: {error:#}", due.project_id);
-            return Pushed::Later("the control plane could not read what it needs; its log says why".to_owned());
-        }
-    };
+    let (connections, password, token) = known.await.map_err(|error: anyhow::Error| {
+        tracing::error!("project {}: {error:#}", due.project_id);
+        Trouble::passing("the control plane could not read what it needs; its log says why")
+    })?;
     let variables = [
         (DATABASE_URL, connections.pooled_url.unwrap_or_default()),
         (DATABASE_URL_UNPOOLED, connections.direct_url.unwrap_or_default()),
     ];
-    let caller = |base: &Url| Caller {
-        http: app.providers_http.clone(),
+    let caller = |provider, base: &Url| Caller {
+        provider,
+        http: app.providers.http.clone(),
         base: base.clone(),
         secrets: vec![token.clone(), variables[0].1.clone(), variables[1].1.clone(), password.clone()],
         token: token.clone(),
@@ -138,118 +139,14 @@ async fn attempt(app: &App, due: &DuePush) -> Pushed {
         Some(provider) if provider.wants_token() && token.is_empty() => {
             Err(Trouble::lasting("its token is gone; connect it again"))
         }
-        Some(Provider::Vercel) => vercel::push(&caller(&app.providers.vercel), &due.config, &variables).await,
-        Some(Provider::Netlify) => netlify::push(&caller(&app.providers.netlify), &due.config, &variables).await,
-        Some(Provider::Dotenv) if app.is_local => dotenv::push(&due.config, &variables),
+        Some(Provider::Vercel) => vercel::push(&caller("Vercel", &app.providers.vercel), &due.config, &variables).await,
+        Some(Provider::Netlify) => {
+            netlify::push(&caller("Netlify", &app.providers.netlify), &due.config, &variables).await
+        }
+        Some(Provider::Dotenv) if app.is_local => dotenv::push(&due.config, variables.clone()).await,
         _ => Err(Trouble::lasting("this control plane does not push there")),
     };
-    match pushed {
-        Ok(id) => Pushed::Done(id.map(|id| crate::text::printable(&id, 300))),
-        Err(Trouble { why, lasting: true }) => Pushed::Never(why),
-        Err(Trouble { why, lasting: false }) => Pushed::Later(why),
-    }
-}
-
-/// Why a push did not come about.
-#[derive(Debug)]
-struct Trouble {
-    why: String,
-    /// There is no sense in trying again.
-    lasting: bool,
-}
-
-impl Trouble {
-    fn lasting(why: impl Into<String>) -> Self {
-        Self { why: why.into(), lasting: true }
-    }
-
-    fn passing(why: impl Into<String>) -> Self {
-        Self { why: why.into(), lasting: false }
-    }
-}
-
-/// Calls one provider for one project.
-struct Caller {
-    http: reqwest::Client,
-    base: Url,
-    token: String,
-    /// What the provider may send back and nobody else may see.
-    secrets: Vec<String>,
-}
-
-impl Caller {
-    /// Gives the answer's status and what it says, if that is JSON, without secrets.
-    async fn call(
-        &self,
-        provider: &str,
-        method: Method,
-        path: &[&str],
-        query: &[(&str, &str)],
-        body: Option<&Value>,
-    ) -> Result<(StatusCode, Value), Trouble> {
-        /// No answer of a provider that we read is longer, in bytes.
-        const LONGEST: usize = 4 << 20;
-        let lost = |error: reqwest::Error| Trouble::passing(format!("{provider}: {}", outside::trouble(&error)));
-        let request = self.http.request(method, address(&self.base, path, query)).bearer_auth(&self.token);
-        let request = if let Some(body) = body { request.json(body) } else { request };
-        let mut answer = request.send().await.map_err(lost)?;
-        let (status, mut body) = (answer.status(), Vec::new());
-        while let Some(block) = answer.chunk().await.map_err(lost)? {
-            body.extend_from_slice(&block);
-            if body.len() > LONGEST {
-                return Err(Trouble::passing(format!("{provider} answered more than can be read")));
-            }
-        }
-        match serde_json::from_str(&without(String::from_utf8_lossy(&body).into_owned(), &self.secrets)) {
-            // A page of whoever stands between us and the provider is no answer of theirs.
-            Err(_) if status.is_success() => {
-                Err(Trouble::passing(format!("{provider} answered something else than JSON")))
-            }
-            read => Ok((status, read.unwrap_or_default())),
-        }
-    }
-}
-
-/// The text without secrets, however they are written.
-fn without(mut text: String, secrets: &[String]) -> String {
-    for secret in secrets.iter().filter(|secret| !secret.is_empty()) {
-        let encoded: String = url::form_urlencoded::byte_serialize(secret.as_bytes()).collect();
-        let escaped = serde_json::to_string(secret).unwrap_or_default();
-        for written in [secret.as_str(), encoded.as_str(), escaped.trim_matches('"')] {
-            text = text.replace(written, "***");
-        }
-    }
-    text
-}
-
-/// What an answer other than the wished-for one means. `what` was asked for.
-fn refusal(provider: &str, what: &str, status: StatusCode, answer: &Value) -> Trouble {
-    let said = ["/error/message", "/message", "/error"].iter().find_map(|place| answer.pointer(place)?.as_str());
-    let said = said.map_or_else(String::new, |said| format!(": {}", crate::text::printable(said, 200)));
-    let why = match status.as_u16() {
-        401 | 403 => format!("{provider} refuses the token ({}){said}", status.as_u16()),
-        404 => format!("{provider} has no {what} that this token may see"),
-        code => format!("{provider} answered {code}{said}"),
-    };
-    let passes = status.is_server_error() || matches!(status.as_u16(), 408 | 425 | 429);
-    Trouble { why, lasting: !passes }
-}
-
-/// An answer of success that does not say what it should.
-fn strange(provider: &str) -> Trouble {
-    Trouble::passing(format!("{provider} did not answer as it should"))
-}
-
-/// An address below a provider's own.
-fn address(base: &Url, path: &[&str], query: &[(&str, &str)]) -> Url {
-    let mut url = base.clone();
-    if let Ok(mut segments) = url.path_segments_mut() {
-        segments.pop_if_empty().extend(path);
-    }
-    if !query.is_empty() {
-        url.query_pairs_mut().extend_pairs(query);
-    }
-    url
+    pushed.map(|id| crate::text::printable(&id, 300))
 }
 
 /// A setting that must be there: a name of a hundred characters at most.
@@ -307,18 +204,5 @@ mod tests {
             let said = settings(provider, &config).expect_err("is refused");
             assert!(said.starts_with(why), "{config}: {said}");
         }
-    }
-
-    #[test]
-    fn what_a_provider_says_is_told_without_the_token() {
-        let said = json!({ "error": { "message": "token T0KEN is not valid" } });
-        let trouble = refusal("Vercel", "project", StatusCode::FORBIDDEN, &said);
-        assert!(trouble.lasting);
-        assert_eq!(trouble.why, "Vercel refuses the token (403): token T0KEN is not valid");
-        let secrets = ["T0KEN".to_owned(), "postgres://u:p@h/d?a=b".to_owned()];
-        let said = "T0KEN postgres://u:p@h/d?a=b postgres%3A%2F%2Fu%3Ap%40h%2Fd%3Fa%3Db".to_owned();
-        assert_eq!(without(said, &secrets), "*** *** ***");
-        assert!(!refusal("Vercel", "project", StatusCode::BAD_GATEWAY, &Value::Null).lasting);
-        assert!(!refusal("Vercel", "project", StatusCode::TOO_MANY_REQUESTS, &Value::Null).lasting);
     }
 }

@@ -1,6 +1,8 @@
 //! Vercel's REST API: "Create one or more environment variables" of a project.
 
-use super::{Caller, Trouble, Variables, name, only, optional_name, refusal, strange};
+use super::caller::Caller;
+use super::{Variables, name, only, optional_name};
+use crate::server::store::Trouble;
 use reqwest::Method;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
@@ -24,29 +26,24 @@ pub(super) fn settings(config: &Map<String, Value>) -> Result<Value, String> {
     Ok(settings)
 }
 
-pub(super) async fn push(caller: &Caller, config: &Value, variables: &Variables) -> Result<Option<String>, Trouble> {
+pub(super) async fn push(caller: &Caller, config: &Value, variables: &Variables) -> Result<String, Trouble> {
     let project = config["project_id"].as_str().unwrap_or_default();
     let team: Vec<(&str, &str)> = config["team_id"].as_str().map(|team| ("teamId", team)).into_iter().collect();
-    let (status, found) = caller.call("Vercel", Method::GET, &["v9", "projects", project], &team, None).await?;
-    if !status.is_success() {
-        return Err(refusal("Vercel", "project of this name", status, &found));
-    }
-    let id = found["id"].as_str().ok_or_else(|| strange("Vercel"))?;
+    let found = caller.call(Method::GET, &["v9", "projects", project], &team, None).await?;
+    let found = found.taken("project of this name")?;
+    let id = found["id"].as_str().ok_or_else(|| caller.strange())?;
     let variable = |(key, value): &(&str, String)| json!({ "key": key, "value": value, "type": "encrypted", "target": config["targets"] });
     let body = Value::Array(variables.iter().map(variable).collect());
     let query = [&[("upsert", "true")], team.as_slice()].concat();
     let path = ["v10", "projects", project, "env"];
-    let (status, answer) = caller.call("Vercel", Method::POST, &path, &query, Some(&body)).await?;
-    if !status.is_success() {
-        return Err(refusal("Vercel", "project of this name", status, &answer));
-    }
+    let answer = caller.call(Method::POST, &path, &query, Some(&body)).await?.taken("project of this name")?;
     // Some of them may have been refused all the same.
     if let Some(failed) = answer["failed"].as_array().and_then(|failed| failed.first()) {
         let said = failed.pointer("/error/message").and_then(Value::as_str).unwrap_or("it did not say why");
         return Err(Trouble::lasting(format!("Vercel refused a variable: {}", crate::text::printable(said, 200))));
     }
     if answer["created"].is_null() {
-        return Err(strange("Vercel"));
+        return Err(caller.strange());
     }
-    Ok(Some(id.to_owned()))
+    Ok(id.to_owned())
 }

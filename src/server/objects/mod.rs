@@ -11,9 +11,11 @@ pub(super) use s3::S3;
 use super::crypto::random_hex;
 use super::postgres::RunAs;
 use super::store::UploadRow;
+use crate::wire::UploadPart;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use tokio::sync::OwnedRwLockWriteGuard;
 
 /// Part sizes of S3: 5 MiB to 5 GiB, at most 10,000 parts (Amazon S3 user guide, "Multipart
 /// upload limits"). In bytes.
@@ -70,17 +72,66 @@ impl Objects {
         }
     }
 
-    /// Removes an object, whole or not; one that is gone already is fine.
-    pub(super) async fn delete(&self, upload: &UploadRow) -> Result<(), Refusal> {
+    /// Makes ready for an upload in parts, and gives the name that a bucket has for it.
+    pub(super) async fn begin(&self, key: &str, size: u64) -> Result<Option<String>, Refusal> {
         match self {
-            Self::Disk(disk) => {
-                let _alone = disk.alone(&upload.object_key).await;
-                Ok(disk.delete(&upload.object_key)?)
+            Self::Disk(disk) => disk.begin(key, size).map(|()| None),
+            Self::S3(s3) => s3.begin(key).await.map(Some),
+        }
+    }
+
+    /// The parts of an open upload that have arrived. A bucket knows them itself; those in the
+    /// folder are in the metadata (`None`).
+    pub(super) async fn parts(&self, upload: &UploadRow) -> Result<Option<Vec<UploadPart>>, Refusal> {
+        match (self, &upload.storage_id) {
+            (Self::S3(s3), Some(id)) => s3.parts(&upload.object_key, id).await.map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// Length of an object in bytes, if a bucket has it. What is in the folder is in the metadata.
+    pub(super) async fn size(&self, key: &str) -> Result<Option<u64>, Refusal> {
+        match self {
+            Self::Disk(_) => Ok(None),
+            Self::S3(s3) => s3.size(key).await,
+        }
+    }
+
+    /// Holds off those who write to an object in the folder; a bucket sees to that itself.
+    pub(super) async fn alone(&self, key: &str) -> Option<OwnedRwLockWriteGuard<()>> {
+        match self {
+            Self::Disk(disk) => Some(disk.alone(key).await),
+            Self::S3(_) => None,
+        }
+    }
+
+    /// Makes an object of the parts, whose entity tags are named in order.
+    pub(super) async fn complete(&self, upload: &UploadRow, tags: &[String]) -> Result<(), Refusal> {
+        match self {
+            Self::Disk(disk) => disk.complete(&upload.object_key),
+            Self::S3(s3) => {
+                s3.complete(&upload.object_key, upload.storage_id.as_deref().unwrap_or_default(), tags).await
             }
+        }
+    }
+
+    /// Removes an object, whole or not; one that is gone already is fine. Nobody else may write to
+    /// it meanwhile: see [`Objects::alone`].
+    pub(super) async fn remove(&self, upload: &UploadRow) -> Result<(), Refusal> {
+        match self {
+            Self::Disk(disk) => Ok(disk.delete(&upload.object_key)?),
             Self::S3(s3) => {
                 let open = upload.storage_id.as_deref().filter(|_| upload.size.is_none());
                 s3.delete(&upload.object_key, open).await
             }
+        }
+    }
+
+    /// Removes what the metadata does not know. A bucket has a rule for that.
+    pub(super) fn sweep(&self, keys: &[String]) -> io::Result<()> {
+        match self {
+            Self::Disk(disk) => disk.sweep(keys),
+            Self::S3(_) => Ok(()),
         }
     }
 }

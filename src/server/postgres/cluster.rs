@@ -20,6 +20,9 @@ const START_TIMEOUT: Duration = Duration::from_mins(2);
 /// How long the server may take to stop.
 const STOP_TIMEOUT: Duration = Duration::from_mins(1);
 
+/// How many other ports are tried when one is taken.
+const MOST_PORTS: u32 = 4;
+
 /// What a private cluster is made from.
 pub struct ClusterOptions<'a> {
     /// Its programs.
@@ -58,23 +61,23 @@ impl Cluster {
         }
         check_major(options.programs, &data)?;
         stop_leftover(&data)?;
-        let mut last = None;
-        for attempt in 0..5 {
+        let (started, mut ports) = (Instant::now(), 0);
+        loop {
             let port = match options.port {
-                Some(port) if attempt == 0 && TcpListener::bind(("127.0.0.1", port)).is_ok() => port,
+                Some(port) if ports == 0 && TcpListener::bind(("127.0.0.1", port)).is_ok() => port,
                 _ => free_port()?,
             };
             let mut cluster = Self { child: spawn(options, &data, port)?, port };
-            match cluster.wait_until_ready(options).await {
-                Ok(()) => return Ok(cluster),
-                Err(error) => last = Some(error),
-            }
+            let Err(error) = cluster.wait_until_ready(options).await else { return Ok(cluster) };
             let log = fs::read_to_string(options.folder.join("log")).unwrap_or_default();
-            if !log.contains("could not bind") {
-                break;
+            if log.contains("could not bind") && ports < MOST_PORTS {
+                ports += 1;
+            } else if !(log.contains("is still in use") && started.elapsed() < STOP_TIMEOUT) {
+                return Err(error);
             }
+            // The sessions of a server that was killed end by themselves, but not at once.
+            tokio::time::sleep(Duration::from_millis(100)).await;
         }
-        Err(last.unwrap_or_else(|| anyhow::anyhow!("no free port")))
     }
 
     /// Its superuser.

@@ -1,4 +1,4 @@
-use super::{Store, TELLINGS, rfc3339};
+use super::{Store, TELLINGS, Trouble, rfc3339};
 use crate::wire::Integration;
 use serde_json::Value;
 use tokio_postgres::types::ToSql;
@@ -21,17 +21,6 @@ pub(crate) struct DuePush {
     pub wish: i64,
     /// The number of this attempt; those who end it must still have it.
     pub attempt: i32,
-}
-
-/// What became of one attempt.
-#[derive(Debug)]
-pub(crate) enum Pushed {
-    /// The place has the connection strings; what the provider calls it.
-    Done(Option<String>),
-    /// It may work later.
-    Later(String),
-    /// It will not.
-    Never(String),
 }
 
 const COLUMNS: &str =
@@ -74,13 +63,15 @@ impl Store {
 
     /// Takes pushes whose time has come, at most so many, and none of busy projects.
     pub(crate) async fn claim_pushes(&self, most: usize, busy: &[String]) -> anyhow::Result<Vec<DuePush>> {
-        let sql =
-            "update integrations i set attempts = attempts + 1, next_attempt_at = now() + make_interval(secs => $2)
-                   where (project_id, provider) in (
+        // Materialized, so that the rows are chosen once, however the update is planned.
+        let sql = "with due as materialized (
                        select project_id, provider from integrations
                        where state = 'pending' and next_attempt_at <= now() and project_id <> all($3)
                        order by next_attempt_at limit $1 for update skip locked)
-                   returning project_id, provider, config, credentials, wish, attempts";
+                   update integrations i
+                   set attempts = attempts + 1, next_attempt_at = now() + make_interval(secs => $2)
+                   from due where i.project_id = due.project_id and i.provider = due.provider
+                   returning i.project_id, i.provider, config, credentials, wish, attempts";
         let most = i64::try_from(most).unwrap_or(i64::MAX);
         let rows = self.client().await?.query(sql, &[&most, &f64::from(LEASE_SECONDS), &busy]).await?;
         let due = |row: &Row| DuePush {
@@ -94,13 +85,18 @@ impl Store {
         Ok(rows.iter().map(due).collect())
     }
 
-    /// Stores what became of an attempt. When there is a new wish meanwhile, that one stays open.
-    /// `again_in` is the pause before the next attempt, in seconds.
-    pub(crate) async fn end_push(&self, due: &DuePush, pushed: &Pushed, again_in: f64) -> anyhow::Result<()> {
+    /// Stores what became of an attempt, the provider's name of the place. When there is a new wish
+    /// meanwhile, that one stays open. `again_in` is the pause before the next attempt, in seconds.
+    pub(crate) async fn end_push(
+        &self,
+        due: &DuePush,
+        pushed: &Result<String, Trouble>,
+        again_in: f64,
+    ) -> anyhow::Result<()> {
         let (state, external_id, error) = match pushed {
-            Pushed::Done(id) => ("connected", id.as_deref(), None),
-            Pushed::Later(why) if due.attempt < TELLINGS => ("pending", None, Some(why)),
-            Pushed::Later(why) | Pushed::Never(why) => ("error", None, Some(why)),
+            Ok(id) => ("connected", Some(id), None),
+            Err(trouble) if trouble.passes(due.attempt) => ("pending", None, Some(&trouble.why)),
+            Err(trouble) => ("error", None, Some(&trouble.why)),
         };
         let sql = "update integrations set state = $5, external_id = coalesce($6, external_id), last_error = $7,
                        last_pushed_at = case when $5 = 'connected' then now() else last_pushed_at end,

@@ -1,6 +1,6 @@
 use super::webhooks::announce;
 use super::{Store, new_id, rfc3339};
-use crate::wire::{Job, JobState};
+use crate::wire::{CANCELLED, Job, JobState};
 use serde_json::Value;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
@@ -11,9 +11,6 @@ pub(super) const LEASE_SECONDS: i32 = 30;
 
 /// How often a job may be begun: the death of its worker is forgiven four times.
 const MAX_ATTEMPTS: i32 = 5;
-
-/// The error of a job that was cancelled.
-pub(crate) const CANCELLED: &str = "cancelled by request";
 
 /// What a new job is made from.
 pub(crate) struct NewJob<'a> {

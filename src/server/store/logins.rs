@@ -38,10 +38,6 @@ impl Store {
     /// Remembers a login; gives its id and end. `None` when too many wait already.
     pub(crate) async fn add_login(&self, new: &NewLogin<'_>) -> anyhow::Result<Option<(String, jiff::Timestamp)>> {
         let client = self.client().await?;
-        // A key that nobody fetched in time has no holder.
-        let clean = "with gone as (delete from cli_logins where expires_at < now() - interval '1 hour' returning *)
-                     delete from api_keys where id in (select api_key_id from gone where api_key is not null)";
-        client.execute(clean, &[]).await?;
         let sql =
             "insert into cli_logins (id, poll_token_sha256, device_name, state, key_name, key_expires_at, expires_at)
                    select $1, $2, $3, 'pending', $4, $5, now() + make_interval(mins => $6)
@@ -52,6 +48,14 @@ impl Store {
             .query_opt(sql, &[&id, &token, &new.device, &new.key_name, &new.key_expires_at, &MINUTES, &MOST_WAITING])
             .await?;
         Ok(row.map(|row| (row.get(0), row.get(1))))
+    }
+
+    /// Forgets logins that are over. A key that nobody fetched in time has no holder.
+    pub(crate) async fn forget_old_logins(&self) -> anyhow::Result<()> {
+        let sql = "with gone as (delete from cli_logins where expires_at < now() - interval '1 hour' returning *)
+                   delete from api_keys where id in (select api_key_id from gone where api_key is not null)";
+        self.client().await?.execute(sql, &[]).await?;
+        Ok(())
     }
 
     /// A login by its id; with a poll token only for the one who began it.

@@ -5,16 +5,18 @@ mod integrations;
 mod jobs;
 mod logins;
 mod projects;
+mod telling;
 mod uploads;
 mod webhooks;
 
 pub(super) use accounts::Caller;
-pub(super) use integrations::{DuePush, Pushed};
-pub(super) use jobs::{Beat, CANCELLED, Claim, Ending, NewJob};
+pub(super) use integrations::DuePush;
+pub(super) use jobs::{Beat, Claim, Ending, NewJob};
 pub(super) use logins::{CliLogin, NewLogin};
 pub(super) use projects::{NewProject, ProjectRow};
+pub(super) use telling::{TELLINGS, Trouble};
 pub(super) use uploads::{InParts, UploadRow};
-pub(super) use webhooks::{DueDelivery, NewEndpoint, Told};
+pub(super) use webhooks::{DueDelivery, NewEndpoint};
 
 use super::postgres::Place;
 use anyhow::Context;
@@ -26,9 +28,6 @@ mod migrations {
 
 /// A server that does not answer within this time is not up.
 const ANSWER: std::time::Duration = std::time::Duration::from_secs(5);
-
-/// How often somebody is told something (the API's rules for webhooks).
-pub(super) const TELLINGS: i32 = 8;
 
 /// Sessions that one process holds at most.
 const SESSIONS: usize = 8;
@@ -71,15 +70,17 @@ impl Store {
         Ok(self.client().await?.batch_execute(sql).await?)
     }
 
-    /// Does something that one process at a time is enough for; the others go on without it.
-    pub(super) async fn alone(&self, work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    /// Does something that one process at a time is enough for; the others go on without it, which
+    /// is told by false.
+    pub(super) async fn alone(&self, work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<bool> {
         let mut client = self.client().await?;
         let transaction = client.transaction().await?;
-        let lock = transaction.query_one("select pg_try_advisory_xact_lock(4815162344)", &[]).await?;
-        if lock.get(0) {
+        let ours = transaction.query_one("select pg_try_advisory_xact_lock(4815162344)", &[]).await?.get(0);
+        if ours {
             work.await?;
         }
-        Ok(transaction.commit().await?)
+        transaction.commit().await?;
+        Ok(ours)
     }
 
     /// Checks that this process has the key with which the secrets of the metadata are sealed:

@@ -1,7 +1,6 @@
 use super::{NewJob, Store, new_id, rfc3339};
 use crate::wire::{Job, PROJECT_CREATE, Project};
 use tokio_postgres::Row;
-use tokio_postgres::error::SqlState;
 
 /// A project as it is stored; the parts that depend on the running control plane are added
 /// where the API answers.
@@ -23,6 +22,10 @@ pub(crate) struct NewProject<'a> {
     pub slug: &'a str,
     /// `development` and the like.
     pub environment: &'a str,
+    /// Where it lives.
+    pub region: &'a str,
+    /// Name of its plan.
+    pub plan: &'a str,
     /// The plan limit, in bytes.
     pub storage_limit_bytes: u64,
     /// The role's password, sealed.
@@ -53,7 +56,8 @@ impl Store {
         Ok(self.client().await?.query_opt(&sql, &[&id]).await?.as_ref().map(from_row))
     }
 
-    /// Stores a project and the job that makes it, together. `None` when the slug is taken.
+    /// Stores a project and the job that makes it, together. One that could not be made is made
+    /// anew. `None` when the slug is taken.
     pub(crate) async fn create_project(&self, new: &NewProject<'_>) -> anyhow::Result<Option<(String, Job)>> {
         let mut client = self.client().await?;
         let transaction = client.transaction().await?;
@@ -64,13 +68,24 @@ impl Store {
         let limit = i64::try_from(new.storage_limit_bytes).unwrap_or(i64::MAX);
         let sql = "insert into projects (id, organization_id, name, slug, environment, region, plan, state,
                        database_name, role_name, role_password, storage_limit_bytes)
-                   values ($1, $2, $3, $4, $5, 'local', 'dev', 'creating', $6, $6, $7, $8)";
-        let values: [&(dyn tokio_postgres::types::ToSql + Sync); 8] =
-            [&id, &new.organization_id, &new.name, &new.slug, &new.environment, &name, &new.role_password, &limit];
-        match transaction.execute(sql, &values).await {
-            Err(error) if error.code() == Some(&SqlState::UNIQUE_VIOLATION) => return Ok(None),
-            result => result?,
-        };
+                   values ($1, $2, $3, $4, $5, $6, $7, 'creating', $8, $8, $9, $10)
+                   on conflict (organization_id, slug) do update
+                   set state = 'creating', last_error = null, updated_at = now() where projects.state = 'failed'
+                   returning id";
+        let values: [&(dyn tokio_postgres::types::ToSql + Sync); 10] = [
+            &id,
+            &new.organization_id,
+            &new.name,
+            &new.slug,
+            &new.environment,
+            &new.region,
+            &new.plan,
+            &name,
+            &new.role_password,
+            &limit,
+        ];
+        let Some(row) = transaction.query_opt(sql, &values).await? else { return Ok(None) };
+        let id: String = row.get(0);
         let job = NewJob {
             kind: PROJECT_CREATE,
             organization_id: new.organization_id,

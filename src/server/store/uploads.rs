@@ -36,7 +36,13 @@ impl InParts {
     }
 }
 
-/// Of an upload `u` that nobody wants any more.
+/// Of an upload that has been given up; its row stays until its bytes are gone.
+const GIVEN_UP: &str = "touched_at = '-infinity'";
+const WANTED: &str = "touched_at > '-infinity'";
+
+const COLUMNS: &str = "object_key, project_id, size_bytes, declared_bytes, part_bytes, storage_id";
+
+/// Of an upload `u` that nobody wants any more, or that has been given up.
 const ABANDONED: &str = "touched_at < now() - interval '2 days'
     and not exists (select from jobs j where j.state in ('pending', 'running') and j.request->>'upload_key' = u.object_key)
     and not exists (select from jobs j where j.request->>'upload_key' = u.object_key
@@ -57,18 +63,8 @@ impl Store {
         if key.contains('\0') {
             return Ok(None); // which Postgres could not even be asked for
         }
-        let sql =
-            "select project_id, size_bytes, declared_bytes, part_bytes, storage_id from uploads where object_key = $1";
-        let Some(row) = self.client().await?.query_opt(sql, &[&key]).await? else { return Ok(None) };
-        let size = |column| row.get::<_, Option<i64>>(column).and_then(|size| u64::try_from(size).ok());
-        let in_parts = size(2).zip(size(3)).map(|(size, part_size)| InParts { size, part_size });
-        Ok(Some(UploadRow {
-            object_key: key.to_owned(),
-            project_id: row.get(0),
-            size: size(1),
-            in_parts,
-            storage_id: row.get(4),
-        }))
+        let sql = format!("select {COLUMNS} from uploads where object_key = $1 and {WANTED}");
+        Ok(self.client().await?.query_opt(&sql, &[&key]).await?.as_ref().map(from_row))
     }
 
     /// Remembers what object storage calls an upload.
@@ -80,27 +76,31 @@ impl Store {
     /// Remembers that an object is there, with its size in bytes. False when it is not wanted
     /// any more.
     pub(crate) async fn finish_upload(&self, key: &str, size: u64) -> anyhow::Result<bool> {
-        let sql = "update uploads set size_bytes = $2, touched_at = now() where object_key = $1";
-        Ok(self.client().await?.execute(sql, &[&key, &signed(size)]).await? == 1)
+        let sql = format!("update uploads set size_bytes = $2, touched_at = now() where object_key = $1 and {WANTED}");
+        Ok(self.client().await?.execute(&sql, &[&key, &signed(size)]).await? == 1)
     }
 
-    /// Forgets an upload that is not complete. False when it is, or is gone.
-    pub(crate) async fn abort_upload(&self, key: &str) -> anyhow::Result<bool> {
-        let sql = "delete from uploads where object_key = $1 and size_bytes is null";
-        Ok(self.client().await?.execute(sql, &[&key]).await? == 1)
+    /// Gives up an upload that is not complete: from now on nobody finds it. False when it is
+    /// complete. Its bytes are removed next, then its row.
+    pub(crate) async fn give_up_upload(&self, key: &str) -> anyhow::Result<bool> {
+        let sql = format!("update uploads set {GIVEN_UP} where object_key = $1 and size_bytes is null");
+        Ok(self.client().await?.execute(&sql, &[&key]).await? == 1)
     }
 
     /// Somebody goes on with an upload.
     pub(crate) async fn touch_upload(&self, key: &str) -> anyhow::Result<()> {
-        self.client().await?.execute("update uploads set touched_at = now() where object_key = $1", &[&key]).await?;
+        let sql = format!("update uploads set touched_at = now() where object_key = $1 and {WANTED}");
+        self.client().await?.execute(&sql, &[&key]).await?;
         Ok(())
     }
 
     /// Bytes that a project has announced for uploads in parts that are not complete.
     pub(crate) async fn announced_bytes(&self, project: &str) -> anyhow::Result<u64> {
-        let sql =
-            "select coalesce(sum(declared_bytes), 0)::bigint from uploads where project_id = $1 and size_bytes is null";
-        let sum: i64 = self.client().await?.query_one(sql, &[&project]).await?.get(0);
+        let sql = format!(
+            "select coalesce(sum(declared_bytes), 0)::bigint from uploads
+             where project_id = $1 and size_bytes is null and {WANTED}"
+        );
+        let sum: i64 = self.client().await?.query_one(&sql, &[&project]).await?.get(0);
         Ok(u64::try_from(sum).unwrap_or_default())
     }
 
@@ -118,15 +118,17 @@ impl Store {
 
     /// Remembers a part that has arrived. False when the upload is not wanted any more.
     pub(crate) async fn add_part(&self, key: &str, part: &UploadPart) -> anyhow::Result<bool> {
-        let sql = "with upload as (update uploads set touched_at = now() where object_key = $1 and size_bytes is null
-                                   returning object_key)
-                   insert into upload_parts (object_key, part_number, size_bytes, crc64nvme)
-                   select object_key, $2, $3, $4 from upload
-                   on conflict (object_key, part_number)
-                   do update set size_bytes = excluded.size_bytes, crc64nvme = excluded.crc64nvme";
+        let sql = format!(
+            "with upload as (update uploads set touched_at = now()
+                             where object_key = $1 and size_bytes is null and {WANTED} returning object_key)
+             insert into upload_parts (object_key, part_number, size_bytes, crc64nvme)
+             select object_key, $2, $3, $4 from upload
+             on conflict (object_key, part_number)
+             do update set size_bytes = excluded.size_bytes, crc64nvme = excluded.crc64nvme"
+        );
         let number = i32::try_from(part.part_number)?;
         let sum = part.checksum_crc64nvme.as_deref().unwrap_or_default();
-        let added = self.client().await?.execute(sql, &[&key, &number, &signed(part.size_bytes), &sum]).await?;
+        let added = self.client().await?.execute(&sql, &[&key, &number, &signed(part.size_bytes), &sum]).await?;
         Ok(added == 1)
     }
 
@@ -151,11 +153,10 @@ impl Store {
         Ok(rows.iter().map(part).collect())
     }
 
-    /// Forgets an object that is still abandoned, and gives what was known of it.
-    pub(crate) async fn forget_abandoned(&self, key: &str) -> anyhow::Result<Option<UploadRow>> {
-        let Some(upload) = self.upload(key).await? else { return Ok(None) };
-        let sql = format!("delete from uploads u where object_key = $1 and {ABANDONED}");
-        Ok((self.client().await?.execute(&sql, &[&key]).await? == 1).then_some(upload))
+    /// Gives up an object that is still abandoned, and gives what is known of it.
+    pub(crate) async fn give_up_abandoned(&self, key: &str) -> anyhow::Result<Option<UploadRow>> {
+        let sql = format!("update uploads u set {GIVEN_UP} where object_key = $1 and {ABANDONED} returning {COLUMNS}");
+        Ok(self.client().await?.query_opt(&sql, &[&key]).await?.as_ref().map(from_row))
     }
 
     /// Objects that nothing was heard of for two days, which is time for the slowest upload,
@@ -164,6 +165,17 @@ impl Store {
         let sql = format!("select object_key from uploads u where {ABANDONED}");
         let rows = self.client().await?.query(&sql, &[]).await?;
         Ok(rows.iter().map(|row| row.get(0)).collect())
+    }
+}
+
+fn from_row(row: &tokio_postgres::Row) -> UploadRow {
+    let size = |column| row.get::<_, Option<i64>>(column).and_then(|size| u64::try_from(size).ok());
+    UploadRow {
+        object_key: row.get(0),
+        project_id: row.get(1),
+        size: size(2),
+        in_parts: size(3).zip(size(4)).map(|(size, part_size)| InParts { size, part_size }),
+        storage_id: row.get(5),
     }
 }
 

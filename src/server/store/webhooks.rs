@@ -1,4 +1,4 @@
-use super::{Store, TELLINGS, new_id, rfc3339};
+use super::{Store, TELLINGS, Trouble, new_id, rfc3339};
 use crate::wire::{
     IMPORT_COMPLETED, JOB_COMPLETED, JOB_FAILED, Job, JobState, PROJECT_IMPORT, UpdateWebhookEndpoint, WEBHOOK_TEST,
     WebhookDelivery, WebhookEndpoint, WebhookEvent, WebhookEventData,
@@ -47,17 +47,6 @@ pub(crate) struct DueDelivery {
     pub enabled: bool,
 }
 
-/// What became of one attempt.
-#[derive(Debug)]
-pub(crate) enum Told {
-    /// The receiver took it, with this status.
-    Delivered(u16),
-    /// It did not, and it is tried again if attempts are left.
-    Failed { status: Option<u16>, why: String },
-    /// There is no sense in trying again.
-    GivenUp(String),
-}
-
 const ENDPOINT: &str = "id, organization_id, url, description, event_types, enabled, created_at, updated_at";
 const DELIVERY: &str = "id, endpoint_id, event_id, event_type, state, attempts, last_status, last_error,
     next_attempt_at, delivered_at, created_at";
@@ -65,21 +54,25 @@ const DELIVERY: &str = "id, endpoint_id, event_id, event_type, state, attempts, 
 impl Store {
     /// Stores an endpoint. `None` when the organization has too many.
     pub(crate) async fn add_endpoint(&self, new: &NewEndpoint<'_>) -> anyhow::Result<Option<WebhookEndpoint>> {
+        let mut client = self.client().await?;
+        let transaction = client.transaction().await?;
+        // One at a time, so that what is counted is all there is.
+        transaction
+            .execute("select from organizations where id = $1 for no key update", &[&new.organization_id])
+            .await?;
+        let count = "select count(*) from webhook_endpoints where organization_id = $1";
+        if transaction.query_one(count, &[&new.organization_id]).await?.get::<_, i64>(0) >= MOST_ENDPOINTS {
+            return Ok(None);
+        }
         let sql = format!(
             "insert into webhook_endpoints (id, organization_id, url, description, event_types, secret)
-             select $1, $2, $3, $4, $5, $6
-             where (select count(*) from webhook_endpoints where organization_id = $2) < $7 returning {ENDPOINT}"
+             values ($1, $2, $3, $4, $5, $6) returning {ENDPOINT}"
         );
-        let values: [&(dyn ToSql + Sync); 7] = [
-            &new_id(),
-            &new.organization_id,
-            &new.url,
-            &new.description,
-            &new.event_types,
-            &new.secret,
-            &MOST_ENDPOINTS,
-        ];
-        Ok(self.client().await?.query_opt(&sql, &values).await?.as_ref().map(endpoint))
+        let values: [&(dyn ToSql + Sync); 6] =
+            [&new_id(), &new.organization_id, &new.url, &new.description, &new.event_types, &new.secret];
+        let stored = endpoint(&transaction.query_one(&sql, &values).await?);
+        transaction.commit().await?;
+        Ok(Some(stored))
     }
 
     /// An organization's endpoints, the oldest first.
@@ -153,13 +146,14 @@ impl Store {
     /// Takes deliveries whose time has come, at most so many, and none of busy endpoints. Each comes
     /// again after a while unless its end is stored.
     pub(crate) async fn claim_deliveries(&self, most: usize, busy: &[String]) -> anyhow::Result<Vec<DueDelivery>> {
-        let sql = "update webhook_deliveries d set attempts = attempts + 1,
-                       next_attempt_at = now() + make_interval(secs => $2)
-                   from webhook_endpoints e
-                   where e.id = d.endpoint_id and d.id in (
+        // Materialized, so that the rows are chosen once, however the update is planned.
+        let sql = "with due as materialized (
                        select id from webhook_deliveries
                        where state = 'pending' and next_attempt_at <= now() and endpoint_id <> all($3)
                        order by next_attempt_at limit $1 for update skip locked)
+                   update webhook_deliveries d set attempts = attempts + 1,
+                       next_attempt_at = now() + make_interval(secs => $2)
+                   from webhook_endpoints e, due where e.id = d.endpoint_id and d.id = due.id
                    returning d.id, d.attempts, d.event_type, d.body, e.url, e.secret, e.enabled, e.id";
         let most = i64::try_from(most).unwrap_or(i64::MAX);
         let rows = self.client().await?.query(sql, &[&most, &f64::from(LEASE_SECONDS), &busy]).await?;
@@ -176,15 +170,20 @@ impl Store {
         Ok(rows.iter().map(due).collect())
     }
 
-    /// Stores what became of an attempt; one that came too late changes nothing.
-    /// `again_in` is the pause before the next one, in seconds.
-    pub(crate) async fn end_delivery(&self, due: &DueDelivery, told: &Told, again_in: f64) -> anyhow::Result<()> {
+    /// Stores what became of an attempt, the receiver's status; one that came too late changes
+    /// nothing. `again_in` is the pause before the next one, in seconds.
+    pub(crate) async fn end_delivery(
+        &self,
+        due: &DueDelivery,
+        told: &Result<u16, Trouble>,
+        again_in: f64,
+    ) -> anyhow::Result<()> {
         let (state, status, error) = match told {
-            Told::Delivered(status) => ("delivered", Some(i32::from(*status)), None),
-            Told::Failed { status, why } if due.attempt < TELLINGS => ("pending", status.map(i32::from), Some(why)),
-            Told::Failed { status, why } => ("failed", status.map(i32::from), Some(why)),
-            Told::GivenUp(why) => ("failed", None, Some(why)),
+            Ok(status) => ("delivered", Some(*status), None),
+            Err(trouble) if trouble.passes(due.attempt) => ("pending", trouble.status, Some(&trouble.why)),
+            Err(trouble) => ("failed", trouble.status, Some(&trouble.why)),
         };
+        let status = status.map(i32::from);
         // Those who failed together do not come back together.
         let sql = "update webhook_deliveries set state = $3, last_status = $4, last_error = $5,
                        next_attempt_at = now() + make_interval(secs => $6 * (0.9 + 0.2 * random())),
