@@ -105,7 +105,8 @@ impl Process {
 impl Drop for Process {
     /// As a service manager ends it.
     fn drop(&mut self) {
-        self.signal(Signal::TERM);
+        let pid = Pid::from_raw(i32::try_from(self.child.id()).expect("a process")).expect("a number");
+        let _ = kill_process(pid, Signal::TERM); // it may be gone
         let _ = self.child.wait();
     }
 }

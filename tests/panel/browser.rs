@@ -120,6 +120,15 @@ impl Browser {
         }
     }
 
+    /// Waits until a condition of the page holds.
+    pub(crate) async fn holds(&self, condition: &str) {
+        let started = Instant::now();
+        while self.run(&format!("return {condition}")).await != json!(true) {
+            assert!(started.elapsed() < Duration::from_mins(1), "never {condition} in:\n{}", self.text().await);
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
     pub(crate) async fn text(&self) -> String {
         self.run("return document.body.innerText").await.as_str().unwrap_or_default().to_owned()
     }
@@ -160,7 +169,11 @@ impl Browser {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("panel");
         std::fs::create_dir_all(&folder).expect("a folder");
         std::fs::write(folder.join(format!("{name}.png")), picture).expect("written");
-        let overflow = self.run("return document.documentElement.scrollWidth - innerWidth").await.as_i64().unwrap_or(0);
+        let overflow = self
+            .run("return document.documentElement.scrollWidth - document.documentElement.clientWidth")
+            .await
+            .as_i64()
+            .unwrap_or(0);
         assert!(overflow <= 0, "{name} is {overflow} pixels wider than the window");
         let Some(axe) = auditor() else { return };
         let script = std::fs::read_to_string(axe).expect("reads");

@@ -6,8 +6,6 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use std::sync::Arc;
 
-/// How every key begins.
-const KEY: &str = "capy_live_";
 /// The scope of keys that may look.
 const READ: &str = "projects:read";
 /// The scope of keys that may change something.
@@ -28,9 +26,7 @@ impl FromRequestParts<Arc<App>> for Authorized {
         let Some(key) = bearer.or_else(|| header("x-api-key")) else {
             return Err(Refused::key("an API key is needed: Authorization: Bearer capy_live_…"));
         };
-        // What is no key at all costs the metadata nothing.
-        let caller = if key.starts_with(KEY) { app.store.caller(key).await? } else { None };
-        let Some(caller) = caller else {
+        let Some(caller) = app.store.caller(key).await? else {
             app.admission.rate.stranger(peer(app, &parts.headers, &parts.extensions))?;
             return Err(Refused::key("the API key is not valid"));
         };

@@ -29,17 +29,30 @@ export async function ownersKey() {
   return answer?.ok ? (await answer.json()).api_key : null;
 }
 
+/** How much the control plane's clock is ahead of ours, in milliseconds. */
+let ahead = 0;
+/** What time it is where jobs are run. */
+export const now = () => Date.now() + ahead;
+
+/** Most calls are answered at once; those that are not say how many seconds they may take. */
+const PATIENCE = 30;
+
 /** A call of the API; what is not right becomes a sentence. */
-export async function call(method, path, body, { signal } = {}) {
+export async function call(method, path, body, { signal, patience = PATIENCE } = {}) {
+  const late = AbortSignal.timeout(patience * 1000);
   const headers = { Authorization: `Bearer ${savedKey()}`, Accept: "application/json" };
   if (body !== undefined) headers["Content-Type"] = "application/json";
   let answer;
   try {
-    answer = await fetch(BASE + path, { method, headers, signal, cache: "no-store", body: body === undefined ? undefined : JSON.stringify(body) });
+    answer = await fetch(BASE + path, { method, headers, signal: signal ? AbortSignal.any([signal, late]) : late, cache: "no-store", body: body === undefined ? undefined : JSON.stringify(body) });
   } catch (error) {
     if (error.name === "AbortError") throw error;
+    if (error.name === "TimeoutError") throw new ApiError(`The control plane did not answer within ${patience} s.`, 0);
     throw new ApiError("The control plane cannot be reached. Check the network, then try again.", 0);
   }
+  const told = Date.parse(answer.headers.get("Date"));
+  if (told) ahead = Math.abs(told - Date.now()) > 2000 ? told - Date.now() : 0; // it is told in whole seconds
+  if (answer.status === 401) dispatchEvent(new Event("capydb-key"));
   const read = await answer.json().catch(() => null);
   if (answer.ok) return read;
   const wait = Number(answer.headers.get("Retry-After")) || null;

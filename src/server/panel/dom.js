@@ -34,15 +34,19 @@ export function duration(seconds) {
   return `${Math.floor(seconds / 3600)} h ${Math.floor((seconds % 3600) / 60)} min`;
 }
 
+/** How long something took: short times with a tenth. */
+export const took = (seconds) => (seconds < 60 ? `${seconds.toFixed(1)} s` : duration(seconds));
+
 export function time(text) {
   const date = new Date(text);
   return Number.isNaN(date.getTime()) ? text : date.toLocaleString([], { dateStyle: "medium", timeStyle: "short" });
 }
 
-/** Says something to those who hear the page. */
+/** Says something to those who hear the page, also when it was the last thing that was said. */
 export function announce(text) {
   const place = document.getElementById("announce");
-  if (place.textContent !== text) place.textContent = text;
+  place.textContent = "";
+  setTimeout(() => { place.textContent = text; }, 50);
 }
 
 /** A message with what to do about it. */
@@ -55,6 +59,7 @@ export function note(kind, text, fix) {
 export function move(element, part) {
   const known = part !== null && Number.isFinite(part);
   element.classList.toggle("unsure", !known);
+  element.classList.toggle("moved", known); // its first step does not slide
   const percent = known ? Math.min(100, Math.max(0, part * 100)) : null;
   element.firstElementChild.style.inlineSize = known ? `${percent}%` : "";
   for (const [name, value] of [["aria-valuemin", 0], ["aria-valuemax", 100], ["aria-valuenow", Math.round(percent)]]) {
@@ -78,6 +83,7 @@ export function command(text) {
       await navigator.clipboard.writeText(text);
       button.textContent = "Copied";
       announce("Copied");
+      setTimeout(() => { button.textContent = "Copy"; }, 2000);
     } catch {
       getSelection().selectAllChildren(button.previousElementSibling);
       button.textContent = "Press Ctrl-C";

@@ -63,15 +63,16 @@ function packed(format, tool) {
 function archive(buffer, file) {
   const reader = new Reader(buffer);
   try {
-    return contents(reader, file);
+    return contents(reader);
   } catch (error) {
     if (!(error instanceof Damaged)) throw error;
-    if (error instanceof CutOff && file.size > MOST) return { format: "custom", size: file.size, partly: true, tables: [], extensions: [] };
+    // So long a table of contents is not read to its end here.
+    if (error instanceof CutOff && file.size > MOST) return { ...reader.known, partly: true };
     return { trouble: `The archive cannot be read: ${error.message}.`, fix: error.fix ?? "Make the dump again, and copy it whole." };
   }
 }
 
-function contents(reader, file) {
+function contents(reader) {
   reader.at = 5;
   const [major, minor, , intSize, offsetSize, layout] = Array.from({ length: 6 }, () => reader.byte());
   const trouble = (text, fix) => Object.assign(new Damaged(text), { fix });
@@ -84,7 +85,7 @@ function contents(reader, file) {
   for (let field = 0; field < 7; field++) reader.int();
   const [database, server, dumper] = [reader.string(), reader.string(), reader.string()];
   const [tables, extensions, left] = [[], [], reader.int()];
-  let rows = 0;
+  reader.known = { format: "custom", database, server, dumper, tables, extensions };
   for (let entry = 0; entry < left; entry++) {
     reader.int();
     reader.int();
@@ -104,10 +105,9 @@ function contents(reader, file) {
     while (reader.string() !== null);
     reader.at += 1 + offsetSize;
     if (kind === "TABLE") tables.push(`${schema}.${tag}`);
-    if (kind === "TABLE DATA") rows += 1;
     if (kind === "EXTENSION") extensions.push(tag);
   }
-  return { format: "custom", size: file.size, database, server, dumper, tables, extensions, tablesWithRows: rows };
+  return reader.known;
 }
 
 function script(text, file) {
@@ -125,7 +125,7 @@ function script(text, file) {
     return { trouble: "This is a dump of a whole server (pg_dumpall).", fix: "Dump the one database: pg_dump -Fc -f app.dump \"$DATABASE_URL\"" };
   }
   return {
-    format: "plain SQL", size: file.size, partly: file.size > BEGINNING,
+    format: "plain SQL", partly: file.size > BEGINNING,
     server: found(/^-- Dumped from database version (.+)$/m), dumper: found(/^-- Dumped by pg_dump version (.+)$/m),
     tables: names(/^CREATE (?:UNLOGGED )?TABLE (?:IF NOT EXISTS )?([^\s(]+)/gim),
     extensions: names(/^CREATE EXTENSION (?:IF NOT EXISTS )?("[^"]+"|[\w-]+)/gim),

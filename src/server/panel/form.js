@@ -1,9 +1,9 @@
 // The form that starts an import: from a connection URL, or from a dump file.
 
 import { call, sentence } from "./api.js";
-import { announce, bar, bytes, count, duration, h, note } from "./dom.js";
+import { announce, bar, bytes, duration, h, move, note } from "./dom.js";
 import { look } from "./dump.js";
-import { apart, recognise, together } from "./source.js";
+import { apart, bare, recognise, together } from "./source.js";
 import { Upload } from "./upload.js";
 
 /** Fixes for checks of services that send none. */
@@ -31,7 +31,7 @@ export function importForm(project, started) {
     body);
   body.append(modes.url, modes.file.element);
   choose("url");
-  return { element: card, stop: modes.file.stop };
+  return { element: card, stop: modes.file.stop, sending: modes.file.sending };
 }
 
 let finishes = 0;
@@ -50,13 +50,15 @@ function finish(project, ready, start) {
     confirmation.hidden = !recreate.checked;
     button.classList.toggle("danger", recreate.checked);
     button.textContent = recreate.checked ? `Replace ${project.slug} and import` : "Import";
-    button.disabled = busy || !ready() || (recreate.checked && typed.value.trim() !== project.slug);
+    button.disabled = !ready() || (recreate.checked && typed.value.trim() !== project.slug);
+    button.setAttribute("aria-disabled", String(busy)); // it keeps the focus
   };
   // What was asked for must not change while it is being done.
   const lock = (locked) => {
     busy = recreate.disabled = typed.disabled = locked;
     update();
   };
+  typed.addEventListener("keydown", (event) => event.key === "Enter" && button.click());
   button.addEventListener("click", async () => {
     if (busy) return;
     lock(true);
@@ -68,16 +70,19 @@ function finish(project, ready, start) {
     }
     lock(false);
   });
+  /** The step that comes next is the one that stands out. */
+  const stand = (out) => button.classList.toggle("main", out);
   const element = h("div", { class: "card-part" },
     h("div", { class: "check" }, recreate,
       h("label", { for: recreate.id }, h("strong", {}, "Replace the database. "),
         h("span", { class: "soft" }, "What it holds now is dropped once the import has succeeded. Otherwise the data joins what is there, all of it or nothing."))),
     confirmation, h("div", { class: "row" }, button), trouble);
-  return { element, update };
+  return { element, update, stand };
 }
 
 function advice(error) {
-  if (error.status === 409) return "Wait until the other import is over: it is in the list of jobs.";
+  if (error.status === 409 && /running/.test(error.message)) return "It is in the list of jobs.";
+  if (error.status === 409) return "Wait a moment, then try again.";
   if (error.status === 401 || error.status === 403) return "Use a key that may write to this project.";
   return null;
 }
@@ -93,12 +98,12 @@ function urlMode(project, started) {
   });
   const known = h("div", { id: "source-known", "aria-live": "polite" });
   const report = h("div", { "aria-live": "polite" });
-  const check = h("button", { type: "button", disabled: true }, "Run preflight");
-  let [asked, fine] = [null, false];
+  const check = h("button", { type: "button", class: "main", disabled: true }, "Run preflight");
+  let [asked, fine, looking] = [null, false, false];
   const end = finish(project, () => fine, async (recreate) => {
     input.disabled = check.disabled = true;
     try {
-      const { job } = await call("POST", `/v1/projects/${project.id}/imports`, { confirm: true, recreate, source_url: input.value.trim() });
+      const { job } = await call("POST", `/v1/projects/${project.id}/imports`, { confirm: true, recreate, source_url: bare(input.value) });
       input.value = "";
       started(job);
     } finally {
@@ -111,6 +116,7 @@ function urlMode(project, started) {
     asked = new AbortController();
     report.replaceChildren();
     fine = false;
+    passed(false);
     update();
     const seen = apart(input.value);
     if (!seen) {
@@ -127,6 +133,11 @@ function urlMode(project, started) {
     fine = found?.ok ?? true;
     update();
   };
+  /** Preflight is the next step until it has passed. */
+  const passed = (has) => {
+    check.classList.toggle("main", !has);
+    end.stand(has);
+  };
   const update = () => {
     check.disabled = !fine;
     input.setAttribute("aria-invalid", String(Boolean(input.value.trim()) && apart(input.value) !== null && !fine));
@@ -138,7 +149,7 @@ function urlMode(project, started) {
       return h("div", { class: "note good" },
         h("dl", { class: "facts" }, rows.map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)])),
         found.changes.length ? h("ul", {}, found.changes.map((change) => h("li", {}, sentence(change)))) : null,
-        found.caveats.length ? h("details", {}, h("summary", {}, `What bites when leaving ${found.provider}`), h("ul", {}, found.caveats.map((text) => h("li", {}, text)))) : null);
+        found.caveats.length ? h("details", {}, h("summary", {}, `Differences to know when leaving ${found.provider}`), h("ul", {}, found.caveats.map((text) => h("li", {}, text)))) : null);
     }
     const box = quiet("bad", sentence(found.why), found.fix ? sentence(found.fix) : null);
     if (found.instead) {
@@ -153,26 +164,35 @@ function urlMode(project, started) {
     return box;
   };
   input.addEventListener("input", changed);
+  input.addEventListener("keydown", (event) => event.key === "Enter" && check.click());
+  const settled = () => {
+    looking = false;
+    check.removeAttribute("aria-disabled");
+  };
   check.addEventListener("click", async () => {
-    check.disabled = true;
+    if (looking) return;
+    looking = true;
+    check.setAttribute("aria-disabled", "true"); // and keeps the focus
     report.replaceChildren(h("p", { class: "soft" }, "Looking at the source …"));
     const { signal } = asked; // another URL ends it
     try {
-      const { preflight } = await call("POST", `/v1/projects/${project.id}/imports/preflight`, { source_url: input.value.trim() }, { signal });
+      const { preflight } = await call("POST", `/v1/projects/${project.id}/imports/preflight`, { source_url: bare(input.value) }, { signal, patience: 90 });
+      settled();
       if (signal.aborted) return;
       report.replaceChildren(preflightReport(preflight));
-      announce(preflight.ok ? "Preflight passed" : "Preflight failed");
       fine = preflight.ok;
+      passed(fine);
     } catch (error) {
+      settled();
       if (signal.aborted) return;
       report.replaceChildren(quiet("bad", error.message, advice(error)));
     }
-    check.disabled = false;
     end.update();
   });
+  passed(false);
   return h("div", { class: "card-part" },
     h("label", { class: "field", for: "source-url" }, "Connection URL of the source",
-      h("span", { class: "soft small" }, "Its password stays in this form; only the preflight and the import get it."),
+      h("span", { class: "soft small" }, "The password is sent only when you run the preflight or the import."),
       h("span", { class: "with-button" }, input, show)),
     known, h("div", { class: "row" }, check), report, end.element);
 }
@@ -184,15 +204,19 @@ function quiet(kind, text, fix) {
   return box;
 }
 
+function fixOf(check) {
+  const fix = check.status === "pass" ? null : check.fix ?? FIXES[check.name];
+  return fix ? h("span", { class: "detail" }, h("strong", {}, "What to do: "), sentence(fix)) : null;
+}
+
 function preflightReport(found) {
   const source = found.source ?? {};
   const item = (check) => h("li", {},
-    h("span", { class: `tag ${check.status}` }, check.status), h("strong", {}, check.name.replaceAll("_", " ")),
+    h("span", { class: `tag ${check.status}` }, check.status), h("strong", {}, sentence(check.name.replaceAll("_", " ")).slice(0, -1)),
     check.detail ? h("span", { class: "detail" }, sentence(check.detail)) : null,
-    check.status !== "pass" ? h("span", { class: "detail soft" }, "→ ", check.fix ?? FIXES[check.name] ?? "") : null);
+    fixOf(check));
   const facts = [
     ["Server", source.server_version && `Postgres ${source.server_version}`],
-    ["Size", source.database_size_bytes !== undefined && `${bytes(source.database_size_bytes)} of ${bytes(found.storage_limit_bytes)}`],
     ["Extensions", (source.extensions ?? []).map(({ name, version }) => `${name} ${version}`).join(", ")],
     ["Schemas", (source.app_schemas ?? []).join(", ")],
     ["Provider", source.provider],
@@ -203,7 +227,7 @@ function preflightReport(found) {
   return h("div", { class: "card-part", id: "preflight" },
     quiet(found.ok ? "good" : "bad", found.ok ? "The preflight passed. Nothing was changed." : "The import would fail. Nothing was changed."),
     h("ul", { class: "checks" }, (found.checks ?? []).map(item)),
-    h("details", { open: true }, h("summary", {}, "What the source holds"),
+    h("details", {}, h("summary", {}, "What the source holds"),
       h("dl", { class: "facts" }, facts.map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]))));
 }
 
@@ -236,7 +260,9 @@ function fileMode(project, started) {
   });
 
   const take = async (chosen) => {
-    if (upload && upload.file !== chosen) upload.cancel();
+    if (upload && !confirm(`This ends the upload of ${file.name}. Take ${chosen.name} all the same?`)) return;
+    upload?.cancel();
+    upload = null;
     [file, fine] = [chosen, false];
     sending.replaceChildren();
     known.replaceChildren(h("p", { class: "soft" }, `Reading ${chosen.name} …`));
@@ -258,37 +284,43 @@ function fileMode(project, started) {
       ["Format", found.format],
       ["From", [found.database, found.server && `Postgres ${found.server}`].filter(Boolean).join(", ")],
       ["Made by", found.dumper && `pg_dump ${found.dumper}`],
-      ["Tables", `${found.tables.length}${found.partly ? " or more" : ""}${found.tables.length ? `: ${found.tables.slice(0, 12).join(", ")}${found.tables.length > 12 ? ", …" : ""}` : ""}`],
-      ["Extensions", found.extensions.join(", ") || "none"],
+      ["Tables", listed(found.tables, found.partly)],
+      ["Extensions", listed(found.extensions, found.partly)],
     ].filter(([, value]) => value);
     return h("div", { class: `note ${newer ? "warn" : "good"}` },
       newer ? h("p", {}, `The dump comes from Postgres ${found.server}, and the target is ${project.postgres_version}: it may not fit.`) : null,
       h("dl", { class: "facts" }, rows.map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)])));
   };
+  const listed = (names, partly) => {
+    if (!names.length) return partly ? "too far behind to be read here" : "none";
+    return `${names.length}${partly ? " or more" : ""}: ${names.slice(0, 12).join(", ")}${names.length > 12 ? ", …" : ""}`;
+  };
   const send = async (sender) => {
     const begun = { at: performance.now(), sent: sender.sent };
     const line = h("p", { class: "small" });
-    const place = h("div");
+    const moving = bar(0, "Upload");
     const cancel = h("button", { type: "button", onclick: () => { sender.cancel(); upload = null; } }, "Cancel the upload");
     const stop = (event) => event.preventDefault(); // a page that is left sends nothing more
-    sending.replaceChildren(h("div", { class: "note" }, place, line, h("div", { class: "row" }, cancel)));
+    sending.replaceChildren(h("div", { class: "note" }, moving, line, h("div", { class: "row" }, cancel)));
     addEventListener("beforeunload", stop);
     let said = -1;
     const progress = (sent) => {
       const [part, seconds] = [sent / sender.file.size, (performance.now() - begun.at) / 1000];
       const rate = (sent - begun.sent) / seconds;
       const left = rate > 0 && seconds > 1 ? `, ${duration((sender.file.size - sent) / rate)} left` : "";
-      place.replaceChildren(bar(part, "Upload"));
-      line.textContent = `Uploading: ${bytes(sent)} of ${bytes(sender.file.size)}${seconds > 1 ? `, ${bytes(rate)}/s` : ""}${left}`;
+      move(moving, part);
+      const speed = seconds > 1 ? `, ${bytes(rate)}/s` : "";
+      line.textContent = sent < sender.file.size ? `Uploading: ${bytes(sent)} of ${bytes(sender.file.size)}${speed}${left}` : "Uploaded. Storage writes it down …";
       const tenth = Math.floor(part * 10);
       if (tenth > said) {
         said = tenth;
         announce(`Upload ${tenth * 10} percent`);
       }
     };
+    const pausing = (seconds, error) => { line.textContent = `${error.message} Trying again in ${duration(seconds)}; ${bytes(sender.sent)} are there.`; };
     progress(sender.sent);
     try {
-      const key = await sender.run(progress);
+      const key = await sender.run(progress, pausing);
       sending.replaceChildren(note("good", `Uploaded: ${bytes(sender.file.size)}.`));
       return key;
     } catch (error) {
@@ -296,12 +328,13 @@ function fileMode(project, started) {
         sending.replaceChildren(note("warn", "The upload was cancelled. Nothing was imported."));
         throw error;
       }
-      sending.replaceChildren(note("bad", `The upload broke off after ${bytes(sender.sent)}: ${error.message}`, "Try again: what has arrived is not sent twice."));
+      const goesOn = sender.arrived.size > 0 && sender.slot?.id;
+      sending.replaceChildren(note("bad", `The upload broke off after ${bytes(sender.sent)}: ${error.message}`, error.lasting ? null : goesOn ? "Try again: what has arrived is not sent twice." : "Try again."));
       throw new DOMException("told already", "AbortError");
     } finally {
       removeEventListener("beforeunload", stop);
     }
   };
   const element = h("div", { class: "card-part" }, drop, known, sending, end.element);
-  return { element, stop: () => { gone = true; upload?.cancel(); } };
+  return { element, stop: () => { gone = true; upload?.cancel(); }, sending: () => upload !== null };
 }

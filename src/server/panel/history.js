@@ -1,17 +1,17 @@
 // What has happened: jobs of the project, and webhook deliveries of the organization.
 
 import { call } from "./api.js";
-import { h, note, time } from "./dom.js";
+import { h, note, time, took } from "./dom.js";
 
 export function historyView(project, organization) {
   const jobs = h("section", { class: "card wide", "aria-labelledby": "jobs-title" }, h("h2", { id: "jobs-title" }, "Jobs"), h("p", { class: "loading" }, "Loading …"));
-  const hooks = h("section", { class: "card wide", "aria-labelledby": "hooks-title" }, h("h2", { id: "hooks-title" }, "Webhook deliveries"), h("p", { class: "loading" }, "Loading …"));
+  const hooks = h("section", { class: "card wide", "aria-labelledby": "hooks-title" }, h("h2", { id: "hooks-title" }, "Webhook deliveries of the whole organization"), h("p", { class: "loading" }, "Loading …"));
   fill(jobs, async () => {
     const found = (await call("GET", `/v1/projects/${project.id}/jobs?limit=100`)).jobs ?? [];
     if (!found.length) return h("p", { class: "soft" }, "There are no jobs yet.");
-    return grid("Jobs of the project, newest first", ["Created", "Type", "State", "Job", "Error"], found.map((job) => [
-      time(job.created_at), job.type, h("span", { class: `tag ${job.state}` }, job.state),
-      h("a", { href: `#/jobs/${job.id}`, class: "mono" }, job.id), job.error ?? "",
+    return grid("Jobs of the project, newest first", ["Job", "State", "Created", "Took", "Error"], found.map((job) => [
+      h("a", { href: `#/jobs/${job.id}` }, titled(job)), h("span", { class: `tag ${job.state}` }, job.state),
+      time(job.created_at), lasted(job), job.error ?? "",
     ]));
   });
   fill(hooks, async () => {
@@ -19,7 +19,10 @@ export function historyView(project, organization) {
     const endpoints = (await call("GET", path)).webhook_endpoints ?? [];
     if (!endpoints.length) return h("p", { class: "soft" }, "No endpoints. Make one with: capydb webhooks create https://…");
     const lists = await Promise.all(endpoints.map(async (endpoint) => {
-      const found = await call("GET", `${path}/${endpoint.id}/deliveries?limit=50`).catch(() => ({})); // it may be gone by now
+      const found = await call("GET", `${path}/${endpoint.id}/deliveries?limit=50`).catch((error) => {
+        if (error.status === 404) return {}; // it is gone by now
+        throw error;
+      });
       return (found.deliveries ?? []).map((delivery) => ({ ...delivery, url: endpoint.url }));
     }));
     const all = lists.flat().sort((a, b) => b.created_at.localeCompare(a.created_at)).slice(0, 100);
@@ -32,11 +35,22 @@ export function historyView(project, organization) {
   return [jobs, hooks];
 }
 
+/** What a job is, for people. */
+export function titled(job) {
+  return { "project.import": "Import", "project.create": "Project made" }[job.type] ?? job.type;
+}
+
+function lasted(job) {
+  const [began, ended] = [Date.parse(job.started_at), Date.parse(job.completed_at)];
+  return began && ended ? took((ended - began) / 1000) : "";
+}
+
 async function fill(card, make) {
   try {
     card.lastElementChild.replaceWith(await make());
   } catch (error) {
-    card.lastElementChild.replaceWith(note("warn", error.message));
+    const again = h("button", { type: "button", onclick: () => fill(card, make) }, "Try again");
+    card.lastElementChild.replaceWith(h("div", { class: "card-part" }, note("warn", error.message), h("div", { class: "row" }, again)));
   }
 }
 

@@ -1,10 +1,11 @@
 // One import, from its wait for a worker to the checklist after it.
 
-import { call, sentence } from "./api.js";
-import { announce, bar, bytes, command, count, duration, h, move, note, time } from "./dom.js";
+import { call, now, sentence } from "./api.js";
+import { announce, bar, bytes, command, count, duration, h, move, note, time, took } from "./dom.js";
+import { titled } from "./history.js";
 
 const PHASES = [
-  ["looking", "Look"], ["dumping", "Dump"], ["preparing", "Prepare"],
+  ["looking", "Check"], ["dumping", "Fetch"], ["preparing", "Prepare"],
   ["loading", "Load rows"], ["indexing", "Build indexes"], ["finishing", "Finish"],
 ];
 const CLASSES = {
@@ -13,28 +14,32 @@ const CLASSES = {
   data_lost: "Rows would be missing.",
 };
 
-/** Shows a job and follows it to its end; gives the element and how to stop following. */
-export function jobView(id, project, over) {
+/** Shows a job and follows it to its end; gives the element and how to stop following. `changed` hears of its states. */
+export function jobView(id, project, changed) {
   const place = h("section", { class: "card", "aria-labelledby": "job-title" }, h("p", { class: "loading" }, "Loading the job …"));
-  const state = { stopped: false, last: null, seen: null };
+  const state = { stopped: false, last: null };
   const follow = async () => {
     let pause = 700;
     while (!state.stopped) {
       try {
         const { job } = await call("GET", `/v1/jobs/${encodeURIComponent(id)}`);
         if (state.stopped) return;
+        const before = state.last;
         draw(place, job, project, state);
-        if (job.state === "completed" || job.state === "failed") return over(job);
+        if (job.state !== before) changed();
+        if (job.state === "completed" || job.state === "failed") return;
         pause = 700;
       } catch (error) {
-        if (error.status === 404 || error.status === 401 || error.status === 403) {
+        if (state.stopped) return;
+        if (error.status === 404 || error.status === 403) {
           place.replaceChildren(h("h2", { id: "job-title" }, "Job"), note("bad", error.message));
           return;
         }
-        pause = Math.min(pause * 2, 10_000);
+        pause = error.retryAfter ? error.retryAfter * 1000 : Math.min(pause * 2, 10_000);
+        const why = error.status ? `${error.message} The import itself goes on.` : "The connection is lost; the import itself goes on.";
         let warning = place.querySelector("#lost");
         if (!warning) place.append(warning = h("div", { id: "lost" }));
-        warning.replaceChildren(note("warn", "The connection is lost; the import itself goes on. Trying again …"));
+        warning.replaceChildren(note("warn", `${why} Trying again in ${duration(Math.max(1, pause / 1000))} …`));
       }
       await new Promise((done) => setTimeout(done, pause));
     }
@@ -47,8 +52,11 @@ export function jobView(id, project, over) {
 function draw(place, job, project, state) {
   const progress = job.result?.progress ?? {};
   const phase = job.state === "completed" ? "finishing" : job.state === "running" ? progress.phase ?? "looking" : progress.phase;
-  const said = job.state === "running" ? `Import: ${label(phase)}` : `Import ${job.state}`;
+  const imports = job.type === "project.import";
+  const said = imports && job.state === "running" ? `Import: ${label(phase)}` : `${titled(job)}: ${job.state}`;
   if (said !== state.said) announce(state.said = said);
+  const part = job.state === "running" ? share(progress) : null;
+  document.title = `${part === null ? "" : `${Math.round(part * 100)} % · `}${said} · ${project.slug}`;
   place.querySelector("#lost")?.remove();
   if (state.last !== job.state) {
     const focused = place.contains(document.activeElement);
@@ -57,10 +65,11 @@ function draw(place, job, project, state) {
     if (focused) state.parts.head.querySelector("h2").focus();
     state.last = job.state;
   }
-  const began = Date.parse(job.started_at ?? job.created_at);
-  const ended = job.completed_at ? Date.parse(job.completed_at) : Date.now();
-  const tries = job.attempts > 1 ? ` · attempt ${job.attempts} of ${job.max_attempts}` : "";
-  state.parts.about.lastChild.textContent = ` · ${time(job.created_at)} · ${duration((ended - began) / 1000)}${tries}`;
+  const seconds = ((job.completed_at ? Date.parse(job.completed_at) : now()) - Date.parse(job.started_at ?? job.created_at)) / 1000;
+  // At the end the numbers say how long it took.
+  const since = job.state === "pending" ? `waiting for ${duration(seconds)}` : job.state === "running" ? duration(seconds) : job.state === "failed" ? `after ${duration(seconds)}` : "";
+  const tries = job.attempts > 1 ? `attempt ${job.attempts} of ${job.max_attempts}` : "";
+  state.parts.about.lastChild.textContent = ["", time(job.created_at), since, tries].filter((text, at) => at === 0 || text).join(" · ");
   if (state.parts.phases && state.phase !== phase) state.parts.phases.replaceChildren(...timeline(job, phase));
   state.phase = phase;
   state.parts.body?.update?.(progress);
@@ -70,13 +79,23 @@ function draw(place, job, project, state) {
 function skeleton(job, project) {
   const imports = job.type === "project.import";
   const head = h("div", { class: "row apart" },
-    h("h2", { id: "job-title", tabindex: "-1" }, imports ? `Import into ${project.slug}` : job.type),
+    h("h2", { id: "job-title", tabindex: "-1" }, imports ? `Import into ${project.slug}` : titled(job)),
     h("span", { class: `tag ${job.state}` }, job.state));
   const about = h("p", { class: "soft small" }, h("span", { class: "mono" }, job.id), "");
   about.append(document.createTextNode(""));
   const phases = imports ? h("ol", { class: "phases", "aria-label": "Phases" }, timeline(job, job.result?.progress?.phase)) : null;
   const bodies = { pending: () => waiting(job), running: () => running(job, project), failed: () => failed(job, job.result ?? {}), completed: () => completed(job, job.result ?? {}, project) };
-  return { head, about, phases, body: bodies[job.state]?.() ?? null };
+  const body = imports ? bodies[job.state]?.() : plain(job);
+  return { head, about, phases, body: body ?? null };
+}
+
+/** A job that is no import needs no more than a sentence. */
+function plain(job) {
+  if (job.state === "completed") {
+    return h("div", { class: "card-part" }, note("good", "Done."), h("div", { class: "row" }, again("Import a database")));
+  }
+  if (job.state === "failed") return note("bad", sentence(job.error ?? "It gave no reason"));
+  return h("p", { class: "soft" }, "At work …");
 }
 
 function waiting(job) {
@@ -85,17 +104,31 @@ function waiting(job) {
 
 function cancelButton(job) {
   const cancel = h("button", { type: "button", id: "job-cancel" }, "Cancel the import");
+  const trouble = h("div");
+  let busy = false;
   cancel.addEventListener("click", async () => {
-    cancel.disabled = true;
+    const loss = (now() - Date.parse(job.started_at)) / 60_000;
+    if (busy || (loss > 5 && !confirm(`Cancel the import after ${duration(loss * 60)}? It would have to begin anew.`))) return;
+    busy = true;
+    cancel.setAttribute("aria-disabled", "true"); // and keeps the focus
+    trouble.replaceChildren();
     try {
       await call("POST", `/v1/jobs/${job.id}/cancel`);
       cancel.textContent = "Cancelling …";
     } catch (error) {
-      cancel.after(note("bad", error.message));
-      cancel.disabled = false;
+      trouble.replaceChildren(note("bad", error.message));
+      cancel.removeAttribute("aria-disabled");
+      busy = false;
     }
   });
-  return cancel;
+  return [cancel, trouble];
+}
+
+/** How much of a phase is done, from 0 to 1; null when nobody knows. */
+function share(progress) {
+  if (progress.bytes_total > 0) return (progress.bytes_done ?? 0) / progress.bytes_total;
+  if (progress.indexes_total > 0) return (progress.indexes_done ?? 0) / progress.indexes_total;
+  return null;
 }
 
 const label = (phase) => PHASES.find(([word]) => word === phase)?.[1] ?? "at work";
@@ -116,7 +149,7 @@ function running(job, project) {
   const moving = bar(null, "Progress of this phase");
   const numbers = h("dl", { class: "numbers" });
   const rows = h("tbody");
-  const tables = h("div", { class: "scroll" }, h("table", {},
+  const tables = h("div", { class: "scroll some", tabindex: "0", role: "region", "aria-label": "Tables and how far they are" }, h("table", {},
     h("caption", { class: "unseen" }, "Tables and how far they are"),
     h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Table"), h("th", { scope: "col" }, "State"))), rows));
   const element = h("div", { class: "card-part" }, moving, numbers, tables,
@@ -124,10 +157,9 @@ function running(job, project) {
     h("div", { class: "row" }, cancelButton(job)));
   const update = (progress) => {
     const of = (done, total) => (total > 0 ? `${count(done ?? 0)} of ${count(total)}` : null);
-    move(moving, progress.bytes_total > 0 ? (progress.bytes_done ?? 0) / progress.bytes_total
-      : progress.indexes_total > 0 ? (progress.indexes_done ?? 0) / progress.indexes_total : null);
+    move(moving, share(progress));
     const known = [
-      ["Data", progress.bytes_total > 0 ? `${bytes(progress.bytes_done ?? 0)} of ${bytes(progress.bytes_total)}` : progress.bytes_done && bytes(progress.bytes_done)],
+      ["Data", progress.bytes_done > 0 && (progress.bytes_total > 0 ? `${bytes(progress.bytes_done)} of ${bytes(progress.bytes_total)}` : bytes(progress.bytes_done))],
       ["Tables", of(progress.tables_done, progress.tables_total)],
       ["Indexes", of(progress.indexes_done, progress.indexes_total)],
       ["Rows", progress.rows > 0 && count(progress.rows)],
@@ -136,12 +168,14 @@ function running(job, project) {
     ].filter(([, value]) => value);
     numbers.replaceChildren(...known.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))));
     numbers.hidden = known.length === 0;
-    const listed = progress.tables ?? [];
+    // What moves is what people look for.
+    const order = ["loading", "waiting", "done"];
+    const listed = [...(progress.tables ?? [])].sort((a, b) => order.indexOf(a.state) - order.indexOf(b.state));
     tables.hidden = listed.length === 0;
     listed.forEach((table, at) => {
       const row = rows.children[at] ?? rows.appendChild(h("tr", {}, h("td"), h("td")));
       if (row.children[0].textContent !== table.name) row.children[0].textContent = table.name;
-      if (row.children[1].textContent !== table.state) row.children[1].textContent = table.state;
+      if (row.children[1].textContent !== table.state) row.children[1].replaceChildren(h("span", { class: `tag ${table.state}` }, table.state));
     });
     while (rows.children.length > listed.length) rows.lastElementChild.remove();
   };
@@ -152,34 +186,38 @@ function failed(job, result) {
   const errors = result.errors ?? [];
   const cancelled = job.error === "cancelled by request";
   const fix = errors.map((error) => error.fix).find(Boolean)
-    ?? (cancelled ? null : job.retry_classification === "transient" ? "This may pass: run the import again." : "Mend the cause, then run the import again.");
-  const untouched = (job.error ?? "").includes("committed by the dump itself") ? null : "The target is as it was before.";
+    ?? (cancelled ? null : job.retry_classification === "transient" ? "This may pass: run the import again." : "Fix the cause, then run the import again.");
+  const partly = (job.error ?? "").includes("committed by the dump itself");
+  const untouched = partly ? null : "The target is as it was before.";
   const more = errors.map((error) => {
-    const facts = [["Object", error.entry], ["Line", error.line], ["Code", error.sqlstate], ["Cause", error.cause && sentence(error.cause)], ["Without it", CLASSES[error.class]]];
-    return h("div", { class: "note bad" }, h("p", {}, sentence(error.message)),
+    const facts = [["Object", error.entry], ["Line", error.line], ["Code", error.sqlstate], ["Cause", error.cause && sentence(error.cause)], ["If skipped", CLASSES[error.class]]];
+    // The first one is what the headline says.
+    const message = (job.error ?? "").includes(error.message) ? null : h("p", {}, sentence(error.message));
+    return h("div", { class: "note" }, message,
       h("dl", { class: "facts" }, facts.filter(([, value]) => value).map(([name, value]) => [h("dt", {}, name), h("dd", {}, String(value))])));
   });
   // The words are those of the command line.
-  const plain = (text) => sentence(text.replace("import with --recreate", "import again and tick «Replace the database»"));
+  const here = (text) => sentence(text.replace("import with --recreate", "import again and tick «Replace the database»"));
   return h("div", { class: "card-part", id: "job-end" },
-    note(cancelled ? "warn" : "bad", `${sentence(job.error ?? "It gave no reason")} ${untouched ?? ""}`, fix ? plain(fix) : null), ...more,
+    note(cancelled ? "warn" : "bad", `${sentence(job.error ?? "It gave no reason")} ${untouched ?? ""}`, partly ? "Look at the database before anything else: it is not as it was before." : fix ? here(fix) : null), ...more,
     job.last_stderr ? h("details", {}, h("summary", {}, "End of the log"), h("pre", { class: "log", tabindex: "0" }, job.last_stderr)) : null,
-    h("div", { class: "row" }, h("a", { href: "#/" }, "Back to the form")));
+    h("div", { class: "row" }, again("Try again")));
 }
+
+const again = (text) => h("a", { href: "#/", class: "button" }, text);
 
 function completed(job, result, project) {
   const arrived = [
     ["Tables", result.tables !== undefined && count(result.tables)], ["Rows", result.rows !== undefined && count(result.rows)],
     ["Size", result.database_size_bytes !== undefined && bytes(result.database_size_bytes)],
-    ["Took", result.duration_seconds !== undefined && `${result.duration_seconds.toFixed(1)} s`],
+    ["Took", result.duration_seconds !== undefined && took(result.duration_seconds)],
   ].filter(([, value]) => value);
   const left = (result.left_out ?? []).map((item) => h("li", {}, `${item.count} × ${item.kind}: ${item.reason}`));
-  if (job.type !== "project.import") return h("div", { class: "card-part", id: "job-end" }, note("good", "Done."));
   const steps = [
     ["Point the application at the new database", `export DATABASE_URL="$(capydb projects url --project ${project.slug})"`],
     ["See that sequences go on where they were", "psql \"$DATABASE_URL\" -c 'select * from pg_sequences'"],
     ["See the extensions", "psql \"$DATABASE_URL\" -c '\\dx'"],
-    ["Let the planner know the data", "psql \"$DATABASE_URL\" -c 'ANALYZE'"],
+    ["Refresh the planner's statistics", "psql \"$DATABASE_URL\" -c 'ANALYZE'"],
   ];
   return h("div", { class: "card-part", id: "job-end" },
     note("good", left.length ? `Arrived in ${project.slug}: everything that a project can have.` : `Everything arrived in ${project.slug}.`),
@@ -187,16 +225,17 @@ function completed(job, result, project) {
     result.extensions?.length ? h("p", {}, `Extensions that were created: ${result.extensions.join(", ")}`) : null,
     left.length ? h("div", { class: "note warn" }, h("p", {}, "Left out, by rule:"), h("ul", {}, left)) : null,
     job.last_stderr ? h("details", {}, h("summary", {}, "End of the log"), h("pre", { class: "log", tabindex: "0" }, job.last_stderr)) : null,
-    h("h3", {}, "Next"),
+    h("h3", {}, "Connection strings"), connections(project),
+    h("h3", {}, "Next, from a terminal"),
     h("ol", { class: "steps" }, steps.map(([text, line]) => h("li", {}, h("p", {}, text), command(line)))),
-    h("h3", {}, "Connection strings"), connections(project));
+    h("div", { class: "row" }, again("Start another import")));
 }
 
 function connections(project) {
   const place = h("div", { "aria-live": "polite" });
   const button = h("button", { type: "button", "aria-expanded": "false", id: "reveal" }, "Show them, passwords included");
   button.addEventListener("click", async () => {
-    if (place.hasChildNodes()) {
+    if (button.getAttribute("aria-expanded") === "true") {
       place.replaceChildren();
       button.textContent = "Show them, passwords included";
       return button.setAttribute("aria-expanded", "false");

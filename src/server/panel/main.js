@@ -3,7 +3,7 @@
 import { call, forgetKey, isKey, keepKey, ownersKey, savedKey, useKey } from "./api.js";
 import { announce, bar, bytes, h, note, time } from "./dom.js";
 import { importForm } from "./form.js";
-import { historyView } from "./history.js";
+import { historyView, titled } from "./history.js";
 import { jobView } from "./job.js";
 
 const main = document.getElementById("main");
@@ -43,11 +43,19 @@ async function enter(trouble) {
     return true;
   }
   who.hidden = false;
-  chooser.replaceChildren(...session.projects.map((project) => h("option", { value: project.id }, project.name || project.slug)));
+  fillChooser();
   const last = sessionStorage.getItem(PROJECT);
   if (session.projects.some((project) => project.id === last)) chooser.value = last;
   await show();
   return true;
+}
+
+/** Projects of the same name are told apart. */
+function fillChooser() {
+  const named = (project) => project.name || project.slug;
+  const twice = (project) => session.projects.some((other) => other !== project && named(other) === named(project));
+  const text = (project) => (twice(project) ? `${named(project)} (${project.slug})` : named(project));
+  chooser.replaceChildren(...session.projects.map((project) => h("option", { value: project.id }, text(project))));
 }
 
 /** Without a key there is only this. */
@@ -82,15 +90,18 @@ async function show() {
   view = null;
   const [, where, id] = location.hash.split("/");
   if (where === "jobs" && id) {
-    // A job is shown with its own project, whichever was chosen before.
-    const found = await call("GET", `/v1/jobs/${encodeURIComponent(id)}`).catch(() => null);
+    const trouble = await chooseProjectOf(id).catch((error) => error);
     if (mine !== turn) return;
-    if (session.projects.some((project) => project.id === found?.job?.project_id)) chooser.value = found.job.project_id;
+    if (trouble) {
+      const again = h("button", { type: "button", onclick: show }, "Try again");
+      main.className = "";
+      return main.replaceChildren(h("section", { class: "card narrow" }, h("h1", {}, "Job"), note("bad", trouble.message), h("div", { class: "row" }, again)));
+    }
   }
   const listed = session.projects.find((found) => found.id === chooser.value);
   if (!listed) {
-    main.replaceChildren(h("section", { class: "card narrow" }, h("h1", {}, "No project"), h("p", {}, "This key sees no project. Make one first, then reload this page.")));
-    return;
+    main.className = "";
+    return main.replaceChildren(firstProject());
   }
   sessionStorage.setItem(PROJECT, listed.id);
   for (const [link, here] of [["to-import", where !== "history"], ["to-history", where === "history"]]) {
@@ -109,13 +120,16 @@ async function show() {
   main.className = "split";
   const [card, left] = [projectCard(project), h("div", { class: "column" })];
   const list = h("section", { class: "card", "aria-labelledby": "last-title" }, h("h2", { id: "last-title" }, "Last jobs"), jobList(jobs, id));
+  let shown = card;
   if (where === "jobs" && id) {
     document.title = `Import into ${project.slug} · CapyDB`;
     view = jobView(id, project, async () => {
       const [now, jobs] = await Promise.all([about(listed), jobsOf(listed)]);
       if (mine !== turn) return;
       list.lastElementChild.replaceWith(jobList(jobs, id));
-      card.replaceWith(projectCard(now));
+      const next = projectCard(now);
+      shown.replaceWith(next);
+      shown = next;
     });
     left.append(view.element);
   } else {
@@ -126,47 +140,115 @@ async function show() {
   main.replaceChildren(card, left, list);
 }
 
+/** For an organization that has none yet. */
+function firstProject() {
+  const input = h("input", { type: "text", id: "project-name", required: true, maxlength: 100, autocomplete: "off" });
+  const trouble = h("div");
+  const form = h("form", { class: "card narrow" }, h("h1", {}, "A project first"),
+    h("p", { class: "soft" }, "A project is one database. There is none yet that this key may see."),
+    h("label", { class: "field", for: "project-name" }, "Its name", input),
+    h("div", { class: "row" }, h("button", { class: "main" }, "Make it")), trouble);
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    try {
+      const { job } = await call("POST", "/v1/projects", { name: input.value.trim() });
+      location.hash = `#/jobs/${job.id}`;
+    } catch (error) {
+      trouble.replaceChildren(note("bad", error.message));
+    }
+  });
+  return form;
+}
+
+/** A job is shown with its own project, whichever was chosen before. */
+async function chooseProjectOf(id) {
+  const { job } = await call("GET", `/v1/jobs/${encodeURIComponent(id)}`);
+  if (!job.project_id) return;
+  if (!session.projects.some((project) => project.id === job.project_id)) {
+    session.projects.push((await call("GET", `/v1/projects/${job.project_id}`)).project); // it is newer than the list
+    fillChooser();
+  }
+  chooser.value = job.project_id;
+}
+
 /** The project as it is now; the list will do when that cannot be asked. */
 const about = async (listed) => (await call("GET", `/v1/projects/${listed.id}`).catch(() => ({ project: listed }))).project;
-const jobsOf = async (project) => (await call("GET", `/v1/projects/${project.id}/jobs?limit=8`).catch(() => ({ jobs: [] }))).jobs ?? [];
+const jobsOf = (project) => call("GET", `/v1/projects/${project.id}/jobs?limit=8`).then((found) => found.jobs ?? [], (error) => error);
 
 function projectCard(project) {
   const [size, limit] = [project.database_size_bytes, project.storage_limit_bytes];
   const part = size !== undefined && limit > 0 ? size / limit : null;
   const kind = part > 1 ? "over" : part > 0.8 ? "tight" : "";
+  const name = project.name || project.slug;
+  const facts = [project.slug !== name && project.slug, project.postgres_version && `Postgres ${project.postgres_version}`, project.plan && `plan ${project.plan}`, project.region];
+  const storage = part === null ? (limit ? `Plan limit ${bytes(limit)}` : "") : `${bytes(size)} of ${bytes(limit)}, ${percent(part)}`;
   return h("section", { class: "card wide", "aria-labelledby": "project-title" },
-    h("div", { class: "row apart" }, h("h1", { id: "project-title" }, project.name || project.slug), h("span", { class: `tag ${project.state}` }, project.state)),
-    h("p", { class: "soft" }, [project.slug, project.postgres_version && `Postgres ${project.postgres_version}`, project.plan && `plan ${project.plan}`, project.region].filter(Boolean).join(" · ")),
-    part === null ? (limit ? h("p", { class: "small" }, `Plan limit ${bytes(limit)}`) : null)
-      : h("div", {}, bar(part, "Size of the database, of what the plan allows", kind), h("p", { class: "small soft" }, `${bytes(size)} of ${bytes(limit)}`)));
+    h("div", { class: "row apart" }, h("h1", { id: "project-title" }, name), h("span", { class: `tag ${project.state}` }, project.state)),
+    h("div", { class: "row apart" }, h("p", { class: "soft" }, facts.filter(Boolean).join(" · ")), h("p", { class: "soft" }, storage)),
+    part === null ? null : bar(part, "Size of the database, of what the plan allows", kind));
 }
 
+const percent = (part) => `${part > 0 && part < 0.1 ? (part * 100).toFixed(1) : Math.round(part * 100)} %`;
+
 function jobList(jobs, current) {
+  if (jobs instanceof Error) return note("warn", jobs.message);
   if (!jobs.length) return h("p", { class: "soft" }, "There are none yet.");
   return h("ul", { class: "list" }, jobs.map((job) => h("li", {}, h("a", { href: `#/jobs/${job.id}`, "aria-current": job.id === current ? "true" : null },
-    h("span", {}, job.type === "project.import" ? "Import" : job.type), h("span", { class: `tag ${job.state}` }, job.state),
+    h("span", {}, titled(job)), h("span", { class: `tag ${job.state}` }, job.state),
     h("span", { class: "soft small" }, time(job.created_at))))));
 }
 
+/** Whether what is being sent may be given up. */
+const mayLeave = () => !view?.sending?.() || confirm("This ends the upload. Leave all the same?");
+
+document.querySelector(".skip").addEventListener("click", (event) => {
+  event.preventDefault(); // it leads to a place of this view, not to another view
+  main.focus();
+});
+if (!location.hash) history.replaceState(null, "", "#/");
+
 let byChooser = false;
-addEventListener("hashchange", async () => {
+addEventListener("hashchange", async (event) => {
   if (!session) return;
+  if (!mayLeave()) {
+    byChooser = false;
+    chooser.value = sessionStorage.getItem(PROJECT);
+    return history.replaceState(null, "", event.oldURL);
+  }
   await show();
   if (!byChooser) main.focus();
   byChooser = false;
 });
 chooser.addEventListener("change", () => {
+  if (!mayLeave()) {
+    chooser.value = sessionStorage.getItem(PROJECT);
+    return;
+  }
   byChooser = location.hash.startsWith("#/jobs/");
   if (byChooser) location.hash = "#/";
   else show();
   announce(`Project ${chooser.selectedOptions[0].textContent}`);
 });
 leave.addEventListener("click", () => {
-  forgetKey();
+  if (!mayLeave()) return;
+  end();
+  askForKey();
+});
+/** Ends what is under way, which takes the key once more, and forgets the key. */
+function end() {
   turn += 1;
   view?.stop();
-  session = null;
-  askForKey();
+  [view, session] = [null, null];
+  forgetKey();
+}
+// The key may be withdrawn while the page is open.
+addEventListener("capydb-key", async () => {
+  if (!session) return;
+  end();
+  const given = await ownersKey();
+  if (!given) return askForKey("The API key is not valid any more.");
+  useKey(given);
+  await enter(true);
 });
 // A file that misses its place must not take the place of the page.
 for (const dragged of ["dragover", "drop"]) addEventListener(dragged, (event) => event.preventDefault());

@@ -5,12 +5,18 @@ const PLAIN = ["sslmode", "channel_binding", "options", "application_name", "con
 /** Those that the control plane has a word for. */
 const NAMED = ["host", "hostaddr", "port", "user", "password", "dbname", "service", "passfile", "sslcert", "sslkey", "sslrootcert", "sslpassword", "target_session_attrs", "pgbouncer", "schema"];
 
+/** The URL in what people paste: `psql 'postgres://…'`, `DATABASE_URL="postgres://…"`. */
+export function bare(text) {
+  const named = text.trim().replace(/^(psql\s+|(export\s+)?\w+=)(?=["']?postgres)/i, "");
+  return named.replace(/^(["'])(.*)\1;?$/, "$2").trim();
+}
+
 /**
  * The URL without its password, and the password; null while it is not whole, because then it
  * cannot be told where a password ends, and nothing of it may leave the form.
  */
 export function apart(text) {
-  text = text.trim().replace(/^["']|["']$/g, "");
+  text = bare(text);
   const url = /^([a-z][a-z0-9+]*:\/\/)([^\s]+)$/i.exec(text);
   if (!url) return null;
   // What is a parameter begins behind the host: a password may have a question mark, too.

@@ -23,18 +23,20 @@ export class Upload {
 
   /** Bytes that storage has, or is being sent. */
   get sent() {
-    const whole = [...this.arrived.keys()].reduce((sum, part) => sum + this.range(part).size, 0);
+    const whole = [...this.arrived.keys()].map((part) => this.range(part)).reduce((sum, [from, to]) => sum + to - from, 0);
     return whole + [...this.moving.values()].reduce((sum, loaded) => sum + loaded, 0);
   }
 
+  /** Where a part begins and ends, in bytes. */
   range(part) {
     const length = this.slot?.part_size_bytes ?? this.file.size;
-    return this.file.slice((part - 1) * length, Math.min(part * length, this.file.size));
+    return [(part - 1) * length, Math.min(part * length, this.file.size)];
   }
 
   /** Sends what is missing, and gives the object's key. `progress` hears of every step. */
-  async run(progress) {
+  async run(progress, pausing) {
     this.progress = () => progress(this.sent);
+    this.pausing = pausing; // hears how many seconds nothing is sent, and why
     this.stop = new AbortController();
     this.cancelled = false;
     if (this.key) return this.key; // only what came after it has failed
@@ -62,18 +64,20 @@ export class Upload {
     if (!this.slot.id) return this.whole();
     const parts = Math.ceil(this.file.size / this.slot.part_size_bytes);
     const open = Array.from({ length: parts }, (_, at) => at + 1).filter((part) => !this.arrived.has(part));
+    let trouble = null;
     const hand = async () => {
       while (open.length > 0 && !this.stop.signal.aborted) await this.part(open.shift());
     };
-    try {
-      await Promise.all(Array.from({ length: AT_A_TIME }, hand));
-    } catch (error) {
+    const careful = () => hand().catch((error) => {
+      trouble ??= error;
       this.stop.abort(); // the other hands have nothing to do any more
-      throw error;
-    }
+    });
+    // Nobody is at work any more when this run is over: the next one has its own hands.
+    await Promise.all(Array.from({ length: AT_A_TIME }, careful));
+    if (trouble) throw trouble;
     this.check();
     const named = [...this.arrived].map(([part_number, etag]) => (etag ? { part_number, etag } : { part_number }));
-    await this.patiently(() => call("POST", `${this.path}/${this.slot.id}/complete`, { parts: named }));
+    await this.patiently(() => call("POST", `${this.path}/${this.slot.id}/complete`, { parts: named }, { patience: 300 }));
     return this.slot.object_key;
   }
 
@@ -82,7 +86,7 @@ export class Upload {
     this.arrived.clear();
     await this.patiently(async (attempt) => {
       if (attempt > 1) this.slot = (await call("POST", this.path, { size_bytes: this.file.size, parts: true })).upload;
-      this.arrived.set(1, await this.put(this.slot.upload_url, 1));
+      await this.put(this.slot.upload_url, 1);
     });
     return this.slot.object_key;
   }
@@ -90,7 +94,7 @@ export class Upload {
   async part(part) {
     await this.patiently(async () => {
       const { parts } = await call("POST", `${this.path}/${this.slot.id}/parts`, { part_numbers: [part] });
-      this.arrived.set(part, await this.put(parts[0].upload_url, part));
+      await this.put(parts[0].upload_url, part);
     });
   }
 
@@ -102,17 +106,32 @@ export class Upload {
       } catch (error) {
         const hopeless = error instanceof ApiError && error.status >= 400 && error.status < 500 && ![403, 408, 429].includes(error.status);
         if (hopeless || attempt === ATTEMPTS || this.stop.signal.aborted) throw error;
-        await new Promise((done) => setTimeout(done, error.retryAfter ? error.retryAfter * 1000 : 500 * 2 ** attempt));
+        await this.rest(error.retryAfter ?? 0.5 * 2 ** attempt, error);
         this.check();
       }
     }
+  }
+
+  /** Waits so many seconds, or until the upload is stopped. */
+  rest(seconds, error) {
+    const { signal } = this.stop;
+    this.pausing(seconds, error);
+    return new Promise((done) => {
+      const timer = setTimeout(over, seconds * 1000);
+      function over() {
+        clearTimeout(timer);
+        signal.removeEventListener("abort", over);
+        done();
+      }
+      signal.addEventListener("abort", over);
+    });
   }
 
   check() {
     if (this.stop.signal.aborted) throw new DOMException("stopped", "AbortError");
   }
 
-  /** Puts one part; gives its entity tag. Only this kind of request tells how far it is. */
+  /** Puts one part, and keeps its entity tag. Only this kind of request tells how far it is. */
   put(url, part) {
     return new Promise((done, failed) => {
       if (this.stop.signal.aborted) return failed(new DOMException("stopped", "AbortError"));
@@ -139,13 +158,16 @@ export class Upload {
       };
       request.upload.onload = () => alive(5 * STALL); // storage writes it down
       request.onload = over(() => {
-        if (request.status >= 200 && request.status < 300) return done(request.getResponseHeader("ETag"));
+        if (request.status >= 200 && request.status < 300) {
+          this.arrived.set(part, request.getResponseHeader("ETag")); // before anybody counts again
+          return done();
+        }
         const said = request.responseXML?.querySelector("Message")?.textContent;
         failed(Object.assign(new ApiError(said ?? `Storage answered ${request.status}.`, request.status), { storage: true }));
       });
       request.onerror = over(async () => {
         const changed = await this.file.slice(0, 1).arrayBuffer().then(() => false, () => true);
-        if (changed) return failed(new ApiError("The file has changed since it was chosen: choose it again.", 400));
+        if (changed) return failed(Object.assign(new ApiError("The file has changed since it was chosen: choose it again.", 400), { lasting: true }));
         const elsewhere = new URL(url, location.href).origin !== location.origin;
         const why = elsewhere ? `The connection to storage was lost, or it does not let pages of ${location.origin} send (CORS).` : "The connection to storage was lost.";
         failed(new ApiError(why, 0));
@@ -153,7 +175,7 @@ export class Upload {
       request.onabort = over(() => failed(this.stop.signal.aborted ? new DOMException("stopped", "AbortError") : new ApiError("Storage took nothing for a minute.", 0)));
       this.stop.signal.addEventListener("abort", stopped);
       alive();
-      request.send(this.range(part));
+      request.send(this.file.slice(...this.range(part)));
     });
   }
 
