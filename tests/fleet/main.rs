@@ -5,6 +5,7 @@
 #![cfg(feature = "server")]
 #![expect(clippy::print_stderr, reason = "the figures are the result")]
 
+#[path = "../support/processes.rs"]
 mod processes;
 #[path = "../support/store.rs"]
 mod store;

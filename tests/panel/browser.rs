@@ -129,6 +129,21 @@ impl Browser {
         }
     }
 
+    /// Waits for a question of the page, and answers it.
+    pub(crate) async fn answer(&self, question: &str, yes: bool) {
+        let started = Instant::now();
+        let asked = loop {
+            match self.client.get_alert_text().await {
+                Ok(asked) => break asked,
+                Err(error) => assert!(started.elapsed() < Duration::from_mins(1), "nothing is asked: {error}"),
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        };
+        assert!(asked.contains(question), "{asked}");
+        let done = if yes { self.client.accept_alert().await } else { self.client.dismiss_alert().await };
+        done.expect("is answered");
+    }
+
     pub(crate) async fn text(&self) -> String {
         self.run("return document.body.innerText").await.as_str().unwrap_or_default().to_owned()
     }
@@ -140,7 +155,7 @@ impl Browser {
     /// Waits until a button can be pressed, and presses it.
     pub(crate) async fn press(&self, words: &str) {
         let script = format!(
-            "const found = [...document.querySelectorAll('button, summary')].find((b) => b.checkVisibility() && !b.disabled && b.textContent.trim() === {});
+            "const found = [...document.querySelectorAll('button, summary, a.button')].find((b) => b.checkVisibility() && !b.disabled && b.textContent.trim() === {});
              found?.click(); return Boolean(found)",
             json!(words)
         );

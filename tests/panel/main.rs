@@ -5,10 +5,15 @@
 #![expect(clippy::print_stderr, reason = "what is of less weight is told")]
 
 mod browser;
+#[path = "../support/processes.rs"]
+mod processes;
+#[path = "../support/store.rs"]
+mod store;
 #[path = "../support/mod.rs"]
 mod support;
 
 use browser::{Browser, Look, is_here, settled};
+use processes::Ground;
 use serde_json::json;
 use std::path::Path;
 use support::world::{Plane, SAMPLE, Source, held_by, open_folder, psql, source};
@@ -58,6 +63,7 @@ async fn choose(browser: &Browser, name: &str) {
 }
 
 async fn file(browser: &Browser, path: &Path) {
+    browser.holds("Boolean(document.querySelector('input[value=file]'))").await;
     browser.run("document.querySelector('input[value=file]').click()").await;
     browser.see(".drop").await;
     let input = browser.client.find(fantoccini::Locator::Css("#dump-file")).await.expect("an input");
@@ -86,7 +92,7 @@ fn a_database_moves_from_its_url() {
         assert_eq!(reached[..order.len()], order, "{reached:?}");
         // What leaves the page while somebody types, and what of it holds the password.
         browser.run("window.sent = []; const real = fetch; window.fetch = (to, how) => { sent.push([String(to), String(how?.body ?? '')]); return real(to, how); }").await;
-        browser.fill("#source-url", &url).await;
+        browser.fill("#source-url", &format!("psql '{url}'")).await; // as providers show it
         browser.reads("Added sslmode=require").await;
         browser.judge("2-recognised").await;
         let leaked = browser.run("return sent.filter(([, body]) => body.includes('source-secret')).length").await;
@@ -150,6 +156,11 @@ fn a_dump_moves_from_a_file_and_a_reload_changes_nothing() {
         browser.cdp("Network.emulateNetworkConditions", speed(200_000)).await;
         browser.press("Import").await;
         browser.reads("Uploading: ").await;
+        // Whoever goes elsewhere is asked first.
+        browser.run("setTimeout(() => { location.hash = '#/history' })").await;
+        browser.answer("This ends the upload", false).await;
+        browser.reads("Uploading: ").await;
+        browser.judge("7c-uploading").await;
         browser.press("Cancel the upload").await;
         browser.reads("The upload was cancelled").await;
         browser.cdp("Network.emulateNetworkConditions", speed(-1)).await;
@@ -158,6 +169,10 @@ fn a_dump_moves_from_a_file_and_a_reload_changes_nothing() {
         browser.client.refresh().await.expect("reloads");
         browser.reads("loading").await;
         browser.judge("8-running").await;
+        // The way to the content leads to no other view.
+        browser.run("document.querySelector('.skip').click()").await;
+        assert_eq!(browser.run("return document.activeElement.id").await, json!("main"));
+        browser.reads("loading").await;
         aside(|| plane.let_go("picture"));
         browser.reads("Everything arrived in files").await;
         browser.reads("401,001").await;
@@ -284,6 +299,42 @@ fn it_is_at_home_on_a_telephone_at_night() {
         browser.run("location.hash = '#/history'").await;
         browser.reads("Project made").await;
         browser.judge("17-narrow-history").await;
+        browser.close().await;
+    });
+}
+
+/// Past one machine: people bring a key, and dumps go to a bucket, which is another origin.
+#[test]
+fn a_team_imports_through_a_bucket() {
+    let ground = Ground::lay(&[]);
+    let (api, _worker) = (ground.start("api", &[]), ground.start("worker", &[]));
+    let key = ground.new_key();
+    let source = Source::start(15, &[]);
+    source.create("panel_bucket", LARGE);
+    let dump = open_folder().join("app.dump");
+    source.dump("panel_bucket", "custom", &dump);
+    in_browser(Look::Wide, async |browser| {
+        browser.client.goto(&format!("http://{}/", api.address)).await.expect("opens");
+        browser.fill("#api-key", &key).await;
+        browser.press("Continue").await;
+        browser.reads("A project first").await;
+        browser.judge("18-no-project").await;
+        browser.fill("#project-name", "shop").await;
+        browser.press("Make it").await;
+        browser.reads("Done.").await;
+        browser.press("Import a database").await;
+        browser.reads("plan server").await;
+        file(&browser, &dump).await;
+        browser.reads("public.events").await;
+        browser.press("Import").await;
+        browser.reads("Everything arrived in shop").await;
+        browser.reads("401,000").await;
+        browser.judge("19-arrived").await;
+        settled("the dump is gone", || store::files(&ground.bucket.1).is_empty());
+        // The key is withdrawn while the page is open.
+        aside(|| ground.ask("update api_keys set expires_at = now() - interval '1 hour'"));
+        browser.run("location.hash = '#/history'").await;
+        browser.reads("The API key is not valid any more").await;
         browser.close().await;
     });
 }

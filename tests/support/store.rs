@@ -2,8 +2,13 @@
 #![allow(dead_code, unreachable_pub, missing_docs, reason = "each test program uses its own part")]
 
 use crate::support::world::open_folder;
+use hyper::body::Incoming;
+use hyper::header::{self, HeaderValue};
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response};
 use s3s::auth::SimpleAuth;
-use s3s::service::S3ServiceBuilder;
+use s3s::service::{S3Service, S3ServiceBuilder};
+use s3s::{Body, HttpError};
 use std::path::{Path, PathBuf};
 
 /// The key's other half.
@@ -34,13 +39,30 @@ pub fn bucket() -> (String, PathBuf) {
         runtime.block_on(async {
             let listener = tokio::net::TcpListener::from_std(listener).expect("listens");
             while let Ok((stream, _)) = listener.accept().await {
+                let service = service.clone();
+                let open = service_fn(move |request| with_cors(service.clone(), request));
                 let connection = hyper::server::conn::http1::Builder::new();
-                let connection = connection.serve_connection(hyper_util::rt::TokioIo::new(stream), service.clone());
+                let connection = connection.serve_connection(hyper_util::rt::TokioIo::new(stream), open);
                 tokio::spawn(async move { drop(connection.await) });
             }
         });
     });
     (format!("http://{address}"), root)
+}
+
+/// The rule by which a bucket lets pages of others send to it.
+async fn with_cors(service: S3Service, request: Request<Incoming>) -> Result<Response<Body>, HttpError> {
+    let asks = request.method() == Method::OPTIONS;
+    let mut answer = if asks { Response::new(Body::empty()) } else { service.call(request.map(Body::from)).await? };
+    for (name, value) in [
+        (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
+        (header::ACCESS_CONTROL_ALLOW_METHODS, "PUT"),
+        (header::ACCESS_CONTROL_ALLOW_HEADERS, "*"),
+        (header::ACCESS_CONTROL_EXPOSE_HEADERS, "ETag"),
+    ] {
+        answer.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    Ok(answer)
 }
 
 /// Files of the bucket, and parts that wait to be put together.

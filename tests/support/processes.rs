@@ -1,4 +1,5 @@
 //! The processes of one control plane: what `capydb server` is, several times.
+#![allow(dead_code, unreachable_pub, missing_docs, reason = "each test program uses its own part")]
 
 use crate::store;
 use crate::support::world::{Source, call, open_folder, postgres, psql};
