@@ -245,6 +245,7 @@ async fn perform(
 }
 
 /// Trouble with the metadata says nothing about the job.
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
 fn unresolved(error: anyhow::Error) -> Failure {
     Failure::unresolved(format!("{error:#}"))
 }

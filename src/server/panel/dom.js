@@ -59,7 +59,7 @@ export function note(kind, text, fix) {
 export function move(element, part) {
   const known = part !== null && Number.isFinite(part);
   element.classList.toggle("unsure", !known);
-  element.classList.toggle("moved", known); // its first step does not slide
+  requestAnimationFrame(() => element.classList.toggle("moved", known)); // its first step does not slide
   const percent = known ? Math.min(100, Math.max(0, part * 100)) : null;
   element.firstElementChild.style.inlineSize = known ? `${percent}%` : "";
   for (const [name, value] of [["aria-valuemin", 0], ["aria-valuemax", 100], ["aria-valuenow", Math.round(percent)]]) {

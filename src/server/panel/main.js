@@ -98,6 +98,7 @@ async function show() {
       return main.replaceChildren(h("section", { class: "card narrow" }, h("h1", {}, "Job"), note("bad", trouble.message), h("div", { class: "row" }, again)));
     }
   }
+  chooser.hidden = session.projects.length === 0;
   const listed = session.projects.find((found) => found.id === chooser.value);
   if (!listed) {
     main.className = "";
