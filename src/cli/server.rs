@@ -6,8 +6,12 @@ use crate::config::{ENV_DATABASE_URL, ENV_POSTGRES_BIN, ENV_SECRET_KEY, ENV_TARG
 use crate::server::dev::DEFAULT_PLAN_LIMIT;
 use crate::server::service::{self, Roles, Service, ServiceOptions, Shared};
 use secrecy::SecretString;
+use std::io::Read;
 use std::path::PathBuf;
 use url::Url;
+
+/// No key is longer, in bytes.
+const LONGEST_KEY: u64 = 1000;
 
 /// `capydb server`: one process of a control plane, until it is told to stop.
 pub(super) fn run(args: ServerArgs, output: &Output, verbose: bool) -> Result<u8, Failure> {
@@ -20,6 +24,7 @@ pub(super) fn run(args: ServerArgs, output: &Output, verbose: bool) -> Result<u8
     runtime.block_on(async {
         match args.command {
             Some(ServerCommand::NewKey(args)) => new_key(args, output).await,
+            Some(ServerCommand::RevokeKey(args)) => revoke_key(args, output).await,
             None => serve(args, output).await,
         }
     })
@@ -32,6 +37,17 @@ async fn new_key(args: KeyArgs, output: &Output) -> Result<u8, Failure> {
     }
     let key = service::new_key(&shared(args.shared)?, name).await?;
     output.result(&key, || serde_json::json!({ "api_key": key, "organization": name }));
+    Ok(0)
+}
+
+async fn revoke_key(args: SharedArgs, output: &Output) -> Result<u8, Failure> {
+    // Never an argument: every user of the machine sees those.
+    let mut key = String::new();
+    std::io::stdin().take(LONGEST_KEY).read_to_string(&mut key).map_err(anyhow::Error::from)?;
+    if !service::revoke_key(&shared(args)?, key.trim()).await? {
+        return Err(Failure::new(Kind::NotFound, "no such API key: nothing was revoked"));
+    }
+    output.result("The key is worthless from now on.", || serde_json::json!({ "revoked": true }));
     Ok(0)
 }
 

@@ -168,6 +168,13 @@ pub async fn new_key(shared: &Shared, organization: &str) -> anyhow::Result<Stri
     Ok(key)
 }
 
+/// Makes a key worthless. False when there is none.
+pub async fn revoke_key(shared: &Shared, key: &str) -> anyhow::Result<bool> {
+    let metadata = place(&shared.database_url, "the URL of the metadata (CAPYDB_DATABASE_URL)")?;
+    let (store, ..) = open(shared, &metadata).await?;
+    store.remove_key(key).await
+}
+
 /// Whoever is called from other machines has to know under which name.
 fn check_reachable(options: &ServiceOptions) -> anyhow::Result<()> {
     if options.roles.api && options.public_url.is_none() && !options.listen.ip().is_loopback() {

@@ -16,9 +16,10 @@ use processes::{Apis, Ground, Process};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
 use std::time::{Duration, Instant};
 use support::world::{Source, held_by, open_folder, psql, put, try_psql};
-use support::{run, until};
+use support::{Ran, run, until};
 
 /// Enough that a worker can be killed in the middle of it.
 const DATA: &str = "create table big as select n, md5(n::text) as t from generate_series(1, 300000) n;
@@ -282,6 +283,16 @@ fn a_server_that_cannot_work_says_why() {
     fails(with(&["--object-store", "s3://nowhere"]), &[], 1, "there is no bucket nowhere");
     // Another organization must not be taken for this one.
     run(ground.command(&["new-key", "--organization", "ACME!"])).fails(1, "belongs to the organization Acme");
+    // A key that has leaked opens nothing any more.
+    let revoke = |key: &str| {
+        let mut command = ground.command(&["revoke-key"]);
+        command.stdin(std::process::Stdio::piped());
+        let mut child = command.spawn().expect("capydb runs");
+        child.stdin.take().expect("a pipe").write_all(key.as_bytes()).expect("written");
+        Ran::of(&child.wait_with_output().expect("ends"))
+    };
+    assert!(revoke(&format!("{key}\n")).succeeds().stdout.contains("worthless"));
+    revoke(&key).fails(4, "no such API key");
     // What is in the work folder and not ours stays.
     let precious = ground.folder.join("precious");
     std::fs::create_dir_all(precious.join("photos")).expect("made");

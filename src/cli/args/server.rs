@@ -113,6 +113,8 @@ pub(in crate::cli) struct ServerOptions {
 pub(in crate::cli) enum ServerCommand {
     /// Make an API key of an organization, and print it; both are made when they are not there
     NewKey(KeyArgs),
+    /// Make an API key worthless at once; the key is read from standard input
+    RevokeKey(SharedArgs),
 }
 
 #[derive(Debug, Args)]

@@ -54,4 +54,10 @@ impl Store {
         self.client().await?.execute(sql, &[&new_id(), &organization, &sha256(key), &scopes]).await?;
         Ok(())
     }
+
+    /// Makes a key worthless. False when there is none.
+    pub(crate) async fn remove_key(&self, key: &str) -> anyhow::Result<bool> {
+        let sql = "delete from api_keys where key_sha256 = $1";
+        Ok(self.client().await?.execute(sql, &[&sha256(key)]).await? == 1)
+    }
 }
