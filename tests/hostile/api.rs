@@ -337,3 +337,22 @@ fn only_the_owner_is_given_the_key() {
     }
     ran_cases("askers for the key", if root { 5 } else { 4 });
 }
+
+/// Many clients read nothing before they have sent everything.
+#[test]
+fn who_is_refused_in_the_middle_of_a_dump_hears_why() {
+    let plane = Plane::start(&["--plan-limit", "1MB"]);
+    let project = plane.project("refused");
+    let (_, slot) = plane.call("POST", &format!("/v1/projects/{}/imports/uploads", project.id), None);
+    let url = slot["upload"]["upload_url"].as_str().expect("a URL");
+    let path = url.split_once(&plane.address()).expect("our own address").1;
+    for (path, status) in [(path, "413"), (path.split_once('?').expect("signed").0, "403")] {
+        let head = format!("PUT {path} HTTP/1.1\r\nHost: {}\r\nContent-Length: 30000000\r\n\r\n", plane.address());
+        let mut stream = TcpStream::connect(plane.address()).expect("connects");
+        stream.write_all(head.as_bytes()).expect("sent");
+        stream.write_all(&vec![b'x'; 30_000_000]).expect("all of it is taken");
+        let mut line = String::new();
+        BufReader::new(stream).read_line(&mut line).expect("an answer");
+        assert_eq!(status_of(&line), status, "{line}");
+    }
+}
