@@ -14,6 +14,9 @@ const PAUSE_WHILE_UNTIDY: Duration = Duration::from_secs(5);
 /// Pause between two looks whether something is left.
 const LOOK: Duration = Duration::from_secs(1);
 
+/// Dumps that are removed in one round.
+const AT_A_TIME: i64 = 100;
+
 /// Cleans now and then until it is told to stop.
 pub(super) async fn run(app: Arc<App>, workshop: Arc<Workshop>, stop: CancellationToken) {
     loop {
@@ -55,18 +58,18 @@ async fn clean(app: &App, work: &Path) -> anyhow::Result<bool> {
 
 /// What belongs to all processes.
 async fn clean_together(app: &App) -> anyhow::Result<()> {
-    importer::sweep(&app.target, &app.store).await?;
+    // A target that is away keeps nobody from the rest.
+    let swept = importer::sweep(&app.target, &app.store).await;
     app.store.forget_old_deliveries().await?;
     app.store.forget_old_logins().await?;
-    let mut trouble = Ok(());
-    for key in app.store.abandoned_uploads().await? {
-        // One that cannot be removed keeps nobody from removing the others.
+    for key in app.store.abandoned_uploads(AT_A_TIME).await? {
+        // Storage that does not let us is asked again in the next ordinary round.
         if let Err(error) = remove_abandoned(app, &key).await {
-            trouble = Err(error.context(format!("remove the dump {key}")));
+            tracing::error!("the dump {key}, which nobody wants, stays for now: {error:#}");
         }
     }
     app.objects.sweep(&app.store.upload_keys().await?)?;
-    trouble
+    swept
 }
 
 async fn remove_abandoned(app: &App, key: &str) -> anyhow::Result<()> {

@@ -43,6 +43,13 @@ impl Workshop {
         self.folder.join(format!("{job}{BEFORE_ATTEMPT}{attempt}"))
     }
 
+    /// Removes the folder of an attempt, and what earlier ones have left here whose worker died.
+    async fn clear(&self, job: &str, attempt: i32) {
+        for number in 1..=attempt {
+            let _ = tokio::fs::remove_dir_all(self.attempt(job, number)).await; // most have none
+        }
+    }
+
     /// The job of a work folder; `None` for whatever else is there.
     pub(super) fn job_of(folder: &str) -> Option<&str> {
         folder.split_once(BEFORE_ATTEMPT).map(|(job, _)| job)
@@ -111,16 +118,21 @@ async fn attempt(app: &App, claim: Claim, workshop: &Workshop, stop: &Cancellati
     };
     // What the attempt was running died with it.
     let over = match outcome {
-        Some(outcome) => settle(app, &claim, outcome.map(|result| with_duration(result, started)), &meter).await,
-        None if stop.is_cancelled() => hand_back(app, &claim).await,
-        None => "lost",
+        None if stop.is_cancelled() => {
+            workshop.clear(&job.id, job.attempts).await; // first: the next attempt has the same number
+            hand_back(app, &claim).await
+        }
+        outcome => {
+            let over = match outcome {
+                Some(outcome) => settle(app, &claim, outcome.map(|done| with_duration(done, started)), &meter).await,
+                None => "lost",
+            };
+            workshop.clear(&job.id, job.attempts).await;
+            over
+        }
     };
     app.metrics.job_over(&job.kind, over, started.elapsed());
     tracing::info!("the attempt is over after {:.1?}: {over}", started.elapsed());
-    // So is what earlier attempts have left here whose worker died.
-    for number in 1..=job.attempts {
-        let _ = tokio::fs::remove_dir_all(workshop.attempt(&job.id, number)).await; // most have none
-    }
 }
 
 /// Ends the job as the attempt went, and says in one word what became of that.
@@ -181,9 +193,13 @@ async fn end(app: &App, claim: &Claim, ending: &Ending) -> anyhow::Result<bool> 
         importer::drop_leftovers(&app.target, &claim.job.id).await?;
         app.store.alone(importer::sweep(&app.target, &app.store)).await
     };
-    if let Err(error) = tidy.await {
-        tracing::warn!("what the job has left stays for now: {error:#}");
-        app.signals.set_untidy();
+    match tidy.await {
+        Ok(true) => {}
+        Ok(false) => app.signals.set_untidy(), // whoever cleans now may have passed this by
+        Err(error) => {
+            tracing::warn!("what the job has left stays for now: {error:#}");
+            app.signals.set_untidy();
+        }
     }
     Ok(stored)
 }
@@ -253,6 +269,9 @@ fn unresolved(error: anyhow::Error) -> Failure {
 async fn create(app: &App, claim: &Claim) -> Result<(), Failure> {
     let id = claim.job.project_id.as_deref().unwrap_or_default();
     let row = app.store.project(id).await.map_err(unresolved)?.context("the project is gone")?;
+    if row.project.state == "ready" {
+        return Ok(()); // another job has made it meanwhile
+    }
     let password = app.sealer.open(&row.role_password)?;
     let mut made = app.target.provision(&row.project.database_name, &row.project.role_name, &password).await;
     for _ in 0..PROVISION_TRIES {

@@ -165,6 +165,30 @@ fn a_worker_that_wakes_too_late_changes_nothing() {
     until("no database is left over", || ground.ask(left).is_empty());
 }
 
+/// What a worker that is told to stop hands back is the next one's, with the folder of its name.
+#[test]
+fn a_job_that_is_handed_back_is_done_by_the_next_worker() {
+    let (ground, source) = (Ground::lay(&[]), Source::start(15, &[]));
+    let url = source.create("handed", &held_by("rest"));
+    let apis = Apis::new(vec![ground.start("api", &[])], ground.new_key());
+    let first = ground.start("worker", &[]);
+    let projects = apis.projects(1);
+    psql(&ground.server.url("postgres"), "create role rest");
+    let body = json!({ "confirm": true, "recreate": true, "source_url": url });
+    let (_, answer) = apis.call("POST", &format!("/v1/projects/{}/imports", projects[0].0), Some(&body));
+    let path = format!("/v1/jobs/{}", answer["job"]["id"].as_str().expect("an id"));
+    let job = || apis.call("GET", &path, None).1["job"].clone();
+    let loads = || job()["result"]["progress"]["phase"] == "loading";
+    until("rows are loaded", loads);
+    let _second = ground.start("worker", &[]);
+    drop(first); // as a service manager ends it
+    until("the second one loads rows", loads);
+    psql(&ground.server.url("postgres"), "drop role rest");
+    until("it is over", || job()["state"] == "completed");
+    assert_eq!(job()["attempts"], 1, "a stop is not a failed attempt");
+    assert_eq!(psql(&projects[0].1, "select count(*) from held_by_rest"), "1");
+}
+
 /// A random byte; what it decides need not come again.
 fn random_byte() -> u8 {
     u8::from_str_radix(&capydb::server::crypto::random_hex(1), 16).expect("a byte")

@@ -33,7 +33,7 @@ const SECOND_PART_FAILS: &str = "window.real = XMLHttpRequest;
             super.open(method, this.fails ? '/nothing' : url);
         }
         send(body) {
-            if (!this.fails) return super.send(body);
+            if (!this.fails || first.readyState === 4) return super.send(body);
             first.addEventListener('loadend', () => setTimeout(() => super.send(body)));
         }
     }";
@@ -120,7 +120,7 @@ fn a_database_moves_from_its_url() {
         browser.reads(&project.url).await;
         browser.run("location.hash = '#/history'").await;
         browser.reads("Webhook deliveries").await;
-        browser.reads("Project made").await;
+        browser.reads("Make the project").await;
         browser.judge("6-history").await;
         assert_eq!(project.sql("select count(*) from shop.customer"), psql(&url, "select count(*) from shop.customer"));
         browser.close().await;
@@ -242,19 +242,6 @@ fn what_cannot_work_is_said_with_what_to_do() {
         browser.reads("already exists").await;
         browser.reads("The target is as it was before").await;
         browser.judge("12-failed").await;
-        // A key that is wrong.
-        browser.cdp("Network.enable", json!({})).await;
-        browser.cdp("Network.setBlockedURLs", json!({ "urls": ["*/panel/key"] })).await; // as for somebody else
-        browser.run("sessionStorage.setItem('capydb-key', 'capy_live_wrong'); location.reload()").await;
-        browser.reads("The API key is not valid").await;
-        browser.judge("13-key").await;
-        browser.fill("#api-key", "capy_live_…").await;
-        browser.press("Continue").await;
-        browser.reads("That is no API key").await;
-        browser.fill("#api-key", &plane.api_key).await;
-        browser.press("Continue").await;
-        browser.see("#project").await;
-        browser.cdp("Network.setBlockedURLs", json!({ "urls": [] })).await;
         // An import that is cancelled: its source accepts, and says nothing.
         let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
         let waiting = format!("postgres://u:p@{}/d?sslmode=disable", silent.local_addr().expect("an address"));
@@ -280,6 +267,39 @@ fn what_cannot_work_is_said_with_what_to_do() {
 }
 
 #[test]
+fn a_project_without_a_database_and_a_wrong_key_have_a_way_on() {
+    let plane = Plane::throw_away();
+    plane.project("unlucky");
+    plane.admin(
+        "capydb",
+        "update projects set state = 'failed', last_error = 'the disk was full' where slug = 'unlucky'",
+    );
+    in_browser(Look::Wide, async |browser| {
+        // A project without a database.
+        browser.client.goto(&site(&plane)).await.expect("opens");
+        choose(&browser, "unlucky").await;
+        browser.reads("The disk was full").await;
+        browser.judge("12b-no-database").await;
+        browser.press("Make it again").await;
+        browser.reads("Done.").await;
+        // A key that is wrong.
+        browser.cdp("Network.enable", json!({})).await;
+        browser.cdp("Network.setBlockedURLs", json!({ "urls": ["*/panel/key"] })).await; // as for somebody else
+        browser.run("sessionStorage.setItem('capydb-key', 'capy_live_wrong'); location.reload()").await;
+        browser.reads("The API key is not valid").await;
+        browser.judge("13-key").await;
+        browser.fill("#api-key", "capy_live_…").await;
+        browser.press("Continue").await;
+        browser.reads("That is no API key").await;
+        browser.fill("#api-key", &plane.api_key).await;
+        browser.press("Continue").await;
+        browser.see("#project").await;
+        browser.cdp("Network.setBlockedURLs", json!({ "urls": [] })).await;
+        browser.close().await;
+    });
+}
+
+#[test]
 fn it_is_at_home_on_a_telephone_at_night() {
     let plane = Plane::throw_away();
     let project = plane.project("pocket");
@@ -297,7 +317,7 @@ fn it_is_at_home_on_a_telephone_at_night() {
         browser.judge("16-narrow-arrived").await;
         settled("it is there", || project.sql("select count(*) > 0 from shop.customer") == "t");
         browser.run("location.hash = '#/history'").await;
-        browser.reads("Project made").await;
+        browser.reads("Make the project").await;
         browser.judge("17-narrow-history").await;
         browser.close().await;
     });

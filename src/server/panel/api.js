@@ -39,8 +39,8 @@ const PATIENCE = 30;
 
 /** A call of the API; what is not right becomes a sentence. */
 export async function call(method, path, body, { signal, patience = PATIENCE } = {}) {
-  const late = AbortSignal.timeout(patience * 1000);
-  const headers = { Authorization: `Bearer ${savedKey()}`, Accept: "application/json" };
+  const [key, late] = [savedKey(), AbortSignal.timeout(patience * 1000)];
+  const headers = { Authorization: `Bearer ${key}`, Accept: "application/json" };
   if (body !== undefined) headers["Content-Type"] = "application/json";
   let answer;
   try {
@@ -52,8 +52,11 @@ export async function call(method, path, body, { signal, patience = PATIENCE } =
   }
   const told = Date.parse(answer.headers.get("Date"));
   if (told) ahead = Math.abs(told - Date.now()) > 2000 ? told - Date.now() : 0; // it is told in whole seconds
-  if (answer.status === 401) dispatchEvent(new Event("capydb-key"));
+  // An answer that comes late may be about a key that is not ours any more.
+  if (answer.status === 401 && key === savedKey()) dispatchEvent(new Event("capydb-key"));
   const read = await answer.json().catch(() => null);
+  signal?.throwIfAborted();
+  if (answer.ok && read === null) throw new ApiError("The control plane's answer broke off.", 0);
   if (answer.ok) return read;
   const wait = Number(answer.headers.get("Retry-After")) || null;
   throw new ApiError(read?.error ? sentence(read.error) : `The control plane answered ${answer.status}.`, answer.status, wait);

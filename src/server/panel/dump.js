@@ -67,7 +67,7 @@ function archive(buffer, file) {
   } catch (error) {
     if (!(error instanceof Damaged)) throw error;
     // So long a table of contents is not read to its end here.
-    if (error instanceof CutOff && file.size > MOST) return { ...reader.known, partly: true };
+    if (error instanceof CutOff && file.size > MOST && reader.known) return { ...reader.known, partly: true };
     return { trouble: `The archive cannot be read: ${error.message}.`, fix: error.fix ?? "Make the dump again, and copy it whole." };
   }
 }

@@ -1,6 +1,6 @@
 // The form that starts an import: from a connection URL, or from a dump file.
 
-import { call, sentence } from "./api.js";
+import { call, now, sentence } from "./api.js";
 import { announce, bar, bytes, duration, h, move, note } from "./dom.js";
 import { look } from "./dump.js";
 import { apart, bare, recognise, together } from "./source.js";
@@ -36,8 +36,14 @@ export function importForm(project, started) {
 
 let finishes = 0;
 
-/** What stands below both modes: replace or join, and the start. */
-function finish(project, ready, start) {
+/** An import that began although its answer was lost: asking for it again would be a second one. */
+async function begunSince(project, when) {
+  const found = await call("GET", `/v1/projects/${project.id}/jobs?limit=5`).catch(() => null);
+  return found?.jobs?.find((job) => job.type === "project.import" && Date.parse(job.created_at) >= when - 2000) ?? null;
+}
+
+/** What stands below both modes: replace or join, and the start. `start` gives the job, unless nobody waits for it any more. */
+function finish(project, ready, start, started) {
   const id = `finish-${(finishes += 1)}`;
   const trouble = h("div");
   let busy = false;
@@ -63,12 +69,17 @@ function finish(project, ready, start) {
     if (busy) return;
     lock(true);
     trouble.replaceChildren();
+    const pressed = now();
     try {
-      await start(recreate.checked);
+      const job = await start(recreate.checked);
+      if (job) return started(job); // the form stays locked until it is gone
+      lock(false);
     } catch (error) {
+      const begun = error.status === 0 ? await begunSince(project, pressed) : null;
+      if (begun) return started(begun);
       if (error.name !== "AbortError") trouble.replaceChildren(note("bad", error.message, advice(error)));
+      lock(false);
     }
-    lock(false);
   });
   /** The step that comes next is the one that stands out. */
   const stand = (out) => button.classList.toggle("main", out);
@@ -103,13 +114,13 @@ function urlMode(project, started) {
   const end = finish(project, () => fine, async (recreate) => {
     input.disabled = check.disabled = true;
     try {
-      const { job } = await call("POST", `/v1/projects/${project.id}/imports`, { confirm: true, recreate, source_url: bare(input.value) });
+      const { job } = await call("POST", `/v1/projects/${project.id}/imports`, { confirm: true, recreate, source_url: bare(input.value) }, { patience: 90 });
       input.value = "";
-      started(job);
+      return job;
     } finally {
       input.disabled = check.disabled = false;
     }
-  });
+  }, started);
 
   const changed = async () => {
     asked?.abort();
@@ -242,11 +253,11 @@ function fileMode(project, started) {
     if (upload?.file !== file) upload = new Upload(project.id, file);
     const sent = upload;
     const key = await send(sent);
-    if (gone || sent !== upload) return; // nobody waits for it any more
-    const { job } = await call("POST", `/v1/projects/${project.id}/imports`, { confirm: true, recreate, upload_key: key });
+    if (gone || sent !== upload) return null; // nobody waits for it any more
+    const { job } = await call("POST", `/v1/projects/${project.id}/imports`, { confirm: true, recreate, upload_key: key }, { patience: 90 });
     upload = null;
-    started(job);
-  });
+    return job;
+  }, started);
   for (const event of ["dragover", "dragleave", "drop"]) {
     drop.addEventListener(event, (dragged) => {
       dragged.preventDefault();
@@ -264,6 +275,7 @@ function fileMode(project, started) {
     upload?.cancel();
     upload = null;
     [file, fine] = [chosen, false];
+    end.update();
     sending.replaceChildren();
     known.replaceChildren(h("p", { class: "soft" }, `Reading ${chosen.name} …`));
     const found = await look(chosen).catch((error) => ({ trouble: `The file cannot be read: ${error.message}.` }));

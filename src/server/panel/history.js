@@ -37,7 +37,7 @@ export function historyView(project, organization) {
 
 /** What a job is, for people. */
 export function titled(job) {
-  return { "project.import": "Import", "project.create": "Project made" }[job.type] ?? job.type;
+  return { "project.import": "Import", "project.create": "Make the project" }[job.type] ?? job.type;
 }
 
 function lasted(job) {

@@ -94,7 +94,9 @@ function plain(job) {
   if (job.state === "completed") {
     return h("div", { class: "card-part" }, note("good", "Done."), h("div", { class: "row" }, again("Import a database")));
   }
-  if (job.state === "failed") return note("bad", sentence(job.error ?? "It gave no reason"));
+  if (job.state === "failed") {
+    return h("div", { class: "card-part" }, note("bad", sentence(job.error ?? "It gave no reason")), h("div", { class: "row" }, again("Go on")));
+  }
   return h("p", { class: "soft" }, "At work …");
 }
 

@@ -1,6 +1,6 @@
 // The page: who is here, which project, which view.
 
-import { call, forgetKey, isKey, keepKey, ownersKey, savedKey, useKey } from "./api.js";
+import { call, forgetKey, isKey, keepKey, ownersKey, savedKey, sentence, useKey } from "./api.js";
 import { announce, bar, bytes, h, note, time } from "./dom.js";
 import { importForm } from "./form.js";
 import { historyView, titled } from "./history.js";
@@ -37,6 +37,7 @@ async function enter(trouble) {
       else if (!(await ownersKey())) askForKey(error.message);
       return false;
     }
+    who.hidden = true;
     const again = h("button", { type: "button", onclick: () => enter(true) }, "Try again");
     const other = h("button", { type: "button", class: "quiet", onclick: () => askForKey() }, "Use another key");
     main.replaceChildren(h("section", { class: "card narrow" }, h("h1", {}, "CapyDB"), note("bad", error.message), h("div", { class: "row" }, again, other)));
@@ -135,10 +136,28 @@ async function show() {
     left.append(view.element);
   } else {
     document.title = `Import into ${project.slug} · CapyDB`;
-    view = importForm(project, (job) => { location.hash = `#/jobs/${job.id}`; });
-    left.append(view.element);
+    // Whoever has gone elsewhere meanwhile stays there.
+    view = importForm(project, (job) => { if (mine === turn) location.hash = `#/jobs/${job.id}`; });
+    left.append(project.state === "failed" ? madeAnew(project) : view.element);
   }
   main.replaceChildren(card, left, list);
+}
+
+/** For a project whose database could not be made. */
+function madeAnew(project) {
+  const place = h("section", { class: "card" }, h("h2", {}, "The database could not be made"),
+    note("bad", sentence(project.last_error ?? "The control plane did not say why")));
+  const button = h("button", { type: "button", class: "main" }, "Make it again");
+  button.addEventListener("click", async () => {
+    try {
+      const { job } = await call("POST", "/v1/projects", { name: project.name || project.slug, slug: project.slug, environment: project.environment });
+      location.hash = `#/jobs/${job.id}`;
+    } catch (error) {
+      place.append(note("bad", error.message));
+    }
+  });
+  place.append(h("div", { class: "row" }, button));
+  return place;
 }
 
 /** For an organization that has none yet. */

@@ -70,7 +70,10 @@ impl Store {
                        database_name, role_name, role_password, storage_limit_bytes)
                    values ($1, $2, $3, $4, $5, $6, $7, 'creating', $8, $8, $9, $10)
                    on conflict (organization_id, slug) do update
-                   set state = 'creating', last_error = null, updated_at = now() where projects.state = 'failed'
+                   set state = 'creating', last_error = null, updated_at = now(), name = excluded.name,
+                       environment = excluded.environment, region = excluded.region, plan = excluded.plan,
+                       storage_limit_bytes = excluded.storage_limit_bytes
+                   where projects.state = 'failed'
                    returning id";
         let values: [&(dyn tokio_postgres::types::ToSql + Sync); 10] = [
             &id,
@@ -108,7 +111,8 @@ impl Store {
 
     /// Sets where a project stands, and what went wrong with it.
     pub(crate) async fn set_project_state(&self, id: &str, state: &str, error: Option<&str>) -> anyhow::Result<()> {
-        let sql = "update projects set state = $2, last_error = $3, updated_at = now() where id = $1";
+        let sql = "update projects set state = $2, last_error = $3, updated_at = now()
+                   where id = $1 and state = 'creating'";
         self.client().await?.execute(sql, &[&id, &state, &error]).await?;
         Ok(())
     }

@@ -161,9 +161,10 @@ impl Store {
 
     /// Objects that nothing was heard of for two days, which is time for the slowest upload,
     /// and that no job waits for or has just used.
-    pub(crate) async fn abandoned_uploads(&self) -> anyhow::Result<Vec<String>> {
-        let sql = format!("select object_key from uploads u where {ABANDONED}");
-        let rows = self.client().await?.query(&sql, &[]).await?;
+    pub(crate) async fn abandoned_uploads(&self, most: i64) -> anyhow::Result<Vec<String>> {
+        // Those that cannot be removed must not stand before the others for ever.
+        let sql = format!("select object_key from uploads u where {ABANDONED} order by random() limit $1");
+        let rows = self.client().await?.query(&sql, &[&most]).await?;
         Ok(rows.iter().map(|row| row.get(0)).collect())
     }
 }
