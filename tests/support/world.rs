@@ -227,9 +227,13 @@ impl Plane {
 
     /// One that does not wait for the disk, and whose data goes with it.
     pub fn throw_away() -> Self {
+        Self::throw_away_with(&[])
+    }
+
+    pub fn throw_away_with(options: &[&str]) -> Self {
         let folder = open_folder();
         let mut command = capydb(&["dev", "--ephemeral", "--postgres-bin"]);
-        command.arg(postgres(17)).env("TMPDIR", &folder);
+        command.arg(postgres(17)).args(options).env("TMPDIR", &folder);
         let mut plane = Self::spawn(command, folder.clone());
         plane.data_dir = fs::read_dir(folder).expect("lists").flatten().next().expect("its data").path();
         plane
