@@ -229,7 +229,7 @@ fn key_flag(global: &Global) -> Result<Option<String>, Failure> {
 }
 
 /// Longest key that is read, in bytes.
-const LONGEST_KEY: u64 = 4096;
+pub(super) const LONGEST_KEY: u64 = 4096;
 
 /// The dashboard: as set, else at the control plane's own address.
 fn app_url(api_url: &Url, set: Option<String>) -> Result<Url, Failure> {

@@ -1,4 +1,6 @@
 use super::args::{KeyArgs, LogForm, Role, ServerArgs, ServerCommand, SharedArgs};
+use super::confirm::one_line;
+use super::context::LONGEST_KEY;
 use super::output::{Output, log_json, log_to_stderr};
 use super::stop::Stop;
 use super::{Failure, Kind};
@@ -6,12 +8,8 @@ use crate::config::{ENV_DATABASE_URL, ENV_POSTGRES_BIN, ENV_SECRET_KEY, ENV_TARG
 use crate::server::dev::DEFAULT_PLAN_LIMIT;
 use crate::server::service::{self, Roles, Service, ServiceOptions, Shared};
 use secrecy::SecretString;
-use std::io::Read;
 use std::path::PathBuf;
 use url::Url;
-
-/// No key is longer, in bytes.
-const LONGEST_KEY: u64 = 1000;
 
 /// `capydb server`: one process of a control plane, until it is told to stop.
 pub(super) fn run(args: ServerArgs, output: &Output, verbose: bool) -> Result<u8, Failure> {
@@ -42,9 +40,8 @@ async fn new_key(args: KeyArgs, output: &Output) -> Result<u8, Failure> {
 
 async fn revoke_key(args: SharedArgs, output: &Output) -> Result<u8, Failure> {
     // Never an argument: every user of the machine sees those.
-    let mut key = String::new();
-    std::io::stdin().take(LONGEST_KEY).read_to_string(&mut key).map_err(anyhow::Error::from)?;
-    if !service::revoke_key(&shared(args)?, key.trim()).await? {
+    let key = one_line("API key", LONGEST_KEY)?;
+    if !service::revoke_key(&shared(args)?, &key).await? {
         return Err(Failure::new(Kind::NotFound, "no such API key: nothing was revoked"));
     }
     output.result("The key is worthless from now on.", || serde_json::json!({ "revoked": true }));

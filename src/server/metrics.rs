@@ -103,7 +103,7 @@ impl Metrics {
         self.claims.get_or_create(&Outcome { outcome: if found { "job" } else { "nothing" } }).inc();
     }
 
-    /// An attempt at a job is over: `completed`, `failed`, `handed_back` or `lost`.
+    /// An attempt at a job is over: `completed`, `failed`, `handed_back`, `lost` to another worker, or `unresolved`.
     pub(super) fn job_over(&self, kind: &str, outcome: &str, took: Duration) {
         self.jobs.get_or_create(&JobLabels { kind: kind.to_owned(), outcome: outcome.to_owned() }).inc();
         self.job_seconds.observe(took.as_secs_f64());

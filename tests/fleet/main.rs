@@ -317,6 +317,7 @@ fn a_server_that_cannot_work_says_why() {
     };
     assert!(revoke(&format!("{key}\n")).succeeds().stdout.contains("worthless"));
     revoke(&key).fails(4, "no such API key");
+    revoke("").fails(2, "standard input holds no API key");
     // What is in the work folder and not ours stays.
     let precious = ground.folder.join("precious");
     std::fs::create_dir_all(precious.join("photos")).expect("made");
