@@ -135,7 +135,7 @@ pub const PLATFORMS: [Platform; 11] = [
 ];
 
 /// The platform that these roles, schemas and setting prefixes give away, and by which of them.
-pub fn recognise(roles: &[&str], schemas: &[&str], settings: &[&str]) -> Option<(&'static Platform, Vec<String>)> {
+pub fn recognize(roles: &[&str], schemas: &[&str], settings: &[&str]) -> Option<(&'static Platform, Vec<String>)> {
     PLATFORMS.iter().find_map(|platform| {
         let named = |kind: &str, names: &[&str], known: &[&str]| -> Vec<String> {
             names.iter().filter(|name| known.contains(name)).map(|name| format!("{kind} {name}")).collect()
@@ -164,7 +164,7 @@ mod tests {
 
     #[test]
     fn a_platform_is_known_by_its_signs() {
-        let known = |roles: &[&str], schemas: &[&str]| recognise(roles, schemas, &[]).map(|(platform, _)| platform.id);
+        let known = |roles: &[&str], schemas: &[&str]| recognize(roles, schemas, &[]).map(|(platform, _)| platform.id);
         assert_eq!(known(&["supabase_admin"], &[]), Some("supabase"));
         assert_eq!(known(&[], &["auth", "public", "realtime", "storage"]), Some("supabase"));
         assert_eq!(known(&[], &["auth", "public"]), None);

@@ -2,7 +2,7 @@
 #![no_main]
 
 use capydb::dump::{Progress, detect, read};
-use capydb::preflight::{ALLOWED_EXTENSIONS, Handling, Limits, grade_dump};
+use capydb::preflight::{ALLOWED_EXTENSIONS, ImportMode, Limits, grade_dump};
 use libfuzzer_sys::fuzz_target;
 use std::io::Write;
 
@@ -14,7 +14,7 @@ fuzz_target!(|bytes: &[u8]| {
     let extensions = ALLOWED_EXTENSIONS.map(str::to_owned).to_vec();
     let limits = Limits { storage_limit_bytes: 1 << 30, target_version: "17".into(), extensions };
     for filters_plain_sql in [false, true] {
-        let report = grade_dump(&dump, &found, &limits, &Handling { filters_plain_sql, recreate: true, ..Handling::default() });
+        let report = grade_dump(&dump, &found, &limits, &ImportMode { filters_plain_sql, recreate: true, ..ImportMode::default() });
         assert_eq!(report.ok, capydb::preflight::failure(&report).is_none());
     }
 });

@@ -5,7 +5,7 @@ use super::output::{Output, report};
 use super::{Failure, Kind};
 use crate::client::Api;
 use crate::config::{self, LinkedProject, Login};
-use crate::text::{printable, short_code};
+use crate::util::format::{printable, short_code};
 use crate::wire::{LoginRequest, LoginSession, LoginState, Organization};
 use secrecy::SecretString;
 use serde_json::json;

@@ -55,5 +55,5 @@ fn fetch() -> Option<Vec<(String, String)>> {
     // A name that the shell would have to quote is not offered.
     let plain = |name: &str| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
     let known = projects.iter().filter(|project| plain(label(project)));
-    Some(known.map(|project| (label(project).to_owned(), crate::text::printable(&project.name, 60))).collect())
+    Some(known.map(|project| (label(project).to_owned(), crate::util::format::printable(&project.name, 60))).collect())
 }

@@ -1,10 +1,11 @@
 use super::args::Global;
-use super::confirm::{ask, one_line, person_is_there};
 use super::output::Output;
+use super::prompt::{ask, one_line, person_is_there};
 use super::{Failure, Kind};
 use crate::client::Api;
 use crate::config::{self, DASHBOARD_URL, DEFAULT_API_URL, ENV_API_KEY, ENV_API_URL, ENV_APP_URL, LinkedProject};
-use crate::text::printable;
+use crate::util::format::printable;
+use crate::util::net::is_loopback_url;
 use crate::wire::Project;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
@@ -83,7 +84,7 @@ impl<'a> Context<'a> {
         // a server that the key is not for.
         let foreign = by_link && api_url.origin() != login_origin;
         let hosted = parse_api_url(DEFAULT_API_URL)?.origin() == api_url.origin();
-        let unnamed = foreign && !hosted && !is_loopback(&api_url);
+        let unnamed = foreign && !hosted && !is_loopback_url(&api_url);
         let saved_key = login.as_ref().filter(|_| !foreign).and_then(|login| login.api_key.clone());
         let given_key = (given_key.0.map(|key| SecretString::from(key.trim())), given_key.1);
         let (api_key, api_key_from) = first([given_key, (saved_key, "the saved login")]);
@@ -138,7 +139,7 @@ impl<'a> Context<'a> {
 
     /// Whether the control plane runs on this machine.
     pub(super) fn plane_is_here(&self) -> bool {
-        is_loopback(&self.api_url)
+        is_loopback_url(&self.api_url)
     }
 
     /// The project to link to: the named one, the only one, or the one that a person chooses.
@@ -197,15 +198,6 @@ impl<'a> Context<'a> {
             _ => Err(Failure::new(Kind::Usage, "there are several projects")
                 .hint(format!("name one with --project: {}", list(&projects)))),
         }
-    }
-}
-
-fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => address.is_loopback(),
-        Some(url::Host::Domain(name)) => name == "localhost",
-        None => false,
     }
 }
 

@@ -50,13 +50,13 @@ async fn serve(args: DevArgs, output: &Output) -> Result<u8, Failure> {
 async fn stay(mut dev: Dev, mut stop: Stop, output: &Output, private: bool) -> Result<u8, Failure> {
     output
         .result(&banner(&dev, private), || serde_json::json!({ "api_url": dev.api_url, "api_key_file": dev.key_file }));
-    let broken = tokio::select! {
+    let postgres_exited = tokio::select! {
         _ = stop.asked() => false,
-        () = dev.broken() => true,
+        () = dev.postgres_exited() => true,
     };
     output.note("Stopping …");
     let stopped = dev.stop().await;
-    if broken {
+    if postgres_exited {
         return Err(ended_by_itself());
     }
     stopped?;
@@ -106,13 +106,13 @@ async fn run_command(mut dev: Dev, mut stop: Stop, words: &[OsString]) -> Result
         }
     };
     let pid = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
-    let (mut asked, mut broken) = (false, false);
+    let (mut asked, mut postgres_exited) = (false, false);
     let status = loop {
         let request = tokio::select! {
             status = child.wait() => break status,
             request = stop.asked() => request,
-            () = dev.broken(), if !broken => {
-                broken = true;
+            () = dev.postgres_exited(), if !postgres_exited => {
+                postgres_exited = true;
                 Request::Terminate
             }
         };
@@ -127,7 +127,7 @@ async fn run_command(mut dev: Dev, mut stop: Stop, words: &[OsString]) -> Result
     };
     let stopped = dev.stop().await;
     let status = status.map_err(anyhow::Error::from)?;
-    if broken {
+    if postgres_exited {
         return Err(ended_by_itself());
     }
     stopped?;

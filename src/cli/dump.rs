@@ -1,12 +1,13 @@
 use super::args::ImportOptions;
 use super::context::{Context, label};
-use super::output::meter::{Meter, Work};
+use super::output::progress::{Meter, Work};
 use super::output::report;
 use super::source::look_again;
 use super::{Failure, Kind};
 use crate::dump::spool::{self, SpoolError};
-use crate::dump::{Contents, DumpFile, DumpProblem, Progress, detect, read};
-use crate::preflight::{ALLOWED_EXTENSIONS, FILTERS_PLAIN_SQL, Handling, Limits, bytes, grade_dump};
+use crate::dump::{Contents, DumpError, DumpFile, Progress, detect, read};
+use crate::preflight::{ALLOWED_EXTENSIONS, FILTERS_PLAIN_SQL, ImportMode, Limits, grade_dump};
+use crate::util::format::bytes;
 use crate::wire::{Check, CheckStatus, Preflight, Project};
 use std::fs::File;
 use std::io::{self, IsTerminal};
@@ -18,7 +19,7 @@ const USUAL_TARGET: &str = "17";
 /// What a dump is graded against.
 pub(super) struct Target {
     pub(super) limits: Limits,
-    pub(super) handling: Handling,
+    pub(super) handling: ImportMode,
 }
 
 impl Target {
@@ -28,14 +29,14 @@ impl Target {
         let filters_plain_sql = project.import_features.iter().any(|feature| feature == FILTERS_PLAIN_SQL);
         Self {
             limits: limits(project.storage_limit_bytes, version),
-            handling: Handling { filters_plain_sql, recreate, role: project.role_name.clone() },
+            handling: ImportMode { filters_plain_sql, recreate, role: project.role_name.clone() },
         }
     }
 
     /// A target of which only the flags tell. It does what the hosted service does.
     pub(super) fn given(version: Option<u32>, plan_limit: Option<u64>, recreate: bool) -> Self {
         let limits = limits(plan_limit.unwrap_or_default(), version.map(|major| major.to_string()));
-        Self { limits, handling: Handling { recreate, ..Handling::default() } }
+        Self { limits, handling: ImportMode { recreate, ..ImportMode::default() } }
     }
 }
 
@@ -67,7 +68,7 @@ pub(super) async fn unpacked(context: &Context<'_>, dump: DumpFile) -> Result<Du
     // SQL unpacks to three times its size at least; beyond that the disk is watched as it fills.
     let copy = spooled(context, Some(size.saturating_mul(3)), move || wrapping.unpack(file)).await;
     let copy = copy.map_err(|error| match error {
-        SpoolError::Read(error) => DumpProblem::Packed(shown.clone(), wrapping.name(), error).into(),
+        SpoolError::Read(error) => DumpError::Packed(shown.clone(), wrapping.name(), error).into(),
         other => no_copy(other),
     })?;
     let mut dump = detect::identify(copy, shown)?;
@@ -136,7 +137,7 @@ pub(super) fn check_itself(
     options: &ImportOptions,
 ) -> Result<(), Failure> {
     let limits = limits(0, None);
-    let handling = Handling { filters_plain_sql: true, recreate: options.recreate, role: String::new() };
+    let handling = ImportMode { filters_plain_sql: true, recreate: options.recreate, role: String::new() };
     let report = grade_dump(dump, found, &limits, &handling);
     let itself = |check: &&Check| INTRINSIC.contains(&check.name.as_str());
     let sound = report.checks.iter().filter(itself).all(|check| check.status != CheckStatus::Fail);
@@ -188,5 +189,5 @@ pub(super) fn settle(context: &Context<'_>, report: &Preflight, again: &str) -> 
 }
 
 fn first_word(text: &str) -> String {
-    crate::text::printable(text.split(' ').next().unwrap_or_default(), 20)
+    crate::util::format::printable(text.split(' ').next().unwrap_or_default(), 20)
 }

@@ -1,7 +1,7 @@
 use crate::client::{CallError, Cause, UploadError};
-use crate::dump::DumpProblem;
-use crate::preflight::bytes;
-use crate::source::UrlProblem;
+use crate::dump::DumpError;
+use crate::source::SourceUrlError;
+use crate::util::format::bytes;
 use serde_json::Value;
 
 /// An error as a person gets it: what failed, and what to do next.
@@ -133,22 +133,22 @@ fn error_wait(cause: Cause) -> Option<u64> {
     }
 }
 
-impl From<UrlProblem> for Failure {
-    fn from(problem: UrlProblem) -> Self {
+impl From<SourceUrlError> for Failure {
+    fn from(problem: SourceUrlError) -> Self {
         Self::new(Kind::Usage, problem.to_string())
             .hint("it should look like postgres://user:password@host:5432/database")
     }
 }
 
-impl From<DumpProblem> for Failure {
-    fn from(problem: DumpProblem) -> Self {
+impl From<DumpError> for Failure {
+    fn from(problem: DumpError) -> Self {
         let dump = "make a dump with: pg_dump -Fc -f app.dump \"postgres://user@host/database\"";
         match &problem {
-            DumpProblem::Unreadable(..) => Self::new(Kind::Error, problem.to_string()),
-            DumpProblem::NotADump(..) => Self::new(Kind::Conflict, problem.to_string()).hint(dump),
-            DumpProblem::Packed(..) => Self::new(Kind::Conflict, problem.to_string())
+            DumpError::Unreadable(..) => Self::new(Kind::Error, problem.to_string()),
+            DumpError::NotADump(..) => Self::new(Kind::Conflict, problem.to_string()).hint(dump),
+            DumpError::Packed(..) => Self::new(Kind::Conflict, problem.to_string())
                 .hint(format!("copy it again, unpack it first (gunzip, zstd -d --long=31), or {dump}")),
-            DumpProblem::Archive(..) => {
+            DumpError::Archive(..) => {
                 Self::new(Kind::Conflict, problem.to_string()).hint(format!("copy it again, or {dump}"))
             }
         }

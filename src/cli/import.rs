@@ -1,16 +1,17 @@
 use super::args::{ImportOptions, UploadArgs};
-use super::confirm::{ask, confirm_recreate, person_is_there};
 use super::context::{Context, label};
 use super::dump::Target;
-use super::interrupt::interrupted;
-use super::output::meter::{Meter, Work};
+use super::output::progress::{Meter, Work};
 use super::output::report;
+use super::prompt::{ask, confirm_recreate, person_is_there};
+use super::signals::interrupted;
 use super::source::{self, Given};
 use super::{Failure, Kind, dump, jobs, via_dump};
 use crate::client::{Api, Progress, Sending, UploadEvent, UploadOptions, Uploaded, upload};
 use crate::dump::{Contents, DumpFile, detect};
-use crate::preflight::{REPLICATION, bytes};
+use crate::preflight::REPLICATION;
 use crate::source::SourceUrl;
+use crate::util::format::bytes;
 use crate::wire::{ImportRequest, Job, PreflightRequest, Project};
 use serde_json::json;
 use std::cell::Cell;
@@ -184,7 +185,7 @@ async fn check_source(
     dump::settle(context, &found, &source::look_again(&options.source))?;
     let (size, version) = (found.source.database_size_bytes, &found.source.server_version);
     let about = format!("Preflight passed: Postgres {version}, {}", bytes(size));
-    context.output.note(&crate::text::printable(&about, 200));
+    context.output.note(&crate::util::format::printable(&about, 200));
     Ok(())
 }
 

@@ -1,12 +1,12 @@
 //! `capydb integrations …`: where a project's connection strings are pushed to.
 
 use super::args::{ConnectCommand, IntegrationsCommand};
-use super::confirm::one_line;
 use super::context::{Context, label};
 use super::output::lists;
+use super::prompt::one_line;
 use super::{Failure, Kind, interrupted};
 use crate::client::Api;
-use crate::text::printable;
+use crate::util::format::printable;
 use crate::wire::{ConnectIntegration, DATABASE_URL, DATABASE_URL_UNPOOLED, Integration, Project};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;

@@ -1,7 +1,7 @@
 use super::context::Context;
-use super::interrupt::interrupted;
+use super::output::job_progress::Waiting;
 use super::output::report;
-use super::output::waiting::Waiting;
+use super::signals::interrupted;
 use super::{Failure, Kind};
 use crate::client::{Api, CallError, Cause, Watch, watch};
 use crate::wire::{CANCELLED, Job, JobState, PARTLY_COMMITTED, PROJECT_IMPORT};
@@ -99,7 +99,7 @@ async fn watched(context: &Context<'_>, api: &Api, id: &str, timeout: Option<Dur
 
 /// Why a job failed.
 fn why(job: &Job) -> String {
-    crate::text::printable(job.error.as_deref().unwrap_or("it gave no reason"), 1000)
+    crate::util::format::printable(job.error.as_deref().unwrap_or("it gave no reason"), 1000)
 }
 
 fn failed(job: &Job) -> Failure {
@@ -114,7 +114,7 @@ fn failed(job: &Job) -> Failure {
         errors.is_empty() && text.lines().any(|line| !line.trim().is_empty() && !line.contains(why.trim()))
     };
     if let Some(stderr) = job.last_stderr.as_deref().filter(news) {
-        let lines = crate::text::tail(stderr, 2000);
+        let lines = crate::util::format::tail(stderr, 2000);
         let last: Vec<&str> = lines.lines().rev().take(8).collect();
         let shown: Vec<String> = last.into_iter().rev().map(|line| format!("  | {line}")).collect();
         message = format!("{message}\n{}", shown.join("\n"));
@@ -129,7 +129,7 @@ fn failed(job: &Job) -> Failure {
     }
     let hint = match (fix, job.retry_classification.as_deref()) {
         _ if why == CANCELLED => "the target is as it was before; run the import again when you like".to_owned(),
-        (Some(fix), _) => format!("the target is as it was before; {}", crate::text::printable(fix, 300)),
+        (Some(fix), _) => format!("the target is as it was before; {}", crate::util::format::printable(fix, 300)),
         (None, Some("transient")) => "this may pass: run the import again; the target is as it was before".to_owned(),
         (None, _) if why.contains("already exists") => {
             "the target is as it was before; to replace what is there, run the import again with --recreate".to_owned()

@@ -3,24 +3,24 @@
 mod account;
 mod args;
 mod completion;
-mod confirm;
 mod context;
 #[cfg(feature = "server")]
 mod dev;
+mod doctor;
 mod dump;
 mod failure;
 mod guide;
 mod import;
 mod integrations;
-mod interrupt;
 mod jobs;
 mod man;
 mod output;
 mod preflight;
 mod projects;
+mod prompt;
 #[cfg(feature = "server")]
 mod server;
-mod settings;
+mod signals;
 mod source;
 #[cfg(feature = "server")]
 mod stop;
@@ -31,8 +31,8 @@ pub use failure::{Failure, Kind};
 
 use args::{Cli, Command, ConfigCommand, ImportArgs, ImportCommand, JobsCommand, ProjectsCommand};
 use context::Context;
-use interrupt::interrupted;
 use output::Output;
+use signals::interrupted;
 use std::ffi::OsString;
 
 /// Runs one command line and gives the exit code.
@@ -114,8 +114,8 @@ fn execute(cli: Cli, output: &Output) -> Result<u8, Failure> {
             Command::Logout { all } => account::logout(&context, all),
             Command::Whoami => account::whoami(&context).await,
             Command::Link { project } => account::link(&context, project.as_deref()).await,
-            Command::Config(ConfigCommand::Show) => settings::show(&context),
-            Command::Doctor => settings::doctor(&context).await,
+            Command::Config(ConfigCommand::Show) => doctor::show(&context),
+            Command::Doctor => doctor::doctor(&context).await,
             Command::Completion { .. } | Command::Man { .. } | Command::Unlink => Ok(()),
             #[cfg(feature = "server")]
             Command::Dev(_) | Command::Server(_) => Ok(()),

@@ -1,12 +1,12 @@
 use super::args::{KeyArgs, LogForm, Role, ServerArgs, ServerCommand, SharedArgs};
-use super::confirm::one_line;
 use super::context::LONGEST_KEY;
 use super::output::{Output, log_json, log_to_stderr};
+use super::prompt::one_line;
 use super::stop::Stop;
 use super::{Failure, Kind};
 use crate::config::{ENV_DATABASE_URL, ENV_POSTGRES_BIN, ENV_SECRET_KEY, ENV_TARGET_URL};
 use crate::server::dev::DEFAULT_PLAN_LIMIT;
-use crate::server::service::{self, Roles, Service, ServiceOptions, Shared};
+use crate::server::service::{self, Roles, Service, ServiceOptions, SharedOptions};
 use secrecy::SecretString;
 use std::path::PathBuf;
 use url::Url;
@@ -104,12 +104,12 @@ fn banner(service: &Service, roles: Roles) -> String {
     lines.join("\n")
 }
 
-fn shared(args: SharedArgs) -> Result<Shared, Failure> {
+fn shared(args: SharedArgs) -> Result<SharedOptions, Failure> {
     let missing = |what: &str, hint: &str| Failure::new(Kind::Usage, format!("{what} is not set")).hint(hint);
     let database_url = given(args.database_url, ENV_DATABASE_URL);
     // Never an argument: every user of the machine sees those.
     let secret_key = given(None, ENV_SECRET_KEY);
-    Ok(Shared {
+    Ok(SharedOptions {
         database_url: database_url.ok_or_else(|| {
             missing(ENV_DATABASE_URL, "name the Postgres of the metadata: postgres://user:password@host/database")
         })?,

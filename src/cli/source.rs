@@ -1,10 +1,10 @@
 use super::args::{SOURCE_VARIABLE, SourceOptions};
-use super::confirm::one_line;
 use super::context::Context;
+use super::prompt::one_line;
 use super::{Failure, Kind, output::Output};
+use crate::source::address_policy::{self, Unreachable};
 use crate::source::providers::{self, Advice, Why};
-use crate::source::reach::{self, Unreachable};
-use crate::source::{SourceUrl, UrlProblem};
+use crate::source::{SourceUrl, SourceUrlError};
 use std::path::PathBuf;
 
 /// Longest URL that is read from standard input, in bytes.
@@ -72,7 +72,7 @@ pub(super) fn resolve_here(text: &str, no_rewrite: bool, output: &Output) -> Res
         }
         _ => (url, None),
     };
-    let private = url.is_socket() || reach::is_private(&url);
+    let private = url.is_socket() || address_policy::is_private(&url);
     let (url, changes) = if private { url.normalise_here() } else { url.normalise() };
     tell(&url, change.into_iter().chain(changes), output);
     Ok(url)
@@ -85,11 +85,11 @@ fn tell(url: &SourceUrl, changes: impl Iterator<Item = String>, output: &Output)
     }
 }
 
-fn parse(text: &str, parse: fn(&str) -> Result<SourceUrl, UrlProblem>) -> Result<SourceUrl, Failure> {
+fn parse(text: &str, parse: fn(&str) -> Result<SourceUrl, SourceUrlError>) -> Result<SourceUrl, Failure> {
     parse(text).map_err(|problem| match problem {
-        UrlProblem::Socket => Failure::new(Kind::Conflict, "the source is a Unix socket of this machine")
+        SourceUrlError::Socket => Failure::new(Kind::Conflict, "the source is a Unix socket of this machine")
             .hint("add --via-dump: it dumps here and uploads the dump"),
-        UrlProblem::Scheme(ref scheme) if scheme.contains("prisma") => Failure::from(problem).hint(
+        SourceUrlError::Scheme(ref scheme) if scheme.contains("prisma") => Failure::from(problem).hint(
             "that is the address of an HTTP proxy; take the direct TCP connection string (capydb import guide xata)",
         ),
         other => Failure::from(other),
@@ -99,13 +99,13 @@ fn parse(text: &str, parse: fn(&str) -> Result<SourceUrl, UrlProblem>) -> Result
 /// Whether the service can reach the source, as far as this machine can tell. A control plane
 /// on this machine reaches what this machine reaches.
 pub(super) async fn within_reach(context: &Context<'_>, url: &SourceUrl) -> Result<(), Unreachable> {
-    if context.plane_is_here() { Ok(()) } else { reach::judge(url).await }
+    if context.plane_is_here() { Ok(()) } else { address_policy::judge(url).await }
 }
 
 /// The error for a source that the service cannot reach.
 pub(super) fn out_of_reach(why: &Unreachable, url: &SourceUrl) -> Failure {
     let failure = Failure::new(Kind::Conflict, format!("the service cannot reach the source: {why}"));
-    let provider = providers::recognise(url.host());
+    let provider = providers::recognize(url.host());
     match (why, provider) {
         (Unreachable::Ipv6Only(_), Some(provider)) => failure.hint(format!(
             "{} has an address that works: {}; or add --via-dump, if this machine can reach it",

@@ -2,13 +2,15 @@
 
 use super::context::Context;
 use super::dump::no_copy;
-use super::output::meter::{Meter, Work};
+use super::output::progress::{Meter, Work};
 use super::{Failure, Kind};
 use crate::dump::{DumpFile, Progress, detect, spool};
-use crate::preflight::{Limits, grade_local, major};
-use crate::source::hazards::hazards;
-use crate::source::programs::{self, PgDump};
+use crate::preflight::{Limits, grade_local};
+use crate::source::local_risks::find_local_risks;
+use crate::source::pg_programs::{self, PgDump};
 use crate::source::{SourceUrl, connect, inspect};
+use crate::util::format::major;
+use crate::util::process::kill_on_parent_death;
 use crate::wire::{Check, CheckStatus, Preflight};
 use std::process::Stdio;
 use std::sync::atomic::Ordering;
@@ -27,8 +29,8 @@ pub(super) async fn look(context: &Context<'_>, url: &SourceUrl, limits: &Limits
     })?;
     let facts = inspect::inspect(&session).await?;
     let version = major(&facts.server_version).unwrap_or_default();
-    let hazards = hazards(&session, version).await?;
-    Ok(grade_local(facts, &hazards, limits))
+    let risks = find_local_risks(&session, version).await?;
+    Ok(grade_local(facts, &risks, limits))
 }
 
 /// Whether a `pg_dump` for the source is here, as a check of the report.
@@ -50,8 +52,8 @@ pub(super) fn choose(context: &Context<'_>, source: &str, target: &str) -> Resul
 
 fn fitting(source: &str, target: &str) -> Result<PgDump, Failure> {
     let (source, target) = (major(source).unwrap_or_default(), major(target).unwrap_or(17));
-    let tools = programs::pg_dumps(&[]);
-    let Some(tool) = programs::fitting(&tools, source, target) else {
+    let tools = pg_programs::pg_dumps(&[]);
+    let Some(tool) = pg_programs::fitting(&tools, source, target) else {
         let found: Vec<String> = tools.iter().map(|tool| format!("{} ({})", tool.major, tool.path.display())).collect();
         let found =
             if found.is_empty() { "none is installed".to_owned() } else { format!("found: {}", found.join(", ")) };
@@ -82,7 +84,7 @@ pub(super) async fn dump(
         .env("LC_ALL", "C")
         .env("PGAPPNAME", "capydb import")
         .env("PGCONNECT_TIMEOUT", "15")
-        .envs(programs::connection(url))
+        .envs(pg_programs::connection(url))
         // The server writes view and function texts with its own list of reserved words.
         .args(["--format=custom", "--quote-all-identifiers", "--no-password", "--lock-wait-timeout=60000"])
         .stdin(Stdio::null())
@@ -90,9 +92,9 @@ pub(super) async fn dump(
         .stderr(Stdio::piped())
         .kill_on_drop(true);
     if !url.is_socket() {
-        command.arg(format!("--dbname={}", programs::KEEPALIVES));
+        command.arg(format!("--dbname={}", pg_programs::KEEPALIVES));
     }
-    programs::end_with_us(command.as_std_mut(), rustix::process::Signal::KILL, None);
+    kill_on_parent_death(command.as_std_mut(), rustix::process::Signal::KILL, None);
     let mut child = command.spawn().map_err(|error| anyhow::anyhow!("run {}: {error}", tool.path.display()))?;
     let progress = Progress::default();
     let meter = Meter::start(context.output, Work::Dumping, None, progress.clone());
@@ -124,7 +126,7 @@ pub(super) async fn dump(
         let password = url.password().unwrap_or_default();
         // A word that short says nothing, and would be found everywhere.
         let said = if password.len() < 4 { said } else { said.replace(&password, "***") };
-        let said = crate::text::tail(&said, 1000);
+        let said = crate::util::format::tail(&said, 1000);
         return Err(Failure::new(Kind::Error, format!("pg_dump failed:\n  | {}", said.replace('\n', "\n  | ")))
             .hint("nothing was uploaded; mend the cause and run the command again"));
     }

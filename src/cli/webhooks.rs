@@ -5,7 +5,7 @@ use super::context::Context;
 use super::output::lists;
 use super::{Failure, Kind, interrupted};
 use crate::client::{Api, CallError, Cause};
-use crate::text::printable;
+use crate::util::format::printable;
 use crate::wire::{
     CreateWebhookEndpoint, UpdateWebhookEndpoint, WebhookDelivery, WebhookEndpoint, WebhookEndpointAnswer,
 };

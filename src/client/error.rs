@@ -1,3 +1,4 @@
+use crate::util::error::innermost;
 use crate::wire::ApiError;
 use std::time::Duration;
 
@@ -56,7 +57,8 @@ impl CallError {
 
     /// An answer outside 2xx: the service's own sentence, or what can be said without one.
     pub(super) fn status(host: &str, status: u16, retry_after: Option<Duration>, body: &[u8]) -> Self {
-        let said = serde_json::from_slice::<ApiError>(body).ok().map(|body| crate::text::printable(&body.error, 500));
+        let said =
+            serde_json::from_slice::<ApiError>(body).ok().map(|body| crate::util::format::printable(&body.error, 500));
         let message = match said.filter(|said| !said.is_empty()) {
             Some(said) => said,
             None => format!("{host} answered {} {}", status, reason(status)).trim_end().to_owned(),
@@ -67,15 +69,6 @@ impl CallError {
 
 fn reason(status: u16) -> &'static str {
     reqwest::StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()).unwrap_or_default()
-}
-
-/// The last cause of an error chain says what happened; those above say that something did.
-pub(super) fn innermost(error: &dyn std::error::Error) -> String {
-    let mut last = error;
-    while let Some(cause) = last.source() {
-        last = cause;
-    }
-    crate::text::printable(&last.to_string(), 300)
 }
 
 #[cfg(test)]

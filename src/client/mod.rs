@@ -2,12 +2,12 @@
 
 mod api;
 mod error;
-mod outside;
 mod retry;
 mod storage;
 mod tls;
 mod upload;
 mod watch;
+mod webhooks;
 
 pub use api::{Api, StartedImport};
 pub use error::{CallError, Cause};
@@ -22,12 +22,7 @@ pub const USER_AGENT: &str = concat!("capydb-cli/", env!("CARGO_PKG_VERSION"));
 /// dump must not go where an answer says.
 fn http_client(base: &reqwest::Url) -> anyhow::Result<reqwest::Client> {
     // A proxy of the network has no business with a control plane on this machine.
-    let here = match base.host() {
-        Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => address.is_loopback(),
-        Some(url::Host::Domain(name)) => name == "localhost",
-        None => false,
-    };
+    let here = crate::util::net::is_loopback_url(base);
     let tls = tls::config(&["h2", "http/1.1"], base.scheme() == "https")?;
     let builder = reqwest::Client::builder().tls_backend_preconfigured(tls);
     let builder = if here { builder.no_proxy() } else { builder };

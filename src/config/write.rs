@@ -1,5 +1,4 @@
 use anyhow::Context;
-use std::io::Write;
 use std::path::Path;
 
 /// Makes the folder of a file, for its owner alone.
@@ -17,11 +16,5 @@ pub(super) fn write_private(path: &Path, text: &[u8]) -> anyhow::Result<()> {
     // A file that is a link stays one: what it leads to is replaced.
     let path = &std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     make_folder(path)?;
-    let folder = path.parent().context("it has no folder")?;
-    let mut file = tempfile::NamedTempFile::new_in(folder)?; // made with mode 0600
-    file.write_all(text)?;
-    file.write_all(b"\n")?;
-    file.as_file().sync_all()?;
-    file.persist(path)?;
-    Ok(())
+    Ok(crate::util::fs::write_private(path, &[text, b"\n"].concat())?)
 }

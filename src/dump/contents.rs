@@ -1,7 +1,7 @@
 use super::Format;
 use super::archive::Compression;
 use super::sql::Unfinished;
-use super::statement::ExtensionWish;
+use super::statement::RequestedExtension;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -30,7 +30,7 @@ pub struct Contents {
     /// Tables and partitions that could.
     pub tables_for_data: u64,
     /// Extensions that it creates, with the place.
-    pub extensions: Vec<(ExtensionWish, Place)>,
+    pub extensions: Vec<(RequestedExtension, Place)>,
     /// Schemas that it creates.
     pub schemas: BTreeSet<String>,
     /// Roles that its policies name.
@@ -176,7 +176,7 @@ impl Contents {
         seen.count += count;
         if seen.first.len() < PLACES {
             let (place, words) = place();
-            seen.first.push(format!("{place}: {}", crate::text::printable(&words, 120)));
+            seen.first.push(format!("{place}: {}", crate::util::format::printable(&words, 120)));
         }
     }
 
@@ -184,9 +184,9 @@ impl Contents {
         *self.objects.entry(kind).or_default() += 1;
     }
 
-    pub(super) fn add_extension(&mut self, wish: ExtensionWish, place: Place) {
+    pub(super) fn add_extension(&mut self, wish: RequestedExtension, place: Place) {
         if self.extensions.len() < NAMES {
-            let wish = ExtensionWish {
+            let wish = RequestedExtension {
                 name: cut(&wish.name).to_owned(),
                 schema: wish.schema.map(|schema| cut(&schema).to_owned()),
             };

@@ -3,7 +3,7 @@
 use super::archive::{ArchiveError, MAGIC};
 use super::tar;
 use super::unpack::Wrapping;
-use crate::identity::{Identity, Origin};
+use crate::util::file_identity::{Identity, Origin};
 use std::fs::File;
 use std::io::{self, Read, Seek};
 use std::path::{Path, PathBuf};
@@ -65,7 +65,7 @@ impl DumpFile {
 
 /// Why a file is not a dump that can be read.
 #[derive(Debug, thiserror::Error)]
-pub enum DumpProblem {
+pub enum DumpError {
     /// It cannot be opened or read.
     #[error("cannot read {0}: {1}")]
     Unreadable(String, io::Error),
@@ -81,15 +81,15 @@ pub enum DumpProblem {
 }
 
 /// Opens a dump and identifies it by its first bytes.
-pub fn open(path: &Path) -> Result<DumpFile, DumpProblem> {
+pub fn open(path: &Path) -> Result<DumpFile, DumpError> {
     let shown = path.display().to_string();
-    let unreadable = |error| DumpProblem::Unreadable(shown.clone(), error);
+    let unreadable = |error| DumpError::Unreadable(shown.clone(), error);
     let about = std::fs::metadata(path).map_err(unreadable)?;
     if about.is_dir() {
         return open_folder(path, shown);
     }
     if !about.is_file() {
-        return Err(DumpProblem::NotADump(shown, "is not a regular file; a pipe is read with --file -"));
+        return Err(DumpError::NotADump(shown, "is not a regular file; a pipe is read with --file -"));
     }
     let file = File::open(path).map_err(unreadable)?;
     let mut dump = identify(file, shown)?;
@@ -99,13 +99,13 @@ pub fn open(path: &Path) -> Result<DumpFile, DumpProblem> {
 }
 
 /// A dump in directory format, of which the table of contents can be read.
-fn open_folder(path: &Path, shown: String) -> Result<DumpFile, DumpProblem> {
+fn open_folder(path: &Path, shown: String) -> Result<DumpFile, DumpError> {
     let Ok(file) = File::open(path.join("toc.dat")) else {
-        return Err(DumpProblem::NotADump(shown, "is a directory, not a dump file"));
+        return Err(DumpError::NotADump(shown, "is a directory, not a dump file"));
     };
-    let entries = std::fs::read_dir(path).map_err(|error| DumpProblem::Unreadable(shown.clone(), error))?;
+    let entries = std::fs::read_dir(path).map_err(|error| DumpError::Unreadable(shown.clone(), error))?;
     let size = entries.flatten().filter_map(|entry| entry.metadata().ok()).map(|about| about.len()).sum();
-    let about = file.metadata().map_err(|error| DumpProblem::Unreadable(shown.clone(), error))?;
+    let about = file.metadata().map_err(|error| DumpError::Unreadable(shown.clone(), error))?;
     let mut found = DumpFile {
         file,
         size: about.len(),
@@ -121,20 +121,20 @@ fn open_folder(path: &Path, shown: String) -> Result<DumpFile, DumpProblem> {
 }
 
 /// Identifies an open file; `shown` names it in messages.
-pub fn identify(mut file: File, shown: String) -> Result<DumpFile, DumpProblem> {
-    let unreadable = |error| DumpProblem::Unreadable(shown.clone(), error);
+pub fn identify(mut file: File, shown: String) -> Result<DumpFile, DumpError> {
+    let unreadable = |error| DumpError::Unreadable(shown.clone(), error);
     let about = file.metadata().map_err(unreadable)?;
     let mut start = beginning(&mut file).map_err(unreadable)?;
     let wrapping = Wrapping::of(&start);
     if let Some(wrapping) = wrapping {
         let again = file.try_clone().map_err(unreadable)?;
         let inside = wrapping.unpack(again).and_then(|mut inside| read_start(&mut inside));
-        start = inside.map_err(|error| DumpProblem::Packed(shown.clone(), wrapping.name(), error))?;
+        start = inside.map_err(|error| DumpError::Packed(shown.clone(), wrapping.name(), error))?;
         file.rewind().map_err(unreadable)?;
     }
     let format = match format_of(&start) {
         Ok(format) => format,
-        Err(what) => return Err(DumpProblem::NotADump(shown, what)),
+        Err(what) => return Err(DumpError::NotADump(shown, what)),
     };
     let identity = Identity::of(&about);
     Ok(DumpFile { file, size: about.len(), identity, origin: None, wrapping, format, shown, folder: None })

@@ -21,6 +21,6 @@ mod unpack;
 mod window;
 
 pub use contents::{Contents, Finding, Place, Seen};
-pub use detect::{DumpFile, DumpProblem, Format};
+pub use detect::{DumpError, DumpFile, Format};
 pub use read::{Progress, read};
 pub use unpack::Wrapping;

@@ -4,7 +4,7 @@ use super::archive::{Archive, ArchiveError, Data, Entry, Header};
 use super::classify::{note_alter, note_create, note_grant};
 use super::contents::{Contents, Finding, Place};
 use super::definitions::Definitions;
-use super::detect::{DumpFile, DumpProblem, Format};
+use super::detect::{DumpError, DumpFile, Format};
 use super::statement::{
     EVENT_TRIGGER_REASON, PUBLICATION_REASON, SECURITY_LABEL_REASON, SUBSCRIPTION_REASON, Treatment, treat,
 };
@@ -20,8 +20,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub type Progress = Arc<AtomicU64>;
 
 /// Reads the whole of a plain dump, and of an archive its table of contents and its end.
-pub fn read(dump: &DumpFile, progress: &Progress) -> Result<Contents, DumpProblem> {
-    let unreadable = |error| DumpProblem::Unreadable(dump.shown.clone(), error);
+pub fn read(dump: &DumpFile, progress: &Progress) -> Result<Contents, DumpError> {
+    let unreadable = |error| DumpError::Unreadable(dump.shown.clone(), error);
     let mut file = dump.file.try_clone().map_err(unreadable)?;
     file.rewind().map_err(unreadable)?;
     let file = Counted { file, progress: progress.clone() };
@@ -29,7 +29,7 @@ pub fn read(dump: &DumpFile, progress: &Progress) -> Result<Contents, DumpProble
         None if dump.format == Format::Plain => finish_plain(scan::scan(file).map_err(unreadable)?),
         None => read_archive(dump, BufReader::with_capacity(128 << 10, file))?,
         Some(wrapping) => {
-            let broken = |error| DumpProblem::Packed(dump.shown.clone(), wrapping.name(), error);
+            let broken = |error| DumpError::Packed(dump.shown.clone(), wrapping.name(), error);
             let inside = wrapping.unpack(file).map_err(broken)?;
             match dump.format {
                 Format::Plain => finish_plain(scan::scan(inside).map_err(broken)?),
@@ -61,8 +61,8 @@ fn finish_plain(mut found: Contents) -> Contents {
     found
 }
 
-fn read_archive(dump: &DumpFile, reader: impl BufRead) -> Result<Contents, DumpProblem> {
-    let bad = |error: ArchiveError| DumpProblem::Archive(dump.shown.clone(), dump.format.name(), error);
+fn read_archive(dump: &DumpFile, reader: impl BufRead) -> Result<Contents, DumpError> {
+    let bad = |error: ArchiveError| DumpError::Archive(dump.shown.clone(), dump.format.name(), error);
     let io = |error: io::Error| bad(error.into());
     let mut found = if dump.format == Format::Tar {
         contents_of(BufReader::new(tar::first_member(reader).map_err(io)?), dump).map_err(bad)?
@@ -84,11 +84,11 @@ fn read_archive(dump: &DumpFile, reader: impl BufRead) -> Result<Contents, DumpP
 fn read_packed_archive(
     dump: &DumpFile,
     inside: impl Read,
-    broken: impl Fn(io::Error) -> DumpProblem,
-) -> Result<Contents, DumpProblem> {
+    broken: impl Fn(io::Error) -> DumpError,
+) -> Result<Contents, DumpError> {
     let bad = |error: ArchiveError| match error {
         ArchiveError::Io(error) => broken(error),
-        error => DumpProblem::Archive(dump.shown.clone(), dump.format.name(), error),
+        error => DumpError::Archive(dump.shown.clone(), dump.format.name(), error),
     };
     let mut reader = BufReader::with_capacity(128 << 10, Measured { inside, length: 0, end: Vec::new() });
     let mut found = if dump.format == Format::Tar {
@@ -179,7 +179,7 @@ fn note_place(found: &mut Contents, entry: &Entry, dump: &DumpFile) {
         Data::None | Data::Somewhere => false,
     };
     if missing {
-        let name = crate::text::printable(&entry.tag, 60);
+        let name = crate::util::format::printable(&entry.tag, 60);
         found.cut_off = Some(format!("the data of {name} (entry {}) lies beyond its end", entry.id));
     }
 }
@@ -232,7 +232,7 @@ fn note_entry(found: &mut Contents, entry: &Entry) {
         | "USER MAPPING" => create(found),
         "EXTENSION" => {
             let wish = super::statement::extension(text);
-            let wish = wish.unwrap_or(super::statement::ExtensionWish { name: entry.tag.clone(), schema: None });
+            let wish = wish.unwrap_or(super::statement::RequestedExtension { name: entry.tag.clone(), schema: None });
             found.add_extension(wish, at());
         }
         "SCHEMA" => found.add_schema(&entry.tag),
@@ -288,7 +288,7 @@ mod tests {
         all
     }
 
-    fn looked(bytes: &[u8]) -> Result<Contents, DumpProblem> {
+    fn looked(bytes: &[u8]) -> Result<Contents, DumpError> {
         let mut file = tempfile::tempfile().expect("a file");
         file.write_all(bytes).expect("written");
         read(&detect::identify(file, "it".into())?, &Progress::default())

@@ -156,7 +156,7 @@ impl Scan {
 
 fn command_name(command: &[u8]) -> String {
     let name = command.split(u8::is_ascii_whitespace).next().unwrap_or_default();
-    crate::text::printable(&String::from_utf8_lossy(name), 30)
+    crate::util::format::printable(&String::from_utf8_lossy(name), 30)
 }
 
 /// Why a psql command cannot be part of an import; `None` for the two that newer versions of
@@ -173,12 +173,12 @@ pub fn refused_command(command: &[u8]) -> Option<String> {
 fn behind(comments: &[u8], words: &[u8]) -> Option<String> {
     let from = memchr::memmem::find(comments, words)? + words.len();
     let line = comments[from..].split(|byte| *byte == b'\n').next()?;
-    Some(crate::text::printable(&String::from_utf8_lossy(line), 100))
+    Some(crate::util::format::printable(&String::from_utf8_lossy(line), 100))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::statement::ExtensionWish;
+    use super::super::statement::RequestedExtension;
     use super::*;
     use std::io::Cursor;
 
@@ -195,7 +195,7 @@ mod tests {
              COPY t FROM stdin;\n\\! rm\n\\N\n\\.\nINSERT INTO t VALUES (';');\n\\unrestrict x\n",
         );
         assert_eq!((found.server_version.as_str(), found.dump_version.as_str()), ("15.18 (Debian)", "17.11"));
-        let hstore = ExtensionWish { name: "hstore".into(), schema: Some("ext".into()) };
+        let hstore = RequestedExtension { name: "hstore".into(), schema: Some("ext".into()) };
         assert_eq!(found.extensions, [(hstore, Place::Line(11))]);
         assert_eq!(found.policy_roles, ["anon"]);
         assert_eq!(found.left_out["EVENT TRIGGER"].0, 1);

@@ -2,6 +2,7 @@
 //! look at it needs more than one pass.
 
 use super::Progress;
+use crate::util::fs::free_disk;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::PathBuf;
@@ -33,20 +34,6 @@ pub enum SpoolError {
 /// Where copies are made: the folder for temporary files.
 pub fn folder() -> PathBuf {
     std::env::temp_dir()
-}
-
-/// Bytes that an ordinary user may still write into a folder; `None` where it cannot be told.
-pub fn free_disk(folder: &std::path::Path) -> Option<u64> {
-    #[cfg(unix)]
-    {
-        let disk = rustix::fs::statvfs(folder).ok()?;
-        Some(disk.f_bavail.saturating_mul(disk.f_frsize))
-    }
-    #[cfg(not(unix))]
-    {
-        let _ = folder;
-        None
-    }
 }
 
 /// An empty file that only its holder can reach. It has no name, so nothing is left of it

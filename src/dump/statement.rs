@@ -13,7 +13,7 @@ pub enum Treatment {
     /// Run, unless this schema had to be made before.
     DropSchema(String),
     /// `CREATE EXTENSION`: the administrator has created it before.
-    CreateExtension(ExtensionWish),
+    CreateExtension(RequestedExtension),
     /// `CREATE POLICY`: these roles must exist.
     CreatePolicy(Vec<String>),
     /// Left out without loss: ownership, privileges.
@@ -32,7 +32,7 @@ pub enum Treatment {
 
 /// An extension that a dump asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ExtensionWish {
+pub struct RequestedExtension {
     /// Its name.
     pub name: String,
     /// The schema that it shall live in.
@@ -226,12 +226,12 @@ fn publication(text: &[u8]) -> Treatment {
 }
 
 /// `CREATE EXTENSION [IF NOT EXISTS] name [WITH] [SCHEMA schema] …`
-pub fn extension(text: &[u8]) -> Option<ExtensionWish> {
+pub fn extension(text: &[u8]) -> Option<RequestedExtension> {
     let mut tokens =
         Tokens::new(text).skip(2).skip_while(|token| token.is("IF") || token.is("NOT") || token.is("EXISTS"));
     let name = tokens.next()?.name()?;
     let schema = tokens.find(|token| token.is("SCHEMA")).and_then(|_| tokens.next()?.name());
-    Some(ExtensionWish { name, schema })
+    Some(RequestedExtension { name, schema })
 }
 
 /// The roles of `CREATE POLICY … TO role, …`, without the ones that are words of SQL.

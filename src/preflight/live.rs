@@ -3,16 +3,16 @@
 
 use super::{EXTENSIONS, Limits, check, fixed, grade, names, plural, with_evidence};
 use crate::platforms::PLATFORMS;
-use crate::source::hazards::Hazards;
+use crate::source::local_risks::LocalRisks;
 use crate::wire::{Check, CheckStatus, Preflight, Replication, SourceFacts};
 use CheckStatus::{Fail, Pass, Warn};
 
 /// Grades a source and what could go wrong with a dump of it.
-pub fn grade_local(source: SourceFacts, hazards: &Hazards, limits: &Limits) -> Preflight {
+pub fn grade_local(source: SourceFacts, risks: &LocalRisks, limits: &Limits) -> Preflight {
     let mut found = grade(source, limits);
     for one in found.checks.iter_mut().filter(|check| check.name == EXTENSIONS) {
         let users = |name: &String| limits.extensions.iter().all(|known| known != name);
-        let blocked = hazards.extension_users.iter().filter(|(name, _)| one.status == Pass || users(name));
+        let blocked = risks.extension_users.iter().filter(|(name, _)| one.status == Pass || users(name));
         one.evidence = blocked
             .take(8)
             .map(|(name, users)| format!("{name} is used by {}", names(users.iter().map(String::as_str))))
@@ -20,16 +20,16 @@ pub fn grade_local(source: SourceFacts, hazards: &Hazards, limits: &Limits) -> P
     }
     let source = &found.source;
     let more = [
-        readable(hazards),
-        rows_visible(hazards),
+        readable(risks),
+        rows_visible(risks),
         platform_schemas(source),
         platform_references(source),
         superuser_objects(source),
-        large_objects(hazards),
-        unlogged(hazards),
-        indexes_valid(hazards),
-        constraints_validated(hazards),
-        collations_current(hazards),
+        large_objects(risks),
+        unlogged(risks),
+        indexes_valid(risks),
+        constraints_validated(risks),
+        collations_current(risks),
         replication(source.replication.as_ref()),
     ];
     found.checks.extend(more);
@@ -49,22 +49,22 @@ fn count(number: usize, one: &str, many: &str) -> String {
     plural(number as u64, one, many)
 }
 
-fn readable(hazards: &Hazards) -> Check {
+fn readable(risks: &LocalRisks) -> Check {
     let name = "everything_readable";
-    let role = &hazards.role;
-    if !hazards.closed_schemas.is_empty() {
-        let schemas = hazards.closed_schemas.join(", ");
+    let role = &risks.role;
+    if !risks.closed_schemas.is_empty() {
+        let schemas = risks.closed_schemas.join(", ");
         let what = check(
             name,
             Fail,
-            format!("the role {role} may not use {}", count(hazards.closed_schemas.len(), "schema", "schemas")),
+            format!("the role {role} may not use {}", count(risks.closed_schemas.len(), "schema", "schemas")),
         );
         let fix = format!(
             "as the owner: GRANT USAGE ON SCHEMA {schemas} TO \"{role}\"; GRANT SELECT ON ALL TABLES IN SCHEMA {schemas} TO \"{role}\""
         );
-        return with_evidence(fixed(what, fix), hazards.closed_schemas.iter().take(5).cloned().collect());
+        return with_evidence(fixed(what, fix), risks.closed_schemas.iter().take(5).cloned().collect());
     }
-    if hazards.unreadable.is_empty() {
+    if risks.unreadable.is_empty() {
         return check(name, Pass, format!("the role {role} may read every table and sequence"));
     }
     let what = check(
@@ -72,26 +72,26 @@ fn readable(hazards: &Hazards) -> Check {
         Fail,
         format!(
             "the role {role} may not read {}",
-            count(hazards.unreadable.len(), "table or sequence", "tables and sequences")
+            count(risks.unreadable.len(), "table or sequence", "tables and sequences")
         ),
     );
-    let shown: Vec<&str> = hazards.unreadable.iter().take(5).map(String::as_str).collect();
+    let shown: Vec<&str> = risks.unreadable.iter().take(5).map(String::as_str).collect();
     let fix = format!("as the owner: GRANT SELECT ON {} TO \"{role}\"; or use the owner's URL", shown.join(", "));
-    with_evidence(fixed(what, fix), hazards.unreadable.iter().take(5).cloned().collect())
+    with_evidence(fixed(what, fix), risks.unreadable.iter().take(5).cloned().collect())
 }
 
-fn rows_visible(hazards: &Hazards) -> Check {
+fn rows_visible(risks: &LocalRisks) -> Check {
     let what = |number| {
         format!(
             "row security hides rows of {} from the role {}, and pg_dump stops there",
             count(number, "table", "tables"),
-            hazards.role
+            risks.role
         )
     };
     none_of(
         "all_rows_visible",
         Fail,
-        &hazards.hidden_rows,
+        &risks.hidden_rows,
         what,
         "use the URL of the tables' owner or of a role with BYPASSRLS; with FORCE ROW LEVEL SECURITY only the latter works",
     )
@@ -151,20 +151,20 @@ fn superuser_objects(source: &SourceFacts) -> Check {
     )
 }
 
-fn large_objects(hazards: &Hazards) -> Check {
+fn large_objects(risks: &LocalRisks) -> Check {
     let name = "large_objects";
-    if hazards.large_objects == 0 {
+    if risks.large_objects == 0 {
         return check(name, Pass, "none".into());
     }
     let what = check(
         name,
         Warn,
-        format!("{}: they come along, one by one", plural(hazards.large_objects, "large object", "large objects")),
+        format!("{}: they come along, one by one", plural(risks.large_objects, "large object", "large objects")),
     );
     fixed(what, "expect a slower import; remove orphans with vacuumlo first")
 }
 
-fn unlogged(hazards: &Hazards) -> Check {
+fn unlogged(risks: &LocalRisks) -> Check {
     let what = |number| {
         format!(
             "{}: a crash of the server empties them, there as here",
@@ -174,13 +174,13 @@ fn unlogged(hazards: &Hazards) -> Check {
     none_of(
         "no_unlogged_tables",
         Warn,
-        &hazards.unlogged,
+        &risks.unlogged,
         what,
         "their rows come along; ALTER TABLE … SET LOGGED if they should be safe",
     )
 }
 
-fn indexes_valid(hazards: &Hazards) -> Check {
+fn indexes_valid(risks: &LocalRisks) -> Check {
     let what = |number| {
         format!(
             "{} that an interrupted CREATE INDEX CONCURRENTLY left behind",
@@ -190,26 +190,26 @@ fn indexes_valid(hazards: &Hazards) -> Check {
     none_of(
         "indexes_valid",
         Warn,
-        &hazards.invalid_indexes,
+        &risks.invalid_indexes,
         what,
         "the import builds them anew, which fails where rows contradict a unique index: REINDEX INDEX or DROP INDEX before",
     )
 }
 
-fn constraints_validated(hazards: &Hazards) -> Check {
+fn constraints_validated(risks: &LocalRisks) -> Check {
     let what = |number| {
         format!("{}: rows may contradict them", count(number, "constraint is NOT VALID", "constraints are NOT VALID"))
     };
     none_of(
         "constraints_validated",
         Warn,
-        &hazards.unvalidated,
+        &risks.unvalidated,
         what,
         "they come along as NOT VALID; ALTER TABLE … VALIDATE CONSTRAINT tells whether the rows are right",
     )
 }
 
-fn collations_current(hazards: &Hazards) -> Check {
+fn collations_current(risks: &LocalRisks) -> Check {
     let what = |number| {
         format!(
             "{}: text indexes of the source may be out of order",
@@ -219,7 +219,7 @@ fn collations_current(hazards: &Hazards) -> Check {
     none_of(
         "collations_current",
         Warn,
-        &hazards.collations,
+        &risks.collations,
         what,
         "the import sorts anew, which may show duplicates in unique indexes; REINDEX on the source, then ALTER DATABASE … REFRESH COLLATION VERSION",
     )

@@ -2,13 +2,14 @@
 //! preflight call, by the worker's gate, and for dumps.
 
 mod dump;
+mod fix_hints;
 mod live;
-mod remedy;
 
-pub use dump::{FILTERS_PLAIN_SQL, Handling, grade_dump, unreadable};
+pub use dump::{FILTERS_PLAIN_SQL, ImportMode, grade_dump, unreadable};
+pub use fix_hints::fix_hint;
 pub use live::{REPLICATION, grade_local};
-pub use remedy::remedy;
 
+use crate::util::format::{bytes, major};
 use crate::wire::{Check, CheckStatus, Extension, Preflight, SourceFacts};
 
 /// The API's allowlist. A target may have those of them that its server has.
@@ -99,7 +100,7 @@ fn version_compatible(server_version: &str, target_version: &str) -> Check {
     if server_version.is_empty() {
         return check(VERSION, CheckStatus::Pass, "it does not say which version it comes from".to_owned());
     }
-    let shown = crate::text::printable(server_version, 60);
+    let shown = crate::util::format::printable(server_version, 60);
     let (Some(source), Some(target)) = (major(server_version), major(target_version)) else {
         return check(VERSION, CheckStatus::Fail, format!("the version `{shown}` cannot be read"));
     };
@@ -114,7 +115,7 @@ fn extensions_available(extensions: &[Extension], available: &[String]) -> Check
     let allowed = |name: &str| name == "plpgsql" || available.iter().any(|known| known == name);
     let listed = |wanted: bool| -> Vec<String> {
         let matching = extensions.iter().filter(|extension| allowed(&extension.name) == wanted);
-        matching.map(|extension| crate::text::printable(&extension.name, 63)).collect()
+        matching.map(|extension| crate::util::format::printable(&extension.name, 63)).collect()
     };
     let missing = listed(false);
     if !missing.is_empty() {
@@ -134,7 +135,7 @@ fn extensions_available(extensions: &[Extension], available: &[String]) -> Check
 }
 
 fn check(name: &str, status: CheckStatus, detail: String) -> Check {
-    let fix = remedy(name, status).map(str::to_owned);
+    let fix = fix_hint(name, status).map(str::to_owned);
     Check { name: name.to_owned(), status, detail: Some(detail), evidence: Vec::new(), fix }
 }
 
@@ -149,24 +150,13 @@ fn with_evidence(check: Check, evidence: Vec<String>) -> Check {
 /// Names of subjects for a sentence: the first few, and how many more.
 fn names<'a>(all: impl IntoIterator<Item = &'a str>) -> String {
     let all: Vec<&str> = all.into_iter().filter(|name| !name.is_empty()).collect();
-    let shown: Vec<String> = all.iter().take(30).map(|name| crate::text::printable(name, 63)).collect();
+    let shown: Vec<String> = all.iter().take(30).map(|name| crate::util::format::printable(name, 63)).collect();
     let more = all.len().saturating_sub(shown.len());
     if more > 0 { format!("{} and {more} more", shown.join(", ")) } else { shown.join(", ") }
 }
 
 fn plural(number: u64, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })
-}
-
-/// Major version of a version text: `15.18 (Debian …)`, `17`, `9.6.24` (which is 9).
-pub fn major(version: &str) -> Option<u32> {
-    let digits: String = version.trim_start().chars().take_while(char::is_ascii_digit).collect();
-    digits.parse().ok().filter(|major| *major > 0)
-}
-
-/// A size for people, in units of 1000.
-pub fn bytes(size: u64) -> String {
-    bytesize::ByteSize::b(size).display().si().to_string()
 }
 
 #[cfg(test)]

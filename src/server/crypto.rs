@@ -1,5 +1,6 @@
 //! Random names and passwords, hashes of keys, signatures, and secrets at rest.
 
+use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::rand::{SecureRandom, SystemRandom};
 use ring::{digest, hmac};
@@ -16,22 +17,19 @@ pub fn random_hex(bytes: usize) -> String {
     hex(&buffer)
 }
 
-/// Bytes as hexadecimal digits.
+/// Bytes as lower-case hexadecimal digits.
 pub fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}"); // writing to a string does not fail
-        text
-    })
+    HEXLOWER.encode(bytes)
 }
 
-/// Hexadecimal digits as bytes.
+/// Hexadecimal digits of either case as bytes; `None` for anything else.
 pub fn unhex(text: &str) -> Option<Vec<u8>> {
-    let digits = text.as_bytes();
-    if !digits.len().is_multiple_of(2) || !digits.iter().all(u8::is_ascii_hexdigit) {
-        return None;
-    }
-    digits.chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect()
+    HEXLOWER_PERMISSIVE.decode(text.as_bytes()).ok()
+}
+
+/// A new API key, in the form that the hosted service's keys have.
+pub fn new_api_key() -> String {
+    format!("capy_live_{}", random_hex(24))
 }
 
 /// What is stored of an API key.
@@ -60,9 +58,9 @@ impl Signer {
 }
 
 /// Encrypts secrets before they are stored.
-pub struct Sealer(LessSafeKey);
+pub struct SecretBox(LessSafeKey);
 
-impl Sealer {
+impl SecretBox {
     /// A sealer with a key of 32 bytes.
     pub fn new(key: &[u8]) -> anyhow::Result<Self> {
         let key =
@@ -82,7 +80,7 @@ impl Sealer {
         Ok([nonce.as_slice(), &sealed].concat())
     }
 
-    /// Decrypts what [`Sealer::seal`] made.
+    /// Decrypts what [`SecretBox::seal`] made.
     pub fn open(&self, sealed: &[u8]) -> anyhow::Result<String> {
         let broken = || anyhow::anyhow!("a stored secret cannot be read with this control plane's key");
         let (nonce, text) = sealed.split_at_checked(NONCE_LEN).ok_or_else(broken)?;
@@ -99,12 +97,12 @@ mod tests {
 
     #[test]
     fn a_secret_comes_back_and_only_with_its_key() {
-        let sealer = Sealer::new(&[1; 32]).expect("a key");
-        let sealed = sealer.seal("postgres://u:canary@h/d").expect("seals");
+        let secret_box = SecretBox::new(&[1; 32]).expect("a key");
+        let sealed = secret_box.seal("postgres://u:canary@h/d").expect("seals");
         assert!(!sealed.windows(6).any(|window| window == b"canary"));
-        assert_eq!(sealer.open(&sealed).expect("opens"), "postgres://u:canary@h/d");
-        assert!(Sealer::new(&[2; 32]).expect("a key").open(&sealed).is_err());
-        assert!(sealer.open(&sealed[..8]).is_err());
+        assert_eq!(secret_box.open(&sealed).expect("opens"), "postgres://u:canary@h/d");
+        assert!(SecretBox::new(&[2; 32]).expect("a key").open(&sealed).is_err());
+        assert!(secret_box.open(&sealed[..8]).is_err());
     }
 
     #[test]

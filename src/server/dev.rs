@@ -1,20 +1,21 @@
 //! `capydb dev`: a whole control plane on one machine, with everything embedded.
 
-use super::crypto::{Sealer, Signer, random_hex, unhex};
-use super::importer::TargetServer;
-use super::integrations::Providers;
+use super::crypto::{SecretBox, Signer, new_api_key, random_hex, unhex};
+use super::jobs::work_dirs::WorkDirs;
+use super::metadata::{ProjectRow, ProjectState, Store};
 use super::metrics::Metrics;
 use super::objects::{Disk, Objects, S3};
-use super::postgres::{Cluster, ClusterOptions, Place, Programs, RunAs, Tools, find, run_as};
-use super::running::{Running, make_work_folder};
-use super::signals::Signals;
-use super::store::{ProjectRow, Store};
-use super::worker::Workshop;
-use super::{App, http, outside, plane_of};
+use super::outbound::integrations::Providers;
+use super::postgres::{Cluster, ClusterOptions, Endpoint, Programs, RunAs, Tools, find, run_as};
+use super::state::{Core, instance_id};
+use super::supervisor::{TaskSet, make_work_folder};
+use super::target::TargetServer;
+use super::wakeups::Wakeups;
+use super::{api, outbound::egress};
+use crate::util::fs::write_private;
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File, OpenOptions};
-use std::io::Write;
 use std::net::Ipv4Addr;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -64,17 +65,17 @@ pub struct Dev {
     /// Major version of its targets.
     pub postgres_major: u32,
     cluster: Cluster,
-    running: Running,
+    running: TaskSet,
     /// Held while it runs, so that no second one takes the same folder.
     _lock: File,
     /// Last, so that the folder goes when nothing uses it any more.
-    throw_away: Option<ThrowAway>,
+    temporary: Option<TemporaryDataDir>,
 }
 
 /// A folder that is removed with this.
-struct ThrowAway(PathBuf);
+struct TemporaryDataDir(PathBuf);
 
-impl Drop for ThrowAway {
+impl Drop for TemporaryDataDir {
     fn drop(&mut self) {
         if let Err(error) = fs::remove_dir_all(&self.0) {
             tracing::error!("the throw-away data stays in {}: {error}", self.0.display());
@@ -126,37 +127,37 @@ pub async fn start(options: DevOptions, tell: &dyn Fn(&str)) -> anyhow::Result<D
     let run_as = run_as()?;
     let data_dir = make_data_dir(&options.data_dir, run_as.as_ref())?;
     // Before all else that may fail or be interrupted, so that it goes after all else.
-    let throw_away = options.ephemeral.then(|| ThrowAway(data_dir.clone()));
+    let temporary = options.ephemeral.then(|| TemporaryDataDir(data_dir.clone()));
     let lock = lock(&data_dir)?;
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port)).await.with_context(|| {
         format!("take the port {} (is another one running? choose one with --port, or --port 0)", options.port)
     })?;
     let programs = find(options.postgres_bin.as_deref(), tell)?;
-    let mut keep = Keep::load_or_make(&data_dir)?;
+    let mut secrets = DevSecrets::load_or_make(&data_dir)?;
     let cluster = Cluster::start(&ClusterOptions {
         programs: &programs,
         folder: &data_dir.join("postgres"),
-        password: &keep.admin_password,
-        port: keep.postgres_port,
+        password: &secrets.admin_password,
+        port: secrets.postgres_port,
         run_as: run_as.as_ref(),
         durable: !options.ephemeral,
     })
     .await?;
     let mut dev = Dev {
-        api_url: format!("http://{}{}", listener.local_addr()?, http::BASE),
-        api_key: keep.api_key.clone(),
+        api_url: format!("http://{}{}", listener.local_addr()?, api::BASE),
+        api_key: secrets.api_key.clone(),
         key_file: data_dir.join(KEY_FILE),
         data_dir,
         postgres_major: programs.version.0,
         cluster,
-        running: Running::default(),
+        running: TaskSet::default(),
         _lock: lock,
-        throw_away,
+        temporary,
     };
-    if keep.postgres_port.replace(dev.cluster.port) != Some(dev.cluster.port) {
-        keep.save(&dev.data_dir)?;
+    if secrets.postgres_port.replace(dev.cluster.port) != Some(dev.cluster.port) {
+        secrets.save(&dev.data_dir)?;
     }
-    match dev.serve(options, listener, programs, run_as, &keep).await {
+    match dev.serve(options, listener, programs, run_as, &secrets).await {
         Ok(()) => Ok(dev),
         Err(error) => {
             if let Err(second) = dev.stop().await {
@@ -175,60 +176,63 @@ impl Dev {
         listener: TcpListener,
         programs: Programs,
         run_as: Option<RunAs>,
-        keep: &Keep,
+        secrets: &DevSecrets,
     ) -> anyhow::Result<()> {
-        let admin = self.cluster.admin(&keep.admin_password)?;
+        let admin = self.cluster.admin(&secrets.admin_password)?;
         create_metadata(&admin).await?;
         let metadata = admin.with(|config| {
             config.dbname(METADATA).application_name("capydb");
         });
         let store = Store::open(&metadata).await?;
-        store.end_all_leases().await?; // the lock says that no other worker lives
-        let sealer = Sealer::new(&key(&keep.sealing_key)?)?;
-        let plane = plane_of(&store.seal_check(&sealer.seal(METADATA)?).await?);
-        let mut target = TargetServer { place: admin, major: programs.version.0, plane, extensions: Vec::new() };
-        target.look_for_extensions().await?;
+        store.expire_all_leases().await?; // the lock says that no other worker lives
+        let secret_box = SecretBox::new(&key(&secrets.sealing_key)?)?;
+        let instance = instance_id(&store.seal_check(&secret_box.seal(METADATA)?).await?);
+        let mut target = TargetServer { endpoint: admin, major: programs.version.0, instance, extensions: Vec::new() };
+        target.load_available_extensions().await?;
         let objects = if let Some(url) = &options.object_store {
             Objects::S3(S3::open(url)?)
         } else {
-            let signer = Signer::new(&key(&keep.signing_key)?);
+            let signer = Signer::new(&key(&secrets.signing_key)?);
             Objects::Disk(Disk::open(self.data_dir.join("objects"), signer, run_as.clone())?)
         };
-        let app = App {
+        let core = Core {
             store,
             objects,
-            sealer,
+            secret_box,
             allow_private_sources: options.allow_private_sources,
             plan_limit: options.plan_limit.unwrap_or(DEFAULT_PLAN_LIMIT),
             target: Arc::new(target),
-            site: http::Site { address: listener.local_addr()?, public: None },
             is_local: true,
-            owner_key: Some(keep.api_key.clone().into()),
-            admission: http::Admission::new(),
-            receivers: outside::receivers(true)?,
+            receivers: egress::receivers(true)?,
             providers: Providers::from_environment()?,
             metrics: Metrics::new(),
-            signals: Signals::default(),
+            wakeups: Wakeups::default(),
         };
-        let app = Arc::new(app);
+        let core = Arc::new(core);
         let folder = self.data_dir.join("work");
         make_work_folder(&folder, run_as.as_ref())?;
-        self.running.answer(&app, listener);
-        self.running.work(&app, Workshop { tools: Tools { programs, run_as }, folder }, 1);
-        let project = ensure_project(&app, keep).await?;
+        let state = api::ApiState {
+            core: core.clone(),
+            host: api::ApiHost { address: listener.local_addr()?, public: None },
+            owner_key: Some(secrets.api_key.clone().into()),
+            admission: api::Admission::new(),
+        };
+        self.running.serve_api(Arc::new(state), listener);
+        self.running.start_workers(&core, WorkDirs { tools: Tools { programs, run_as }, root: folder }, 1);
+        let project = ensure_project(&core, secrets).await?;
         if let Some(limit) = options.plan_limit {
-            app.store.set_storage_limit(&project.project.id, limit).await?;
+            core.store.set_storage_limit(&project.project.id, limit).await?;
         }
         Ok(())
     }
 
     /// Whether the data goes when it stops.
     pub fn is_ephemeral(&self) -> bool {
-        self.throw_away.is_some()
+        self.temporary.is_some()
     }
 
     /// Waits until the private Postgres is gone, which nobody asked for.
-    pub async fn broken(&mut self) {
+    pub async fn postgres_exited(&mut self) {
         while self.cluster.is_running() {
             tokio::time::sleep(Duration::from_millis(500)).await;
         }
@@ -244,7 +248,7 @@ impl Dev {
 /// Name of the metadata's database.
 const METADATA: &str = "capydb";
 
-async fn create_metadata(admin: &Place) -> anyhow::Result<()> {
+async fn create_metadata(admin: &Endpoint) -> anyhow::Result<()> {
     let client = admin.connect().await?;
     if client.query_opt("select from pg_database where datname = $1", &[&METADATA]).await?.is_none() {
         client.batch_execute(&format!("create database {METADATA}")).await?;
@@ -254,24 +258,26 @@ async fn create_metadata(admin: &Place) -> anyhow::Result<()> {
 }
 
 /// The organization, its key and the project `dev`, made at the first start.
-async fn ensure_project(app: &App, keep: &Keep) -> anyhow::Result<ProjectRow> {
-    let (organization, _) = app.store.organization("Development", PROJECT).await?;
-    app.store.add_key(&organization, &keep.api_key).await?;
-    app.create_project(&organization, PROJECT, PROJECT, "development").await?;
+async fn ensure_project(core: &Core, secrets: &DevSecrets) -> anyhow::Result<ProjectRow> {
+    let (organization, _) = core.store.organization("Development", PROJECT).await?;
+    core.store.add_key(&organization, &secrets.api_key).await?;
+    core.create_project(&organization, PROJECT, PROJECT, "development").await?;
     loop {
-        let rows = app.store.projects(&organization, None).await?;
+        let rows = core.store.projects(&organization, None).await?;
         let row = rows.into_iter().find(|row| row.project.slug == PROJECT).context("the project dev is gone")?;
-        match row.project.state.as_str() {
-            "ready" => return Ok(row),
-            "failed" => bail!("the project dev could not be made: {}", row.project.last_error.unwrap_or_default()),
-            _ => tokio::time::sleep(Duration::from_millis(20)).await,
+        match row.state {
+            ProjectState::Ready => return Ok(row),
+            ProjectState::Failed => {
+                bail!("the project dev could not be made: {}", row.project.last_error.unwrap_or_default())
+            }
+            ProjectState::Creating => tokio::time::sleep(Duration::from_millis(20)).await,
         }
     }
 }
 
 /// What a control plane must remember to read its own data; a file that only its owner reads.
 #[derive(Serialize, Deserialize)]
-struct Keep {
+struct DevSecrets {
     admin_password: String,
     signing_key: String,
     sealing_key: String,
@@ -280,53 +286,40 @@ struct Keep {
     postgres_port: Option<u16>,
 }
 
-impl Keep {
+impl DevSecrets {
     fn load_or_make(data_dir: &Path) -> anyhow::Result<Self> {
         let path = data_dir.join("secrets.json");
         let key_path = data_dir.join(KEY_FILE);
         if path.is_file() {
-            let mut keep: Self = serde_json::from_str(&fs::read_to_string(&path)?)
+            let mut secrets: Self = serde_json::from_str(&fs::read_to_string(&path)?)
                 .map_err(|_| anyhow::anyhow!("{} is damaged", path.display()))?;
-            keep.api_key = match fs::read_to_string(&key_path) {
+            secrets.api_key = match fs::read_to_string(&key_path) {
                 Ok(key) => key.trim().to_owned(),
                 Err(_) => new_api_key(),
             };
-            write_private(&key_path, &format!("{}\n", keep.api_key))?;
-            return Ok(keep);
+            write_private(&key_path, format!("{}\n", secrets.api_key).as_bytes())?;
+            return Ok(secrets);
         }
-        let keep = Self {
+        let secrets = Self {
             admin_password: random_hex(24),
             signing_key: random_hex(32),
             sealing_key: random_hex(32),
             api_key: new_api_key(),
             postgres_port: None,
         };
-        write_private(&key_path, &format!("{}\n", keep.api_key))?;
-        keep.save(data_dir)?;
-        Ok(keep)
+        write_private(&key_path, format!("{}\n", secrets.api_key).as_bytes())?;
+        secrets.save(data_dir)?;
+        Ok(secrets)
     }
 
     fn save(&self, data_dir: &Path) -> anyhow::Result<()> {
-        write_private(&data_dir.join("secrets.json"), &serde_json::to_string_pretty(self)?)
+        let path = data_dir.join("secrets.json");
+        write_private(&path, &serde_json::to_vec_pretty(self)?).with_context(|| format!("write {}", path.display()))
     }
-}
-
-fn new_api_key() -> String {
-    format!("capy_live_{}", random_hex(24))
 }
 
 fn key(digits: &str) -> anyhow::Result<Vec<u8>> {
     unhex(digits).context("a key in secrets.json is damaged")
-}
-
-/// Writes a file that only its owner can read, whole or not at all.
-fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
-    let new = path.with_extension("new");
-    let _ = fs::remove_file(&new);
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&new, path).with_context(|| format!("write {}", path.display()))
 }
 
 /// The folder of everything. When the server runs as another user, that one must pass

@@ -1,8 +1,9 @@
 //! Numbers for those who watch over the control plane, in the text form of Prometheus. Counters
 //! are those of this process; what waits in the queue is asked when somebody looks.
 
-use super::App;
-use super::store::Trouble;
+use super::Core;
+use super::jobs::worker::AttemptOutcome;
+use super::metadata::DeliveryError;
 use prometheus_client::encoding::{EncodeLabelSet, text::encode};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -33,7 +34,7 @@ struct QueueLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Outcome {
+struct OutcomeLabel {
     outcome: &'static str,
 }
 
@@ -50,10 +51,10 @@ pub(super) struct Metrics {
     registry: Registry,
     calls: Family<CallLabels, Counter>,
     call_seconds: Histogram,
-    claims: Family<Outcome, Counter>,
+    claims: Family<OutcomeLabel, Counter>,
     jobs: Family<JobLabels, Counter>,
     job_seconds: Histogram,
-    deliveries: Family<Outcome, Counter>,
+    deliveries: Family<OutcomeLabel, Counter>,
     pushes: Family<PushLabels, Counter>,
     queue: Family<QueueLabels, Gauge>,
     oldest: Family<QueueLabels, Seconds>,
@@ -100,35 +101,35 @@ impl Metrics {
 
     /// A worker has looked for a job.
     pub(super) fn claimed(&self, found: bool) {
-        self.claims.get_or_create(&Outcome { outcome: if found { "job" } else { "nothing" } }).inc();
+        self.claims.get_or_create(&OutcomeLabel { outcome: if found { "job" } else { "nothing" } }).inc();
     }
 
-    /// An attempt at a job is over: `completed`, `failed`, `handed_back`, `lost` to another worker, or `unresolved`.
-    pub(super) fn job_over(&self, kind: &str, outcome: &str, took: Duration) {
-        self.jobs.get_or_create(&JobLabels { kind: kind.to_owned(), outcome: outcome.to_owned() }).inc();
+    /// Counts a finished attempt.
+    pub(super) fn job_finished(&self, kind: &str, outcome: AttemptOutcome, took: Duration) {
+        self.jobs.get_or_create(&JobLabels { kind: kind.to_owned(), outcome: outcome.as_str().to_owned() }).inc();
         self.job_seconds.observe(took.as_secs_f64());
     }
 
-    pub(super) fn delivered(&self, told: &Result<u16, Trouble>) {
-        let outcome = told.as_ref().map_or_else(troubled, |_| "delivered");
-        self.deliveries.get_or_create(&Outcome { outcome }).inc();
+    pub(super) fn delivered(&self, result: &Result<u16, DeliveryError>) {
+        let outcome = result.as_ref().map_or_else(error_label, |_| "delivered");
+        self.deliveries.get_or_create(&OutcomeLabel { outcome }).inc();
     }
 
-    pub(super) fn pushed(&self, provider: &str, pushed: &Result<String, Trouble>) {
-        let outcome = pushed.as_ref().map_or_else(troubled, |_| "pushed");
+    pub(super) fn pushed(&self, provider: &str, pushed: &Result<String, DeliveryError>) {
+        let outcome = pushed.as_ref().map_or_else(error_label, |_| "pushed");
         self.pushes.get_or_create(&PushLabels { provider: provider.to_owned(), outcome }).inc();
     }
 }
 
-fn troubled(trouble: &Trouble) -> &'static str {
-    if trouble.lasting { "given_up" } else { "failed" }
+fn error_label(error: &DeliveryError) -> &'static str {
+    if error.permanent { "given_up" } else { "failed" }
 }
 
 /// All numbers as text.
-pub(super) async fn shown(app: &App) -> anyhow::Result<String> {
-    let metrics = &app.metrics;
+pub(super) async fn encode_text(core: &Core) -> anyhow::Result<String> {
+    let metrics = &core.metrics;
     // While the metadata is away all other numbers count the more.
-    let queue = app.store.queue().await.unwrap_or_else(|error| {
+    let queue = core.store.queue().await.unwrap_or_else(|error| {
         tracing::error!("the queue cannot be counted: {error:#}");
         Vec::new()
     });

@@ -2,17 +2,18 @@
 //! is named, dumps in a bucket, the projects' databases on a Postgres that is named; processes of
 //! this kind are all the same, and there can be any number of them.
 
-use super::crypto::{Sealer, random_hex, unhex};
-use super::importer::TargetServer;
-use super::integrations::Providers;
+use super::crypto::{SecretBox, new_api_key, unhex};
+use super::jobs::work_dirs::WorkDirs;
+use super::metadata::Store;
 use super::metrics::Metrics;
 use super::objects::{Objects, S3};
-use super::postgres::{Place, Programs, Tools, find, run_as, server_major};
-use super::running::{Running, make_work_folder};
-use super::signals::Signals;
-use super::store::Store;
-use super::worker::Workshop;
-use super::{App, http, outside, plane_of};
+use super::outbound::integrations::Providers;
+use super::postgres::{Endpoint, Programs, Tools, find, run_as, server_major};
+use super::state::{Core, instance_id};
+use super::supervisor::{TaskSet, make_work_folder};
+use super::target::TargetServer;
+use super::wakeups::Wakeups;
+use super::{api, outbound::egress};
 use anyhow::{Context, bail};
 use secrecy::{ExposeSecret, SecretString};
 use std::net::SocketAddr;
@@ -27,7 +28,7 @@ pub const DEFAULT_LISTEN: &str = "127.0.0.1:7654";
 
 /// What every process of one control plane shares.
 #[derive(Debug)]
-pub struct Shared {
+pub struct SharedOptions {
     /// The Postgres of metadata and queue: the URL of an empty database, or of one that a process
     /// before has filled.
     pub database_url: SecretString,
@@ -48,7 +49,7 @@ pub struct Roles {
 #[derive(Debug)]
 pub struct ServiceOptions {
     /// What it shares with the others.
-    pub shared: Shared,
+    pub shared: SharedOptions,
     /// The Postgres of the projects' databases, as a superuser; by default that of the metadata.
     pub target_url: Option<SecretString>,
     /// The bucket: `s3://bucket/prefix`.
@@ -77,19 +78,19 @@ pub struct Service {
     pub api_url: String,
     /// Major version of the targets.
     pub postgres_major: u32,
-    running: Running,
+    running: TaskSet,
 }
 
 /// Connects with everything, and starts. `tell` gets lines for the person who waits.
 pub async fn start(options: ServiceOptions, tell: &dyn Fn(&str)) -> anyhow::Result<Service> {
     check_reachable(&options)?;
-    let metadata = place(&options.shared.database_url, "the URL of the metadata (CAPYDB_DATABASE_URL)")?;
+    let metadata = endpoint(&options.shared.database_url, "the URL of the metadata (CAPYDB_DATABASE_URL)")?;
     let target = match &options.target_url {
-        Some(url) => place(url, "the URL of the target (CAPYDB_TARGET_URL)")?,
+        Some(url) => endpoint(url, "the URL of the target (CAPYDB_TARGET_URL)")?,
         None => metadata.clone(),
     };
-    let (store, sealer, plane) = open(&options.shared, &metadata).await?;
-    let (target, major) = look_at_target(target, plane).await?;
+    let (store, secret_box, instance) = open(&options.shared, &metadata).await?;
+    let (target, major) = inspect_target(target, instance).await?;
     let tools = match options.roles.worker {
         Some(_) => Some(Tools { programs: programs(options.postgres_bin.as_deref(), major, tell)?, run_as: run_as()? }),
         None => None,
@@ -99,34 +100,32 @@ pub async fn start(options: ServiceOptions, tell: &dyn Fn(&str)) -> anyhow::Resu
     let listener = TcpListener::bind(options.listen).await;
     let listener = listener.with_context(|| format!("listen at {}; choose another with --listen", options.listen))?;
     let address = listener.local_addr()?;
-    let site = http::Site { address, public: options.public_url };
-    let api_url = site.api_url();
-    let app = App {
+    let host = api::ApiHost { address, public: options.public_url };
+    let api_url = host.api_url();
+    let core = Core {
         store,
         objects: Objects::S3(bucket),
-        sealer,
+        secret_box,
         allow_private_sources: options.allow_private_sources,
         plan_limit: options.plan_limit,
         target: Arc::new(target),
-        site,
         is_local: false,
-        owner_key: None,
-        admission: http::Admission::new(),
-        receivers: outside::receivers(false)?,
+        receivers: egress::receivers(false)?,
         providers: Providers::from_environment()?,
         metrics: Metrics::new(),
-        signals: Signals::default(),
+        wakeups: Wakeups::default(),
     };
-    let app = Arc::new(app);
-    let mut running = Running::default();
+    let core = Arc::new(core);
+    let state = Arc::new(api::ApiState { core: core.clone(), host, owner_key: None, admission: api::Admission::new() });
+    let mut running = TaskSet::default();
     if options.roles.api {
-        running.answer(&app, listener);
+        running.serve_api(state, listener);
     } else {
-        running.answer_watchers(&app, listener);
+        running.serve_health(state, listener);
     }
     if let (Some(at_a_time), Some(tools)) = (options.roles.worker, tools) {
-        let folder = work_folder(&options.work_dir, &app.target.plane, &tools)?;
-        running.work(&app, Workshop { tools, folder }, at_a_time);
+        let folder = work_folder(&options.work_dir, &core.target.instance, &tools)?;
+        running.start_workers(&core, WorkDirs { tools, root: folder }, at_a_time);
     }
     Ok(Service { address, api_url, postgres_major: major, running })
 }
@@ -139,13 +138,13 @@ impl Service {
 }
 
 /// A folder of this control plane's own below the one that was named, which may hold other things.
-fn work_folder(below: &Path, plane: &str, tools: &Tools) -> anyhow::Result<PathBuf> {
+fn work_folder(below: &Path, instance: &str, tools: &Tools) -> anyhow::Result<PathBuf> {
     std::fs::DirBuilder::new()
         .recursive(true)
         .mode(0o711)
         .create(below)
         .with_context(|| format!("make the folder {}", below.display()))?;
-    let folder = below.canonicalize()?.join(format!("capydb-{plane}"));
+    let folder = below.canonicalize()?.join(format!("capydb-{instance}"));
     make_work_folder(&folder, tools.run_as.as_ref())?;
     if let Some(user) = &tools.run_as {
         user.check_reachable(&folder)?;
@@ -155,22 +154,22 @@ fn work_folder(below: &Path, plane: &str, tools: &Tools) -> anyhow::Result<PathB
 }
 
 /// Makes a key of an organization, which is made when it is not there. The key is shown this once.
-pub async fn new_key(shared: &Shared, organization: &str) -> anyhow::Result<String> {
+pub async fn new_key(shared: &SharedOptions, organization: &str) -> anyhow::Result<String> {
     let (store, ..) =
-        open(shared, &place(&shared.database_url, "the URL of the metadata (CAPYDB_DATABASE_URL)")?).await?;
-    let slug = super::http::slug_of(organization);
+        open(shared, &endpoint(&shared.database_url, "the URL of the metadata (CAPYDB_DATABASE_URL)")?).await?;
+    let slug = super::api::slug_of(organization);
     let (id, name) = store.organization(organization, &slug).await?;
     if name != organization {
         bail!("the short name {slug} belongs to the organization {name} already; choose a name that differs more");
     }
-    let key = format!("capy_live_{}", random_hex(24));
+    let key = new_api_key();
     store.add_key(&id, &key).await?;
     Ok(key)
 }
 
 /// Makes a key worthless. False when there is none.
-pub async fn revoke_key(shared: &Shared, key: &str) -> anyhow::Result<bool> {
-    let metadata = place(&shared.database_url, "the URL of the metadata (CAPYDB_DATABASE_URL)")?;
+pub async fn revoke_key(shared: &SharedOptions, key: &str) -> anyhow::Result<bool> {
+    let metadata = endpoint(&shared.database_url, "the URL of the metadata (CAPYDB_DATABASE_URL)")?;
     let (store, ..) = open(shared, &metadata).await?;
     store.remove_key(key).await
 }
@@ -183,39 +182,39 @@ fn check_reachable(options: &ServiceOptions) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn place(url: &SecretString, what: &str) -> anyhow::Result<Place> {
-    Place::parse(url.expose_secret()).with_context(|| format!("{what} cannot be used"))
+fn endpoint(url: &SecretString, what: &str) -> anyhow::Result<Endpoint> {
+    Endpoint::parse(url.expose_secret()).with_context(|| format!("{what} cannot be used"))
 }
 
 /// Opens the metadata, and checks that this process can read its secrets.
 /// Gives the control plane's own id, too.
-async fn open(shared: &Shared, metadata: &Place) -> anyhow::Result<(Store, Sealer, String)> {
+async fn open(shared: &SharedOptions, metadata: &Endpoint) -> anyhow::Result<(Store, SecretBox, String)> {
     const WORD: &str = "capydb";
     let key = unhex(shared.secret_key.expose_secret().trim()).filter(|key| key.len() == 32);
     let key = key.context("the secret key must have 64 hexadecimal digits; make one with: openssl rand -hex 32")?;
-    let sealer = Sealer::new(&key)?;
+    let secret_box = SecretBox::new(&key)?;
     let store = Store::open(metadata).await?;
-    store.close_to_others().await?;
-    let sealed = store.seal_check(&sealer.seal(WORD)?).await?;
-    if sealer.open(&sealed).is_ok_and(|word| word == WORD) {
-        return Ok((store, sealer, plane_of(&sealed)));
+    store.revoke_public_access().await?;
+    let sealed = store.seal_check(&secret_box.seal(WORD)?).await?;
+    if secret_box.open(&sealed).is_ok_and(|word| word == WORD) {
+        return Ok((store, secret_box, instance_id(&sealed)));
     }
     bail!("the secret key is not the one that this metadata was made with");
 }
 
 /// Learns what the target server is. Only a superuser can make all that imports need.
-async fn look_at_target(place: Place, plane: String) -> anyhow::Result<(TargetServer, u32)> {
-    let place = place.with(|config| {
+async fn inspect_target(endpoint: Endpoint, instance: String) -> anyhow::Result<(TargetServer, u32)> {
+    let endpoint = endpoint.with(|config| {
         config.dbname("postgres");
     });
-    let session = place.connect().await.context("connect to the server of the projects' databases")?;
+    let session = endpoint.connect().await.context("connect to the server of the projects' databases")?;
     let sql = "select rolsuper from pg_roles where rolname = current_user";
     if !session.query_one(sql, &[]).await?.get::<_, bool>(0) {
         bail!("the role of the target URL is not a superuser, who alone can create extensions such as postgis");
     }
     let major = server_major(&session).await?;
-    let mut target = TargetServer { place, major, plane, extensions: Vec::new() };
-    target.look_for_extensions().await?;
+    let mut target = TargetServer { endpoint, major, instance, extensions: Vec::new() };
+    target.load_available_extensions().await?;
     Ok((target, major))
 }
 

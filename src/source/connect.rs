@@ -1,8 +1,8 @@
 //! Dialling a source: every address is judged before it is dialled, and the judged address
 //! is the one dialled, so a second DNS answer changes nothing.
 
-use super::limited::{Limited, LimitedTls};
-use super::reach::{private_kind, private_name};
+use super::address_policy::{private_kind, private_name};
+use super::bounded_stream::{BoundedStream, LimitedTls};
 use super::{SourceUrl, SslMode, tls};
 use std::io;
 use std::net::IpAddr;
@@ -49,7 +49,7 @@ fn scrubbed(said: &str, password: Option<&str>) -> String {
         Some(password) => said.replace(password, "***"),
         None => said.to_owned(),
     };
-    crate::text::printable(&said, 300)
+    crate::util::format::printable(&said, 300)
 }
 
 /// Why a source cannot be used. The messages name host and port, never the password.
@@ -72,7 +72,7 @@ pub enum ConnectError {
     Login(String, String),
     /// The server has no rule by which it would let this login try (`pg_hba.conf`).
     #[error("{0} refused the login: {1}")]
-    Unwelcome(String, String),
+    Rejected(String, String),
     /// No such database.
     #[error("{0} has no such database: {1}")]
     Database(String, String),
@@ -154,7 +154,7 @@ fn place(url: &SourceUrl) -> String {
 /// encrypted sessions (libpq, "SSL Mode Descriptions").
 async fn dial_as_asked(url: &SourceUrl, address: IpAddr) -> Result<Session, ConnectError> {
     match dial(url, Some(address), url.ssl_mode()).await {
-        Err(ConnectError::Tls(..) | ConnectError::Unwelcome(..)) if url.ssl_mode() == SslMode::Prefer => {
+        Err(ConnectError::Tls(..) | ConnectError::Rejected(..)) if url.ssl_mode() == SslMode::Prefer => {
             dial(url, Some(address), SslMode::Disable).await
         }
         dialled => dialled,
@@ -174,8 +174,8 @@ async fn dial(url: &SourceUrl, address: Option<IpAddr>, mode: SslMode) -> Result
         }
         Some(address) => {
             let dialled = TcpStream::connect((address, url.port())).await;
-            let stream = Limited::new(dialled.map_err(|error| unreached(&place, &error))?, LONGEST_SESSION);
-            let connector = MakeTlsConnect::<Limited<TcpStream>>::make_tls_connect(&mut connector, url.host());
+            let stream = BoundedStream::new(dialled.map_err(|error| unreached(&place, &error))?, LONGEST_SESSION);
+            let connector = MakeTlsConnect::<BoundedStream<TcpStream>>::make_tls_connect(&mut connector, url.host());
             let connector = connector.map_err(|error| ConnectError::Tls(place.clone(), error.to_string()))?;
             let (client, connection) = config.connect_raw(stream, LimitedTls(connector)).await.map_err(failed)?;
             (client, tokio::spawn(until_closed(connection)))
@@ -225,7 +225,7 @@ fn explain(place: &str, error: &tokio_postgres::Error, password: Option<&str>) -
         return match db.code() {
             code if *code == SqlState::INVALID_PASSWORD => ConnectError::Login(place.into(), said),
             code if *code == SqlState::INVALID_AUTHORIZATION_SPECIFICATION => {
-                ConnectError::Unwelcome(place.into(), said)
+                ConnectError::Rejected(place.into(), said)
             }
             code if *code == SqlState::INVALID_CATALOG_NAME => ConnectError::Database(place.into(), said),
             _ => ConnectError::Other(place.into(), said),
@@ -238,12 +238,12 @@ fn explain(place: &str, error: &tokio_postgres::Error, password: Option<&str>) -
                 return ConnectError::Refused(place.into());
             }
             if let Some(tls) = io.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-                return ConnectError::Tls(place.into(), crate::text::printable(&tls.to_string(), 300));
+                return ConnectError::Tls(place.into(), crate::util::format::printable(&tls.to_string(), 300));
             }
         }
         cause = current.source();
     }
-    let said = scrubbed(&chain(error), password);
+    let said = scrubbed(&crate::util::error::chain(error), password);
     if said.contains("does not support TLS") {
         let why = "the server does not offer TLS; add sslmode=disable to the URL to go without".into();
         return ConnectError::Tls(place.into(), why);
@@ -252,17 +252,6 @@ fn explain(place: &str, error: &tokio_postgres::Error, password: Option<&str>) -
         return ConnectError::Login(place.into(), said);
     }
     ConnectError::Other(place.into(), said)
-}
-
-/// An error with its causes, in one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(current) = cause {
-        text = format!("{text}: {current}");
-        cause = current.source();
-    }
-    text
 }
 
 #[cfg(test)]

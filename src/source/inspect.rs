@@ -1,6 +1,6 @@
 //! Reads the facts about a source, in one round trip that writes nothing.
 
-use super::connect::{self, Session};
+use super::connect::Session;
 use crate::platforms;
 use crate::wire::{AuthForeignKey, Extension, Replication, SourceFacts};
 use anyhow::{Context, bail};
@@ -28,7 +28,10 @@ pub(super) async fn ask<T: serde::de::DeserializeOwned>(session: &Session, scrip
         .map_err(|error| match error.as_db_error() {
             Some(db) => anyhow::anyhow!("the source refused to be read: {}", session.shown(db.message())),
             None => {
-                anyhow::anyhow!("the connection to the source was lost: {}", session.shown(&connect::chain(&error)))
+                anyhow::anyhow!(
+                    "the connection to the source was lost: {}",
+                    session.shown(&crate::util::error::chain(&error))
+                )
             }
         })?;
     let row = answer.iter().find_map(|message| match message {
@@ -66,7 +69,7 @@ impl Raw {
         fn texts(names: &[String]) -> Vec<&str> {
             names.iter().map(String::as_str).collect()
         }
-        let known = platforms::recognise(&texts(&self.roles), &texts(&self.schemas), &texts(&self.setting_prefixes));
+        let known = platforms::recognize(&texts(&self.roles), &texts(&self.schemas), &texts(&self.setting_prefixes));
         let provider = known.as_ref().map(|(platform, _)| platform.id.to_owned());
         // `auth` and the like are ordinary names unless the provider is known.
         let on_platform =

@@ -228,7 +228,7 @@ pub const PROVIDERS: [Provider; 16] = [
 ];
 
 /// The provider of a host, if the name gives it away.
-pub fn recognise(host: &str) -> Option<&'static Provider> {
+pub fn recognize(host: &str) -> Option<&'static Provider> {
     let host = host.trim_end_matches('.').to_ascii_lowercase();
     if is_render_short(&host) {
         return named("render");
@@ -244,7 +244,7 @@ pub fn named(id: &str) -> Option<&'static Provider> {
 
 /// Judges a URL by the rules of its provider.
 pub fn advise(url: &SourceUrl) -> Advice {
-    let Some(provider) = recognise(url.host()) else { return Advice::Fine };
+    let Some(provider) = recognize(url.host()) else { return Advice::Fine };
     let host = url.host().trim_end_matches('.').to_ascii_lowercase();
     let mended = |url| Advice::Rewrite(provider, url, Why::Pooled);
     let to_port = |from: u16, to: u16| if url.port() == from { mended(url.with_port(to)) } else { Advice::Fine };
@@ -308,10 +308,10 @@ mod tests {
             ("a.b.tsdb.cloud.timescale.com", "timescale"),
             ("db.prisma.io", "xata"),
         ] {
-            assert_eq!(recognise(host).map(|provider| provider.id), Some(id), "{host}");
+            assert_eq!(recognize(host).map(|provider| provider.id), Some(id), "{host}");
         }
         for host in ["db.example.com", "notneon.tech", "neon.tech.example.com", "10.0.0.1"] {
-            assert_eq!(recognise(host), None, "{host}");
+            assert_eq!(recognize(host), None, "{host}");
         }
     }
 

@@ -12,7 +12,7 @@ pub struct SourceUrl {
 
 /// Why a text is not the URL of one Postgres database. The messages never quote the URL.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum UrlProblem {
+pub enum SourceUrlError {
     /// Nothing was given.
     #[error("the source URL is empty")]
     Empty,
@@ -114,57 +114,57 @@ fn refusal(parameter: &str) -> Option<&'static str> {
 
 impl SourceUrl {
     /// Reads a connection URL and leaves it as it is.
-    pub fn parse(text: &str) -> Result<Self, UrlProblem> {
+    pub fn parse(text: &str) -> Result<Self, SourceUrlError> {
         let source = Self::parse_here(text)?;
-        if source.is_socket() { Err(UrlProblem::Socket) } else { Ok(source) }
+        if source.is_socket() { Err(SourceUrlError::Socket) } else { Ok(source) }
     }
 
     /// The same for a URL that is dialled from this machine: it may name a Unix socket.
-    pub fn parse_here(text: &str) -> Result<Self, UrlProblem> {
+    pub fn parse_here(text: &str) -> Result<Self, SourceUrlError> {
         let moved = socket_into_host(text.trim());
         let text = moved.as_deref().unwrap_or(text.trim());
         if text.is_empty() {
-            return Err(UrlProblem::Empty);
+            return Err(SourceUrlError::Empty);
         }
         let text = text.trim_matches(['"', '\'']); // as pasted from a file of settings
         let scheme = text.split_once("://").map_or("", |(scheme, _)| scheme);
         if !["postgres", "postgresql"].contains(&scheme.to_ascii_lowercase().as_str()) {
-            return Err(UrlProblem::Scheme(shown_start(text)));
+            return Err(SourceUrlError::Scheme(shown_start(text)));
         }
         refuse_host_list(text)?;
         let url = Url::parse(text).map_err(|error| match error {
-            url::ParseError::InvalidPort => UrlProblem::Port,
-            url::ParseError::EmptyHost => UrlProblem::NoHost,
-            other => UrlProblem::Syntax(other.to_string()),
+            url::ParseError::InvalidPort => SourceUrlError::Port,
+            url::ParseError::EmptyHost => SourceUrlError::NoHost,
+            other => SourceUrlError::Syntax(other.to_string()),
         })?;
         if url.fragment().is_some() {
-            return Err(UrlProblem::Syntax("it contains a `#`".into()));
+            return Err(SourceUrlError::Syntax("it contains a `#`".into()));
         }
         if url.port() == Some(0) {
-            return Err(UrlProblem::Port);
+            return Err(SourceUrlError::Port);
         }
         for (name, value) in url.query_pairs() {
             // The authorities of this machine are what is used anyway.
             let usual = name == "sslrootcert" && value == "system";
             if let Some(why) = refusal(&name).filter(|_| !usual) {
-                return Err(UrlProblem::Parameter(name.into_owned(), why));
+                return Err(SourceUrlError::Parameter(name.into_owned(), why));
             }
         }
         let host = decode(url.host_str().unwrap_or_default())?;
         let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
         if host.is_empty() {
-            return Err(UrlProblem::NoHost);
+            return Err(SourceUrlError::NoHost);
         }
         let socket = host.starts_with('/') || host.starts_with('@');
         if !socket && host.contains([',', ' ']) || host.chars().any(char::is_control) {
-            return Err(UrlProblem::SeveralHosts);
+            return Err(SourceUrlError::SeveralHosts);
         }
         let database = decode(url.path().trim_start_matches('/'))?;
         if database.is_empty() {
-            return Err(UrlProblem::NoDatabase);
+            return Err(SourceUrlError::NoDatabase);
         }
         if url.username().is_empty() {
-            return Err(UrlProblem::NoUser);
+            return Err(SourceUrlError::NoUser);
         }
         let source = Self { url, host, database };
         decode(source.url.username())?;
@@ -172,7 +172,7 @@ impl SourceUrl {
         if let Some(word) = source.parameter("sslmode")
             && SslMode::parse(&word).is_none()
         {
-            return Err(UrlProblem::SslMode(word.escape_default().take(40).collect()));
+            return Err(SourceUrlError::SslMode(word.escape_default().take(40).collect()));
         }
         Ok(source)
     }
@@ -312,12 +312,12 @@ fn socket_into_host(text: &str) -> Option<String> {
 }
 
 /// A list of hosts hides from the URL parser in several ways, so it is looked for first.
-fn refuse_host_list(text: &str) -> Result<(), UrlProblem> {
+fn refuse_host_list(text: &str) -> Result<(), SourceUrlError> {
     let rest = text.split_once("://").map_or("", |(_, rest)| rest);
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     let hosts = authority.rsplit_once('@').map_or(authority, |(_, hosts)| hosts);
     if hosts.contains(',') || hosts.to_ascii_lowercase().contains("%2c") {
-        return Err(UrlProblem::SeveralHosts);
+        return Err(SourceUrlError::SeveralHosts);
     }
     Ok(())
 }
@@ -330,7 +330,7 @@ fn shown_start(text: &str) -> String {
     if text.contains("://") && !plain.is_empty() { format!("`{plain}://`") } else { "no scheme".into() }
 }
 
-fn decode(text: &str) -> Result<String, UrlProblem> {
+fn decode(text: &str) -> Result<String, SourceUrlError> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let [first, tail @ ..] = rest {
@@ -350,8 +350,8 @@ fn decode(text: &str) -> Result<String, UrlProblem> {
     String::from_utf8(bytes).map_err(|_| bad_escape())
 }
 
-fn bad_escape() -> UrlProblem {
-    UrlProblem::Syntax("it has a `%` that is not followed by the code of a character".into())
+fn bad_escape() -> SourceUrlError {
+    SourceUrlError::Syntax("it has a `%` that is not followed by the code of a character".into())
 }
 
 impl fmt::Display for SourceUrl {

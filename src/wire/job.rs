@@ -1,4 +1,4 @@
-use super::{ImportError, ImportProgress};
+use super::{FailureCode, ImportError, ImportProgress};
 use serde::{Deserialize, Serialize};
 
 /// Why a job failed that somebody has stopped.
@@ -121,6 +121,11 @@ impl Job {
     pub fn import_errors(&self) -> Vec<ImportError> {
         let errors = self.result.as_ref().and_then(|result| result.get("errors").cloned());
         errors.and_then(|errors| serde_json::from_value(errors).ok()).unwrap_or_default()
+    }
+
+    /// Why an import failed, where the service sends a code.
+    pub fn failure_code(&self) -> Option<FailureCode> {
+        serde_json::from_value(self.result.as_ref()?.get("code")?.clone()).ok()
     }
 
     /// What an import brought, when the service tells.

@@ -6,17 +6,18 @@
 mod account;
 mod database;
 mod import;
+mod import_progress;
 mod integration;
 mod job;
 mod preflight;
 mod project;
-mod running;
 mod upload;
 mod webhook;
 
 pub use account::{ApiError, LoginRequest, LoginSession, LoginState, Me, Organization, Principal, Status};
 pub use database::{ProjectExtension, ProjectExtensionList, SqlAnswer, SqlRequest, SqlResult};
 pub use import::{ImportRequest, PreflightRequest};
+pub use import_progress::{ErrorClass, FailureCode, ImportError, ImportProgress, JobFailure, TableProgress};
 pub use integration::{ConnectIntegration, DATABASE_URL, DATABASE_URL_UNPOOLED, Integration, IntegrationList};
 pub use job::{
     CANCELLED, ImportSummary, Job, JobAnswer, JobList, JobState, LeftOut, PARTLY_COMMITTED, PROJECT_CREATE,
@@ -26,7 +27,6 @@ pub use preflight::{
     AuthForeignKey, Check, CheckStatus, DumpFacts, Extension, Preflight, PreflightAnswer, Replication, SourceFacts,
 };
 pub use project::{Connections, ConnectionsAnswer, CreateProject, Project, ProjectAnswer, ProjectCreated, ProjectList};
-pub use running::{ErrorClass, ImportError, ImportProgress, TableProgress};
 pub use upload::{
     CompleteRequest, PartSlot, PartsAnswer, PartsRequest, Upload, UploadAnswer, UploadPart, UploadRequest, UploadSlot,
     UploadSlotAnswer, crc64_of_text, crc64_text,

@@ -1,10 +1,10 @@
-mod outside;
 #[cfg(feature = "server")]
 mod server;
+mod webhooks;
 
-pub(super) use outside::{ConnectCommand, IntegrationsCommand, WebhooksCommand};
 #[cfg(feature = "server")]
 pub(super) use server::{DevArgs, KeyArgs, LogForm, Role, ServerArgs, ServerCommand, SharedArgs};
+pub(super) use webhooks::{ConnectCommand, IntegrationsCommand, WebhooksCommand};
 
 use super::completion;
 use crate::config::ENV_SOURCE_URL;

@@ -1,7 +1,7 @@
 //! Lists of those who are told of imports, for people.
 
 use super::table::aligned;
-use crate::text::printable;
+use crate::util::format::printable;
 use crate::wire::{Integration, WebhookDelivery, WebhookEndpoint};
 use console::{StyledObject, style};
 

@@ -1,14 +1,14 @@
 //! The only place that knows terminals: results on standard output, talk on standard error.
 
+pub(super) mod job_progress;
 pub(super) mod lists;
-pub(super) mod meter;
+pub(super) mod progress;
 pub(super) mod report;
 mod table;
-pub(super) mod waiting;
 
 use super::args::{Format, Global, ProgressForm};
 use super::{Failure, Kind};
-use crate::text::masked;
+use crate::util::redact::masked;
 use console::style;
 use serde_json::{Value, json};
 use std::cell::Cell;
@@ -162,7 +162,7 @@ fn shown_json(document: &Value) -> String {
 
 /// JSON with its unseen characters as escapes. They can only be inside strings.
 fn escaped(json: &str) -> String {
-    let unseen = |c: char| crate::text::is_unseen(c) && c != '\n';
+    let unseen = |c: char| crate::util::format::is_unseen(c) && c != '\n';
     if !json.contains(unseen) {
         return json.to_owned();
     }

@@ -2,8 +2,9 @@
 
 use super::table::{aligned, aligned_on, unwrapped};
 use crate::cli::context::label;
-use crate::preflight::{bytes, remedy};
-use crate::text::printable;
+use crate::preflight::fix_hint;
+use crate::util::format::bytes;
+use crate::util::format::printable;
 use crate::wire::{
     Check, CheckStatus, DumpFacts, ErrorClass, ImportError, ImportProgress, ImportSummary, Job, JobState, Preflight,
     Project, SourceFacts,
@@ -30,7 +31,7 @@ fn lines(check: &Check, verdict: &StyledObject<&'static str>, rows: &mut Vec<Vec
     let below = |text: String| vec![String::new(), String::new(), text];
     rows.extend(check.evidence.iter().map(|place| below(format!("· {}", printable(place, 200)))));
     // The hosted service sends no advice, so there is some of our own.
-    let fix = check.fix.as_deref().or_else(|| remedy(&check.name, check.status));
+    let fix = check.fix.as_deref().or_else(|| fix_hint(&check.name, check.status));
     rows.extend(fix.map(|fix| below(format!("→ {}", printable(fix, 500)))));
 }
 
@@ -216,7 +217,7 @@ pub(in crate::cli) fn job(job: &Job) -> String {
     }
     let stderr = job.last_stderr.as_deref().filter(|stderr| !stderr.is_empty() && errors.is_empty());
     if let Some(stderr) = stderr {
-        let lines = crate::text::tail(stderr, 4000);
+        let lines = crate::util::format::tail(stderr, 4000);
         let shown: Vec<String> = lines.lines().map(|line| format!("  | {line}")).collect();
         text = format!("{text}\nstderr\n{}", shown.join("\n"));
     }

@@ -103,7 +103,7 @@ impl Trailing<'_> {
         let end = end.min(self.at.saturating_add(most));
         while self.at < end {
             let wanted = usize::try_from(end - self.at).map_or(self.block.len(), |left| left.min(self.block.len()));
-            match super::blocks::read_at(self.file, &mut self.block[..wanted], self.at)? {
+            match super::body::read_at(self.file, &mut self.block[..wanted], self.at)? {
                 0 => return Err(io::ErrorKind::UnexpectedEof.into()),
                 read => {
                     self.md5.update(&self.block[..read]);

@@ -1,6 +1,7 @@
-use super::blocks::Blocks;
-use super::error::{UploadError, cause, tls_error};
-use super::sturdy::{Io, Known, Sturdy};
+use super::body::Blocks;
+use super::error::{UploadError, tls_error};
+use super::half_open_io::{Io, Known, Sturdy};
+use crate::util::error::innermost;
 use futures_util::future::BoxFuture;
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
@@ -109,9 +110,11 @@ pub(super) async fn connect(uri: &Uri, proxies: &Matcher, tls: Arc<ClientConfig>
     let connected = connected.map_err(|_| broken("it did not answer in time".into()))?;
     connected.map_err(|error| match tls_error(&*error) {
         Some(rustls::Error::AlertReceived(AlertDescription::NoApplicationProtocol)) => NoLine::WantsHttp2,
-        Some(error) => NoLine::Error(UploadError::Tls(host.clone(), crate::text::printable(&error.to_string(), 300))),
+        Some(error) => {
+            NoLine::Error(UploadError::Tls(host.clone(), crate::util::format::printable(&error.to_string(), 300)))
+        }
         None if error.is::<NoWay>() => NoLine::Error(UploadError::NoWay(host.clone(), error.to_string())),
-        None => broken(cause(&*error)),
+        None => broken(innermost(&*error)),
     })
 }
 
@@ -180,10 +183,10 @@ struct NoWay(String);
 
 fn proxy_error(proxy: &Intercept, error: &(dyn std::error::Error + 'static)) -> Error {
     // The library keeps the kinds of its errors to itself.
-    if cause(error).contains("proxy authorization required") {
+    if innermost(error).contains("proxy authorization required") {
         return NoWay(format!("the proxy {} wants a name and a password", shown(proxy))).into();
     }
-    format!("the proxy {}: {}", shown(proxy), cause(error)).into()
+    format!("the proxy {}: {}", shown(proxy), innermost(error)).into()
 }
 
 /// A proxy without its password.
@@ -194,6 +197,5 @@ fn shown(proxy: &Intercept) -> String {
 
 /// A proxy of the network has no business with storage on this machine.
 fn is_here(uri: &Uri) -> bool {
-    let host = uri.host().unwrap_or_default();
-    host == "localhost" || host.trim_matches(['[', ']']).parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback())
+    uri.host().is_some_and(crate::util::net::is_loopback)
 }

@@ -93,11 +93,11 @@ impl Refusal {
             Some(&body[from..from + length])
         };
         let words = match (element("Code"), element("Message")) {
-            (_, Some(message)) => crate::text::printable(message, 200),
-            (Some(code), None) => crate::text::printable(code, 60),
+            (_, Some(message)) => crate::util::format::printable(message, 200),
+            (Some(code), None) => crate::util::format::printable(code, 60),
             _ if (300..400).contains(&status) => "it wants the dump to go elsewhere, which is not done".into(),
             _ if body.contains('<') || body.trim().is_empty() => "it gave no reason".into(),
-            _ => crate::text::printable(body, 200),
+            _ => crate::util::format::printable(body, 200),
         };
         let quoted = |text: &str| query.split(['&', '=', '%']).any(|piece| piece.len() >= 8 && text.contains(piece));
         let words = if quoted(&words) { "it gave no reason that can be shown".into() } else { words };
@@ -130,17 +130,6 @@ pub(super) fn tls_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Opt
         };
     }
     None
-}
-
-/// What happened, in the words of the last cause.
-pub(super) fn cause(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut last = error;
-    while let Some(cause) = last.source() {
-        last = cause;
-    }
-    let text = last.to_string();
-    let text = text.split(" (os error").next().unwrap_or(&text);
-    crate::text::printable(text, 300)
 }
 
 #[cfg(test)]
@@ -180,6 +169,5 @@ mod tests {
     fn an_error_of_tls_is_found_inside_others() {
         let error = io::Error::other(io::Error::other(rustls::Error::DecryptError));
         assert!(tls_error(&error).is_some() && tls_error(&io::Error::other("x")).is_none());
-        assert_eq!(cause(&io::Error::from_raw_os_error(32)), "Broken pipe");
     }
 }

@@ -1,13 +1,13 @@
 //! One `PUT` to object storage: as fast as the wire, with constant memory, and with the truth
 //! about what became of it.
 
-mod blocks;
+mod body;
 mod checksum;
 mod connect;
 mod error;
-mod pace;
+mod half_open_io;
 mod put;
-mod sturdy;
+mod rate_limiter;
 
 pub(super) use connect::Line;
 pub use error::UploadError;

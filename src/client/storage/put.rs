@@ -1,9 +1,10 @@
-use super::blocks::{Blocks, Pool, Watched};
+use super::body::{Blocks, Pool, Watched};
 use super::checksum::{Evidence, Sent, evidence, md5_of};
 use super::connect::{Line, NoLine, connect, target};
-use super::error::{Refusal, UploadError, cause, tls_error};
-use super::pace::Pace;
+use super::error::{Refusal, UploadError, tls_error};
+use super::rate_limiter::Pace;
 use crate::client::{USER_AGENT, tls};
+use crate::util::error::innermost;
 use crate::wire::retry_after;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -313,7 +314,7 @@ fn failed(host: &str, error: &(dyn std::error::Error + 'static)) -> UploadError 
         Some(alert @ rustls::Error::AlertReceived(CertificateRequired | BadCertificate | UnknownCA | AccessDenied)) => {
             UploadError::Tls(host.to_owned(), alert.to_string())
         }
-        _ => UploadError::Broken(host.to_owned(), cause(error)),
+        _ => UploadError::Broken(host.to_owned(), innermost(error)),
     }
 }
 

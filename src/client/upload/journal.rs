@@ -1,4 +1,4 @@
-use crate::identity::{Identity, Origin};
+use crate::util::file_identity::{Identity, Origin};
 use crate::wire::{crc64_of_text, crc64_text};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

@@ -1,17 +1,17 @@
 //! Brings a dump into storage: in parts where the control plane takes them, else with one
 //! request, and again after every fault that may pass.
 
-mod budget;
+mod adaptive_concurrency;
 mod journal;
 mod parts;
-mod streams;
+mod retry_budget;
 
 use super::storage::{Line, Progress, Put, Storage, UploadError};
 use super::{Api, CallError, Cause};
-use crate::identity::{Identity, Origin};
+use crate::util::file_identity::{Identity, Origin};
 use crate::wire::{self, UploadSlot};
-use budget::{Budget, luck};
 use journal::{Begun, Remembered};
+use retry_budget::{Budget, luck};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs::File;

@@ -1,8 +1,8 @@
-use super::super::storage::{Line, Put, UploadError};
-use super::super::{CallError, Cause};
+use super::adaptive_concurrency::Streams;
 use super::journal::Journal;
-use super::streams::Streams;
 use super::{OTHER_URLS, Upload, UploadEvent, Uploaded};
+use crate::client::storage::{Line, Put, UploadError};
+use crate::client::{CallError, Cause};
 use crate::wire::{self, UploadPart, crc64_of_text, crc64_text};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;

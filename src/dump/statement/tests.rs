@@ -131,7 +131,7 @@ fn extensions_and_policies_are_read() {
         wish("CREATE EXTENSION IF NOT EXISTS \"uuid-ossp\" WITH SCHEMA extensions;").schema.as_deref(),
         Some("extensions")
     );
-    assert_eq!(wish("CREATE EXTENSION hstore;"), ExtensionWish { name: "hstore".into(), schema: None });
+    assert_eq!(wish("CREATE EXTENSION hstore;"), RequestedExtension { name: "hstore".into(), schema: None });
     let roles = |text: &str| policy_roles(text.as_bytes());
     assert_eq!(
         roles("CREATE POLICY \"to\" ON public.t AS PERMISSIVE FOR SELECT TO Anon, \"Web User\" USING (a TO b);"),

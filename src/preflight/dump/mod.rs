@@ -1,17 +1,17 @@
 //! Grades what a dump holds: the three checks of every source, and those that only a dump needs.
 
-mod case;
-mod itself;
+mod intrinsic_checks;
+mod target_checks;
 
 use super::{Limits, check, extensions_available, fixed, report, size_within_plan, version_compatible};
 use crate::dump::{Contents, DumpFile, Finding, Format, Seen};
 use crate::platforms::{self, Platform};
 use crate::wire::{AuthForeignKey, CheckStatus, DumpFacts, Extension, Preflight, SourceFacts};
-use case::Case;
-use itself::{
+use intrinsic_checks::{
     complete, foreign_servers, format_supported, large_objects, psql_commands, refused, rows_by_copy, schema_and_data,
     single_database, tool_compatible, triggers_off,
 };
+use target_checks::Case;
 
 /// The word by which a control plane tells that it takes out of plain SQL what it takes out of
 /// archives: owners, privileges, event triggers and the like.
@@ -19,7 +19,7 @@ pub const FILTERS_PLAIN_SQL: &str = "filters_plain_sql";
 
 /// How the dump will be imported.
 #[derive(Debug, Clone, Default)]
-pub struct Handling {
+pub struct ImportMode {
     /// The project's role, under which everything is made; empty when it is not known.
     pub role: String,
     /// The control plane filters plain SQL ([`FILTERS_PLAIN_SQL`]); otherwise psql runs it as it is.
@@ -29,7 +29,7 @@ pub struct Handling {
 }
 
 /// Grades a dump against the limits of its target.
-pub fn grade_dump(dump: &DumpFile, found: &Contents, limits: &Limits, handling: &Handling) -> Preflight {
+pub fn grade_dump(dump: &DumpFile, found: &Contents, limits: &Limits, handling: &ImportMode) -> Preflight {
     let platform = platform(found);
     let facts = facts(dump, found, platform.as_ref());
     let runs_as_is = found.format == Format::Plain && !handling.filters_plain_sql;
@@ -131,7 +131,7 @@ fn facts(dump: &DumpFile, found: &Contents, platform: Option<&(&Platform, Vec<St
 fn platform(found: &Contents) -> Option<(&'static Platform, Vec<String>)> {
     let roles: Vec<&str> = found.roles().into_iter().collect();
     let schemas: Vec<&str> = found.schemas.iter().map(String::as_str).collect();
-    platforms::recognise(&roles, &schemas, &[])
+    platforms::recognize(&roles, &schemas, &[])
 }
 
 /// The first places of some findings.
@@ -151,7 +151,7 @@ mod tests {
     use std::io::Write;
 
     /// The report on a plain dump.
-    fn graded(text: &str, handling: &Handling) -> Preflight {
+    fn graded(text: &str, handling: &ImportMode) -> Preflight {
         let mut file = tempfile::tempfile().expect("a file");
         file.write_all(text.as_bytes()).expect("written");
         let dump = detect::identify(file, "it".into()).expect("a dump");
@@ -166,10 +166,10 @@ mod tests {
     }
 
     fn verdict(text: &str, name: &str) -> (CheckStatus, String) {
-        verdict_when(text, name, &Handling::default())
+        verdict_when(text, name, &ImportMode::default())
     }
 
-    fn verdict_when(text: &str, name: &str, handling: &Handling) -> (CheckStatus, String) {
+    fn verdict_when(text: &str, name: &str, handling: &ImportMode) -> (CheckStatus, String) {
         let report = graded(text, handling);
         let check = report.checks.iter().find(|check| check.name == name).expect(name);
         if check.status != Pass {
@@ -181,7 +181,7 @@ mod tests {
     #[test]
     fn a_clean_dump_passes_everything() {
         let report =
-            graded("CREATE TABLE public.t (id int);\nCOPY public.t FROM stdin;\n1\n\\.\n", &Handling::default());
+            graded("CREATE TABLE public.t (id int);\nCOPY public.t FROM stdin;\n1\n\\.\n", &ImportMode::default());
         let others: Vec<&Check> = report.checks.iter().filter(|check| check.status != Pass).collect();
         assert!(report.ok && others.is_empty(), "{others:#?}");
     }
@@ -190,10 +190,10 @@ mod tests {
     fn owners_are_fatal_only_where_psql_meets_them() {
         let text = "CREATE TABLE t ();\nALTER TABLE t OWNER TO bob;\n";
         assert_eq!(verdict(text, "roles_not_needed").0, Fail);
-        let filtered = Handling { filters_plain_sql: true, ..Handling::default() };
+        let filtered = ImportMode { filters_plain_sql: true, ..ImportMode::default() };
         let (status, said) = verdict_when(text, "roles_not_needed", &filtered);
         assert_eq!((status, said.contains("bob"), said.contains("line 2")), (Pass, true, true), "{said}");
-        let own = Handling { role: "bob".into(), ..Handling::default() };
+        let own = ImportMode { role: "bob".into(), ..ImportMode::default() };
         assert_eq!(verdict_when(text, "roles_not_needed", &own).0, Pass, "the project's own role is there");
     }
 
@@ -272,7 +272,7 @@ mod tests {
 
     #[test]
     fn rows_without_tables_are_told() {
-        let handling = Handling { recreate: true, ..Handling::default() };
+        let handling = ImportMode { recreate: true, ..ImportMode::default() };
         assert_eq!(verdict_when("INSERT INTO t VALUES (1);", "schema_and_data", &handling).0, Warn);
         assert_eq!(verdict("SELECT 1 AS x INTO t;\nINSERT INTO t VALUES (1);", "schema_and_data").0, Pass);
     }
@@ -282,7 +282,7 @@ mod tests {
         let text = "CREATE SCHEMA auth;\nCREATE SCHEMA storage;\nCREATE SCHEMA realtime;\nCREATE TABLE auth.users (id int);\nCREATE TABLE public.p (u int);\n\
             ALTER TABLE ONLY public.p ADD CONSTRAINT p_u FOREIGN KEY (u) REFERENCES auth.users(id);\n\
             CREATE POLICY own ON public.p USING ((auth.uid() = u));\n";
-        let report = graded(text, &Handling::default());
+        let report = graded(text, &ImportMode::default());
         assert_eq!(report.source.provider.as_deref(), Some("supabase"));
         assert_eq!(report.source.provider_schemas, ["auth", "realtime", "storage"]);
         let key = &report.source.provider_auth_fks[0];

@@ -1,6 +1,6 @@
-use super::receive::{Room, receive};
-use super::turns::{Turn, Turns};
-use super::{Refusal, URL_LIFE};
+use super::part_locks::{PartLock, PartLocks};
+use super::receive::{DiskSpace, receive};
+use super::{ObjectError, URL_LIFE};
 use crate::server::crypto::{Signer, random_hex};
 use crate::server::postgres::RunAs;
 use axum::body::Bytes;
@@ -25,20 +25,20 @@ pub(crate) struct Disk {
     unfinished: PathBuf,
     signer: Signer,
     run_as: Option<RunAs>,
-    room: Room,
-    turns: Turns,
+    space: DiskSpace,
+    part_locks: PartLocks,
 }
 
 /// The signed part of an upload URL.
 #[derive(Debug)]
-pub(crate) struct Ticket {
+pub(crate) struct SignedQuery {
     /// Of an upload in parts.
     pub(crate) part: Option<u32>,
     expires: u64,
     signature: String,
 }
 
-impl Ticket {
+impl SignedQuery {
     /// Reads a query, if it is written just as we write it.
     pub(crate) fn parse(query: &str) -> Option<Self> {
         let (part, rest) = match query.strip_prefix("part=") {
@@ -47,8 +47,8 @@ impl Ticket {
         };
         let part = part.map(str::parse).transpose().ok()?;
         let (expires, signature) = rest.strip_prefix("expires=")?.split_once("&signature=")?;
-        let ticket = Self { part, expires: expires.parse().ok()?, signature: signature.to_ascii_lowercase() };
-        (ticket.query() == query).then_some(ticket)
+        let signed = Self { part, expires: expires.parse().ok()?, signature: signature.to_ascii_lowercase() };
+        (signed.query() == query).then_some(signed)
     }
 
     fn query(&self) -> String {
@@ -73,24 +73,24 @@ impl Disk {
                 fs::remove_file(entry.path())?;
             }
         }
-        let room = Room::new(unfinished.clone());
-        Ok(Self { folder, unfinished, signer, run_as, room, turns: Turns::default() })
+        let space = DiskSpace::new(unfinished.clone());
+        Ok(Self { folder, unfinished, signer, run_as, space, part_locks: PartLocks::default() })
     }
 
     /// The query of a URL that takes an upload or a part of one for an hour.
     pub(crate) fn sign(&self, key: &str, part: Option<u32>) -> String {
         let expires = seconds(SystemTime::now() + URL_LIFE);
         let signature = self.signer.sign(&signed_text(key, part, expires));
-        Ticket { part, expires, signature }.query()
+        SignedQuery { part, expires, signature }.query()
     }
 
     /// Whether a ticket opens this object now.
-    pub(crate) fn check(&self, key: &str, ticket: &Ticket) -> Result<(), Refusal> {
-        if !self.signer.verifies(&signed_text(key, ticket.part, ticket.expires), &ticket.signature) {
-            return Err(Refusal::Signature);
+    pub(crate) fn check(&self, key: &str, signed: &SignedQuery) -> Result<(), ObjectError> {
+        if !self.signer.verifies(&signed_text(key, signed.part, signed.expires), &signed.signature) {
+            return Err(ObjectError::Signature);
         }
-        if ticket.expires < seconds(SystemTime::now()) {
-            return Err(Refusal::Expired);
+        if signed.expires < seconds(SystemTime::now()) {
+            return Err(ObjectError::Expired);
         }
         Ok(())
     }
@@ -102,32 +102,32 @@ impl Disk {
         key: &str,
         length: u64,
         body: impl Stream<Item = Result<Bytes, E>> + Unpin,
-    ) -> Result<u64, Refusal> {
+    ) -> Result<u64, ObjectError> {
         let unfinished = self.unfinished.join(format!("{}.once", random_hex(8)));
         let removal = RemoveOnDrop(&unfinished);
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished)?;
-        let sum = receive(&self.room, file, 0, length, body, ()).await?;
+        let sum = receive(&self.space, file, 0, length, body, ()).await?;
         self.publish(&unfinished, key)?;
         drop(removal);
         Ok(sum)
     }
 
     /// Makes room for an upload in parts of this length in bytes.
-    pub(crate) fn begin(&self, key: &str, size: u64) -> Result<(), Refusal> {
-        self.room.has(size)?;
+    pub(crate) fn begin(&self, key: &str, size: u64) -> Result<(), ObjectError> {
+        self.space.has(size)?;
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(self.in_parts(key))?;
         Ok(file.set_len(size)?)
     }
 
     /// The right to write a part; whoever else writes it is ended.
-    pub(crate) async fn turn(&self, key: &str, part: u32) -> Result<Turn, Refusal> {
-        self.turns.part(key, part).await.ok_or(Refusal::Superseded)
+    pub(crate) async fn turn(&self, key: &str, part: u32) -> Result<PartLock, ObjectError> {
+        self.part_locks.part(key, part).await.ok_or(ObjectError::Superseded)
     }
 
     /// The file that the parts of an upload go into.
-    pub(crate) fn unfinished(&self, key: &str) -> Result<File, Refusal> {
+    pub(crate) fn unfinished(&self, key: &str) -> Result<File, ObjectError> {
         match OpenOptions::new().write(true).open(self.in_parts(key)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Refusal::NoUpload),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(ObjectError::NoUpload),
             file => Ok(file?),
         }
     }
@@ -138,26 +138,26 @@ impl Disk {
         file: File,
         (start, length): (u64, u64),
         body: impl Stream<Item = Result<Bytes, E>> + Unpin,
-        turn: Arc<Turn>,
-    ) -> Result<u64, Refusal> {
+        turn: Arc<PartLock>,
+    ) -> Result<u64, ObjectError> {
         let over = turn.over.clone();
-        let received = receive(&self.room, file, start, length, body, turn);
-        over.run_until_cancelled(received).await.unwrap_or(Err(Refusal::Superseded))
+        let received = receive(&self.space, file, start, length, body, turn);
+        over.run_until_cancelled(received).await.unwrap_or(Err(ObjectError::Superseded))
     }
 
     /// Ends all who write parts of this object, and keeps others out while the guard is held.
-    pub(crate) async fn alone(&self, key: &str) -> OwnedRwLockWriteGuard<()> {
-        self.turns.whole(key).await
+    pub(crate) async fn lock_exclusively(&self, key: &str) -> OwnedRwLockWriteGuard<()> {
+        self.part_locks.whole(key).await
     }
 
     /// Makes an object of an upload in parts, of which every part is there. Only who is alone
     /// may do that. Doing it twice does no harm.
-    pub(crate) fn complete(&self, key: &str) -> Result<(), Refusal> {
+    pub(crate) fn complete(&self, key: &str) -> Result<(), ObjectError> {
         if self.path(key).exists() { Ok(()) } else { self.publish(&self.in_parts(key), key) }
     }
 
     /// Removes what belongs to no object of the metadata, an hour after it was last written.
-    pub(crate) fn sweep(&self, keys: &[String]) -> io::Result<()> {
+    pub(crate) fn remove_orphans(&self, keys: &[String]) -> io::Result<()> {
         let known: HashSet<String> = keys.iter().map(|key| name(key)).collect();
         for folder in [&self.folder, &self.unfinished] {
             for entry in fs::read_dir(folder)?.flatten() {
@@ -172,13 +172,13 @@ impl Disk {
     }
 
     /// Gives a finished file to those who read it, under the object's name.
-    fn publish(&self, unfinished: &Path, key: &str) -> Result<(), Refusal> {
+    fn publish(&self, unfinished: &Path, key: &str) -> Result<(), ObjectError> {
         if let Some(user) = &self.run_as {
             user.own(unfinished)?;
         }
         // A link does not replace what a faster upload to the same URL has put there.
         match fs::hard_link(unfinished, self.path(key)) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(Refusal::Used),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(ObjectError::Used),
             linked => linked?,
         }
         File::open(&self.folder)?.sync_all()?;
@@ -241,32 +241,32 @@ mod tests {
         (folder, disk)
     }
 
-    fn ticket(query: &str) -> Ticket {
-        Ticket::parse(query).expect("a ticket")
+    fn signed(query: &str) -> SignedQuery {
+        SignedQuery::parse(query).expect("a ticket")
     }
 
     #[test]
     fn a_ticket_opens_one_object_until_it_expires() {
         let (_folder, disk) = disk();
-        let good = ticket(&disk.sign("imports/a.dump", None));
+        let good = signed(&disk.sign("imports/a.dump", None));
         assert!(disk.check("imports/a.dump", &good).is_ok());
-        assert!(matches!(disk.check("imports/b.dump", &good), Err(Refusal::Signature)));
-        let of_a_part = Ticket { part: Some(1), expires: good.expires, signature: good.signature.clone() };
-        assert!(matches!(disk.check("imports/a.dump", &of_a_part), Err(Refusal::Signature)));
-        let later = Ticket { part: None, expires: good.expires + 1, signature: good.signature };
-        assert!(matches!(disk.check("imports/a.dump", &later), Err(Refusal::Signature)));
+        assert!(matches!(disk.check("imports/b.dump", &good), Err(ObjectError::Signature)));
+        let of_a_part = SignedQuery { part: Some(1), expires: good.expires, signature: good.signature.clone() };
+        assert!(matches!(disk.check("imports/a.dump", &of_a_part), Err(ObjectError::Signature)));
+        let later = SignedQuery { part: None, expires: good.expires + 1, signature: good.signature };
+        assert!(matches!(disk.check("imports/a.dump", &later), Err(ObjectError::Signature)));
         let signature = disk.signer.sign(&signed_text("imports/a.dump", None, 1));
-        let past = Ticket { part: None, expires: 1, signature };
-        assert!(matches!(disk.check("imports/a.dump", &past), Err(Refusal::Expired)));
+        let past = SignedQuery { part: None, expires: 1, signature };
+        assert!(matches!(disk.check("imports/a.dump", &past), Err(ObjectError::Expired)));
     }
 
     #[test]
     fn a_query_is_ours_to_the_last_character() {
         let (_folder, disk) = disk();
         let part = disk.sign("imports/a.dump", Some(7));
-        assert_eq!(Ticket::parse(&part).and_then(|ticket| ticket.part), Some(7));
+        assert_eq!(SignedQuery::parse(&part).and_then(|signed| signed.part), Some(7));
         let query = disk.sign("imports/a.dump", None);
-        assert!(Ticket::parse(&query).is_some());
+        assert!(SignedQuery::parse(&query).is_some());
         for other in [
             query.to_uppercase(),
             query.replace("expires=", "expires=0"),
@@ -279,7 +279,7 @@ mod tests {
             part.replace("part=7", "part=07"),
             query.replace("signature=", "signature=A"),
         ] {
-            let opened = Ticket::parse(&other).is_some_and(|ticket| disk.check("imports/a.dump", &ticket).is_ok());
+            let opened = SignedQuery::parse(&other).is_some_and(|signed| disk.check("imports/a.dump", &signed).is_ok());
             assert!(!opened, "{other}");
         }
     }
@@ -292,14 +292,14 @@ mod tests {
             futures_util::stream::iter(parts)
         };
         let key = super::super::new_key();
-        assert!(matches!(disk.put(&key, 6, body(&["abc"])).await, Err(Refusal::Incomplete)));
-        assert!(matches!(disk.put(&key, 2, body(&["abc"])).await, Err(Refusal::Incomplete)));
+        assert!(matches!(disk.put(&key, 6, body(&["abc"])).await, Err(ObjectError::Incomplete)));
+        assert!(matches!(disk.put(&key, 2, body(&["abc"])).await, Err(ObjectError::Incomplete)));
         for place in ["objects", "uploads"] {
             assert_eq!(fs::read_dir(folder.path().join(place)).expect("lists").count(), 0, "{place}");
         }
         disk.put(&key, 6, body(&["abc", "def"])).await.expect("stores");
-        assert!(matches!(disk.put(&key, 6, body(&["xxxxxx"])).await, Err(Refusal::Used)));
-        assert!(matches!(disk.put(&super::super::new_key(), u64::MAX, body(&[])).await, Err(Refusal::NoRoom)));
+        assert!(matches!(disk.put(&key, 6, body(&["xxxxxx"])).await, Err(ObjectError::Used)));
+        assert!(matches!(disk.put(&super::super::new_key(), u64::MAX, body(&[])).await, Err(ObjectError::NoRoom)));
         assert_eq!(fs::read(disk.path(&key)).expect("reads"), b"abcdef");
         disk.delete(&key).expect("deletes");
         disk.delete(&key).expect("is gone");
@@ -326,13 +326,13 @@ mod tests {
         }
         let turn = Arc::new(disk.turn(&key, 1).await.expect("a turn"));
         let cut_off = disk.put_part(disk.unfinished(&key).expect("opens"), (0, 5), body("ab"), turn).await;
-        assert!(matches!(cut_off, Err(Refusal::Incomplete)));
+        assert!(matches!(cut_off, Err(ObjectError::Incomplete)));
         assert!(!disk.path(&key).exists());
-        let _alone = disk.alone(&key).await;
+        let _alone = disk.lock_exclusively(&key).await;
         disk.complete(&key).expect("completes");
         disk.complete(&key).expect("is complete");
         assert_eq!(fs::read(disk.path(&key)).expect("reads"), b"abcdefgh");
-        assert!(matches!(disk.unfinished(&key), Err(Refusal::NoUpload)));
+        assert!(matches!(disk.unfinished(&key), Err(ObjectError::NoUpload)));
         assert_eq!(fs::read_dir(folder.path().join("uploads")).expect("lists").count(), 0);
     }
 
@@ -346,7 +346,7 @@ mod tests {
         for key in ["imports/a.dump", "imports/b.dump"] {
             disk.unfinished(key).and_then(|file| Ok(file.set_modified(old)?)).expect("ages");
         }
-        disk.sweep(&["imports/b.dump".to_owned()]).expect("sweeps");
+        disk.remove_orphans(&["imports/b.dump".to_owned()]).expect("sweeps");
         let there = |name: &str| folder.path().join("uploads").join(name).exists();
         assert_eq!((there("importsa.dump"), there("importsb.dump"), there("importsc.dump")), (false, true, true));
     }

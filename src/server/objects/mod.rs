@@ -1,16 +1,16 @@
 //! Object storage for uploaded dumps, with signed upload URLs: a folder of this machine, or S3.
 
 mod disk;
+mod part_locks;
 mod receive;
 mod s3;
-mod turns;
 
-pub(super) use disk::{Disk, Ticket};
+pub(super) use disk::{Disk, SignedQuery};
 pub(super) use s3::S3;
 
 use super::crypto::random_hex;
+use super::metadata::UploadRow;
 use super::postgres::RunAs;
-use super::store::UploadRow;
 use crate::wire::UploadPart;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -73,7 +73,7 @@ impl Objects {
     }
 
     /// Makes ready for an upload in parts, and gives the name that a bucket has for it.
-    pub(super) async fn begin(&self, key: &str, size: u64) -> Result<Option<String>, Refusal> {
+    pub(super) async fn begin(&self, key: &str, size: u64) -> Result<Option<String>, ObjectError> {
         match self {
             Self::Disk(disk) => disk.begin(key, size).map(|()| None),
             Self::S3(s3) => s3.begin(key).await.map(Some),
@@ -82,7 +82,7 @@ impl Objects {
 
     /// The parts of an open upload that have arrived. A bucket knows them itself; those in the
     /// folder are in the metadata (`None`).
-    pub(super) async fn parts(&self, upload: &UploadRow) -> Result<Option<Vec<UploadPart>>, Refusal> {
+    pub(super) async fn parts(&self, upload: &UploadRow) -> Result<Option<Vec<UploadPart>>, ObjectError> {
         match (self, &upload.storage_id) {
             (Self::S3(s3), Some(id)) => s3.parts(&upload.object_key, id).await.map(Some),
             _ => Ok(None),
@@ -90,7 +90,7 @@ impl Objects {
     }
 
     /// Length of an object in bytes, if a bucket has it. What is in the folder is in the metadata.
-    pub(super) async fn size(&self, key: &str) -> Result<Option<u64>, Refusal> {
+    pub(super) async fn size(&self, key: &str) -> Result<Option<u64>, ObjectError> {
         match self {
             Self::Disk(_) => Ok(None),
             Self::S3(s3) => s3.size(key).await,
@@ -98,15 +98,15 @@ impl Objects {
     }
 
     /// Holds off those who write to an object in the folder; a bucket sees to that itself.
-    pub(super) async fn alone(&self, key: &str) -> Option<OwnedRwLockWriteGuard<()>> {
+    pub(super) async fn lock_exclusively(&self, key: &str) -> Option<OwnedRwLockWriteGuard<()>> {
         match self {
-            Self::Disk(disk) => Some(disk.alone(key).await),
+            Self::Disk(disk) => Some(disk.lock_exclusively(key).await),
             Self::S3(_) => None,
         }
     }
 
     /// Makes an object of the parts, whose entity tags are named in order.
-    pub(super) async fn complete(&self, upload: &UploadRow, tags: &[String]) -> Result<(), Refusal> {
+    pub(super) async fn complete(&self, upload: &UploadRow, tags: &[String]) -> Result<(), ObjectError> {
         match self {
             Self::Disk(disk) => disk.complete(&upload.object_key),
             Self::S3(s3) => {
@@ -116,8 +116,8 @@ impl Objects {
     }
 
     /// Removes an object, whole or not; one that is gone already is fine. Nobody else may write to
-    /// it meanwhile: see [`Objects::alone`].
-    pub(super) async fn remove(&self, upload: &UploadRow) -> Result<(), Refusal> {
+    /// it meanwhile: see [`Objects::lock_exclusively`].
+    pub(super) async fn remove(&self, upload: &UploadRow) -> Result<(), ObjectError> {
         match self {
             Self::Disk(disk) => Ok(disk.delete(&upload.object_key)?),
             Self::S3(s3) => {
@@ -128,9 +128,9 @@ impl Objects {
     }
 
     /// Removes what the metadata does not know. A bucket has a rule for that.
-    pub(super) fn sweep(&self, keys: &[String]) -> io::Result<()> {
+    pub(super) fn remove_orphans(&self, keys: &[String]) -> io::Result<()> {
         match self {
-            Self::Disk(disk) => disk.sweep(keys),
+            Self::Disk(disk) => disk.remove_orphans(keys),
             Self::S3(_) => Ok(()),
         }
     }
@@ -161,7 +161,7 @@ pub(super) fn id_of(key: &str) -> Option<&str> {
 
 /// Why an upload is not taken. Each has the status and code that S3 would answer.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Refusal {
+pub(super) enum ObjectError {
     /// The signature is not ours, or not for this object.
     #[error("The request signature we calculated does not match the signature you provided.")]
     Signature,

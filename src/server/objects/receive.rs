@@ -1,6 +1,7 @@
 //! A body becomes bytes in a file, with an eye on room and time.
 
-use super::Refusal;
+use super::ObjectError;
+use crate::util::fs::free_disk;
 use axum::body::Bytes;
 use crc_fast::CrcAlgorithm::Crc64Nvme;
 use futures_util::{Stream, StreamExt};
@@ -28,71 +29,70 @@ const PATIENCE: Duration = Duration::from_mins(5);
 const RESERVE: u64 = 256 << 20;
 
 /// Room on a disk.
-pub(super) struct Room {
+pub(super) struct DiskSpace {
     folder: PathBuf,
     /// Bytes that running uploads have announced and not yet sent.
     promised: AtomicU64,
 }
 
-impl Room {
+impl DiskSpace {
     pub(super) fn new(folder: PathBuf) -> Self {
         Self { folder, promised: AtomicU64::new(0) }
     }
 
     /// Whether there is room for so many bytes beside those that are on their way.
-    pub(super) fn has(&self, length: u64) -> Result<(), Refusal> {
+    pub(super) fn has(&self, length: u64) -> Result<(), ObjectError> {
         drop(self.promise(length)?);
         Ok(())
     }
 
     /// Sets room aside.
-    fn promise(&self, length: u64) -> Result<Promise<'_>, Refusal> {
+    fn promise(&self, length: u64) -> Result<Reservation<'_>, ObjectError> {
         let others = self.promised.fetch_add(length, Ordering::Relaxed);
-        let promise = Promise { promised: &self.promised, left: length };
+        let promise = Reservation { promised: &self.promised, left: length };
         let needed = length.saturating_add(others).saturating_add(RESERVE);
-        if self.free()? < needed { Err(Refusal::NoRoom) } else { Ok(promise) }
+        if self.free()? < needed { Err(ObjectError::NoRoom) } else { Ok(promise) }
     }
 
     /// Free space, in bytes.
     fn free(&self) -> io::Result<u64> {
-        let disk = rustix::fs::statvfs(&self.folder)?;
-        Ok(disk.f_bavail * disk.f_frsize)
+        free_disk(&self.folder).ok_or_else(|| io::Error::other("the free disk space is unknown"))
     }
 }
 
 /// Writes a body of declared length into a file, at a place, and gives its CRC-64/NVME.
 /// `held` is kept until the last byte is written, also when the sender has gone.
 pub(super) async fn receive<E>(
-    room: &Room,
+    disk_space: &DiskSpace,
     file: File,
     start: u64,
     length: u64,
     mut body: impl Stream<Item = Result<Bytes, E>> + Unpin,
     held: impl Send + Sync + 'static,
-) -> Result<u64, Refusal> {
-    let mut promise = room.promise(length)?;
+) -> Result<u64, ObjectError> {
+    let mut promise = disk_space.promise(length)?;
     let (file, held) = (Arc::new(file), Arc::new(held));
     let (mut sum, mut stored) = (crc_fast::Digest::new(Crc64Nvme), 0);
     let (mut since, mut before) = (Instant::now(), 0);
     let mut gathered = Vec::with_capacity(WRITE_BLOCK);
     let mut more = true;
     while more {
-        match tokio::time::timeout(STALL, body.next()).await.map_err(|_| Refusal::Stalled)? {
+        match tokio::time::timeout(STALL, body.next()).await.map_err(|_| ObjectError::Stalled)? {
             Some(Ok(block)) => gathered.extend_from_slice(&block),
-            Some(Err(_)) => return Err(Refusal::Incomplete),
+            Some(Err(_)) => return Err(ObjectError::Incomplete),
             None => more = false,
         }
         let arrived = stored + gathered.len() as u64;
         if arrived > length {
-            return Err(Refusal::Incomplete);
+            return Err(ObjectError::Incomplete);
         }
         if arrived - before >= LEAST {
-            if room.free()? < RESERVE {
-                return Err(Refusal::NoRoom);
+            if disk_space.free()? < RESERVE {
+                return Err(ObjectError::NoRoom);
             }
             (since, before) = (Instant::now(), arrived);
         } else if since.elapsed() > PATIENCE {
-            return Err(Refusal::Stalled);
+            return Err(ObjectError::Stalled);
         }
         if gathered.len() < WRITE_BLOCK && more {
             continue;
@@ -110,7 +110,7 @@ pub(super) async fn receive<E>(
         gathered.clear();
     }
     if stored != length {
-        return Err(Refusal::Incomplete);
+        return Err(ObjectError::Incomplete);
     }
     // What has arrived must have arrived after a power cut, too.
     tokio::task::spawn_blocking(move || file.sync_data()).await.map_err(io::Error::other)??;
@@ -118,12 +118,12 @@ pub(super) async fn receive<E>(
 }
 
 /// Room that is set aside for what has not come yet.
-struct Promise<'a> {
+struct Reservation<'a> {
     promised: &'a AtomicU64,
     left: u64,
 }
 
-impl Promise<'_> {
+impl Reservation<'_> {
     /// So many bytes have come.
     fn keep(&mut self, bytes: u64) {
         let bytes = bytes.min(self.left);
@@ -132,7 +132,7 @@ impl Promise<'_> {
     }
 }
 
-impl Drop for Promise<'_> {
+impl Drop for Reservation<'_> {
     fn drop(&mut self) {
         self.keep(self.left);
     }

@@ -1,8 +1,8 @@
 //! Object storage of the kind that Amazon invented. Dumps go there and come from there without
 //! passing through us; we sign, ask and tidy.
 
-use super::{Refusal, URL_LIFE};
-use crate::server::outside;
+use super::{ObjectError, URL_LIFE};
+use crate::server::outbound::egress;
 use crate::server::postgres::{RunAs, private_file};
 use crate::wire::UploadPart;
 use anyhow::Context;
@@ -53,7 +53,7 @@ impl S3 {
             Some(token) => Credentials::new_with_token(key, secret, token),
             None => Credentials::new(key, secret),
         };
-        let http = outside::http().read_timeout(STALL).build()?;
+        let http = egress::http().read_timeout(STALL).build()?;
         Ok(Self { bucket, credentials, prefix, http })
     }
 
@@ -94,7 +94,7 @@ impl S3 {
     }
 
     /// Begins an upload in parts, and gives the name that storage has for it.
-    pub(crate) async fn begin(&self, key: &str) -> Result<String, Refusal> {
+    pub(crate) async fn begin(&self, key: &str) -> Result<String, ObjectError> {
         let object = self.object(key);
         let action = CreateMultipartUpload::new(&self.bucket, Some(&self.credentials), &object);
         let answer = self.call(self.http.post(action.sign(OWN_LIFE))).await?;
@@ -102,7 +102,7 @@ impl S3 {
     }
 
     /// The parts that have arrived, in order.
-    pub(crate) async fn parts(&self, key: &str, upload: &str) -> Result<Vec<UploadPart>, Refusal> {
+    pub(crate) async fn parts(&self, key: &str, upload: &str) -> Result<Vec<UploadPart>, ObjectError> {
         let (object, mut parts, mut after) = (self.object(key), Vec::new(), None);
         loop {
             let mut action = ListParts::new(&self.bucket, Some(&self.credentials), &object, upload);
@@ -122,7 +122,7 @@ impl S3 {
     }
 
     /// Makes an object of the parts, whose entity tags are named in order.
-    pub(crate) async fn complete(&self, key: &str, upload: &str, tags: &[String]) -> Result<(), Refusal> {
+    pub(crate) async fn complete(&self, key: &str, upload: &str, tags: &[String]) -> Result<(), ObjectError> {
         let object = self.object(key);
         let tags = tags.iter().map(String::as_str);
         let action = CompleteMultipartUpload::new(&self.bucket, Some(&self.credentials), &object, upload, tags);
@@ -136,7 +136,7 @@ impl S3 {
     }
 
     /// Length of an object in bytes; `None` when it is not there.
-    pub(crate) async fn size(&self, key: &str) -> Result<Option<u64>, Refusal> {
+    pub(crate) async fn size(&self, key: &str) -> Result<Option<u64>, ObjectError> {
         let object = self.object(key);
         let url = self.bucket.head_object(Some(&self.credentials), &object).sign(OWN_LIFE);
         let answer = self.http.head(url).timeout(TIMEOUT).send().await.map_err(lost)?;
@@ -177,23 +177,23 @@ impl S3 {
     }
 
     /// Removes an object, and an upload of it that is not complete; what is gone already is fine.
-    pub(crate) async fn delete(&self, key: &str, upload: Option<&str>) -> Result<(), Refusal> {
+    pub(crate) async fn delete(&self, key: &str, upload: Option<&str>) -> Result<(), ObjectError> {
         let object = self.object(key);
         let credentials = Some(&self.credentials);
         if let Some(upload) = upload {
             let url = AbortMultipartUpload::new(&self.bucket, credentials, &object, upload).sign(OWN_LIFE);
             match self.call(self.http.delete(url)).await {
-                Ok(_) | Err(Refusal::NoUpload) => {}
+                Ok(_) | Err(ObjectError::NoUpload) => {}
                 Err(error) => return Err(error),
             }
         }
         match self.call(self.http.delete(self.bucket.delete_object(credentials, &object).sign(OWN_LIFE))).await {
-            Ok(_) | Err(Refusal::NoUpload) => Ok(()),
+            Ok(_) | Err(ObjectError::NoUpload) => Ok(()),
             Err(error) => Err(error),
         }
     }
 
-    async fn call(&self, request: reqwest::RequestBuilder) -> Result<String, Refusal> {
+    async fn call(&self, request: reqwest::RequestBuilder) -> Result<String, ObjectError> {
         let answer = request.timeout(TIMEOUT).send().await.map_err(lost)?;
         let status = answer.status();
         let text = answer.text().await.map_err(lost)?;
@@ -201,20 +201,20 @@ impl S3 {
             return Ok(text);
         }
         if status == reqwest::StatusCode::NOT_FOUND {
-            return Err(Refusal::NoUpload);
+            return Err(ObjectError::NoUpload);
         }
         let code = element(&text, "Code").unwrap_or_default();
-        Err(strange(&format!("status {}, {}", status.as_u16(), crate::text::printable(code, 60))))
+        Err(strange(&format!("status {}, {}", status.as_u16(), crate::util::format::printable(code, 60))))
     }
 }
 
 /// What went wrong, without the URL, which is a secret.
-fn lost(error: reqwest::Error) -> Refusal {
-    Refusal::Storage(io::Error::other(error.without_url()))
+fn lost(error: reqwest::Error) -> ObjectError {
+    ObjectError::Storage(io::Error::other(error.without_url()))
 }
 
-fn strange(what: &str) -> Refusal {
-    Refusal::Storage(io::Error::other(format!("object storage: {what}")))
+fn strange(what: &str) -> ObjectError {
+    ObjectError::Storage(io::Error::other(format!("object storage: {what}")))
 }
 
 /// The text of the first element of this name. S3's answers are flat, and differ from store to

@@ -1,6 +1,6 @@
-use super::user::private_file;
-use super::{Place, Programs, RunAs};
-use crate::source::programs::end_with_us;
+use super::os_user::private_file;
+use super::{Endpoint, Programs, RunAs};
+use crate::util::process::kill_on_parent_death;
 use anyhow::{Context, bail};
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use std::fs;
@@ -81,21 +81,24 @@ impl Cluster {
     }
 
     /// Its superuser.
-    pub fn admin(&self, password: &str) -> anyhow::Result<Place> {
-        Place::here(self.port, ADMIN, password)
+    pub fn admin(&self, password: &str) -> anyhow::Result<Endpoint> {
+        Endpoint::here(self.port, ADMIN, password)
     }
 
     async fn wait_until_ready(&mut self, options: &ClusterOptions<'_>) -> anyhow::Result<()> {
         let started = Instant::now();
-        let place = self.admin(options.password)?;
+        let endpoint = self.admin(options.password)?;
         loop {
-            if place.connect().await.is_ok() {
+            if endpoint.connect().await.is_ok() {
                 return Ok(());
             }
             let gone = self.child.try_wait()?.is_some();
             if gone || started.elapsed() > START_TIMEOUT {
                 let log = fs::read_to_string(options.folder.join("log")).unwrap_or_default();
-                bail!("the private Postgres did not start; the end of its log:\n{}", crate::text::tail(&log, 1500));
+                bail!(
+                    "the private Postgres did not start; the end of its log:\n{}",
+                    crate::util::format::tail(&log, 1500)
+                );
             }
             tokio::time::sleep(Duration::from_millis(30)).await;
         }
@@ -177,7 +180,7 @@ fn init(options: &ClusterOptions<'_>, data: &Path) -> anyhow::Result<()> {
     fs::remove_file(&password_file)?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
-        bail!("initdb failed: {}", crate::text::tail(&said, 1000));
+        bail!("initdb failed: {}", crate::util::format::tail(&said, 1000));
     }
     fs::rename(&half, data).context("name the new cluster")
 }
@@ -208,7 +211,7 @@ fn spawn(options: &ClusterOptions<'_>, data: &Path, port: u16) -> anyhow::Result
         set("synchronous_commit=off");
     }
     // A fast shutdown: nothing is lost, and nothing is left when we are killed.
-    end_with_us(&mut command, Signal::INT, None);
+    kill_on_parent_death(&mut command, Signal::INT, None);
     command.stdout(log.try_clone()?).stderr(log);
     command.spawn().context("start the private Postgres")
 }

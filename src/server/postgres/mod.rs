@@ -2,11 +2,11 @@
 //! reaching one that others run.
 
 mod cluster;
-mod find;
-mod place;
-mod user;
+mod endpoint;
+mod installation;
+mod os_user;
 
 pub use cluster::{Cluster, ClusterOptions};
-pub use find::{Programs, Tools, find};
-pub use place::{Place, server_major};
-pub use user::{RunAs, private_file, run_as};
+pub use endpoint::{Endpoint, server_major};
+pub use installation::{Programs, Tools, find};
+pub use os_user::{RunAs, private_file, run_as};

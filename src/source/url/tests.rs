@@ -1,7 +1,7 @@
 use super::*;
 use proptest::prelude::*;
 
-fn problem(text: &str) -> UrlProblem {
+fn problem(text: &str) -> SourceUrlError {
     SourceUrl::parse(text).expect_err(text)
 }
 
@@ -18,30 +18,30 @@ fn reads_every_part() {
 
 #[test]
 fn tells_what_is_wrong() {
-    assert_eq!(problem("  "), UrlProblem::Empty);
-    assert_eq!(problem("mysql://u:p@h/d"), UrlProblem::Scheme("`mysql://`".into()));
-    assert_eq!(problem("host=h password=canary"), UrlProblem::Scheme("no scheme".into()));
-    assert_eq!(problem("postgres://"), UrlProblem::NoHost);
-    assert_eq!(problem("postgres:///db"), UrlProblem::NoHost);
-    assert_eq!(problem("postgres://u@/db"), UrlProblem::NoHost);
-    assert_eq!(problem("postgres://u:p@h"), UrlProblem::NoDatabase);
-    assert_eq!(problem("postgres://u:p@h/"), UrlProblem::NoDatabase);
-    assert_eq!(problem("postgres://h/d"), UrlProblem::NoUser);
-    assert_eq!(problem("postgres://u:p@h:99999/d"), UrlProblem::Port);
-    assert_eq!(problem("postgres://u:p@h:x/d"), UrlProblem::Port);
-    assert_eq!(problem("postgres://u:p@h:0/d"), UrlProblem::Port);
-    assert_eq!(problem("postgres://u:p@h1,h2/d"), UrlProblem::SeveralHosts);
-    assert_eq!(problem("postgres://u:p@h1:1,h2:2/d"), UrlProblem::SeveralHosts);
-    assert_eq!(problem("postgres://u:p@%2Ftmp/d"), UrlProblem::Socket);
-    assert_eq!(problem("postgres://u:p@%5B%2Ftmp%5D/d"), UrlProblem::Socket);
-    assert_eq!(problem("postgres://u:p@h1%2\tch2/d"), UrlProblem::SeveralHosts);
-    assert!(matches!(problem("postgres://u:p@h/d?host=/tmp"), UrlProblem::Parameter(..)));
-    assert!(matches!(problem("postgres://u:p@h/d?%68ostaddr=127.0.0.1"), UrlProblem::Parameter(..)));
-    assert!(matches!(problem("postgres://u:p@h/d?sslkey=/k"), UrlProblem::Parameter(..)));
-    assert_eq!(problem("postgres://u:p@h/d?sslmode=off"), UrlProblem::SslMode("off".into()));
-    assert!(matches!(problem("postgres://u:p#w@h/d"), UrlProblem::Port | UrlProblem::Syntax(_)));
-    assert!(matches!(problem("postgres://u:p@h/d#x"), UrlProblem::Syntax(_)));
-    assert!(matches!(problem("postgres://u:p%zz@h/d"), UrlProblem::Syntax(_)));
+    assert_eq!(problem("  "), SourceUrlError::Empty);
+    assert_eq!(problem("mysql://u:p@h/d"), SourceUrlError::Scheme("`mysql://`".into()));
+    assert_eq!(problem("host=h password=canary"), SourceUrlError::Scheme("no scheme".into()));
+    assert_eq!(problem("postgres://"), SourceUrlError::NoHost);
+    assert_eq!(problem("postgres:///db"), SourceUrlError::NoHost);
+    assert_eq!(problem("postgres://u@/db"), SourceUrlError::NoHost);
+    assert_eq!(problem("postgres://u:p@h"), SourceUrlError::NoDatabase);
+    assert_eq!(problem("postgres://u:p@h/"), SourceUrlError::NoDatabase);
+    assert_eq!(problem("postgres://h/d"), SourceUrlError::NoUser);
+    assert_eq!(problem("postgres://u:p@h:99999/d"), SourceUrlError::Port);
+    assert_eq!(problem("postgres://u:p@h:x/d"), SourceUrlError::Port);
+    assert_eq!(problem("postgres://u:p@h:0/d"), SourceUrlError::Port);
+    assert_eq!(problem("postgres://u:p@h1,h2/d"), SourceUrlError::SeveralHosts);
+    assert_eq!(problem("postgres://u:p@h1:1,h2:2/d"), SourceUrlError::SeveralHosts);
+    assert_eq!(problem("postgres://u:p@%2Ftmp/d"), SourceUrlError::Socket);
+    assert_eq!(problem("postgres://u:p@%5B%2Ftmp%5D/d"), SourceUrlError::Socket);
+    assert_eq!(problem("postgres://u:p@h1%2\tch2/d"), SourceUrlError::SeveralHosts);
+    assert!(matches!(problem("postgres://u:p@h/d?host=/tmp"), SourceUrlError::Parameter(..)));
+    assert!(matches!(problem("postgres://u:p@h/d?%68ostaddr=127.0.0.1"), SourceUrlError::Parameter(..)));
+    assert!(matches!(problem("postgres://u:p@h/d?sslkey=/k"), SourceUrlError::Parameter(..)));
+    assert_eq!(problem("postgres://u:p@h/d?sslmode=off"), SourceUrlError::SslMode("off".into()));
+    assert!(matches!(problem("postgres://u:p#w@h/d"), SourceUrlError::Port | SourceUrlError::Syntax(_)));
+    assert!(matches!(problem("postgres://u:p@h/d#x"), SourceUrlError::Syntax(_)));
+    assert!(matches!(problem("postgres://u:p%zz@h/d"), SourceUrlError::Syntax(_)));
 }
 
 #[test]
@@ -51,13 +51,13 @@ fn a_socket_is_for_this_machine_only() {
         "postgres://u:p@/d?host=/run/postgresql",
         "postgres://u:p@/d?sslmode=disable&host=%2Frun%2Fpostgresql",
     ] {
-        assert_eq!(problem(text), UrlProblem::Socket);
+        assert_eq!(problem(text), SourceUrlError::Socket);
         let url = SourceUrl::parse_here(text).expect("reads");
         assert_eq!((url.host(), url.port(), url.database()), ("/run/postgresql", 5432, "d"), "{text}");
         assert!(url.is_socket());
     }
     assert_eq!(SourceUrl::parse_here("postgres://u@:5433/d?host=/tmp").expect("reads").port(), 5433);
-    assert!(matches!(problem("postgres://u:p@h/d?host=/tmp"), UrlProblem::Parameter(..)));
+    assert!(matches!(problem("postgres://u:p@h/d?host=/tmp"), SourceUrlError::Parameter(..)));
 }
 
 #[test]

@@ -1,0 +1,62 @@
+use super::signals::interrupted;
+use super::{Failure, Kind, output::Output};
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, IsTerminal};
+
+/// Whether there is a person who can be asked. Standard input may be taken by the source URL,
+/// so the terminal itself will do.
+pub(super) fn person_is_there() -> bool {
+    io::stderr().is_terminal() && (io::stdin().is_terminal() || terminal().is_ok())
+}
+
+fn terminal() -> io::Result<File> {
+    File::open("/dev/tty")
+}
+
+/// Asks a question and reads one line.
+pub(super) async fn ask(output: &Output, question: &str) -> Result<String, Failure> {
+    output.ask(question);
+    let reading = tokio::task::spawn_blocking(|| {
+        let mut line = String::new();
+        let read = if io::stdin().is_terminal() {
+            io::stdin().read_line(&mut line)
+        } else {
+            terminal().and_then(|terminal| BufReader::new(terminal).read_line(&mut line))
+        };
+        read.map(|length| (length > 0).then(|| line.trim().to_owned()))
+    });
+    let stopped = Failure::new(Kind::Interrupted, "no answer; nothing was changed");
+    let line = tokio::select! {
+        read = reading => read.map_err(anyhow::Error::from)?.map_err(anyhow::Error::from)?,
+        () = interrupted() => None,
+    };
+    line.ok_or(stopped)
+}
+
+/// Asks before a database is replaced.
+pub(super) async fn confirm_recreate(output: &Output, project: &str, database: &str) -> Result<(), Failure> {
+    let question = format!(
+        "This replaces the database {database} of project {project}: everything in it now is dropped once the \
+         import has succeeded.\nContinue? [y/N] "
+    );
+    match ask(output, &question).await?.to_ascii_lowercase().as_str() {
+        "y" | "yes" => Ok(()),
+        _ => Err(Failure::new(Kind::Interrupted, "not confirmed; nothing was changed")),
+    }
+}
+
+/// Reads a secret or URL from standard input: one line, without echo where somebody types it.
+pub(super) fn one_line(what: &str, longest: u64) -> Result<String, Failure> {
+    let nothing = || Failure::new(Kind::Usage, format!("standard input holds no {what}"));
+    if io::stdin().is_terminal() {
+        let term = console::Term::stderr();
+        let _ = term.write_str(&format!("{what}: ")); // a question that cannot be shown gets no answer
+        return term.read_secure_line().map_err(|_| nothing());
+    }
+    let mut line = String::new();
+    let read = io::Read::take(io::stdin().lock(), longest).read_line(&mut line);
+    match read {
+        Ok(_) if !line.trim().is_empty() => Ok(line.trim().to_owned()),
+        _ => Err(nothing()),
+    }
+}

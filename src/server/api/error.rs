@@ -1,0 +1,97 @@
+use crate::wire::ApiError;
+use axum::Json;
+use axum::http::header::RETRY_AFTER;
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+
+/// An answer outside 2xx, with its sentence.
+#[derive(Debug)]
+pub(super) struct ErrorResponse {
+    status: StatusCode,
+    message: String,
+    /// Seconds after which the caller may try again.
+    retry_after: Option<u64>,
+}
+
+impl ErrorResponse {
+    fn new(status: StatusCode, message: impl Into<String>) -> Self {
+        Self { status, message: crate::util::format::printable(&message.into(), 1000), retry_after: None }
+    }
+
+    pub(super) fn bad_request(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, message)
+    }
+
+    pub(super) fn unauthorized(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, message)
+    }
+
+    pub(super) fn forbidden(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, message)
+    }
+
+    pub(super) fn not_found(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, message)
+    }
+
+    /// The same refusal, in other words when it says that something does not exist.
+    pub(super) fn or_not_found(self, message: &str) -> Self {
+        if self.status == StatusCode::NOT_FOUND { Self::not_found(message) } else { self }
+    }
+
+    pub(super) fn conflict(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, message)
+    }
+
+    pub(super) fn too_large(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, message)
+    }
+
+    pub(super) fn insufficient_storage(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::INSUFFICIENT_STORAGE, message)
+    }
+
+    /// The caller may try again after so many seconds.
+    pub(super) fn too_many_requests(message: impl Into<String>, seconds: u64) -> Self {
+        Self { retry_after: Some(seconds), ..Self::new(StatusCode::TOO_MANY_REQUESTS, message) }
+    }
+
+    /// The call was sent to another name than ours.
+    pub(super) fn misdirected(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::MISDIRECTED_REQUEST, message)
+    }
+
+    pub(super) fn timeout(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::GATEWAY_TIMEOUT, message)
+    }
+
+    pub(super) fn unavailable(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, message)
+    }
+
+    pub(super) fn method_not_allowed() -> Self {
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "this address does not take this method")
+    }
+
+    pub(super) fn unsupported_media_type(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message)
+    }
+}
+
+/// What goes wrong inside is logged, and not shown to the caller.
+impl From<anyhow::Error> for ErrorResponse {
+    fn from(error: anyhow::Error) -> Self {
+        tracing::error!("a call failed: {}", crate::util::format::printable(&format!("{error:#}"), 1000));
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "the control plane could not do this; its log says why")
+    }
+}
+
+impl IntoResponse for ErrorResponse {
+    fn into_response(self) -> Response {
+        let mut response = (self.status, Json(ApiError { error: self.message })).into_response();
+        if let Some(seconds) = self.retry_after {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
+    }
+}

@@ -1,0 +1,116 @@
+use super::auth::{Authorized, check_ready, visible_project};
+use super::body::{Body, Path};
+use super::error::ErrorResponse;
+use super::limits::COST_EXPENSIVE;
+use super::openapi::ErrorResponses;
+use super::state::ApiState;
+use super::{JsonResult, SharedState};
+use crate::preflight::grade;
+use crate::server::metadata::{NewJob, UploadRow};
+use crate::source::providers::{self, Advice};
+use crate::source::{SourceUrl, connect, inspect};
+use crate::util::format::bytes;
+use crate::wire::{ImportRequest, JobAnswer, PROJECT_IMPORT, PreflightAnswer, PreflightRequest, Project};
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+
+/// Look at a source and grade it; nothing is changed
+#[utoipa::path(post, path = "/v1/projects/{id}/imports/preflight", tag = "imports",
+    request_body = PreflightRequest, responses((status = 200, body = PreflightAnswer), ErrorResponses))]
+pub(super) async fn preflight(
+    State(api): SharedState,
+    Authorized(caller): Authorized,
+    Path(id): Path<String>,
+    Body(request): Body<PreflightRequest>,
+) -> JsonResult<PreflightAnswer> {
+    let row = visible_project(&api, &caller, &id).await?;
+    let url = source(&request.source_url)?;
+    api.admission.rate.key(&caller.key_id, COST_EXPENSIVE)?;
+    let _look = api.admission.inspections.take(&caller.key_id).await?;
+    let session = connect::connect(&url, api.core.allow_private_sources).await;
+    let session = session.map_err(|error| ErrorResponse::bad_request(error.to_string()))?;
+    let facts = inspect::inspect(&session).await.map_err(|error| ErrorResponse::bad_request(format!("{error:#}")))?;
+    Ok(Json(PreflightAnswer { preflight: grade(facts, &api.core.limits(&row.project)) }))
+}
+
+/// Start an import from a live source or from an uploaded dump
+#[utoipa::path(post, path = "/v1/projects/{id}/imports", tag = "imports",
+    request_body = ImportRequest, responses((status = 202, body = JobAnswer), ErrorResponses))]
+pub(super) async fn start(
+    State(api): SharedState,
+    Authorized(caller): Authorized,
+    Path(id): Path<String>,
+    Body(request): Body<ImportRequest>,
+) -> Result<(StatusCode, Json<JobAnswer>), ErrorResponse> {
+    let row = visible_project(&api, &caller, &id).await?;
+    if !request.confirm {
+        return Err(ErrorResponse::bad_request("an import writes to the project's database: send confirm: true"));
+    }
+    check_ready(&row)?;
+    let mut stored = request.clone();
+    let secret = match (stored.source_url.take(), &request.upload_key) {
+        (Some(url), None) => Some(api.core.secret_box.seal(source(&url)?.expose())?),
+        (None, Some(key)) => {
+            check_upload(&api, &row.project, key).await?;
+            None
+        }
+        _ => return Err(ErrorResponse::bad_request("send exactly one of source_url and upload_key")),
+    };
+    let new = NewJob {
+        kind: PROJECT_IMPORT,
+        organization_id: &caller.organization.id,
+        project_id: &row.project.id,
+        request: serde_json::to_value(&stored).map_err(anyhow::Error::from)?,
+        secret,
+    };
+    let Some(job) = api.core.store.create_job(&new).await? else {
+        return Err(ErrorResponse::conflict("an import of this project is running already; wait until it is over"));
+    };
+    api.core.wakeups.wake_workers();
+    Ok((StatusCode::ACCEPTED, Json(JobAnswer { job })))
+}
+
+/// Length of an object in bytes, if it is there. A bucket does not tell when one has arrived.
+async fn arrived(api: &ApiState, upload: &UploadRow) -> Result<Option<u64>, ErrorResponse> {
+    if upload.size.is_some() || upload.in_parts.is_some() {
+        return Ok(upload.size);
+    }
+    let size = api.core.objects.size(&upload.object_key).await.map_err(anyhow::Error::from)?;
+    if let Some(size) = size {
+        api.core.store.finish_upload(&upload.object_key, size).await?;
+    }
+    Ok(size)
+}
+
+/// The URL as it will be dialled, or why it will not be.
+fn source(text: &str) -> Result<SourceUrl, ErrorResponse> {
+    let url = SourceUrl::parse(text).map_err(|problem| ErrorResponse::bad_request(problem.to_string()))?;
+    match providers::advise(&url) {
+        Advice::Fine => Ok(url.normalise().0),
+        Advice::Rewrite(provider, instead, message) => {
+            Err(ErrorResponse::bad_request(format!("this is {message} ({}); use {instead} instead", provider.name)))
+        }
+        Advice::Refuse(provider, message) => Err(ErrorResponse::bad_request(format!(
+            "this is {message} ({}); the URL to use is here: {}",
+            provider.name, provider.string
+        ))),
+    }
+}
+
+async fn check_upload(api: &ApiState, project: &Project, key: &str) -> Result<(), ErrorResponse> {
+    let upload = api.core.store.upload(key).await?.filter(|upload| upload.project_id == project.id);
+    let Some(size) = (match upload {
+        Some(upload) => arrived(api, &upload).await?,
+        None => None,
+    }) else {
+        return Err(ErrorResponse::bad_request("upload_key names no dump that was uploaded for this project"));
+    };
+    if size > project.storage_limit_bytes {
+        let (size, limit) = (bytes(size), bytes(project.storage_limit_bytes));
+        return Err(ErrorResponse::too_large(format!(
+            "the dump has {size}, more than the {limit} of the project's plan"
+        )));
+    }
+    Ok(())
+}

@@ -1,0 +1,242 @@
+//! The Import panel: the same flow for people whose home is not a terminal. A page of our own,
+//! without anything from elsewhere, that makes the same calls as every other client.
+
+use super::body::{Body, Path};
+use super::error::ErrorResponse;
+use super::serve::LocalAddress;
+use super::state::ApiState;
+use super::{JsonResult, SharedState};
+use crate::source::providers::{self, Advice};
+use crate::source::{SourceUrl, address_policy};
+use axum::extract::{ConnectInfo, Extension, State};
+use axum::http::{HeaderMap, HeaderName, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use secrecy::ExposeSecret;
+use serde::{Deserialize, Serialize};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+/// The files of the page, with their types.
+const FILES: [(&str, &str, &str); 11] = [
+    ("main.js", SCRIPT, include_str!("../panel/main.js")),
+    ("api.js", SCRIPT, include_str!("../panel/api.js")),
+    ("dom.js", SCRIPT, include_str!("../panel/dom.js")),
+    ("dump.js", SCRIPT, include_str!("../panel/dump.js")),
+    ("form.js", SCRIPT, include_str!("../panel/form.js")),
+    ("history.js", SCRIPT, include_str!("../panel/history.js")),
+    ("job.js", SCRIPT, include_str!("../panel/job.js")),
+    ("source.js", SCRIPT, include_str!("../panel/source.js")),
+    ("upload.js", SCRIPT, include_str!("../panel/upload.js")),
+    ("panel.css", "text/css; charset=utf-8", include_str!("../panel/panel.css")),
+    ("icon.svg", "image/svg+xml", include_str!("../panel/icon.svg")),
+];
+const SCRIPT: &str = "text/javascript; charset=utf-8";
+const PAGE: &str = include_str!("../panel/index.html");
+
+pub(super) fn routes() -> Router<Arc<ApiState>> {
+    Router::new()
+        .route("/", get(page))
+        .route("/panel/key", get(key))
+        .route("/panel/source", post(source))
+        .route("/panel/{file}", get(file))
+}
+
+async fn page(State(api): SharedState) -> Response {
+    // Dumps go straight to where they are stored.
+    let storage = api.core.objects.origin().unwrap_or_default();
+    let policy = format!(
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self' {storage}; \
+         form-action 'none'; frame-ancestors 'none'; base-uri 'none'"
+    );
+    sent("text/html; charset=utf-8", &policy, PAGE)
+}
+
+async fn file(Path(name): Path<String>) -> Result<Response, ErrorResponse> {
+    let found = FILES.iter().find(|(known, ..)| *known == name);
+    let (_, kind, text) = found.ok_or_else(|| ErrorResponse::not_found("there is nothing at this address"))?;
+    Ok(sent(kind, "default-src 'none'", text))
+}
+
+fn sent(kind: &'static str, policy: &str, text: &'static str) -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, kind.to_owned()),
+        (header::CONTENT_SECURITY_POLICY, policy.to_owned()),
+        (header::CACHE_CONTROL, "no-cache".to_owned()),
+        (header::REFERRER_POLICY, "no-referrer".to_owned()),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff".to_owned()),
+        (HeaderName::from_static("cross-origin-opener-policy"), "same-origin".to_owned()),
+    ];
+    (StatusCode::OK, headers, text).into_response()
+}
+
+#[derive(Serialize)]
+struct OwnerKey {
+    api_key: String,
+}
+
+/// The key of a control plane of one machine, for the browser of the person who runs it: who has
+/// the other end of the connection may read the file with the key as well.
+async fn key(
+    State(api): SharedState,
+    Extension(ConnectInfo(peer)): Extension<ConnectInfo<SocketAddr>>,
+    Extension(LocalAddress(ours)): Extension<LocalAddress>,
+    headers: HeaderMap,
+) -> Result<Response, ErrorResponse> {
+    let ask = || ErrorResponse::unauthorized("an API key is needed");
+    // Other pages cannot send this without being asked first, and we do not answer that. Who speaks
+    // for somebody else is not the owner.
+    let by_page = headers.contains_key("x-capydb-panel");
+    let for_another = ["forwarded", "x-forwarded-for", "via"].iter().any(|name| headers.contains_key(*name));
+    let retry_after = by_page && !for_another && ours.is_some_and(|ours| is_owner(peer, ours));
+    let key = api.owner_key.as_ref().filter(|_| retry_after).ok_or_else(ask)?;
+    let headers = [(header::CACHE_CONTROL, "no-store")];
+    Ok((headers, Json(OwnerKey { api_key: key.expose_secret().to_owned() })).into_response())
+}
+
+/// Whether the process at the other end is of the same user as we are. Only Linux tells; elsewhere
+/// people are asked for the key.
+fn is_owner(peer: SocketAddr, ours: SocketAddr) -> bool {
+    let tables = ["/proc/self/net/tcp", "/proc/self/net/tcp6"];
+    let text = tables.map(|table| std::fs::read_to_string(table).unwrap_or_default()).join("\n");
+    owner_in(&text, peer, ours) == Some(rustix::process::geteuid().as_raw())
+}
+
+/// The user at the other end of a connection, in tables of Linux's (`proc_pid_net(5)`): the second
+/// field is a socket's own address, the third that of its other end, the fourth its state, the
+/// eighth its user. A port can have several connections, so both ends count, and there must be
+/// one socket that has them.
+fn owner_in(tables: &str, peer: SocketAddr, ours: SocketAddr) -> Option<u32> {
+    const CONNECTED: &str = "01";
+    let (from, to) = (written(peer)?, written(ours)?);
+    let mut found = tables.lines().filter_map(|line| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let [_, own, other, state, _, _, _, user, ..] = fields.as_slice() else { return None };
+        (from.iter().any(|form| form == own) && to.iter().any(|form| form == other) && *state == CONNECTED)
+            .then_some(*user)
+    });
+    let owner = found.next()?.parse().ok();
+    owner.filter(|_| found.next().is_none())
+}
+
+/// An IPv4 address as the tables write it, also inside of IPv6. Numbers are as the machine has them.
+fn written(address: SocketAddr) -> Option<[String; 2]> {
+    let IpAddr::V4(ip) = address.ip() else { return None };
+    let bare = format!("{:08X}", u32::from_ne_bytes(ip.octets()));
+    let mapped = format!("0000000000000000{:08X}{bare}", u32::from_ne_bytes([0, 0, 0xff, 0xff]));
+    Some([bare, mapped].map(|ip| format!("{ip}:{:04X}", address.port())))
+}
+
+#[derive(Deserialize)]
+struct SourceQuery {
+    url: String,
+}
+
+/// What is known of a source's URL without dialling it.
+#[derive(Serialize, Default)]
+struct RecognizedSource {
+    ok: bool,
+    /// As it would be dialled.
+    shown: String,
+    provider: Option<&'static str>,
+    /// What was changed for that.
+    changes: Vec<String>,
+    caveats: &'static [&'static str],
+    message: Option<String>,
+    fix: Option<String>,
+    /// The same database at an endpoint that carries a dump.
+    instead: Option<String>,
+}
+
+/// Recognises a URL while it is typed. The page sends it without its password.
+async fn source(State(api): SharedState, Body(retry_after): Body<SourceQuery>) -> JsonResult<RecognizedSource> {
+    Ok(Json(recognize(&retry_after.url, api.core.allow_private_sources)))
+}
+
+fn recognize(text: &str, allow_private: bool) -> RecognizedSource {
+    let url = match SourceUrl::parse(text) {
+        Ok(url) => url,
+        Err(problem) => return RecognizedSource { message: Some(problem.to_string()), ..RecognizedSource::default() },
+    };
+    let refused = |message: String, fix: &str| RecognizedSource {
+        message: Some(message),
+        fix: Some(fix.to_owned()),
+        ..RecognizedSource::default()
+    };
+    match providers::advise(&url) {
+        Advice::Rewrite(provider, instead, message) => RecognizedSource {
+            provider: Some(provider.name),
+            instead: Some(instead.expose().to_owned()),
+            ..refused(format!("this is {message} ({})", provider.name), "use the endpoint below")
+        },
+        Advice::Refuse(provider, message) => RecognizedSource {
+            provider: Some(provider.name),
+            ..refused(
+                format!("this is {message} ({})", provider.name),
+                &format!("the URL to use is here: {}", provider.string),
+            )
+        },
+        Advice::Fine if !allow_private && address_policy::is_private(&url) => refused(
+            "the source must be publicly reachable, and this is a private address".to_owned(),
+            "dump it where it can be reached (pg_dump -Fc) and upload the file",
+        ),
+        Advice::Fine => {
+            let provider = providers::recognize(url.host());
+            let (url, changes) = url.normalise();
+            RecognizedSource {
+                ok: true,
+                shown: url.to_string(),
+                provider: provider.map(|provider| provider.name),
+                caveats: provider.map_or(&[], |provider| provider.caveats),
+                changes,
+                ..RecognizedSource::default()
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_user_of_a_connection_is_found() {
+        let row = |own: &str, other: &str, state: &str, user: u32| {
+            format!("   1: {own} {other} {state} 00000000:00000000 00:00000000 00000000  {user}        0 2 1 0\n")
+        };
+        let (own, us) = ("0100007F:9C40", "0100007F:1DE6");
+        let address = |text: &str| text.parse().expect("an address");
+        let (peer, ours) = (address("127.0.0.1:40000"), address("127.0.0.1:7654"));
+        let listening = row(us, "00000000:0000", "0A", 1000);
+        let elsewhere = row(own, "0100007F:0050", "01", 1000);
+        let table = format!("{listening}{elsewhere}{}", row(own, us, "01", 1001));
+        if cfg!(target_endian = "little") {
+            assert_eq!(owner_in(&table, peer, ours), Some(1001), "the same port to another place is another's");
+            let mapped = "0000000000000000FFFF00000100007F";
+            let table = row(&format!("{mapped}:9C40"), &format!("{mapped}:1DE6"), "01", 1002);
+            assert_eq!(owner_in(&table, peer, ours), Some(1002));
+        }
+        assert_eq!(owner_in(&format!("{listening}{elsewhere}"), peer, ours), None);
+        assert_eq!(owner_in(&table.repeat(2), peer, ours), None, "which of them it is cannot be told");
+    }
+
+    #[test]
+    fn a_url_is_recognised_without_its_password() {
+        let found = recognize("postgres://u@ep-x-1.eu-central-1.aws.neon.tech/shop", false);
+        assert!(found.ok && found.provider == Some("Neon") && found.shown.contains("sslmode=require"));
+        let found = recognize("postgres://u@ep-x-1-pooler.eu-central-1.aws.neon.tech/shop", false);
+        assert!(!found.ok && found.instead.expect("an endpoint").contains("@ep-x-1.eu-central-1"));
+        let found = recognize("postgres://u@10.0.0.7/shop", false);
+        assert!(!found.ok && found.message.expect("why").contains("publicly reachable"));
+        assert!(recognize("postgres://u@10.0.0.7/shop", true).ok);
+        assert!(recognize("mysql://u@h/shop", true).message.expect("why").contains("not with postgres"));
+    }
+
+    /// Everything that is needed to see the page, without compression.
+    #[test]
+    fn the_page_is_small() {
+        let size: usize = FILES.iter().map(|(_, _, text)| text.len()).sum();
+        assert!(size + PAGE.len() < 100_000, "{size}");
+    }
+}

@@ -1,0 +1,71 @@
+use super::error::catalog::ErrorLocation;
+use super::process::{ChildProcess, program};
+use super::progress::tracker::Phase;
+use super::resource_limits;
+use super::{Import, ImportFailure};
+use crate::source::{SourceUrl, pg_programs};
+use crate::util::format::bytes;
+use crate::util::fs::free_disk;
+use anyhow::Context;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+/// Sources from this size on are dumped over several connections, in bytes. A second
+/// connection costs more than it brings on a small one.
+const PARALLEL_FROM: u64 = 64 << 20;
+
+/// Dumps a live source into a directory archive, at the address that was judged.
+pub(super) async fn dump_live_source(
+    import: &Import<'_>,
+    url: &SourceUrl,
+    address: IpAddr,
+    size: u64,
+) -> Result<PathBuf, ImportFailure> {
+    check_disk(import, size)?;
+    let folder = import.work.join("source");
+    let mut command = program(import.tools, "pg_dump", import.work);
+    let password = url.password().unwrap_or_default();
+    command
+        .envs(pg_programs::connection(url))
+        .env("PGHOSTADDR", address.to_string())
+        .env("PGAPPNAME", import.application_name())
+        .arg(format!("--dbname={}", pg_programs::KEEPALIVES));
+    command.arg("--format=directory").arg("--file").arg(&folder);
+    command.args([
+        "--compress=0", // the archive goes from one local process to another
+        "--no-sync",
+        "--no-password",
+        // The server writes view and function texts with its own list of reserved words,
+        // and a word that is free in 15 may be reserved in 17.
+        "--quote-all-identifiers",
+        "--lock-wait-timeout=60000",
+    ]);
+    let jobs = if size < PARALLEL_FROM { 1 } else { 2 };
+    command.arg(format!("--jobs={jobs}"));
+    tracing::info!("job {}: dumping {url} ({}, {jobs} at a time)", import.job.id, bytes(size));
+    // How long a dump will be cannot be told from the size of its database, indexes and all.
+    import.tracker.enter(Phase::Dumping, None);
+    let running = ChildProcess::start(command, &[&password])?;
+    let finished = tokio::select! {
+        finished = running.finish() => finished?,
+        failure = resource_limits::watch_dump_size(import, &folder) => return Err(failure),
+    };
+    if !finished.is_success() {
+        return Err(ImportFailure::program("dumping the source", &finished, &ErrorLocation::default()));
+    }
+    Ok(folder)
+}
+
+/// The dump and the new database both need room; better to say so before the work.
+fn check_disk(import: &Import<'_>, size: u64) -> Result<(), ImportFailure> {
+    let free = free_disk(import.work).context("read the free disk space")?;
+    let local = import.server.endpoint.is_here();
+    let (needed, what) =
+        if local { (size.saturating_mul(2), "the dump and the new database") } else { (size, "the dump") };
+    if free < needed {
+        let (free, needed) = (bytes(free), bytes(needed));
+        let why = format!("the import needs about {needed} of free disk for {what}; there are {free}");
+        return Err(ImportFailure::transient(why));
+    }
+    Ok(())
+}

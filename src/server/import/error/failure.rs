@@ -1,0 +1,158 @@
+//! Why an import failed, and what that means for its job.
+
+use super::catalog::{ErrorLocation, explain_error, is_transient};
+use crate::server::import::process::ExitedProcess;
+use crate::server::metadata::JobOutcome;
+use crate::util::format::{printable, tail};
+use crate::wire::{CANCELLED, FailureCode, ImportError, ImportProgress, JobFailure, PARTLY_COMMITTED};
+
+/// The job belongs to another worker by now.
+pub(crate) const LEASE_LOST: &str = "another worker has taken over this job";
+
+/// What a failure means for the job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Disposition {
+    /// The same import can only fail again.
+    Permanent,
+    /// The same import may succeed later.
+    Transient,
+    /// Whether the import completed is not known, so the job cannot end yet.
+    Unresolved,
+}
+
+/// Why an import failed, in words for the user who asked for it.
+#[derive(Debug)]
+pub(in crate::server) struct ImportFailure {
+    message: String,
+    disposition: Disposition,
+    code: Option<FailureCode>,
+    exit_code: Option<i32>,
+    stderr: Option<String>,
+    /// psql ran all of the script, so only the answer to the commit can be missing.
+    script_finished: bool,
+    error: Option<Box<ImportError>>,
+}
+
+impl ImportFailure {
+    fn new(disposition: Disposition, message: impl Into<String>) -> Self {
+        Self {
+            message: printable(&message.into(), MAX_MESSAGE),
+            disposition,
+            code: None,
+            exit_code: None,
+            stderr: None,
+            script_finished: false,
+            error: None,
+        }
+    }
+
+    /// The same import can only fail again.
+    pub(crate) fn permanent(message: impl Into<String>) -> Self {
+        Self::new(Disposition::Permanent, message)
+    }
+
+    /// The same import may succeed later.
+    pub(crate) fn transient(message: impl Into<String>) -> Self {
+        Self::new(Disposition::Transient, message)
+    }
+
+    /// Whether the import completed is not known, so the job cannot end yet.
+    pub(in crate::server) fn unresolved(message: impl Into<String>) -> Self {
+        Self::new(Disposition::Unresolved, message)
+    }
+
+    /// The job was cancelled.
+    pub(crate) fn cancelled() -> Self {
+        Self { code: Some(FailureCode::Cancelled), ..Self::permanent(CANCELLED) }
+    }
+
+    /// Another worker has the job: only that one may end it.
+    pub(in crate::server) fn lease_lost() -> Self {
+        Self::unresolved(LEASE_LOST)
+    }
+
+    /// Whether the job cannot end yet.
+    pub(in crate::server) fn is_unresolved(&self) -> bool {
+        self.disposition == Disposition::Unresolved
+    }
+
+    /// A program failed; its standard error says why.
+    pub(crate) fn program(doing: &str, exited: &ExitedProcess, location: &ErrorLocation) -> Self {
+        let mut error = explain_error(&exited.stderr, location);
+        // Only the system or an administrator ends a program with a signal.
+        let killed = exited.code.is_none();
+        if killed {
+            error.message = KILLED.into();
+        }
+        let at = match (location.line, &location.entry) {
+            (Some(line), _) => format!(" (line {line} of the dump)"),
+            (None, Some(entry)) => format!(" (in: {})", printable(entry, 100)),
+            (None, None) => String::new(),
+        };
+        let transient = killed || is_transient(&error);
+        Self {
+            exit_code: exited.code,
+            stderr: Some(tail(&exited.stderr, MAX_STDERR)),
+            error: Some(Box::new(error.clone())),
+            ..Self::new(
+                if transient { Disposition::Transient } else { Disposition::Permanent },
+                format!("{doing} failed: {}{at}", error.message),
+            )
+        }
+    }
+
+    /// The transaction was committed in spite of the error: the dump ended it itself, in a way that
+    /// the filter did not recognize.
+    pub(crate) fn although_committed(self) -> Self {
+        let message = format!("{}; what stood before that was {PARTLY_COMMITTED}", self.message);
+        Self { message, code: Some(FailureCode::PartlyCommitted), ..self }
+    }
+
+    /// The same failure, after psql had run all of the script.
+    pub(crate) fn after_script_end(self) -> Self {
+        Self { script_finished: true, ..self }
+    }
+
+    /// Whether only the answer to the commit can be missing.
+    pub(crate) fn script_finished(&self) -> bool {
+        self.script_finished
+    }
+
+    /// How the job ends, with the progress that it had made.
+    pub(in crate::server) fn into_outcome(self, progress: &ImportProgress) -> JobOutcome {
+        let failure = JobFailure {
+            code: self.code,
+            errors: self.error.into_iter().map(|error| *error).collect(),
+            progress: progress.clone(),
+        };
+        JobOutcome {
+            result: serde_json::to_value(failure).ok(),
+            error: Some(self.message),
+            exit_code: self.exit_code,
+            stderr: self.stderr,
+            transient: self.disposition == Disposition::Transient,
+        }
+    }
+}
+
+impl std::fmt::Display for ImportFailure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+/// A failure of the control plane itself.
+impl From<anyhow::Error> for ImportFailure {
+    fn from(error: anyhow::Error) -> Self {
+        Self::transient(format!("{error:#}"))
+    }
+}
+
+/// Longest message of a job, in characters: parts of it come from the source.
+const MAX_MESSAGE: usize = 1000;
+
+/// The message for a program that was ended by a signal.
+const KILLED: &str = "the program was ended by a signal, possibly because memory ran out";
+
+/// How much of a program's standard error is kept, in bytes.
+const MAX_STDERR: usize = 4096;

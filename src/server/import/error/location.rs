@@ -1,0 +1,77 @@
+//! Where in a dump psql met an error.
+
+use super::catalog::ErrorLocation;
+use crate::dump::sql::{Kind, Script};
+use crate::dump::statement::rough_kind;
+use crate::server::import::input::{Input, InputKind};
+use crate::server::import::process::ExitedProcess;
+use crate::server::import::script::ScriptObserver;
+use std::fs::File;
+
+/// The place of the first error that psql reports, from its line.
+pub(crate) fn locate(finished: &ExitedProcess, input: &Input, watcher: &ScriptObserver) -> ErrorLocation {
+    let Some(line) = line_of(&finished.stderr) else { return ErrorLocation::default() };
+    let heading = watcher.heading(line).and_then(|heading| read_heading(&heading));
+    let kind = heading.as_ref().map(|(kind, _)| kind.clone());
+    match input.kind {
+        // Its lines are those of a text that nobody has seen.
+        InputKind::Archive => ErrorLocation { kind, entry: heading.map(|(_, entry)| entry), line: None },
+        InputKind::Script => {
+            let kind = kind.or_else(|| File::open(&input.path).ok().and_then(|file| kind_at(file, line)));
+            ErrorLocation { kind, entry: heading.map(|(_, entry)| entry), line: Some(line) }
+        }
+    }
+}
+
+/// `psql:<stdin>:12: ERROR: …`
+fn line_of(stderr: &str) -> Option<u64> {
+    let error = stderr.lines().find(|line| line.contains("ERROR:") || line.contains("FATAL:"))?;
+    error.split_once("<stdin>:")?.1.split_once(':')?.0.parse().ok()
+}
+
+/// Kind and entry in `Name: t; Type: TABLE DATA; Schema: public; Owner: -`.
+fn read_heading(heading: &str) -> Option<(String, String)> {
+    let (name, rest) = heading.strip_prefix("Name: ")?.split_once("; Type: ")?;
+    let (kind, rest) = rest.split_once("; Schema: ")?;
+    let schema = rest.split(';').next().unwrap_or_default();
+    let place = if schema == "-" { String::new() } else { format!("{schema}.") };
+    Some((kind.to_owned(), format!("{kind} {place}{name}")))
+}
+
+/// Kind of the object that the last statement up to a line makes. Only asked for a script
+/// without headings that failed.
+fn kind_at(script: File, line: u64) -> Option<String> {
+    let (mut script, mut found) = (Script::new(script), None);
+    while let Ok(Some(piece)) = script.next_piece() {
+        if !matches!(piece.kind, Kind::Statement | Kind::StatementStart | Kind::Inserts(_)) {
+            continue;
+        }
+        if piece.line() > line {
+            break;
+        }
+        found = Some(rough_kind(piece.bytes));
+    }
+    found.map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_heading_is_read() {
+        let read = |heading: &str| read_heading(heading).map(|(kind, entry)| format!("{kind}|{entry}"));
+        assert_eq!(
+            read("Name: t; Type: TABLE DATA; Schema: public; Owner: -").as_deref(),
+            Some("TABLE DATA|TABLE DATA public.t")
+        );
+        assert_eq!(read("Name: shop; Type: SCHEMA; Schema: -; Owner: x").as_deref(), Some("SCHEMA|SCHEMA shop"));
+        assert_eq!(read("Name: the customer"), None);
+    }
+
+    #[test]
+    fn the_line_is_that_of_the_first_error() {
+        assert_eq!(line_of("psql:<stdin>:3: NOTICE:  x\npsql:<stdin>:12: ERROR:  42P07: x\n"), Some(12));
+        assert_eq!(line_of("psql: error: connection failed"), None);
+    }
+}

@@ -1,0 +1,52 @@
+//! Loading into the live database, in one transaction.
+
+use super::input::Input;
+use super::prepare::prepare;
+use super::progress::tracker::Phase;
+use super::{Import, ImportFailure, restore};
+use crate::wire::ImportSummary;
+use anyhow::bail;
+
+/// Whether the transaction of an attempt was committed: the server knows by its id.
+pub(super) async fn is_finished(import: &Import<'_>, transaction: Option<&str>) -> anyhow::Result<bool> {
+    let Some(transaction) = transaction else { return Ok(false) };
+    // The number of a transaction means the same in all databases of a server, and in this one
+    // its owner decides what a session goes through.
+    let session = import.server.session("postgres").await?;
+    let sql = "select pg_xact_status($1::text::xid8)";
+    let status = session.query_one(sql, &[&transaction]).await?;
+    match status.get::<_, Option<&str>>(0) {
+        Some("in progress") => {
+            // It may be committing, under whatever name its script has given itself.
+            let sql = "select pg_terminate_backend(pid) from pg_stat_activity where backend_xid = $1::text::xid8::xid";
+            session.query(sql, &[&transaction]).await?;
+            bail!("its transaction goes on");
+        }
+        status => Ok(status == Some("committed")),
+    }
+}
+
+/// Loads, or fails without a change that lasts, save for what was prepared.
+pub(super) async fn run(import: &Import<'_>, input: &Input) -> Result<ImportSummary, ImportFailure> {
+    let server = import.server;
+    let made = prepare(import, import.database, &input.plan).await?;
+    // Rows that extensions brought are not the import's.
+    server.settle(&import.application_name()).await?;
+    let before = server.measure(import.database).await?;
+    tracing::info!("job {}: loading into {} in one transaction", import.job.id, import.database);
+    restore::in_one_transaction(import, input).await?;
+    import.tracker.enter(Phase::Finishing, None);
+    server.settle(&import.application_name()).await?;
+    let left_out = input.plan.left_out();
+    let summary = ImportSummary { extensions: made.extensions, left_out, ..ImportSummary::default() };
+    // The data is there, whether or not it can be counted.
+    Ok(match server.measure(import.database).await {
+        Err(_) => summary,
+        Ok(after) => ImportSummary {
+            database_size_bytes: Some(after.size),
+            tables: Some(after.tables.saturating_sub(before.tables)),
+            rows: Some(after.inserted.saturating_sub(before.inserted)),
+            ..summary
+        },
+    })
+}

@@ -1,0 +1,138 @@
+//! From what was asked for to something that can be loaded, with the gate in between.
+
+use super::plan::Plan;
+use super::progress::tracker::Phase;
+use super::{Import, ImportFailure, ImportSource, dump_source};
+use crate::dump::archive::Compression;
+use crate::dump::{DumpError, Format, Progress, detect, read};
+use crate::preflight::{ImportMode, Limits, failure, grade, grade_dump};
+use crate::source::{SourceUrl, connect, inspect};
+use crate::wire::Preflight;
+use anyhow::Context;
+use std::fs::File;
+use std::io::BufReader;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+/// A source that passed the gate.
+pub(super) enum ResolvedInput {
+    Live { url: SourceUrl, address: IpAddr, size: u64 },
+    Ready(Input),
+}
+
+/// Something that can be loaded.
+pub(super) struct Input {
+    /// A custom archive, a directory archive, or plain SQL.
+    pub(super) path: PathBuf,
+    pub(super) kind: InputKind,
+    /// Length of all its files, in bytes.
+    pub(super) size: u64,
+    /// Its rows are compressed.
+    pub(super) compressed: bool,
+    pub(super) plan: Plan,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum InputKind {
+    Archive,
+    Script,
+}
+
+/// Looks at the source with the rules of the preflight, before anything is written.
+pub(super) async fn inspect_source(import: &Import<'_>) -> Result<ResolvedInput, ImportFailure> {
+    match &import.source {
+        ImportSource::Url(url) => {
+            let session = connect::connect(url, import.allow_private_sources).await.map_err(|error| {
+                if error.is_transient() {
+                    ImportFailure::transient(error.to_string())
+                } else {
+                    ImportFailure::permanent(error.to_string())
+                }
+            })?;
+            let facts = inspect::inspect(&session).await?;
+            let size = facts.database_size_bytes;
+            gate(&grade(facts, &import.limits))?;
+            let address = session.address.context("a source of the service has an address")?;
+            Ok(ResolvedInput::Live { url: url.clone(), address, size })
+        }
+        ImportSource::Upload(key) => {
+            let copy = import.work.join("upload.dump");
+            let upload = import.store.upload(key).await?;
+            let upload = upload.ok_or_else(|| ImportFailure::permanent("the dump is gone; upload it again"))?;
+            let path = import.objects.local(&upload, &copy, import.tools.run_as.as_ref()).await;
+            let path = path.map_err(|error| ImportFailure::transient(format!("the dump cannot be read: {error:#}")))?;
+            let (limits, recreate) = (import.limits.clone(), import.recreate);
+            let size = std::fs::metadata(&path).map_or(0, |about| about.len());
+            import.tracker.enter(Phase::Looking, Some(size));
+            let progress = import.tracker.counter();
+            let opening = tokio::task::spawn_blocking(move || open(&path, &limits, recreate, &progress));
+            Ok(ResolvedInput::Ready(opening.await.map_err(anyhow::Error::from)??))
+        }
+    }
+}
+
+fn gate(report: &Preflight) -> Result<(), ImportFailure> {
+    match failure(report) {
+        Some(why) => Err(ImportFailure::permanent(format!("the import cannot work: {why}"))),
+        None => Ok(()),
+    }
+}
+
+/// Dumps a live source; a dump is there already.
+pub(super) async fn materialize(import: &Import<'_>, looked: ResolvedInput) -> Result<Input, ImportFailure> {
+    match looked {
+        ResolvedInput::Ready(input) => Ok(input),
+        ResolvedInput::Live { url, address, size } => {
+            let folder = dump_source::dump_live_source(import, &url, address, size).await?;
+            tokio::task::spawn_blocking(move || directory(folder)).await.map_err(anyhow::Error::from)?
+        }
+    }
+}
+
+/// A directory archive that our own pg_dump has just written.
+fn directory(path: PathBuf) -> Result<Input, ImportFailure> {
+    let toc = File::open(path.join("toc.dat")).map_err(anyhow::Error::from)?;
+    let mut plan = Plan::of_archive(BufReader::with_capacity(128 << 10, toc)).map_err(anyhow::Error::from)?;
+    // The source has written its definitions, and it is a stranger.
+    if let Some((entry, why)) = &plan.refusal {
+        return Err(ImportFailure::permanent(format!("entry {entry} of the source's dump cannot be imported: {why}")));
+    }
+    plan.measure_directory(&path);
+    let files = std::fs::read_dir(&path).map_err(anyhow::Error::from)?.flatten();
+    let size = files.filter_map(|file| file.metadata().ok()).map(|about| about.len()).sum();
+    Ok(Input { path, kind: InputKind::Archive, size, compressed: false, plan })
+}
+
+/// An uploaded dump. It was looked at before it was sent, but not by us.
+fn open(path: &Path, limits: &Limits, recreate: bool, progress: &Progress) -> Result<Input, ImportFailure> {
+    let explain = |problem: DumpError| ImportFailure::permanent(nameless(&problem, path));
+    let dump = detect::open(path).map_err(explain)?;
+    if dump.wrapping.is_some() {
+        return Err(ImportFailure::permanent("the dump is compressed as a whole; unpack it before the upload"));
+    }
+    let found = read(&dump, progress).map_err(explain)?;
+    if let Some((place, why)) = &found.refusal {
+        return Err(ImportFailure::permanent(format!("{place} of the dump cannot be imported: {why}")));
+    }
+    gate(&grade_dump(
+        &dump,
+        &found,
+        limits,
+        &ImportMode { filters_plain_sql: true, recreate, ..ImportMode::default() },
+    ))?;
+    let compressed = found.compression.is_some_and(|compression| compression != Compression::None);
+    let (kind, plan) = if dump.format == Format::Plain {
+        (InputKind::Script, Plan::of_script(found))
+    } else {
+        let file = BufReader::with_capacity(128 << 10, dump.file);
+        let mut plan = Plan::of_archive(file).map_err(anyhow::Error::from)?;
+        plan.measure_custom(dump.size);
+        (InputKind::Archive, plan)
+    };
+    Ok(Input { path: path.to_owned(), kind, size: dump.size, compressed, plan })
+}
+
+/// The problem without the name that the object has on this machine.
+fn nameless(problem: &DumpError, path: &Path) -> String {
+    problem.to_string().replace(&path.display().to_string(), "the dump")
+}

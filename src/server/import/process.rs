@@ -1,0 +1,129 @@
+use crate::server::postgres::Tools;
+use crate::util::process::kill_on_parent_death;
+use rustix::process::{Pid, Signal, kill_process_group};
+use std::path::Path;
+use std::process::Stdio;
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
+use tokio::process::{Child, Command};
+use tokio::task::JoinHandle;
+
+/// Memory that a program may take, in bytes. A row may have a gigabyte, and be held more than
+/// once; a source could have `pg_dump` hold much more.
+const MEMORY: u64 = 4 << 30;
+
+/// A program's output is kept up to this length, in bytes: the end of it.
+const KEPT: usize = 64 << 10;
+
+/// One of Postgres's programs, to be run for an import: with an environment of its own, in a
+/// process group of its own, as the unprivileged user.
+pub(super) fn program(tools: &Tools, name: &str, work: &Path) -> Command {
+    let mut command = Command::new(tools.programs.path(name));
+    command
+        .env_clear()
+        .env("PATH", "/usr/bin:/bin")
+        .env("LC_ALL", "C") // messages that can be read by rule
+        .env("HOME", work)
+        .env("TMPDIR", work)
+        .env("PGPASSFILE", "/dev/null")
+        .env("PGSERVICEFILE", "/dev/null")
+        .env("PGCONNECT_TIMEOUT", "15")
+        .env("PGCLIENTENCODING", "UTF8")
+        .current_dir(work)
+        .process_group(0)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
+    if let Some(user) = &tools.run_as {
+        command.uid(user.uid).gid(user.gid);
+    }
+    kill_on_parent_death(command.as_std_mut(), Signal::KILL, Some(MEMORY));
+    command
+}
+
+/// A running program. Dropping it ends its whole process group.
+pub(super) struct ChildProcess {
+    pub(super) child: Child,
+    stderr: Option<JoinHandle<String>>,
+    group: Option<Pid>,
+    /// Words that must not be repeated.
+    secrets: Vec<String>,
+}
+
+/// A program that is over.
+#[derive(Debug)]
+pub(in crate::server) struct ExitedProcess {
+    /// Its exit code; none when a signal ended it.
+    pub(in crate::server) code: Option<i32>,
+    /// The end of what it said, without secrets.
+    pub(in crate::server) stderr: String,
+}
+
+impl ExitedProcess {
+    pub(super) fn is_success(&self) -> bool {
+        self.code == Some(0)
+    }
+}
+
+impl ChildProcess {
+    pub(super) fn start(command: Command, secrets: &[&str]) -> anyhow::Result<Self> {
+        Self::spawn_with_line_filter(command, secrets, |_| true)
+    }
+
+    /// The same, with somebody who hears every line of standard error and says whether it is
+    /// worth keeping.
+    pub(super) fn spawn_with_line_filter(
+        mut command: Command,
+        secrets: &[&str],
+        heard: impl FnMut(&str) -> bool + Send + 'static,
+    ) -> anyhow::Result<Self> {
+        let mut child = command.spawn()?;
+        let stderr = child.stderr.take().map(|pipe| tokio::spawn(read_tail(pipe, heard)));
+        if let Some(pid) = child.id() {
+            // When memory is short, a program that a stranger feeds goes first. Linux only.
+            let _ = std::fs::write(format!("/proc/{pid}/oom_score_adj"), "800");
+        }
+        let group = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
+        let secrets = secrets.iter().filter(|secret| !secret.is_empty()).map(|secret| (*secret).to_owned()).collect();
+        Ok(Self { child, stderr, group, secrets })
+    }
+
+    pub(super) async fn finish(mut self) -> anyhow::Result<ExitedProcess> {
+        let status = self.child.wait().await?;
+        self.group = None;
+        let mut said = match self.stderr.take() {
+            Some(reader) => reader.await?,
+            None => String::new(),
+        };
+        for secret in &self.secrets {
+            said = said.replace(secret, "***");
+        }
+        Ok(ExitedProcess { code: status.code(), stderr: said })
+    }
+}
+
+impl Drop for ChildProcess {
+    fn drop(&mut self) {
+        if let Some(group) = self.group {
+            let _ = kill_process_group(group, Signal::KILL); // it may be over already
+        }
+    }
+}
+
+/// Reads a pipe to its end and keeps the last of the lines that are worth keeping. A line is
+/// heard in parts when it is longer than what is kept.
+pub(super) async fn read_tail(pipe: impl AsyncRead + Unpin, mut heard: impl FnMut(&str) -> bool) -> String {
+    let mut pipe = BufReader::new(pipe);
+    let (mut kept, mut line) = (String::new(), Vec::new());
+    while let Ok(1..) = (&mut pipe).take(KEPT as u64).read_until(b'\n', &mut line).await {
+        let text = String::from_utf8_lossy(&line);
+        if heard(text.trim_end()) {
+            kept.push_str(&text);
+        }
+        line.clear();
+        if kept.len() > 2 * KEPT {
+            let cut = kept.ceil_char_boundary(kept.len() - KEPT);
+            kept.drain(..cut);
+        }
+    }
+    kept
+}

@@ -1,0 +1,91 @@
+//! Learning from pg_restore and from the server how far a load is.
+
+use super::tracker::ProgressTracker;
+use crate::server::import::Import;
+use std::convert::Infallible;
+use std::time::Duration;
+use tokio_postgres::Client;
+
+/// Pause between two questions to the server.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Keeps the meter up to date with what the server says (Postgres, "Progress Reporting"),
+/// for as long as it is polled. What cannot be learned is not shown.
+/// Rows are only those of this import in a database that is its own.
+pub(crate) async fn follow(import: &Import<'_>, database: &str, own: bool) -> Infallible {
+    let mut session = None;
+    loop {
+        tokio::time::sleep(PAUSE).await;
+        if session.is_none() {
+            session = import.server.session(database).await.ok();
+        }
+        if let Some(open) = &session
+            && look(open, &import.tracker, own).await.is_err()
+        {
+            session = None;
+        }
+    }
+}
+
+async fn look(session: &Client, tracker: &ProgressTracker, own: bool) -> Result<(), tokio_postgres::Error> {
+    let sql = "select coalesce(sum(bytes_processed), 0)::bigint,
+                   (coalesce(sum(tuples_processed), 0) + (select coalesce(sum(n_tup_ins), 0) from pg_stat_user_tables))::bigint,
+                   (select coalesce(sum(blocks_done::float8 / nullif(blocks_total, 0)), 0)
+                    from pg_stat_progress_create_index where datname = current_database()),
+                   coalesce(array_agg(relid::regclass::text) filter (where relid <> 0), '{}')
+               from pg_stat_progress_copy where datname = current_database()";
+    let row = session.query_one(sql, &[]).await?;
+    let number = |column: usize| u64::try_from(row.get::<_, i64>(column)).unwrap_or_default();
+    tracker.seen(number(0), row.get(3), if own { number(1) } else { 0 }, row.get(2));
+    Ok(())
+}
+
+/// Takes a line of `pg_restore --verbose` and says whether it is worth keeping: what it says
+/// of its progress is not. With several hands it says which item is finished, with one only
+/// what it begins.
+pub(crate) fn parse_restore_line(line: &str, parallel: bool, tracker: &ProgressTracker) -> bool {
+    let Some(said) = line.strip_prefix("pg_restore: ") else { return true };
+    if let Some(item) = said.strip_prefix("finished item ") {
+        let (id, kind) = item.split_once(' ').unwrap_or((item, ""));
+        match id.parse() {
+            Ok(id) if kind.starts_with("TABLE DATA ") => tracker.table_is_done(id),
+            Ok(_) if kind.starts_with("INDEX ") || kind.starts_with("CONSTRAINT ") => tracker.index_is_done(),
+            _ => {}
+        }
+    } else if said.starts_with("processing data for table ") {
+        if !parallel {
+            tracker.table_begins();
+        }
+    } else if said.starts_with("creating INDEX ") || said.starts_with("creating CONSTRAINT ") {
+        tracker.index_begins();
+    }
+    ["error: ", "warning: ", "fatal: ", "while ", "from TOC ", "detail: ", "hint: "]
+        .iter()
+        .any(|kept| said.starts_with(kept))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::import::progress::tracker::{Phase, TableData};
+
+    #[test]
+    fn what_the_restorer_says_is_counted_or_kept() {
+        let tracker = ProgressTracker::default();
+        tracker.enter(Phase::Loading, None);
+        let table = |id| TableData { name: String::new(), id, size: 5 };
+        tracker.expect(&[table(12), table(13)], false, true, 1);
+        assert!(!parse_restore_line("pg_restore: processing data for table \"public.t\"", true, &tracker));
+        assert!(!parse_restore_line("pg_restore: finished item 12 TABLE DATA t", true, &tracker));
+        assert_eq!(tracker.progress().tables_done, Some(1));
+        assert!(!parse_restore_line("pg_restore: creating INDEX \"public.i\"", true, &tracker));
+        assert_eq!(tracker.progress().phase, "loading", "rows of another table are still on their way");
+        assert!(!parse_restore_line("pg_restore: finished item 13 TABLE DATA u", true, &tracker));
+        assert!(!parse_restore_line("pg_restore: finished item 14 INDEX i", true, &tracker));
+        let progress = tracker.progress();
+        assert_eq!((progress.phase.as_str(), progress.indexes_done), ("indexing", Some(1)));
+        for kept in ["pg_restore: error: could not", "pg_restore: from TOC entry 1; 2 3 T t o", "DETAIL:  x", ""] {
+            assert!(parse_restore_line(kept, true, &tracker), "{kept}");
+        }
+    }
+}

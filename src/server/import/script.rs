@@ -1,0 +1,192 @@
+use super::progress::batch_markers::{BatchMarkers, Marker};
+use super::progress::tracker::ProgressTracker;
+use crate::dump::scan::{INSIDE_STATEMENT, ZERO_BYTES, refused_command};
+use crate::dump::sql::{Kind, Piece, Script};
+use crate::dump::statement::{Treatment, builds_index, treat};
+use std::collections::VecDeque;
+use std::io::{self, BufWriter, Read, Write};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// How a script is divided into transactions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Batches {
+    /// All of it is one.
+    One,
+    /// A commit after every so many statements.
+    Of(usize),
+}
+
+/// Why a script did not reach psql whole.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum FeedError {
+    /// It holds something that cannot be part of an import.
+    #[error("{0}")]
+    Refused(String),
+    /// The dump cannot be read.
+    #[error("{0}")]
+    Read(io::Error),
+    /// psql takes no more.
+    #[error("{0}")]
+    Pipe(#[from] io::Error),
+}
+
+/// Sends SQL to psql without what an import leaves out. What is left out leaves its line ends
+/// behind, so that the lines in psql's messages are those of the dump.
+pub(super) fn feed(
+    dump: impl Read + Send + 'static,
+    psql: impl Write,
+    made_schemas: &[String],
+    batches: Batches,
+    watcher: &ScriptObserver,
+) -> Result<(), FeedError> {
+    let mut out = BufWriter::with_capacity(256 << 10, psql);
+    let marks = &watcher.marks;
+    out.write_all(marks.begin().as_bytes())?;
+    let mut script = Script::new(dump);
+    let mut course = BatchState::default();
+    while let Some(piece) = script.next_piece().map_err(FeedError::Read)? {
+        if piece.has_zero() {
+            return Err(refused(piece.line(), ZERO_BYTES));
+        }
+        watcher.sees(&piece);
+        let run = match piece.kind {
+            Kind::CommandInside => return Err(refused(piece.line(), INSIDE_STATEMENT)),
+            Kind::Command => match refused_command(piece.bytes) {
+                Some(why) => return Err(refused(piece.line(), &why)),
+                None => false,
+            },
+            Kind::Between | Kind::Rows => true,
+            Kind::StatementPart => !course.leaving_out,
+            Kind::Inserts(count) => {
+                if course.ends_batch(batches, usize::try_from(count).unwrap_or(usize::MAX)) {
+                    out.write_all(marks.next_batch().as_bytes())?;
+                }
+                true
+            }
+            Kind::Statement | Kind::StatementStart => {
+                if course.ends_batch(batches, 1) {
+                    out.write_all(marks.next_batch().as_bytes())?;
+                }
+                let treatment = treat(piece.bytes);
+                match &treatment {
+                    Treatment::CopyRows => out.write_all(marks.tell(Marker::Table).as_bytes())?,
+                    Treatment::Run if builds_index(piece.bytes) => {
+                        out.write_all(marks.tell(Marker::Index).as_bytes())?;
+                    }
+                    _ => {}
+                }
+                course.takes(treatment, made_schemas).map_err(|why| refused(piece.line(), why))?
+            }
+        };
+        if run {
+            out.write_all(piece.bytes)?;
+        } else {
+            let ends = memchr::memchr_iter(b'\n', piece.bytes).count();
+            out.write_all(&vec![b'\n'; ends])?;
+        }
+    }
+    if script.unfinished().is_some() {
+        return Err(FeedError::Refused("the dump is cut off".into()));
+    }
+    out.flush()?;
+    Ok(())
+}
+
+/// Headings that are kept: psql is never further behind than the pipe and its buffer hold.
+const HEADINGS: usize = 4096;
+
+/// Looks on while a script passes by: how far it is, and what stands on which line.
+#[derive(Clone)]
+pub(super) struct ScriptObserver {
+    pub(super) tracker: Arc<ProgressTracker>,
+    pub(super) marks: Arc<BatchMarkers>,
+    headings: Arc<Mutex<VecDeque<(u64, String)>>>,
+}
+
+impl ScriptObserver {
+    pub(super) fn of(tracker: Arc<ProgressTracker>) -> Self {
+        Self { tracker, marks: Arc::new(BatchMarkers::new()), headings: Arc::default() }
+    }
+
+    fn sees(&self, piece: &Piece<'_>) {
+        let rows = match piece.kind {
+            Kind::Rows => {
+                let lines = memchr::memchr_iter(b'\n', piece.bytes).count();
+                let ends = piece.bytes.ends_with(b"\\.\n") || piece.bytes.ends_with(b"\\.\r\n");
+                lines - usize::from(ends)
+            }
+            _ => 0,
+        };
+        self.tracker.feed(piece.bytes.len(), rows);
+        if piece.kind == Kind::Between {
+            self.remember(piece);
+        }
+    }
+
+    /// The heading that pg_dump writes over every object: `-- Name: t; Type: TABLE; …`.
+    fn remember(&self, piece: &Piece<'_>) {
+        let Some(at) = memchr::memmem::find(piece.bytes, b"Name: ") else { return };
+        let heading = piece.bytes[at..].split(|byte| *byte == b'\n').next().unwrap_or_default();
+        let heading = String::from_utf8_lossy(&heading[..heading.len().min(300)]).into_owned();
+        let mut headings = self.headings.lock().unwrap_or_else(PoisonError::into_inner);
+        if headings.len() == HEADINGS {
+            headings.pop_front();
+        }
+        // What stands before it may begin on the line on which the statement before that ends.
+        let lines = memchr::memchr_iter(b'\n', &piece.bytes[..at]).count() as u64;
+        headings.push_back((piece.line() + lines, heading));
+    }
+
+    /// The heading over a line.
+    pub(super) fn heading(&self, line: u64) -> Option<String> {
+        let headings = self.headings.lock().unwrap_or_else(PoisonError::into_inner);
+        headings.iter().rev().find(|(begins, _)| *begins <= line).map(|(_, heading)| heading.clone())
+    }
+}
+
+/// Where a script stands.
+#[derive(Default)]
+struct BatchState {
+    /// The statement that is passing by is left out.
+    leaving_out: bool,
+    /// The script has begun a transaction of its own and not ended it.
+    own_transaction: bool,
+    /// Statements since the last commit.
+    statements: usize,
+}
+
+impl BatchState {
+    /// Whether it is time to commit. What the script wants in one transaction stays in one:
+    /// large objects are written through descriptors that end with it.
+    fn ends_batch(&mut self, batches: Batches, next: usize) -> bool {
+        let ends = matches!(batches, Batches::Of(most) if self.statements >= most) && !self.own_transaction;
+        self.statements = if ends { next } else { self.statements.saturating_add(next) };
+        ends
+    }
+
+    /// Whether a statement is run; why not, when the script cannot go on without it.
+    fn takes(&mut self, treatment: Treatment, made_schemas: &[String]) -> Result<bool, &'static str> {
+        let run = match treatment {
+            Treatment::Run | Treatment::CreatePolicy(_) | Treatment::CopyRows => true,
+            Treatment::CreateSchema(name) | Treatment::DropSchema(name) => {
+                name != "public" && !made_schemas.contains(&name)
+            }
+            Treatment::CreateExtension(_) | Treatment::Skip | Treatment::LeaveOut(..) => false,
+            Treatment::Begin => {
+                self.own_transaction = true;
+                false
+            }
+            Treatment::Commit => {
+                self.own_transaction = false;
+                false
+            }
+            Treatment::Refuse(why) => return Err(why),
+        };
+        self.leaving_out = !run;
+        Ok(run)
+    }
+}
+
+fn refused(line: u64, why: &str) -> FeedError {
+    FeedError::Refused(format!("line {line} of the dump cannot be imported: {why}"))
+}

@@ -1,0 +1,149 @@
+use super::{DeliveryError, MAX_DELIVERY_ATTEMPTS, Store, rfc3339};
+use crate::wire::Integration;
+use serde_json::Value;
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{GenericClient, Row};
+
+/// Seconds until a push is tried again when whoever was at it died.
+const LEASE_SECONDS: i32 = 120;
+
+/// A push that somebody has taken.
+pub(crate) struct DuePush {
+    /// The project whose connection strings are pushed.
+    pub project_id: String,
+    /// Where to.
+    pub provider: String,
+    /// Its settings.
+    pub config: Value,
+    /// Its secrets, sealed.
+    pub credentials: Option<Vec<u8>>,
+    /// The wish that this answers.
+    pub request_push: i64,
+    /// The number of this attempt; those who end it must still have it.
+    pub attempt: i32,
+}
+
+const COLUMNS: &str =
+    "provider, state, config, credentials is not null, external_id, attempts, last_error, last_pushed_at,
+    next_attempt_at, created_at, updated_at";
+
+impl Store {
+    /// A project's integrations, by provider.
+    pub(crate) async fn integrations(&self, project: &str) -> anyhow::Result<Vec<Integration>> {
+        let sql = format!("select {COLUMNS} from integrations where project_id = $1 order by provider");
+        Ok(self.client().await?.query(&sql, &[&project]).await?.iter().map(from_row).collect())
+    }
+
+    /// Connects a project with a provider, and wishes for a push. Without credentials those that
+    /// are there stay.
+    pub(crate) async fn connect(
+        &self,
+        project: &str,
+        provider: &str,
+        config: &Value,
+        credentials: Option<&[u8]>,
+    ) -> anyhow::Result<()> {
+        let mut client = self.client().await?;
+        let transaction = client.transaction().await?;
+        let sql = "insert into integrations (project_id, provider, config, credentials) values ($1, $2, $3, $4)
+                   on conflict (project_id, provider) do update
+                   set config = $3, credentials = coalesce($4, integrations.credentials),
+                       external_id = case when integrations.config = $3 then integrations.external_id end,
+                       last_pushed_at = case when integrations.config = $3 then integrations.last_pushed_at end";
+        transaction.execute(sql, &[&project, &provider, config, &credentials]).await?;
+        request_push(&*transaction, project, Some(provider)).await?;
+        Ok(transaction.commit().await?)
+    }
+
+    /// Ends a connection. False when there is none.
+    pub(crate) async fn disconnect(&self, project: &str, provider: &str) -> anyhow::Result<bool> {
+        let sql = "delete from integrations where project_id = $1 and provider = $2";
+        Ok(self.client().await?.execute(sql, &[&project, &provider]).await? == 1)
+    }
+
+    /// Takes pushes whose time has come, at most so many, and none of busy projects.
+    pub(crate) async fn claim_pushes(&self, most: usize, busy: &[String]) -> anyhow::Result<Vec<DuePush>> {
+        // Materialized, so that the rows are chosen once, however the update is planned.
+        let sql = "with due as materialized (
+                       select project_id, provider from integrations
+                       where state = 'pending' and next_attempt_at <= now() and project_id <> all($3)
+                       order by next_attempt_at limit $1 for update skip locked)
+                   update integrations i
+                   set attempts = attempts + 1, next_attempt_at = now() + make_interval(secs => $2)
+                   from due where i.project_id = due.project_id and i.provider = due.provider
+                   returning i.project_id, i.provider, config, credentials, wish, attempts";
+        let most = i64::try_from(most).unwrap_or(i64::MAX);
+        let rows = self.client().await?.query(sql, &[&most, &f64::from(LEASE_SECONDS), &busy]).await?;
+        let item = |row: &Row| DuePush {
+            project_id: row.get(0),
+            provider: row.get(1),
+            config: row.get(2),
+            credentials: row.get(3),
+            request_push: row.get(4),
+            attempt: row.get(5),
+        };
+        Ok(rows.iter().map(item).collect())
+    }
+
+    /// Stores what became of an attempt, the provider's name of the place. When there is a new wish
+    /// meanwhile, that one stays open. `again_in` is the pause before the next attempt, in seconds.
+    pub(crate) async fn end_push(
+        &self,
+        item: &DuePush,
+        pushed: &Result<String, DeliveryError>,
+        again_in: f64,
+    ) -> anyhow::Result<()> {
+        let (state, external_id, error) = match pushed {
+            Ok(id) => ("connected", Some(id), None),
+            Err(error) if error.will_retry(item.attempt) => ("pending", None, Some(&error.message)),
+            Err(error) => ("error", None, Some(&error.message)),
+        };
+        let sql = "update integrations set state = $5, external_id = coalesce($6, external_id), last_error = $7,
+                       last_pushed_at = case when $5 = 'connected' then now() else last_pushed_at end,
+                       next_attempt_at = now() + make_interval(secs => $8 * (0.9 + 0.2 * random())), updated_at = now()
+                   where project_id = $1 and provider = $2 and wish = $3 and attempts = $4 and state = 'pending'";
+        let values: [&(dyn ToSql + Sync); 8] = [
+            &item.project_id,
+            &item.provider,
+            &item.request_push,
+            &item.attempt,
+            &state,
+            &external_id,
+            &error,
+            &again_in,
+        ];
+        self.client().await?.execute(sql, &values).await?;
+        Ok(())
+    }
+}
+
+/// Wishes for a push to one of a project's integrations, or to all.
+pub(super) async fn request_push(
+    client: &impl GenericClient,
+    project: &str,
+    provider: Option<&str>,
+) -> Result<(), tokio_postgres::Error> {
+    let sql = "update integrations set state = 'pending', wish = wish + 1, attempts = 0, last_error = null,
+                   next_attempt_at = now(), updated_at = now()
+               where project_id = $1 and ($2::text is null or provider = $2)";
+    client.execute(sql, &[&project, &provider]).await?;
+    Ok(())
+}
+
+fn from_row(row: &Row) -> Integration {
+    let state: String = row.get(1);
+    let time = |column: usize| row.get::<_, Option<jiff::Timestamp>>(column).map(rfc3339);
+    Integration {
+        provider: row.get(0),
+        config: row.get(2),
+        has_credentials: row.get(3),
+        external_id: row.get(4),
+        attempts: row.get::<_, i32>(5).min(MAX_DELIVERY_ATTEMPTS),
+        last_error: row.get(6),
+        last_pushed_at: time(7),
+        next_attempt_at: time(8).filter(|_| state == "pending"),
+        created_at: rfc3339(row.get(9)),
+        updated_at: rfc3339(row.get(10)),
+        state,
+    }
+}

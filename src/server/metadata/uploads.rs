@@ -1,0 +1,204 @@
+use super::Store;
+use crate::wire::UploadPart;
+
+/// An object that a project uploads, or has uploaded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct UploadRow {
+    pub(crate) object_key: String,
+    pub(crate) project_id: String,
+    /// Length in bytes once the object is there.
+    pub(crate) size: Option<u64>,
+    /// Of an upload in parts.
+    pub(crate) in_parts: Option<MultipartSpec>,
+    /// What object storage calls an upload in parts; a folder of ours has no name for it.
+    pub(crate) storage_id: Option<String>,
+}
+
+/// How an object comes in parts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct MultipartSpec {
+    /// Length of the whole in bytes.
+    pub(crate) size: u64,
+    /// Length of every part but the last, in bytes.
+    pub(crate) part_size: u64,
+}
+
+impl MultipartSpec {
+    /// How many parts there are.
+    pub(crate) fn count(self) -> u32 {
+        u32::try_from(self.size.div_ceil(self.part_size)).unwrap_or(u32::MAX)
+    }
+
+    /// Where a part begins, and its length in bytes; `None` when there is no such part.
+    pub(crate) fn range(self, part: u32) -> Option<(u64, u64)> {
+        let start = u64::from(part.checked_sub(1)?) * self.part_size;
+        (start < self.size).then(|| (start, (self.size - start).min(self.part_size)))
+    }
+}
+
+/// Of an upload that has been given up; its row stays until its bytes are gone.
+const GIVEN_UP: &str = "touched_at = '-infinity'";
+const WANTED: &str = "touched_at > '-infinity'";
+
+const COLUMNS: &str = "object_key, project_id, size_bytes, declared_bytes, part_bytes, storage_id";
+
+/// Of an upload `u` that nobody wants any more, or that has been given up.
+const ABANDONED: &str = "touched_at < now() - interval '2 days'
+    and not exists (select from jobs j where j.state in ('pending', 'running') and j.request->>'upload_key' = u.object_key)
+    and not exists (select from jobs j where j.request->>'upload_key' = u.object_key
+                    and j.completed_at > now() - interval '1 day')";
+
+impl Store {
+    /// Remembers an object that a project may upload, at once or in parts.
+    pub(crate) async fn add_upload(
+        &self,
+        key: &str,
+        project: &str,
+        in_parts: Option<MultipartSpec>,
+    ) -> anyhow::Result<()> {
+        let sql = "insert into uploads (object_key, project_id, declared_bytes, part_bytes) values ($1, $2, $3, $4)";
+        let (size, part_size) =
+            (in_parts.map(|upload| signed(upload.size)), in_parts.map(|upload| signed(upload.part_size)));
+        self.client().await?.execute(sql, &[&key, &project, &size, &part_size]).await?;
+        Ok(())
+    }
+
+    /// What is known of an object.
+    pub(crate) async fn upload(&self, key: &str) -> anyhow::Result<Option<UploadRow>> {
+        if key.contains('\0') {
+            return Ok(None); // which Postgres could not even be asked for
+        }
+        let sql = format!("select {COLUMNS} from uploads where object_key = $1 and {WANTED}");
+        Ok(self.client().await?.query_opt(&sql, &[&key]).await?.as_ref().map(from_row))
+    }
+
+    /// Remembers what object storage calls an upload.
+    pub(crate) async fn set_storage_id(&self, key: &str, id: &str) -> anyhow::Result<()> {
+        self.client().await?.execute("update uploads set storage_id = $2 where object_key = $1", &[&key, &id]).await?;
+        Ok(())
+    }
+
+    /// Remembers that an object is there, with its size in bytes. False when it is not wanted
+    /// any more.
+    pub(crate) async fn finish_upload(&self, key: &str, size: u64) -> anyhow::Result<bool> {
+        let sql = format!("update uploads set size_bytes = $2, touched_at = now() where object_key = $1 and {WANTED}");
+        Ok(self.client().await?.execute(&sql, &[&key, &signed(size)]).await? == 1)
+    }
+
+    /// Gives up an upload that is not complete: from now on nobody finds it. False when it is
+    /// complete. Its bytes are removed next, then its row.
+    pub(crate) async fn abandon_upload(&self, key: &str) -> anyhow::Result<bool> {
+        let sql = format!("update uploads set {GIVEN_UP} where object_key = $1 and size_bytes is null");
+        Ok(self.client().await?.execute(&sql, &[&key]).await? == 1)
+    }
+
+    /// Somebody goes on with an upload.
+    pub(crate) async fn touch_upload(&self, key: &str) -> anyhow::Result<()> {
+        let sql = format!("update uploads set touched_at = now() where object_key = $1 and {WANTED}");
+        self.client().await?.execute(&sql, &[&key]).await?;
+        Ok(())
+    }
+
+    /// Bytes that a project has announced for uploads in parts that are not complete.
+    pub(crate) async fn reserved_bytes(&self, project: &str) -> anyhow::Result<u64> {
+        let sql = format!(
+            "select coalesce(sum(declared_bytes), 0)::bigint from uploads
+             where project_id = $1 and size_bytes is null and {WANTED}"
+        );
+        let sum: i64 = self.client().await?.query_one(&sql, &[&project]).await?.get(0);
+        Ok(u64::try_from(sum).unwrap_or_default())
+    }
+
+    /// The keys of all objects.
+    pub(crate) async fn upload_keys(&self) -> anyhow::Result<Vec<String>> {
+        let rows = self.client().await?.query("select object_key from uploads", &[]).await?;
+        Ok(rows.iter().map(|row| row.get(0)).collect())
+    }
+
+    /// Forgets an object, and its parts.
+    pub(crate) async fn remove_upload(&self, key: &str) -> anyhow::Result<()> {
+        self.client().await?.execute("delete from uploads where object_key = $1", &[&key]).await?;
+        Ok(())
+    }
+
+    /// Remembers a part that has arrived. False when the upload is not wanted any more.
+    pub(crate) async fn add_part(&self, key: &str, part: &UploadPart) -> anyhow::Result<bool> {
+        let sql = format!(
+            "with upload as (update uploads set touched_at = now()
+                             where object_key = $1 and size_bytes is null and {WANTED} returning object_key)
+             insert into upload_parts (object_key, part_number, size_bytes, crc64nvme)
+             select object_key, $2, $3, $4 from upload
+             on conflict (object_key, part_number)
+             do update set size_bytes = excluded.size_bytes, crc64nvme = excluded.crc64nvme"
+        );
+        let number = i32::try_from(part.part_number)?;
+        let sum = part.checksum_crc64nvme.as_deref().unwrap_or_default();
+        let added = self.client().await?.execute(&sql, &[&key, &number, &signed(part.size_bytes), &sum]).await?;
+        Ok(added == 1)
+    }
+
+    /// Forgets a part that is about to be written again.
+    pub(crate) async fn remove_part(&self, key: &str, part: u32) -> anyhow::Result<()> {
+        let sql = "delete from upload_parts where object_key = $1 and part_number = $2";
+        self.client().await?.execute(sql, &[&key, &i32::try_from(part)?]).await?;
+        Ok(())
+    }
+
+    /// The parts that have arrived, in order.
+    pub(crate) async fn parts(&self, key: &str) -> anyhow::Result<Vec<UploadPart>> {
+        let sql =
+            "select part_number, size_bytes, crc64nvme from upload_parts where object_key = $1 order by part_number";
+        let rows = self.client().await?.query(sql, &[&key]).await?;
+        let part = |row: &tokio_postgres::Row| UploadPart {
+            part_number: u32::try_from(row.get::<_, i32>(0)).unwrap_or_default(),
+            size_bytes: u64::try_from(row.get::<_, i64>(1)).unwrap_or_default(),
+            etag: None,
+            checksum_crc64nvme: Some(row.get(2)),
+        };
+        Ok(rows.iter().map(part).collect())
+    }
+
+    /// Gives up an object that is still abandoned, and gives what is known of it.
+    pub(crate) async fn discard_abandoned(&self, key: &str) -> anyhow::Result<Option<UploadRow>> {
+        let sql = format!("update uploads u set {GIVEN_UP} where object_key = $1 and {ABANDONED} returning {COLUMNS}");
+        Ok(self.client().await?.query_opt(&sql, &[&key]).await?.as_ref().map(from_row))
+    }
+
+    /// Objects that nothing was heard of for two days, which is time for the slowest upload,
+    /// and that no job waits for or has just used.
+    pub(crate) async fn abandoned_uploads(&self, most: i64) -> anyhow::Result<Vec<String>> {
+        // Those that cannot be removed must not stand before the others for ever.
+        let sql = format!("select object_key from uploads u where {ABANDONED} order by random() limit $1");
+        let rows = self.client().await?.query(&sql, &[&most]).await?;
+        Ok(rows.iter().map(|row| row.get(0)).collect())
+    }
+}
+
+fn from_row(row: &tokio_postgres::Row) -> UploadRow {
+    let size = |column| row.get::<_, Option<i64>>(column).and_then(|size| u64::try_from(size).ok());
+    UploadRow {
+        object_key: row.get(0),
+        project_id: row.get(1),
+        size: size(2),
+        in_parts: size(3).zip(size(4)).map(|(size, part_size)| MultipartSpec { size, part_size }),
+        storage_id: row.get(5),
+    }
+}
+
+/// As Postgres counts.
+fn signed(bytes: u64) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_cover_the_whole() {
+        let upload = MultipartSpec { size: 25, part_size: 10 };
+        assert_eq!(upload.count(), 3);
+        let ranges: Vec<_> = (0..5).map(|part| upload.range(part)).collect();
+        assert_eq!(ranges, [None, Some((0, 10)), Some((10, 10)), Some((20, 5)), None]);
+    }
+}

@@ -1,0 +1,167 @@
+//! Calling servers that others name. What they name is a stranger's wish: it must not lead into
+//! our own network, and an answer must not lead anywhere else.
+
+use crate::source::address_policy::{private_kind, private_name};
+use crate::util::error::innermost;
+use crate::util::net::is_loopback_url;
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+use url::{Host, Url};
+
+/// How we introduce ourselves to receivers of webhooks (the API's rules).
+pub(crate) const WEBHOOK_AGENT: &str = "capydb-webhooks/1.0";
+
+/// How long dialling may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a call may take in all.
+const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest URL that is taken, in bytes.
+const LONGEST_URL: usize = 2000;
+
+/// Settings of all HTTP clients of the control plane: no redirects.
+pub(crate) fn http() -> reqwest::ClientBuilder {
+    // Only fails when a provider is set already, which is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder().redirect(reqwest::redirect::Policy::none())
+}
+
+/// A client for receivers of webhooks. Every address is judged before it is dialled, and no
+/// proxy dials for us, because it would resolve the name again.
+pub(crate) fn receivers(allow_loopback: bool) -> anyhow::Result<reqwest::Client> {
+    let client = http()
+        .user_agent(WEBHOOK_AGENT)
+        .no_proxy()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .timeout(CALL_TIMEOUT)
+        .pool_max_idle_per_host(1)
+        .dns_resolver(Arc::new(PublicOnlyResolver { allow_loopback }));
+    Ok(client.build()?)
+}
+
+/// A client for the providers of integrations.
+pub(crate) fn providers() -> anyhow::Result<reqwest::Client> {
+    let agent = concat!("capydb-integrations/", env!("CARGO_PKG_VERSION"));
+    Ok(http().user_agent(agent).connect_timeout(CONNECT_TIMEOUT).timeout(2 * CALL_TIMEOUT).build()?)
+}
+
+/// Reads the URL of a receiver, or says why it cannot be one. `allow_loopback` allows this machine,
+/// and there plain http.
+pub(crate) fn receiver(text: &str, allow_loopback: bool) -> Result<Url, String> {
+    let too_long = |text: &str| text.len() > LONGEST_URL;
+    let longest = || format!("url must not be longer than {LONGEST_URL} bytes");
+    let url = if too_long(text.trim()) { return Err(longest()) } else { Url::parse(text.trim()) };
+    let url = url.map_err(|error| format!("url cannot be read: {error}"))?;
+    if too_long(url.as_str()) {
+        return Err(longest());
+    }
+    if url.fragment().is_some() {
+        return Err("url must not have a part behind #, which is never sent".to_owned());
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("url must not hold a user or a password; deliveries are signed instead".to_owned());
+    }
+    let here = allow_loopback && is_loopback_url(&url);
+    if url.scheme() != "https" && !(here && url.scheme() == "http") {
+        return Err("url must begin with https://".to_owned());
+    }
+    let private = |what: &str| Err(format!("url must lead to a public address, and {what}"));
+    let address = match url.host() {
+        None => return Err("url names no host".to_owned()),
+        Some(Host::Domain(name)) if private_name(name) && !here => return private("this is an internal name"),
+        Some(Host::Domain(_)) => return Ok(url),
+        Some(Host::Ipv4(address)) => IpAddr::V4(address),
+        Some(Host::Ipv6(address)) => IpAddr::V6(address),
+    };
+    match private_kind(address) {
+        Some(kind) if !here => private(&format!("this is {kind}")),
+        _ => Ok(url),
+    }
+}
+
+/// Resolves names to addresses that may be dialled.
+struct PublicOnlyResolver {
+    allow_loopback: bool,
+}
+
+impl Resolve for PublicOnlyResolver {
+    fn resolve(&self, name: Name) -> Resolving {
+        let allow_loopback = self.allow_loopback;
+        Box::pin(async move {
+            let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
+            check_public(found, allow_loopback).map(|found| Box::new(found.into_iter()) as Addrs).map_err(Into::into)
+        })
+    }
+}
+
+/// One private address among those of a name is enough: which one is dialled is up to chance.
+fn check_public(found: Vec<SocketAddr>, allow_loopback: bool) -> Result<Vec<SocketAddr>, String> {
+    let bad = |address: &SocketAddr| {
+        let allowed = allow_loopback && address.ip().is_loopback();
+        private_kind(address.ip()).filter(|_| !allowed)
+    };
+    match found.iter().find_map(bad) {
+        Some(kind) => Err(format!("the name leads to an address that is not public: {kind}")),
+        None => Ok(found),
+    }
+}
+
+/// What went wrong with a call, in words that hold nothing of the URL but its host.
+pub(crate) fn error(error: &reqwest::Error) -> String {
+    let host = error.url().and_then(Url::host_str).unwrap_or("the receiver");
+    if error.is_timeout() {
+        return format!("{host} did not answer in time");
+    }
+    // Only the innermost cause: those around it repeat the URL.
+    format!("{host} could not be reached: {}", innermost(error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn receivers_are_public_and_encrypted() {
+        for good in ["https://hooks.example.com/x?y=1", "https://1.1.1.1/", "https://[2606:4700::1]:8443/a"] {
+            assert!(receiver(good, false).is_ok(), "{good}");
+        }
+        for bad in [
+            "",
+            "hooks.example.com",
+            "ftp://hooks.example.com/",
+            "http://hooks.example.com/",
+            "https://user:secret@hooks.example.com/",
+            "https://localhost/",
+            "https://db.internal/",
+            "https://127.0.0.1/",
+            "https://127.1/",
+            "https://0x7f000001/",
+            "https://2130706433/",
+            "https://[::1]/",
+            "https://[::ffff:10.0.0.1]/",
+            "https://10.0.0.1/",
+            "https://169.254.169.254/latest/meta-data/",
+            "https://100.64.0.1/",
+            "https://hooks.example.com/#here",
+        ] {
+            assert!(receiver(bad, false).is_err(), "{bad}");
+        }
+        for here in ["http://127.0.0.1:8080/hook", "http://localhost/", "https://[::1]/"] {
+            assert!(receiver(here, true).is_ok(), "{here}");
+        }
+        for bad in ["http://10.0.0.1/", "http://hooks.example.com/", "https://169.254.169.254/", "http://0.0.0.0/"] {
+            assert!(receiver(bad, true).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn names_are_judged_by_all_of_their_addresses() {
+        let addresses = |list: &[&str]| list.iter().map(|text| text.parse().expect("an address")).collect::<Vec<_>>();
+        assert!(check_public(addresses(&["1.1.1.1:0"]), false).is_ok());
+        assert!(check_public(addresses(&["1.1.1.1:0", "10.0.0.1:0"]), false).is_err());
+        assert!(check_public(addresses(&["127.0.0.1:0"]), false).is_err());
+        assert!(check_public(addresses(&["127.0.0.1:0"]), true).is_ok());
+        assert!(check_public(addresses(&["127.0.0.1:0", "192.168.1.1:0"]), true).is_err());
+    }
+}

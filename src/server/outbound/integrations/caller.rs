@@ -1,0 +1,140 @@
+//! Calls of providers: their answers, and what is told of them.
+
+use crate::server::metadata::DeliveryError;
+use crate::server::outbound::egress;
+use crate::wire::retry_after;
+use reqwest::{Method, StatusCode};
+use serde_json::Value;
+use std::time::Duration;
+use url::Url;
+
+/// No answer of a provider that we read is longer, in bytes.
+const LONGEST: usize = 4 << 20;
+
+/// Calls one provider for one project.
+pub(super) struct Caller {
+    /// Its name.
+    pub(super) provider: &'static str,
+    pub(super) http: reqwest::Client,
+    pub(super) base: Url,
+    pub(super) token: String,
+    /// What the provider may send back and nobody else may see.
+    pub(super) secrets: Vec<String>,
+}
+
+/// What a provider answered.
+#[derive(Debug)]
+pub(super) struct Answer {
+    provider: &'static str,
+    pub(super) status: StatusCode,
+    /// What it says, without secrets; `null` when that is not JSON.
+    pub(super) body: Value,
+    retry_after: Option<Duration>,
+}
+
+impl Caller {
+    pub(super) async fn call(
+        &self,
+        method: Method,
+        path: &[&str],
+        query: &[(&str, &str)],
+        body: Option<&Value>,
+    ) -> Result<Answer, DeliveryError> {
+        let provider = self.provider;
+        let lost = |error: reqwest::Error| DeliveryError::transient(format!("{provider}: {}", egress::error(&error)));
+        let request = self.http.request(method, address(&self.base, path, query)).bearer_auth(&self.token);
+        let request = if let Some(body) = body { request.json(body) } else { request };
+        let mut answer = request.send().await.map_err(lost)?;
+        let (status, retry_after, mut body) = (answer.status(), retry_after(answer.headers()), Vec::new());
+        while let Some(block) = answer.chunk().await.map_err(lost)? {
+            body.extend_from_slice(&block);
+            if body.len() > LONGEST {
+                return Err(DeliveryError::transient(format!("{provider} answered more than can be read")));
+            }
+        }
+        match serde_json::from_str(&without(String::from_utf8_lossy(&body).into_owned(), &self.secrets)) {
+            // A page of whoever stands between us and the provider is no answer of theirs.
+            Err(_) if status.is_success() => {
+                Err(DeliveryError::transient(format!("{provider} answered something else than JSON")))
+            }
+            read => Ok(Answer { provider, status, body: read.unwrap_or_default(), retry_after }),
+        }
+    }
+
+    /// An answer of success that does not say what it should.
+    pub(super) fn strange(&self) -> DeliveryError {
+        DeliveryError::transient(format!("{} did not answer as it should", self.provider))
+    }
+}
+
+impl Answer {
+    /// What a successful answer says, or what another one means. `what` was asked for.
+    pub(super) fn taken(self, what: &str) -> Result<Value, DeliveryError> {
+        if self.status.is_success() {
+            return Ok(self.body);
+        }
+        let Self { provider, status, body, retry_after } = self;
+        let said = ["/error/message", "/message", "/error"].iter().find_map(|place| body.pointer(place)?.as_str());
+        let said = said.map_or_else(String::new, |said| format!(": {}", crate::util::format::printable(said, 200)));
+        let message = match status.as_u16() {
+            401 | 403 => format!("{provider} refuses the token ({}){said}", status.as_u16()),
+            404 => format!("{provider} has no {what} that this token may see"),
+            code => format!("{provider} answered {code}{said}"),
+        };
+        let will_retry = status.is_server_error() || matches!(status.as_u16(), 408 | 425 | 429);
+        Err(DeliveryError { message, status: Some(status.as_u16()), permanent: !will_retry, retry_after })
+    }
+}
+
+/// The text without secrets, however they are written.
+fn without(mut text: String, secrets: &[String]) -> String {
+    for secret in secrets.iter().filter(|secret| !secret.is_empty()) {
+        let encoded: String = url::form_urlencoded::byte_serialize(secret.as_bytes()).collect();
+        let escaped = serde_json::to_string(secret).unwrap_or_default();
+        for written in [secret.as_str(), encoded.as_str(), escaped.trim_matches('"')] {
+            text = text.replace(written, "***");
+        }
+    }
+    text
+}
+
+/// An address below a provider's own.
+fn address(base: &Url, path: &[&str], query: &[(&str, &str)]) -> Url {
+    let mut url = base.clone();
+    if let Ok(mut segments) = url.path_segments_mut() {
+        segments.pop_if_empty().extend(path);
+    }
+    if !query.is_empty() {
+        url.query_pairs_mut().extend_pairs(query);
+    }
+    url
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn refused(status: StatusCode, body: Value) -> DeliveryError {
+        let retry_after = Some(Duration::from_secs(9));
+        Answer { provider: "Vercel", status, body, retry_after }.taken("project").expect_err("is refused")
+    }
+
+    #[test]
+    fn what_a_provider_says_is_told_without_the_token() {
+        let error = refused(StatusCode::FORBIDDEN, json!({ "error": { "message": "token T0KEN is not valid" } }));
+        assert!(error.permanent);
+        assert_eq!(error.message, "Vercel refuses the token (403): token T0KEN is not valid");
+        let secrets = ["T0KEN".to_owned(), "postgres://u:p@h/d?a=b".to_owned()];
+        let said = "T0KEN postgres://u:p@h/d?a=b postgres%3A%2F%2Fu%3Ap%40h%2Fd%3Fa%3Db".to_owned();
+        assert_eq!(without(said, &secrets), "*** *** ***");
+    }
+
+    #[test]
+    fn what_passes_is_tried_again_when_the_provider_says() {
+        for status in [StatusCode::BAD_GATEWAY, StatusCode::TOO_MANY_REQUESTS] {
+            let error = refused(status, Value::Null);
+            assert_eq!((error.permanent, error.retry_after), (false, Some(Duration::from_secs(9))));
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! A `.env` file of this machine, for applications that run here too.
+
+use super::{Variables, only};
+use crate::server::metadata::DeliveryError;
+use crate::util::fs::write_private_as;
+use rustix::fs::OFlags;
+use serde_json::{Map, Value, json};
+use std::fmt::Write as _;
+use std::fs;
+use std::io::{self, Read as _};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Component, Path, PathBuf};
+
+/// A file of settings is not longer, in bytes.
+const LONGEST: u64 = 1 << 20;
+
+pub(super) fn settings(config: &Map<String, Value>) -> Result<Value, String> {
+    only(config, &["path"])?;
+    let path = config.get("path").and_then(Value::as_str).unwrap_or_default();
+    // Whoever has a key of the API shall not write over any other file.
+    let name = Path::new(path).file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let named = name == ".env" || name.starts_with(".env.") || Path::new(name).extension() == Some("env".as_ref());
+    let plain = Path::new(path).components().all(|part| matches!(part, Component::RootDir | Component::Normal(_)));
+    if !path.starts_with('/') || !named || !plain || path.contains(char::is_control) {
+        return Err("config.path must be the absolute path of a file such as /home/me/app/.env".to_owned());
+    }
+    Ok(json!({ "path": path }))
+}
+
+pub(super) async fn push(config: &Value, variables: Variables) -> Result<String, DeliveryError> {
+    let path = config["path"].as_str().unwrap_or_default().to_owned();
+    let file = PathBuf::from(&path);
+    let written = tokio::task::spawn_blocking(move || write(&file, &variables)).await;
+    match written.unwrap_or_else(|error| Err(io::Error::other(error))) {
+        Ok(()) => Ok(path),
+        Err(error) => {
+            let message = format!("{path} cannot be written: {error}");
+            let permanent = error.kind() == io::ErrorKind::InvalidData;
+            Err(DeliveryError { permanent, ..DeliveryError::transient(message) })
+        }
+    }
+}
+
+/// Sets the variables and leaves everything else as it is. The file is replaced as a whole, and
+/// only its owner reads it: it holds passwords.
+fn write(path: &Path, variables: &Variables) -> io::Result<()> {
+    let (before, owner) = read(path)?;
+    let owner = rustix::process::geteuid().is_root().then_some(owner);
+    write_private_as(path, with(&before, variables).as_bytes(), owner)
+}
+
+/// What the file holds, and whose it is. One that is not there would be the folder's owner's.
+fn read(path: &Path) -> io::Result<(String, (u32, u32))> {
+    let unfit = |message: &str| io::Error::new(io::ErrorKind::InvalidData, message);
+    // A link could lead to what is not its owner's to read, and a pipe would keep us waiting.
+    let flags = i32::try_from((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits()).unwrap_or_default();
+    let mut file = match fs::OpenOptions::new().read(true).custom_flags(flags).open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let folder = fs::metadata(path.parent().unwrap_or(path))?;
+            return Ok((String::new(), (folder.uid(), folder.gid())));
+        }
+        Err(error) if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => {
+            return Err(unfit("it is a link; name the file itself"));
+        }
+        Err(error) => return Err(error),
+    };
+    let about = file.metadata()?;
+    if !about.is_file() {
+        return Err(unfit("it is not a file"));
+    }
+    if about.len() > LONGEST {
+        return Err(unfit("it is too long for a file of settings"));
+    }
+    let mut text = String::new();
+    file.read_to_string(&mut text)?;
+    Ok((text, (about.uid(), about.gid())))
+}
+
+/// The text with these variables, each where it stood, or at the end.
+fn with(before: &str, variables: &Variables) -> String {
+    let mut text = String::with_capacity(before.len() + 256);
+    let mut open: Vec<&(&str, String)> = variables.iter().collect();
+    let end = if before.contains("\r\n") { "\r\n" } else { "\n" };
+    let (mut inside, mut dropping) = (None, false);
+    for line in before.split_inclusive('\n') {
+        let begins = inside.is_none();
+        inside = quote_after(line, inside);
+        if !begins {
+            // A value goes on over several lines: it stays or goes as a whole.
+            text.push_str(if dropping { "" } else { line });
+            continue;
+        }
+        let bare = line.trim_start();
+        let name = bare.strip_prefix("export ").unwrap_or(bare).split('=').next().unwrap_or_default().trim();
+        dropping = variables.iter().any(|(key, _)| *key == name);
+        if !dropping {
+            text.push_str(line);
+        } else if let Some(at) = open.iter().position(|(key, _)| *key == name) {
+            let (key, value) = open.remove(at);
+            let export = if bare.starts_with("export ") { "export " } else { "" };
+            let _ = write!(text, "{export}{key}=\"{value}\"{end}"); // writing to a string does not fail
+        } // said twice before, it is said once now
+    }
+    if !text.is_empty() && !text.ends_with('\n') {
+        text.push_str(end);
+    }
+    for (key, value) in open {
+        let _ = write!(text, "{key}=\"{value}\"{end}");
+    }
+    text
+}
+
+/// The quote that is open after a line.
+fn quote_after(line: &str, mut inside: Option<char>) -> Option<char> {
+    let value = if inside.is_some() { line } else { line.split_once('=').map_or("", |(_, value)| value.trim_start()) };
+    if inside.is_none() && !value.starts_with(['"', '\'', '`']) {
+        return None;
+    }
+    let mut escaped = false;
+    for c in value.chars() {
+        match inside {
+            _ if escaped => escaped = false,
+            Some('"') if c == '\\' => escaped = true,
+            Some(quote) if c == quote => inside = None,
+            None if ['"', '\'', '`'].contains(&c) => inside = Some(c),
+            None if c == '#' => break, // a comment behind the value
+            _ => {}
+        }
+    }
+    inside
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn variables() -> Variables {
+        [("DATABASE_URL", "postgres://a".to_owned()), ("DATABASE_URL_UNPOOLED", "postgres://b".to_owned())]
+    }
+
+    #[test]
+    fn other_lines_stay() {
+        assert_eq!(with("", &variables()), "DATABASE_URL=\"postgres://a\"\nDATABASE_URL_UNPOOLED=\"postgres://b\"\n");
+        let before = "# mine\nKEY=1\nexport DATABASE_URL=old\nDATABASE_URL=older\nLAST=\"x y\"";
+        let after = "# mine\nKEY=1\nexport DATABASE_URL=\"postgres://a\"\nLAST=\"x y\"\nDATABASE_URL_UNPOOLED=\"postgres://b\"\n";
+        assert_eq!(with(before, &variables()), after);
+        assert_eq!(with(after, &variables()), after);
+        let windows = "A=1\r\nDATABASE_URL=old\r\n";
+        let expected = "A=1\r\nDATABASE_URL=\"postgres://a\"\r\nDATABASE_URL_UNPOOLED=\"postgres://b\"\r\n";
+        assert_eq!(with(windows, &variables()), expected);
+        let long = "KEY=\"one\nDATABASE_URL=inner\ntwo\" # it's a \"comment\nB='x'\n";
+        assert!(with(long, &variables()).starts_with(long));
+        let ours = "DATABASE_URL=\"one\ntwo\"\nB=2\n";
+        assert!(with(ours, &variables()).starts_with("DATABASE_URL=\"postgres://a\"\nB=2\n"));
+    }
+
+    #[test]
+    fn only_the_owner_reads_the_file() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join(".env");
+        fs::write(&path, "A=1\n").expect("written");
+        write(&path, &variables()).expect("writes");
+        assert_eq!(fs::metadata(&path).expect("is there").mode() & 0o777, 0o600);
+        assert!(fs::read_to_string(&path).expect("reads").starts_with("A=1\nDATABASE_URL="));
+        assert_eq!(fs::read_dir(folder.path()).expect("lists").count(), 1);
+        let link = folder.path().join("link.env");
+        std::os::unix::fs::symlink("/etc/hosts", &link).expect("made");
+        let refused = write(&link, &variables()).expect_err("links are not followed");
+        assert_eq!(refused.to_string(), "it is a link; name the file itself");
+        let pipe = folder.path().join("pipe.env");
+        let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, mode, 0).expect("made");
+        assert_eq!(write(&pipe, &variables()).expect_err("nobody writes there").to_string(), "it is not a file");
+    }
+}

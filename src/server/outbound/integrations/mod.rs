@@ -1,0 +1,218 @@
+//! Pushing a project's connection strings to where its application runs.
+
+mod caller;
+mod dotenv;
+mod netlify;
+mod vercel;
+
+use super::outbox::OutboxItem;
+use super::{egress, outbox};
+use crate::server::Core;
+use crate::server::metadata::{DeliveryError, DuePush, MAX_DELIVERY_ATTEMPTS};
+use crate::wire::{DATABASE_URL, DATABASE_URL_UNPOOLED};
+use caller::Caller;
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+/// A place of a kind that we know how to push to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Provider {
+    /// A project of Vercel.
+    Vercel,
+    /// A site of Netlify.
+    Netlify,
+    /// A file of the machine that the control plane runs on.
+    Dotenv,
+}
+
+impl Provider {
+    /// By the word of the API.
+    pub(crate) fn named(word: &str) -> Option<Self> {
+        [Self::Vercel, Self::Netlify, Self::Dotenv].into_iter().find(|provider| provider.word() == word)
+    }
+
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Vercel => "vercel",
+            Self::Netlify => "netlify",
+            Self::Dotenv => "dotenv",
+        }
+    }
+
+    /// Whether it wants a token.
+    pub(crate) fn wants_token(self) -> bool {
+        self != Self::Dotenv
+    }
+
+    /// The settings as they are stored, or what is wrong with them.
+    pub(crate) fn settings(self, config: &Map<String, Value>) -> Result<Value, String> {
+        match self {
+            Self::Vercel => vercel::settings(config),
+            Self::Netlify => netlify::settings(config),
+            Self::Dotenv => dotenv::settings(config),
+        }
+    }
+}
+
+/// How the providers are called.
+pub(crate) struct Providers {
+    http: reqwest::Client,
+    vercel: Url,
+    netlify: Url,
+}
+
+impl Providers {
+    /// Their own addresses, unless the environment names others.
+    pub(crate) fn from_environment() -> anyhow::Result<Self> {
+        let address = |name: &str, usual: &str| {
+            let set = std::env::var(name).ok().filter(|value| !value.is_empty());
+            let url = Url::parse(set.as_deref().unwrap_or(usual)).ok().filter(|url| !url.cannot_be_a_base());
+            url.ok_or_else(|| anyhow::anyhow!("{name} is not a URL"))
+        };
+        Ok(Self {
+            http: egress::providers()?,
+            vercel: address("CAPYDB_VERCEL_API_URL", "https://api.vercel.com")?,
+            netlify: address("CAPYDB_NETLIFY_API_URL", "https://api.netlify.com")?,
+        })
+    }
+}
+
+/// What is pushed: names and values.
+type Variables = [(&'static str, String); 2];
+
+impl OutboxItem for DuePush {
+    fn receiver(&self) -> &str {
+        &self.project_id
+    }
+}
+
+/// Pushes what is due until it is told to stop.
+pub(crate) async fn run(core: Arc<Core>, stop: CancellationToken) {
+    outbox::run(core, stop, async |core, most, busy| core.store.claim_pushes(most, busy).await, push).await;
+}
+
+async fn push(core: Arc<Core>, item: DuePush) -> anyhow::Result<()> {
+    let pushed = attempt(&core, &item).await;
+    match &pushed {
+        Ok(_) => tracing::info!("project {}: connection strings pushed to {}", item.project_id, item.provider),
+        Err(DeliveryError { message, .. }) => {
+            tracing::warn!(
+                "project {}: pushing to {}, attempt {}: {message}",
+                item.project_id,
+                item.provider,
+                item.attempt
+            );
+        }
+    }
+    core.metrics.pushed(&item.provider, &pushed);
+    core.store.end_push(&item, &pushed, outbox::pause(item.attempt, &pushed)).await
+}
+
+/// Gives what the provider calls the place that has the connection strings now.
+async fn attempt(core: &Core, item: &DuePush) -> Result<String, DeliveryError> {
+    if item.attempt > MAX_DELIVERY_ATTEMPTS {
+        return Err(DeliveryError::attempts_exhausted());
+    }
+    let known = async {
+        let row = core.store.project(&item.project_id).await?;
+        let row = row.ok_or_else(|| anyhow::anyhow!("the project is gone"))?;
+        let (connections, password) = (core.connections(&row)?, core.secret_box.open(&row.role_password)?);
+        let credentials: BTreeMap<String, String> = match &item.credentials {
+            Some(sealed) => serde_json::from_str(&core.secret_box.open(sealed)?)?,
+            None => BTreeMap::new(),
+        };
+        anyhow::Ok((connections, password, credentials.get("token").cloned().unwrap_or_default()))
+    };
+    let (connections, password, token) = known.await.map_err(|error: anyhow::Error| {
+        tracing::error!("project {}: {error:#}", item.project_id);
+        DeliveryError::transient("the control plane could not read what it needs; its log says why")
+    })?;
+    let variables = [
+        (DATABASE_URL, connections.pooled_url.unwrap_or_default()),
+        (DATABASE_URL_UNPOOLED, connections.direct_url.unwrap_or_default()),
+    ];
+    let caller = |provider, base: &Url| Caller {
+        provider,
+        http: core.providers.http.clone(),
+        base: base.clone(),
+        secrets: vec![token.clone(), variables[0].1.clone(), variables[1].1.clone(), password.clone()],
+        token: token.clone(),
+    };
+    let pushed = match Provider::named(&item.provider) {
+        Some(provider) if provider.wants_token() && token.is_empty() => {
+            Err(DeliveryError::permanent("its token is gone; connect it again"))
+        }
+        Some(Provider::Vercel) => {
+            vercel::push(&caller("Vercel", &core.providers.vercel), &item.config, &variables).await
+        }
+        Some(Provider::Netlify) => {
+            netlify::push(&caller("Netlify", &core.providers.netlify), &item.config, &variables).await
+        }
+        Some(Provider::Dotenv) if core.is_local => dotenv::push(&item.config, variables.clone()).await,
+        _ => Err(DeliveryError::permanent("this control plane does not push there")),
+    };
+    pushed.map(|id| crate::util::format::printable(&id, 300))
+}
+
+/// A setting that must be there: a name of a hundred characters at most.
+fn name(config: &Map<String, Value>, key: &str) -> Result<String, String> {
+    optional_name(config, key)?.ok_or_else(|| format!("config.{key} is missing"))
+}
+
+fn optional_name(config: &Map<String, Value>, key: &str) -> Result<Option<String>, String> {
+    match config.get(key) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) if is_name(text) => Ok(Some(text.clone())),
+        Some(_) => Err(format!("config.{key} must be a text of 1 to 100 letters, digits and . _ -")),
+    }
+}
+
+fn is_name(text: &str) -> bool {
+    let plain = text.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));
+    (1..=100).contains(&text.len()) && plain && text.chars().any(|c| c.is_ascii_alphanumeric())
+}
+
+/// Settings that nobody knows are a slip of the pen.
+fn only(config: &Map<String, Value>, known: &[&str]) -> Result<(), String> {
+    match config.keys().find(|key| !known.contains(&key.as_str())) {
+        Some(other) => Err(format!(
+            "config.{} is not known; there are: {}",
+            crate::util::format::printable(other, 60),
+            known.join(", ")
+        )),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn settings(provider: Provider, config: &Value) -> Result<Value, String> {
+        provider.settings(config.as_object().expect("an object"))
+    }
+
+    #[test]
+    fn settings_are_those_of_the_provider() {
+        let stored = settings(Provider::Vercel, &json!({ "project_id": "shop", "team_id": null })).expect("fine");
+        assert_eq!(stored, json!({ "project_id": "shop", "targets": ["development", "preview", "production"] }));
+        assert!(settings(Provider::Netlify, &json!({ "site_id": "a.netlify.app" })).is_ok());
+        for (provider, config, message) in [
+            (Provider::Vercel, json!({}), "config.project_id is missing"),
+            (Provider::Vercel, json!({ "project_id": "a", "x": 1 }), "config.x is not known"),
+            (Provider::Vercel, json!({ "project_id": "../x" }), "config.project_id must be"),
+            (Provider::Vercel, json!({ "project_id": ".." }), "config.project_id must be"),
+            (Provider::Vercel, json!({ "project_id": "a", "targets": ["prod"] }), "config.targets must be"),
+            (Provider::Netlify, json!({ "site_id": 7 }), "config.site_id must be"),
+            (Provider::Dotenv, json!({ "path": "x/.env" }), "config.path must be"),
+            (Provider::Dotenv, json!({ "path": "/etc/passwd" }), "config.path must be"),
+        ] {
+            let said = settings(provider, &config).expect_err("is refused");
+            assert!(said.starts_with(message), "{config}: {said}");
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! What the API, the workers and the senders of a process share.
+
+use super::crypto::{self, SecretBox};
+use super::metadata::{NewProject, ProjectRow, Store};
+use super::metrics::Metrics;
+use super::objects::Objects;
+use super::outbound::integrations::Providers;
+use super::target::{MAX_CONNECTIONS, TargetServer};
+use super::wakeups::Wakeups;
+use crate::preflight::{FILTERS_PLAIN_SQL, Limits};
+use crate::wire::{Connections, Job, Project};
+use std::sync::Arc;
+
+/// The state of a process. It knows nothing of HTTP: what only the API needs is in `api::ApiState`.
+pub(super) struct Core {
+    pub(super) store: Store,
+    pub(super) objects: Objects,
+    pub(super) secret_box: SecretBox,
+    /// Whether sources in private networks may be dialled.
+    pub(super) allow_private_sources: bool,
+    /// The plan limit of new projects, in bytes.
+    pub(super) plan_limit: u64,
+    /// The Postgres that holds the projects' databases.
+    pub(super) target: Arc<TargetServer>,
+    /// `capydb dev`: everything is on one machine that belongs to the caller.
+    pub(super) is_local: bool,
+    /// HTTP client for receivers of webhooks.
+    pub(super) receivers: reqwest::Client,
+    /// Deployment platforms that connection strings are pushed to.
+    pub(super) providers: Providers,
+    pub(super) metrics: Metrics,
+    pub(super) wakeups: Wakeups,
+}
+
+/// Identifies a control plane among several that share a target server: the beginning of its seal
+/// check, which no other control plane can have.
+pub(super) fn instance_id(sealed: &[u8]) -> String {
+    crypto::hex(&sealed[..sealed.len().min(8)])
+}
+
+impl Core {
+    /// Stores a new project and queues the job that creates its database: the project's id and the
+    /// job, or `None` when the slug is taken.
+    pub(super) async fn create_project(
+        &self,
+        organization_id: &str,
+        name: &str,
+        slug: &str,
+        environment: &str,
+    ) -> anyhow::Result<Option<(String, Job)>> {
+        // A self-hosted control plane has one region and one plan; the hosted service has more.
+        let (region, plan) = if self.is_local { ("local", "dev") } else { ("self-hosted", "server") };
+        let new = NewProject {
+            organization_id,
+            name,
+            slug,
+            environment,
+            region,
+            plan,
+            storage_limit_bytes: self.plan_limit,
+            role_password: &self.secret_box.seal(&crypto::random_hex(24))?,
+        };
+        let created = self.store.create_project(&new).await?;
+        self.wakeups.wake_workers();
+        Ok(created)
+    }
+
+    /// The limits that a source is graded against.
+    pub(super) fn limits(&self, project: &Project) -> Limits {
+        Limits {
+            storage_limit_bytes: project.storage_limit_bytes,
+            target_version: self.target.major.to_string(),
+            extensions: self.target.extensions.clone(),
+        }
+    }
+
+    /// The project as the API shows it, with what only the running control plane knows.
+    pub(super) fn project_view(&self, row: &ProjectRow) -> Project {
+        let endpoint = &self.target.endpoint;
+        Project {
+            public_host: Some(endpoint.host().to_owned()),
+            direct_port: endpoint.port().into(),
+            pooled_port: endpoint.port().into(),
+            max_connections: MAX_CONNECTIONS,
+            postgres_version: Some(self.target.major.to_string()),
+            import_features: vec![FILTERS_PLAIN_SQL.to_owned()],
+            ssl_mode: Some(endpoint.ssl_mode().to_owned()),
+            statement_timeout: "0".into(),
+            idle_transaction_timeout: "0".into(),
+            always_on: true,
+            runtime_status: Some("running".into()),
+            ..row.project.clone()
+        }
+    }
+
+    /// The connection strings of a project's owner.
+    pub(super) fn connections(&self, row: &ProjectRow) -> anyhow::Result<Connections> {
+        let password = self.secret_box.open(&row.role_password)?;
+        let Project { role_name, database_name, .. } = &row.project;
+        let endpoint = &self.target.endpoint;
+        let host =
+            if endpoint.host().contains(':') { format!("[{}]", endpoint.host()) } else { endpoint.host().to_owned() };
+        let (port, ssl_mode) = (endpoint.port(), endpoint.ssl_mode());
+        let url = format!("postgres://{role_name}:{password}@{host}:{port}/{database_name}?sslmode={ssl_mode}");
+        Ok(Connections { direct_url: Some(url.clone()), pooled_url: Some(url), username: role_name.clone() })
+    }
+}

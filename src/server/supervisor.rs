@@ -1,0 +1,83 @@
+//! Starts the parts of a process, and stops them.
+
+use super::Core;
+use super::api::{self, ApiState};
+use super::jobs::{gc, work_dirs::WorkDirs, worker};
+use super::outbound::{integrations, webhooks};
+use crate::wire::PROJECT_CREATE;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// How long a stop waits for running tasks.
+const STOP_TIMEOUT: Duration = Duration::from_secs(25);
+/// Pause between two rounds that drop the rate limits of idle callers.
+const IDLE_CLEANUP_INTERVAL: Duration = Duration::from_mins(10);
+
+/// The tasks of one process.
+#[derive(Debug, Default)]
+pub(super) struct TaskSet {
+    stop: CancellationToken,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl TaskSet {
+    fn start<T: Future<Output = ()> + Send + 'static>(&mut self, part: impl FnOnce(CancellationToken) -> T) {
+        self.tasks.push(tokio::spawn(part(self.stop.clone())));
+    }
+
+    /// Serves the API.
+    pub(super) fn serve_api(&mut self, state: Arc<ApiState>, listener: TcpListener) {
+        let router = api::router(state.clone());
+        self.start(|stop| api::serve(listener, router, stop));
+        self.start(|stop| async move {
+            while stop.run_until_cancelled(tokio::time::sleep(IDLE_CLEANUP_INTERVAL)).await.is_some() {
+                state.admission.rate.drop_idle();
+            }
+        });
+    }
+
+    /// Serves health checks and metrics only.
+    pub(super) fn serve_health(&mut self, state: Arc<ApiState>, listener: TcpListener) {
+        let router = api::health_router(state);
+        self.start(|stop| api::serve(listener, router, stop));
+    }
+
+    /// Runs up to `at_a_time` jobs at once, and delivers what the outbox holds.
+    pub(super) fn start_workers(&mut self, core: &Arc<Core>, work_dirs: WorkDirs, at_a_time: usize) {
+        let work_dirs = Arc::new(work_dirs);
+        let name = |number: usize| format!("{}-{}-{number}", host_name(), std::process::id());
+        for number in 1..=at_a_time {
+            self.start(|stop| worker::run(core.clone(), work_dirs.clone(), stop, name(number), None));
+        }
+        // A new project must not wait for an import of another project.
+        self.start(|stop| worker::run(core.clone(), work_dirs.clone(), stop, name(0), Some(PROJECT_CREATE)));
+        self.start(|stop| gc::run(core.clone(), work_dirs.clone(), stop));
+        self.start(|stop| webhooks::run(core.clone(), stop));
+        self.start(|stop| integrations::run(core.clone(), stop));
+    }
+
+    /// Stops everything: no new work starts, and running imports are released.
+    pub(super) async fn stop(self) {
+        self.stop.cancel();
+        let all = futures_util::future::join_all(self.tasks);
+        let _ = tokio::time::timeout(STOP_TIMEOUT, all).await; // sessions end with the process
+    }
+}
+
+/// The machine's name, as `claimed_by` shows it.
+fn host_name() -> String {
+    crate::util::format::printable(&rustix::system::uname().nodename().to_string_lossy(), 60)
+}
+
+/// A folder that the programs of imports may use.
+pub(super) fn make_work_folder(path: &Path, run_as: Option<&super::postgres::RunAs>) -> anyhow::Result<()> {
+    use anyhow::Context;
+    use std::os::unix::fs::DirBuilderExt;
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.with_context(|| format!("make the folder {}", path.display()))?;
+    Ok(run_as.map_or(Ok(()), |user| user.own(path))?)
+}

@@ -1,0 +1,6 @@
+//! The server that holds the projects' databases.
+
+pub(super) mod query;
+mod server;
+
+pub(super) use server::{CreatedObjects, MAX_CONNECTIONS, TargetServer, exists};

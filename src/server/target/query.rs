@@ -1,0 +1,293 @@
+//! Looking into a project's database for its owner: extensions, and statements of theirs.
+
+use super::TargetServer;
+use crate::preflight::ALLOWED_EXTENSIONS;
+use crate::wire::{ProjectExtension, SqlRequest, SqlResult};
+use futures_util::{StreamExt, pin_mut};
+use serde_json::value::{RawValue, to_raw_value};
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio_postgres::error::SqlState;
+use tokio_postgres::types::Type;
+use tokio_postgres::{Client, SimpleQueryMessage, SimpleQueryRow};
+
+/// How long a statement may take.
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(30);
+/// The same with what is around it; the server itself ends it before, unless it is a statement
+/// that does not listen.
+const CALL_TIMEOUT: Duration = Duration::from_secs(35);
+/// All that a statement may give, in bytes: the driver holds a whole row in memory.
+const LONGEST_RESULT: u64 = 32_000_000;
+/// Values that come back at most.
+const MOST_VALUES: usize = 500_000;
+/// Rows that come back unless fewer or more are asked for, and the most that can be.
+const USUAL_ROWS: u32 = 1000;
+const MOST_ROWS: u32 = 10_000;
+/// What is no statement is refused in these words.
+const NO_STATEMENT: &str = "query must be one SQL statement";
+
+/// Why a statement gives nothing.
+#[derive(Debug)]
+pub(crate) enum QueryError {
+    /// The statement, or its result, is not fit; in words for the caller.
+    Statement(String),
+    /// The database's owner has changed something that this needs.
+    Changed(&'static str),
+    /// It took too long.
+    TooLong(String),
+    /// The database cannot be reached just now.
+    Unreachable(&'static str),
+}
+
+/// The extensions that a project has or can have, by name.
+pub(crate) async fn extensions(server: &TargetServer, database: &str) -> anyhow::Result<Vec<ProjectExtension>> {
+    let sql =
+        "select w.name, coalesce(a.comment, ''), a.default_version, a.installed_version, coalesce(v.trusted, false)
+               from (select unnest($1::text[]) as name union select name::text from pg_available_extensions
+                     where installed_version is not null) w
+               left join pg_available_extensions a on a.name = w.name
+               left join pg_available_extension_versions v on v.name = a.name and v.version = a.default_version
+               order by w.name";
+    let rows = server.session(database).await?.query(sql, &[&ALLOWED_EXTENSIONS.as_slice()]).await?;
+    let extension = |row: &tokio_postgres::Row| {
+        let installed_version: Option<String> = row.get(3);
+        ProjectExtension {
+            name: row.get(0),
+            description: row.get(1),
+            enabled: installed_version.is_some(),
+            trusted: row.get(4),
+            default_version: row.get(2),
+            installed_version,
+        }
+    };
+    Ok(rows.iter().map(extension).collect())
+}
+
+/// Who runs a statement, and where.
+pub(crate) struct Login<'a> {
+    pub(crate) database: &'a str,
+    pub(crate) role: &'a str,
+    pub(crate) password: &'a str,
+}
+
+/// Runs one statement as the project's own role.
+pub(crate) async fn query(
+    server: &Arc<TargetServer>,
+    login: &Login<'_>,
+    request: &SqlRequest,
+) -> Result<SqlResult, QueryError> {
+    if request.query.trim().is_empty() || request.query.contains('\0') {
+        return Err(QueryError::Statement(NO_STATEMENT.to_owned()));
+    }
+    let endpoint = server.endpoint.with(|config| {
+        config.user(login.role).password(login.password).dbname(login.database).application_name("capydb sql");
+        config.options(format!("-c statement_timeout={}", STATEMENT_TIMEOUT.as_millis()));
+    });
+    let (session, connection) = endpoint.connect_limited(LONGEST_RESULT).await.map_err(|error| no_session(&error))?;
+    let started = Instant::now();
+    let work = async {
+        let row = session.query_one("select pg_backend_pid()", &[]).await?;
+        // Whoever hangs up, or waits in vain, leaves nothing running.
+        let guard = TerminateOnDrop { server: server.clone(), pid: Some(row.get(0)) };
+        let done = run(&session, request).await;
+        guard.disarm();
+        done
+    };
+    let Ok(done) = tokio::time::timeout(CALL_TIMEOUT, work).await else { return Err(too_long()) };
+    let error = match done {
+        Ok(result) => {
+            let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+            return Ok(SqlResult { duration_ms, ..result });
+        }
+        Err(error) if error.is_closed() => {
+            drop(session);
+            // The connection knows why.
+            connection.await.ok().and_then(Result::err).unwrap_or(error)
+        }
+        Err(error) => error,
+    };
+    Err(explain(&error, started.elapsed()))
+}
+
+/// Ends a backend unless it is done.
+struct TerminateOnDrop {
+    server: Arc<TargetServer>,
+    pid: Option<i32>,
+}
+
+impl TerminateOnDrop {
+    fn disarm(mut self) {
+        self.pid = None;
+    }
+}
+
+impl Drop for TerminateOnDrop {
+    fn drop(&mut self) {
+        let Some(pid) = self.pid else { return };
+        let server = self.server.clone();
+        tokio::spawn(async move {
+            let end = "select pg_terminate_backend(pid) from pg_stat_activity where pid = $1 and application_name = 'capydb sql'";
+            let ended = async { anyhow::Ok(server.session("postgres").await?.query(end, &[&pid]).await?) };
+            if let Err(error) = ended.await {
+                tracing::warn!("a statement that nobody waits for goes on: {error:#}");
+            }
+        });
+    }
+}
+
+fn no_session(error: &anyhow::Error) -> QueryError {
+    tracing::warn!("a project's database could not be entered: {error:#}");
+    if error.to_string().contains("password authentication failed") {
+        return QueryError::Changed("the role's password is not the one that was given to it; set it back");
+    }
+    QueryError::Unreachable("the database cannot be reached; try again")
+}
+
+fn too_long() -> QueryError {
+    let seconds = STATEMENT_TIMEOUT.as_secs();
+    QueryError::TooLong(format!("the statement took longer than {seconds} seconds, and was taken back"))
+}
+
+/// Runs a statement in a transaction, so that one that is broken off is taken back: of what it
+/// gives may be too much. A few commands want none.
+async fn run(session: &Client, request: &SqlRequest) -> Result<SqlResult, tokio_postgres::Error> {
+    let (query, most) = (&request.query, request.max_rows.unwrap_or(USUAL_ROWS).min(MOST_ROWS) as usize);
+    let read_only = request.read_only.unwrap_or(false);
+    let begin = if read_only { "begin transaction read only" } else { "begin" };
+    session.batch_execute(begin).await?;
+    // Only one statement can be prepared, so nothing ends the transaction and goes on behind it.
+    let statement = session.prepare(query).await?;
+    let columns: Vec<(String, Type)> =
+        statement.columns().iter().map(|column| (column.name().to_owned(), column.type_().clone())).collect();
+    if !read_only {
+        return match collect(session, query, &columns, most).await {
+            Ok(result) => {
+                session.batch_execute("commit").await?;
+                Ok(result)
+            }
+            Err(error) if error.code() == Some(&SqlState::ACTIVE_SQL_TRANSACTION) => {
+                session.batch_execute("rollback").await?;
+                collect(session, query, &columns, most).await
+            }
+            Err(error) => Err(error),
+        };
+    }
+    // Of what only reads the server makes no more rows than are wanted; what is no query at all
+    // (SHOW, EXPLAIN) has no cursor.
+    let declare = format!("declare capydb_rows no scroll cursor for {query}");
+    let result = if session.batch_execute(&declare).await.is_ok() {
+        let fetch = format!("fetch {} from capydb_rows", most + 1);
+        let fetched = collect(session, &fetch, &columns, most).await?;
+        SqlResult { row_count: fetched.rows.len() as u64, ..fetched }
+    } else {
+        session.batch_execute(&format!("rollback; {begin}")).await?;
+        collect(session, query, &columns, most).await?
+    };
+    session.batch_execute("rollback").await?;
+    Ok(result)
+}
+
+/// Runs SQL and keeps its first rows; the others are read and dropped.
+async fn collect(
+    session: &Client,
+    sql: &str,
+    columns: &[(String, Type)],
+    most: usize,
+) -> Result<SqlResult, tokio_postgres::Error> {
+    let messages = session.simple_query_raw(sql).await?;
+    pin_mut!(messages);
+    let most = most.min(MOST_VALUES / columns.len().max(1));
+    let (mut rows, mut truncated, mut row_count) = (Vec::new(), false, 0);
+    while let Some(message) = messages.next().await {
+        match message? {
+            SimpleQueryMessage::Row(_) if rows.len() >= most => truncated = true,
+            SimpleQueryMessage::Row(row) => rows.push(values(&row, columns)?),
+            SimpleQueryMessage::CommandComplete(count) => row_count = count,
+            _ => {}
+        }
+    }
+    let row_count = row_count.max(rows.len() as u64); // of SHOW and EXPLAIN the server counts none
+    let columns = columns.iter().map(|(name, _)| name.clone()).collect();
+    Ok(SqlResult { columns, rows, row_count, duration_ms: 0, truncated })
+}
+
+fn values(row: &SimpleQueryRow, columns: &[(String, Type)]) -> Result<Vec<Box<RawValue>>, tokio_postgres::Error> {
+    columns.iter().enumerate().map(|(at, (_, kind))| Ok(value(row.try_get(at)?, kind))).collect()
+}
+
+/// A value as JSON, where JSON has such values. It stays as it is written, so nothing of it is
+/// lost.
+fn value(text: Option<&str>, kind: &Type) -> Box<RawValue> {
+    let raw = |text: &str| RawValue::from_string(text.to_owned()).ok();
+    let written = match (text, kind) {
+        (None, _) => None,
+        (Some(text), &Type::BOOL) => raw(if text == "t" { "true" } else { "false" }),
+        (
+            Some(text),
+            &(Type::INT2
+            | Type::INT4
+            | Type::INT8
+            | Type::OID
+            | Type::FLOAT4
+            | Type::FLOAT8
+            | Type::JSON
+            | Type::JSONB),
+        ) => raw(text), // NaN and Infinity are no numbers of JSON
+        _ => None,
+    };
+    let quoted = || text.and_then(|text| to_raw_value(text).ok());
+    written.or_else(quoted).unwrap_or_default()
+}
+
+fn explain(error: &tokio_postgres::Error, took: Duration) -> QueryError {
+    const COPIES: &str = "COPY from or to the client cannot be done here; nothing was done";
+    if let Some(said) = error.as_db_error() {
+        return match said.code().code() {
+            "57014" if took >= STATEMENT_TIMEOUT => too_long(),
+            code if code.starts_with("57P") => QueryError::Unreachable("the database ended the session; try again"),
+            "42601" if said.message().contains("multiple commands") => QueryError::Statement(NO_STATEMENT.to_owned()),
+            code => {
+                let hint = said.hint().map_or_else(String::new, |hint| format!(" ({hint})"));
+                QueryError::Statement(format!("{code}: {}{hint}", said.message()))
+            }
+        };
+    }
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(current) = cause {
+        if current.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::FileTooLarge) {
+            let limit = crate::util::format::bytes(LONGEST_RESULT);
+            let why =
+                format!("the statement gives more than {limit}, and was taken back; ask for fewer rows with LIMIT");
+            return QueryError::Statement(why);
+        }
+        if current.is::<std::str::Utf8Error>() {
+            return QueryError::Statement("a value is not UTF-8; leave client_encoding as it is".to_owned());
+        }
+        cause = current.source();
+    }
+    // The driver has no other word for it.
+    if error.to_string().contains("unexpected message") {
+        return QueryError::Statement(COPIES.to_owned());
+    }
+    QueryError::Unreachable("the connection to the database was lost; nothing says whether the statement was done")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_become_json_without_loss() {
+        let written = |text, kind| value(text, kind).get().to_owned();
+        assert_eq!(written(None, &Type::INT4), "null");
+        assert_eq!(written(Some("t"), &Type::BOOL), "true");
+        assert_eq!(written(Some("-9223372036854775808"), &Type::INT8), "-9223372036854775808");
+        assert_eq!(written(Some("1e+20"), &Type::FLOAT8), "1e+20");
+        assert_eq!(written(Some("NaN"), &Type::FLOAT8), "\"NaN\"");
+        assert_eq!(written(Some("0.10"), &Type::NUMERIC), "\"0.10\"");
+        let large = "{\"a\": 123456789012345678901234567890.10}";
+        assert_eq!(written(Some(large), &Type::JSONB), large);
+        assert_eq!(written(Some("{1,2}"), &Type::INT4_ARRAY), "\"{1,2}\"");
+    }
+}

@@ -1,0 +1,43 @@
+//! Text of error chains.
+
+use std::error::Error;
+
+/// The last cause of an error, which says what happened; those around it only say where. The
+/// number of a system error is left out: its text is there.
+pub fn innermost(error: &dyn Error) -> String {
+    let mut last = error;
+    while let Some(cause) = last.source() {
+        last = cause;
+    }
+    let text = last.to_string();
+    let text = text.split(" (os error").next().unwrap_or(&text);
+    super::format::printable(text, 300)
+}
+
+/// An error and its causes on one line, separated by colons.
+pub fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text = format!("{text}: {cause}");
+        next = cause.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("cannot send")]
+    struct Outer(#[source] io::Error);
+
+    #[test]
+    fn the_innermost_cause_says_what_happened() {
+        let error = Outer(io::Error::from_raw_os_error(32));
+        assert_eq!(innermost(&error), "Broken pipe");
+        assert_eq!(chain(&error), "cannot send: Broken pipe (os error 32)");
+    }
+}

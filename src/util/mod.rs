@@ -1,0 +1,9 @@
+//! Small helpers without a domain: files, addresses, processes, errors, formats, redaction.
+
+pub mod error;
+pub mod file_identity;
+pub mod format;
+pub mod fs;
+pub mod net;
+pub mod process;
+pub mod redact;
