@@ -10,7 +10,7 @@ mod support;
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use support::world::{Plane, open_folder};
+use support::fixtures::{ControlPlane, open_folder};
 
 /// The fuzzer, unless this machine cannot have it.
 fn fuzzer() -> Option<PathBuf> {
@@ -19,7 +19,7 @@ fn fuzzer() -> Option<PathBuf> {
         eprintln!("NOT TESTED: python3 with venv is needed to fuzz the API against its description");
         return None;
     }
-    let folder = support::world::cache().join("schemathesis");
+    let folder = support::fixtures::cache().join("schemathesis");
     let output = Command::new("bash")
         .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/schemathesis.sh"))
         .arg(folder)
@@ -30,14 +30,14 @@ fn fuzzer() -> Option<PathBuf> {
     Some(PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()))
 }
 
-fn document(plane: &Plane) -> Value {
-    let (status, document) = plane.call("GET", "/v1/openapi.json", None);
+fn document(control_plane: &ControlPlane) -> Value {
+    let (status, document) = control_plane.call("GET", "/v1/openapi.json", None);
     assert_eq!(status, 200);
     document
 }
 
 /// Runs the fuzzer with settings of its own.
-fn fuzz(program: &PathBuf, plane: &Plane, settings: &str, arguments: &[&str]) {
+fn fuzz(program: &PathBuf, control_plane: &ControlPlane, settings: &str, arguments: &[&str]) {
     let folder = open_folder();
     let config = folder.join("schemathesis.toml");
     std::fs::write(&config, settings).expect("written");
@@ -45,8 +45,8 @@ fn fuzz(program: &PathBuf, plane: &Plane, settings: &str, arguments: &[&str]) {
         .arg("--config-file")
         .arg(config)
         .arg("run")
-        .arg(format!("{}/v1/openapi.json", plane.api_url))
-        .args(["--header", &format!("Authorization: Bearer {}", plane.api_key)])
+        .arg(format!("{}/v1/openapi.json", control_plane.api_url))
+        .args(["--header", &format!("Authorization: Bearer {}", control_plane.api_key)])
         // Rules go further than a schema can say (URLs, what exists), so valid forms may be refused.
         .args(["--checks", "all", "--exclude-checks", "positive_data_acceptance"])
         .args(["--continue-on-failure", "--suppress-health-check", "all", "--request-timeout", "70"])
@@ -61,7 +61,7 @@ fn fuzz(program: &PathBuf, plane: &Plane, settings: &str, arguments: &[&str]) {
     assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
     let end = said.lines().filter(|line| line.contains("generated") || line.contains("Tested:"));
     eprintln!("{}", end.map(str::trim).collect::<Vec<_>>().join(", "));
-    let (status, answer) = plane.call("GET", "/status", None);
+    let (status, answer) = control_plane.call("GET", "/status", None);
     assert_eq!((status, &answer["status"]), (200, &json!("operational")), "the control plane has outlived it");
 }
 
@@ -73,19 +73,19 @@ const REFUSALS: &str =
 fn the_api_answers_as_its_description_says() {
     let Some(program) = fuzzer() else { return };
     // What is announced must fit on the disk, whichever this is.
-    let plane = Plane::throw_away_with(&["--plan-limit", "100MB"]);
+    let control_plane = ControlPlane::throw_away_with(&["--plan-limit", "100MB"]);
     // Once with whatever comes, and once with things that are there.
-    fuzz(&program, &plane, REFUSALS, &["--max-examples", "10"]);
-    let project = plane.project("fuzzed");
-    let (_, me) = plane.call("GET", "/v1/me", None);
+    fuzz(&program, &control_plane, REFUSALS, &["--max-examples", "10"]);
+    let project = control_plane.project("fuzzed");
+    let (_, me) = control_plane.call("GET", "/v1/me", None);
     let org = me["organization"]["id"].as_str().expect("an id");
     let endpoints = format!("/v1/organizations/{org}/webhook-endpoints");
-    let (_, made) = plane.call("POST", &endpoints, Some(&json!({ "url": "http://127.0.0.1:1/" })));
+    let (_, made) = control_plane.call("POST", &endpoints, Some(&json!({ "url": "http://127.0.0.1:1/" })));
     let endpoint = made["webhook_endpoint"]["id"].as_str().expect("an id");
-    let (_, jobs) = plane.call("GET", &format!("/v1/projects/{}/jobs", project.id), None);
+    let (_, jobs) = control_plane.call("GET", &format!("/v1/projects/{}/jobs", project.id), None);
     let job = jobs["jobs"][0]["id"].as_str().expect("an id");
     let slot = json!({ "size_bytes": 20 << 20, "parts": true });
-    let (_, slot) = plane.call("POST", &format!("/v1/projects/{}/imports/uploads", project.id), Some(&slot));
+    let (_, slot) = control_plane.call("POST", &format!("/v1/projects/{}/imports/uploads", project.id), Some(&slot));
     let upload = slot["upload"]["id"].as_str().expect("an id");
     let there = |paths: &str, parameters: &str| {
         format!("[[operations]]\ninclude-path-regex = \"{paths}\"\nparameters = {{ {parameters} }}\n")
@@ -99,13 +99,13 @@ fn the_api_answers_as_its_description_says() {
         there("^/v1/jobs/", &format!("\"path.id\" = \"{job}\"")),
         there("^/v1/organizations/", &format!("\"path.org\" = \"{org}\", \"path.id\" = \"{endpoint}\"")),
     ];
-    fuzz(&program, &plane, &settings.concat(), &["--max-examples", "20", "--phases", "coverage,fuzzing"]);
+    fuzz(&program, &control_plane, &settings.concat(), &["--max-examples", "20", "--phases", "coverage,fuzzing"]);
 }
 
 /// What the contract promises is in the description.
 #[test]
 fn every_call_of_the_contract_is_described() {
-    let document = document(support::world::plane());
+    let document = document(support::fixtures::control_plane());
     let calls = [
         ("get", "/status"),
         ("get", "/v1/me"),

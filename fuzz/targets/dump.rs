@@ -1,7 +1,7 @@
 //! Any file is a dump with a report, or refused with a sentence; never a panic.
 #![no_main]
 
-use capydb::dump::{Progress, detect, read};
+use capydb::dump::{ByteCounter, detect, read};
 use capydb::preflight::{ALLOWED_EXTENSIONS, ImportMode, Limits, grade_dump};
 use libfuzzer_sys::fuzz_target;
 use std::io::Write;
@@ -10,7 +10,7 @@ fuzz_target!(|bytes: &[u8]| {
     let mut file = tempfile::tempfile().expect("a file");
     file.write_all(bytes).expect("written");
     let Ok(dump) = detect::identify(file, "it".into()) else { return };
-    let Ok(found) = read(&dump, &Progress::default()) else { return };
+    let Ok(found) = read(&dump, &ByteCounter::default()) else { return };
     let extensions = ALLOWED_EXTENSIONS.map(str::to_owned).to_vec();
     let limits = Limits { storage_limit_bytes: 1 << 30, target_version: "17".into(), extensions };
     for filters_plain_sql in [false, true] {

@@ -1,8 +1,9 @@
 //! `login`, `logout`, `whoami`, `link`, `unlink`: who makes the calls, and what they mean.
 
-use super::context::{Context, check_key, label};
+use super::context::{Context, check_key};
 use super::output::{Output, report};
-use super::{Failure, Kind};
+use super::{CliError, ErrorKind};
+use crate::cli::output::report::label;
 use crate::client::Api;
 use crate::config::{self, LinkedProject, Login};
 use crate::util::format::{printable, short_code};
@@ -26,7 +27,7 @@ struct Granted {
 
 /// `capydb login`. With a key it is checked and saved; without one a person approves in the
 /// browser.
-pub(super) async fn login(context: &Context<'_>, key_given: bool) -> Result<(), Failure> {
+pub(super) async fn login(context: &Context<'_>, key_given: bool) -> Result<(), CliError> {
     let path = login_path()?;
     config::saved_login(&path)?; // a file that cannot be read is told before anybody goes to the browser
     let granted = match &context.api_key {
@@ -36,7 +37,9 @@ pub(super) async fn login(context: &Context<'_>, key_given: bool) -> Result<(), 
     check_key(&granted.key)?;
     let me = Api::new(context.api_url.clone(), Some(granted.key.clone()))?.me().await?;
     let Some(Organization { id, name, slug }) = me.organization.or(granted.organization) else {
-        return Err(Failure::new(Kind::Auth, "the key belongs to no organization").hint("make one in the dashboard"));
+        return Err(
+            CliError::new(ErrorKind::Auth, "the key belongs to no organization").hint("make one in the dashboard")
+        );
     };
     let login = Login {
         organization_id: id,
@@ -49,7 +52,7 @@ pub(super) async fn login(context: &Context<'_>, key_given: bool) -> Result<(), 
     if let Some(other) = config::saved_elsewhere(&path, &login)? {
         let what =
             format!("a login for the same organization is saved for another control plane: {}", printable(&other, 200));
-        return Err(Failure::new(Kind::Conflict, what).hint("capydb logout first, if it shall be replaced"));
+        return Err(CliError::new(ErrorKind::Conflict, what).hint("capydb logout first, if it shall be replaced"));
     }
     config::save_login(&path, &login)?;
     if std::env::var_os(config::ENV_API_KEY).is_some() {
@@ -63,8 +66,9 @@ pub(super) async fn login(context: &Context<'_>, key_given: bool) -> Result<(), 
     Ok(())
 }
 
-fn login_path() -> Result<PathBuf, Failure> {
-    config::login_path().ok_or_else(|| Failure::new(Kind::Error, "there is no home directory to save the login in"))
+fn login_path() -> Result<PathBuf, CliError> {
+    config::login_path()
+        .ok_or_else(|| CliError::new(ErrorKind::Error, "there is no home directory to save the login in"))
 }
 
 fn called(login: &Login) -> String {
@@ -73,7 +77,7 @@ fn called(login: &Login) -> String {
 }
 
 /// Has a person approve this machine in the browser, and gives the new key.
-async fn approved(context: &Context<'_>) -> Result<Granted, Failure> {
+async fn approved(context: &Context<'_>) -> Result<Granted, CliError> {
     let api = context.anonymous()?;
     let device = std::env::var("HOSTNAME").ok().or_else(host_name);
     let request = LoginRequest { device_name: device, source: Some("capydb-cli".into()), ..LoginRequest::default() };
@@ -100,8 +104,9 @@ fn host_name() -> Option<String> {
     std::env::var("COMPUTERNAME").ok()
 }
 
-async fn wait_for_key(api: &Api, session: &LoginSession) -> Result<Granted, Failure> {
-    let too_late = || Failure::new(Kind::Timeout, "nobody approved the login in time").hint("run capydb login again");
+async fn wait_for_key(api: &Api, session: &LoginSession) -> Result<Granted, CliError> {
+    let too_late =
+        || CliError::new(ErrorKind::Timeout, "nobody approved the login in time").hint("run capydb login again");
     let end: jiff::Timestamp = session.expires_at.parse().unwrap_or_else(|_| jiff::Timestamp::now() + USUAL_LIFE);
     loop {
         let state = match api.login_state(session).await {
@@ -121,22 +126,22 @@ async fn wait_for_key(api: &Api, session: &LoginSession) -> Result<Granted, Fail
             "pending" => tokio::time::sleep(POLL).await,
             "expired" => return Err(too_late()),
             "approved" => {
-                return Err(Failure::new(
-                    Kind::Auth,
+                return Err(CliError::new(
+                    ErrorKind::Auth,
                     "the login was approved, and its key went to an answer that was lost",
                 )
                 .hint("run capydb login again; the lost key can be revoked in the dashboard"));
             }
             other => {
                 let state = printable(other, 40);
-                return Err(Failure::new(Kind::Auth, format!("the login was not approved ({state})")));
+                return Err(CliError::new(ErrorKind::Auth, format!("the login was not approved ({state})")));
             }
         }
     }
 }
 
 /// `capydb logout`.
-pub(super) fn logout(context: &Context<'_>, all: bool) -> Result<(), Failure> {
+pub(super) fn logout(context: &Context<'_>, all: bool) -> Result<(), CliError> {
     let gone = config::forget_logins(&login_path()?, all)?;
     let text = match gone.as_slice() {
         [] => "Nobody was logged in.".to_owned(),
@@ -147,7 +152,7 @@ pub(super) fn logout(context: &Context<'_>, all: bool) -> Result<(), Failure> {
 }
 
 /// `capydb whoami`.
-pub(super) async fn whoami(context: &Context<'_>) -> Result<(), Failure> {
+pub(super) async fn whoami(context: &Context<'_>) -> Result<(), CliError> {
     let me = context.api()?.me().await?;
     let organization = me.organization.as_ref();
     let restricted = if me.principal.is_admin { "administrator" } else { "" };
@@ -169,7 +174,7 @@ pub(super) async fn whoami(context: &Context<'_>) -> Result<(), Failure> {
 }
 
 /// `capydb link`.
-pub(super) async fn link(context: &Context<'_>, wanted: Option<&str>) -> Result<(), Failure> {
+pub(super) async fn link(context: &Context<'_>, wanted: Option<&str>) -> Result<(), CliError> {
     let api = context.api()?;
     let project = context.project_to_link(&api, wanted).await?;
     let link = LinkedProject {
@@ -186,7 +191,7 @@ pub(super) async fn link(context: &Context<'_>, wanted: Option<&str>) -> Result<
 }
 
 /// `capydb unlink`.
-pub(super) fn unlink(output: &Output) -> Result<(), Failure> {
+pub(super) fn unlink(output: &Output) -> Result<(), CliError> {
     let here = std::env::current_dir().map_err(anyhow::Error::from)?;
     let was = config::unlink_project(&here)?;
     let text = if was { "This directory is linked to no project any more." } else { "This directory was not linked." };

@@ -1,7 +1,8 @@
-use super::args::{Format, Global, ProgressForm};
-use super::context::{Context, label};
-use super::output::Output;
-use clap_complete::engine::CompletionCandidate;
+use super::args::{self, Global};
+use super::context::Context;
+use super::output::{Output, OutputFormat, ProgressForm};
+use crate::cli::output::report::label;
+use clap_complete::engine::{ArgValueCompleter, CompletionCandidate};
 use clap_complete::env::{CompleteEnv, Shells};
 use std::ffi::OsStr;
 use std::time::Duration;
@@ -14,7 +15,22 @@ const PATIENCE: Duration = Duration::from_millis(1500);
 
 /// Answers the shell's script; ends the program when it was asked.
 pub(super) fn answer() {
-    CompleteEnv::with_factory(super::args::command).var(VARIABLE).complete();
+    CompleteEnv::with_factory(command).var(VARIABLE).complete();
+}
+
+/// The command line, with the completion of project names.
+fn command() -> clap::Command {
+    with_projects(args::command())
+}
+
+/// Completes the argument `project` of a command and its subcommands. It is attached here, because
+/// listing projects needs the context of a command, which depends on the arguments.
+fn with_projects(command: clap::Command) -> clap::Command {
+    let command = command.mut_args(|argument| match argument.get_id().as_str() {
+        "project" => argument.add(ArgValueCompleter::new(projects)),
+        _ => argument,
+    });
+    command.mut_subcommands(with_projects)
 }
 
 /// The completion script of a shell. It asks the program itself for candidates, so that it
@@ -29,16 +45,16 @@ pub(super) fn script(shell: clap_complete::Shell) -> String {
 }
 
 /// The projects that begin so. Without a key or a network there are none.
-pub(super) fn projects(begun: &OsStr) -> Vec<CompletionCandidate> {
-    let begun = begun.to_string_lossy().to_lowercase();
-    let found = fetch().unwrap_or_default();
-    let fitting = found.into_iter().filter(|(slug, _)| slug.to_lowercase().starts_with(&begun));
+fn projects(prefix: &OsStr) -> Vec<CompletionCandidate> {
+    let prefix = prefix.to_string_lossy().to_lowercase();
+    let found = fetch_projects().unwrap_or_default();
+    let fitting = found.into_iter().filter(|(slug, _)| slug.to_lowercase().starts_with(&prefix));
     fitting.map(|(slug, name)| CompletionCandidate::new(slug).help(Some(name.into()))).collect()
 }
 
-fn fetch() -> Option<Vec<(String, String)>> {
+fn fetch_projects() -> Option<Vec<(String, String)>> {
     let global = Global {
-        output: Format::Text,
+        output: OutputFormat::Text,
         api_url: None,
         api_key: None,
         quiet: true,
@@ -46,12 +62,12 @@ fn fetch() -> Option<Vec<(String, String)>> {
         progress: ProgressForm::None,
         no_progress: false,
     };
-    let output = Output::new(&global);
+    let output = Output::new(global.output_options());
     let context = Context::resolve(&global, &output).ok()?;
     let api = context.api().ok()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
-    let asked = runtime.block_on(async { tokio::time::timeout(PATIENCE, api.projects()).await });
-    let projects = asked.ok()?.ok()?;
+    let next = runtime.block_on(async { tokio::time::timeout(PATIENCE, api.projects()).await });
+    let projects = next.ok()?.ok()?;
     // A name that the shell would have to quote is not offered.
     let plain = |name: &str| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
     let known = projects.iter().filter(|project| plain(label(project)));

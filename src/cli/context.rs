@@ -1,7 +1,8 @@
 use super::args::Global;
 use super::output::Output;
-use super::prompt::{ask, one_line, person_is_there};
-use super::{Failure, Kind};
+use super::output::report::label;
+use super::prompt::{ask, is_interactive, read_secret_line};
+use super::{CliError, ErrorKind};
 use crate::client::Api;
 use crate::config::{self, DASHBOARD_URL, DEFAULT_API_URL, ENV_API_KEY, ENV_API_URL, ENV_APP_URL, LinkedProject};
 use crate::util::format::printable;
@@ -41,20 +42,20 @@ fn first<T>(values: impl IntoIterator<Item = (Option<T>, &'static str)>) -> (Opt
 
 impl<'a> Context<'a> {
     /// Flags before environment before the linked project before the saved login.
-    pub(super) fn resolve(global: &Global, output: &'a Output) -> Result<Self, Failure> {
+    pub(super) fn resolve(global: &Global, output: &'a Output) -> Result<Self, CliError> {
         Self::resolve_with(global, output, true)
     }
 
     /// The same without the directory's link, for a login: whoever cloned a directory has not
     /// chosen the server that its link names.
-    pub(super) fn resolve_unlinked(global: &Global, output: &'a Output) -> Result<Self, Failure> {
+    pub(super) fn resolve_unlinked(global: &Global, output: &'a Output) -> Result<Self, CliError> {
         Self::resolve_with(global, output, false)
     }
 
-    fn resolve_with(global: &Global, output: &'a Output, linked: bool) -> Result<Self, Failure> {
+    fn resolve_with(global: &Global, output: &'a Output, linked: bool) -> Result<Self, CliError> {
         let here = std::env::current_dir().map_err(anyhow::Error::from)?;
         let link = if linked { config::linked_project(&here) } else { Ok(None) };
-        let link = link.map_err(|error| Failure::from(error).hint("take it away with: capydb unlink"))?;
+        let link = link.map_err(|error| CliError::from(error).hint("take it away with: capydb unlink"))?;
         let set = |text: &String| !text.trim().is_empty();
         let variable = |name: &str| std::env::var(name).ok().filter(set);
         let given_url =
@@ -64,7 +65,7 @@ impl<'a> Context<'a> {
         let login = match config::login_path() {
             Some(path) if given_url.0.is_none() || given_key.0.is_none() => {
                 config::saved_login(&path).map_err(|error| {
-                    Failure::from(error).hint(format!("mend or remove {}, then run: capydb login", path.display()))
+                    CliError::from(error).hint(format!("mend or remove {}, then run: capydb login", path.display()))
                 })?
             }
             _ => None,
@@ -111,10 +112,10 @@ impl<'a> Context<'a> {
     }
 
     /// A client of the control plane.
-    pub(super) fn api(&self) -> Result<Api, Failure> {
+    pub(super) fn api(&self) -> Result<Api, CliError> {
         self.check_named()?;
         let Some(key) = &self.api_key else {
-            return Err(Failure::new(Kind::Auth, "no API key").hint(format!(
+            return Err(CliError::new(ErrorKind::Auth, "no API key").hint(format!(
                 "capydb login, or set CAPYDB_API_KEY to a key of your organization ({DASHBOARD_URL}), or run against `capydb dev`"
             )));
         };
@@ -123,27 +124,27 @@ impl<'a> Context<'a> {
     }
 
     /// A client for the calls that need no key.
-    pub(super) fn anonymous(&self) -> Result<Api, Failure> {
+    pub(super) fn anonymous(&self) -> Result<Api, CliError> {
         self.check_named()?;
         Ok(Api::new(self.api_url.clone(), None)?)
     }
 
-    fn check_named(&self) -> Result<(), Failure> {
+    fn check_named(&self) -> Result<(), CliError> {
         if !self.unnamed {
             return Ok(());
         }
         let what = format!("this directory is linked to a control plane that you have not named yet: {}", self.api_url);
-        Err(Failure::new(Kind::Conflict, what)
+        Err(CliError::new(ErrorKind::Conflict, what)
             .hint("if you trust it with your key, name it with --api-url or CAPYDB_API_URL; else: capydb unlink"))
     }
 
     /// Whether the control plane runs on this machine.
-    pub(super) fn plane_is_here(&self) -> bool {
+    pub(super) fn api_is_local(&self) -> bool {
         is_loopback_url(&self.api_url)
     }
 
     /// The project to link to: the named one, the only one, or the one that a person chooses.
-    pub(super) async fn project_to_link(&self, api: &Api, wanted: Option<&str>) -> Result<Project, Failure> {
+    pub(super) async fn project_to_link(&self, api: &Api, wanted: Option<&str>) -> Result<Project, CliError> {
         match wanted {
             Some(wanted) => named(&api.projects().await?, wanted),
             None => self.any_project(api).await,
@@ -151,7 +152,7 @@ impl<'a> Context<'a> {
     }
 
     /// The project that is meant, without asking anybody; `None` when there are several.
-    pub(super) async fn project_unasked(&self, api: &Api) -> Result<Option<Project>, Failure> {
+    pub(super) async fn project_unasked(&self, api: &Api) -> Result<Option<Project>, CliError> {
         if let Some(link) = &self.link {
             return Ok(Some(api.project(&link.project_id).await?));
         }
@@ -161,17 +162,17 @@ impl<'a> Context<'a> {
 
     /// The project that is meant: the named one, the linked one, the only one, or the one
     /// that a person chooses.
-    pub(super) async fn project(&self, api: &Api, wanted: Option<&str>) -> Result<Project, Failure> {
+    pub(super) async fn project(&self, api: &Api, wanted: Option<&str>) -> Result<Project, CliError> {
         if let Some(wanted) = wanted {
             if wanted.trim().is_empty() {
-                return Err(Failure::new(Kind::Usage, "--project names no project"));
+                return Err(CliError::new(ErrorKind::Usage, "--project names no project"));
             }
             return named(&api.projects().await?, wanted);
         }
         if let Some(link) = &self.link {
             return api.project(&link.project_id).await.map_err(|error| {
-                let failure = Failure::from(error);
-                if failure.kind != Kind::NotFound {
+                let failure = CliError::from(error);
+                if failure.kind != ErrorKind::NotFound {
                     return failure;
                 }
                 failure.hint(format!(
@@ -183,39 +184,41 @@ impl<'a> Context<'a> {
         if let Some(url) = &self.unused_link {
             let linked = printable(url, 200);
             let what = format!("this directory is linked to a project of {linked}, and {} is used", self.api_url);
-            return Err(Failure::new(Kind::Conflict, what).hint("name the project with --project, or: capydb link"));
+            return Err(
+                CliError::new(ErrorKind::Conflict, what).hint("name the project with --project, or: capydb link")
+            );
         }
         self.any_project(api).await
     }
 
-    async fn any_project(&self, api: &Api) -> Result<Project, Failure> {
+    async fn any_project(&self, api: &Api) -> Result<Project, CliError> {
         let mut projects = api.projects().await?;
         match projects.len() {
-            0 => Err(Failure::new(Kind::NotFound, "there is no project to import into")
+            0 => Err(CliError::new(ErrorKind::NotFound, "there is no project to import into")
                 .hint(format!("create one first: {DASHBOARD_URL}"))),
             1 => Ok(projects.swap_remove(0)),
-            _ if person_is_there() => choose(self.output, projects).await,
-            _ => Err(Failure::new(Kind::Usage, "there are several projects")
+            _ if is_interactive() => choose(self.output, projects).await,
+            _ => Err(CliError::new(ErrorKind::Usage, "there are several projects")
                 .hint(format!("name one with --project: {}", list(&projects)))),
         }
     }
 }
 
 /// A key that can stand in a header.
-pub(super) fn check_key(key: &SecretString) -> Result<(), Failure> {
+pub(super) fn check_key(key: &SecretString) -> Result<(), CliError> {
     let key = key.expose_secret();
     if key.is_empty() || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(Failure::new(Kind::Auth, "the API key has characters that no key has"));
+        return Err(CliError::new(ErrorKind::Auth, "the API key has characters that no key has"));
     }
     Ok(())
 }
 
 /// The key of the flag; `-` reads it from standard input.
-fn key_flag(global: &Global) -> Result<Option<String>, Failure> {
+fn key_flag(global: &Global) -> Result<Option<String>, CliError> {
     match global.api_key.as_deref().map(str::trim) {
         None => Ok(None),
-        Some("") => Err(Failure::new(Kind::Usage, "--api-key is empty")),
-        Some("-") => one_line("API key", LONGEST_KEY).map(Some),
+        Some("") => Err(CliError::new(ErrorKind::Usage, "--api-key is empty")),
+        Some("-") => read_secret_line("API key", LONGEST_KEY).map(Some),
         Some(key) => Ok(Some(key.to_owned())),
     }
 }
@@ -224,9 +227,9 @@ fn key_flag(global: &Global) -> Result<Option<String>, Failure> {
 pub(super) const LONGEST_KEY: u64 = 4096;
 
 /// The dashboard: as set, else at the control plane's own address.
-fn app_url(api_url: &Url, set: Option<String>) -> Result<Url, Failure> {
+fn app_url(api_url: &Url, set: Option<String>) -> Result<Url, CliError> {
     let bad = || {
-        Failure::new(Kind::Usage, "the address of the dashboard is not an http or https URL")
+        CliError::new(ErrorKind::Usage, "the address of the dashboard is not an http or https URL")
             .hint("it should look like https://capydb.dev (CAPYDB_APP_URL)")
     };
     let url = if let Some(text) = set {
@@ -239,9 +242,9 @@ fn app_url(api_url: &Url, set: Option<String>) -> Result<Url, Failure> {
     if matches!(url.scheme(), "http" | "https") && url.has_host() { Ok(url) } else { Err(bad()) }
 }
 
-fn parse_api_url(text: &str) -> Result<Url, Failure> {
+fn parse_api_url(text: &str) -> Result<Url, CliError> {
     let bad = || {
-        Failure::new(Kind::Usage, "the address of the control plane is not an http or https URL")
+        CliError::new(ErrorKind::Usage, "the address of the control plane is not an http or https URL")
             .hint("it should look like https://capydb.dev/api/capydb (--api-url, CAPYDB_API_URL)")
     };
     let mut url = Url::parse(text).map_err(|_| bad())?;
@@ -258,7 +261,7 @@ fn parse_api_url(text: &str) -> Result<Url, Failure> {
     Ok(url)
 }
 
-fn named(projects: &[Project], wanted: &str) -> Result<Project, Failure> {
+fn named(projects: &[Project], wanted: &str) -> Result<Project, CliError> {
     if let Some(project) = projects.iter().find(|project| project.id == wanted) {
         return Ok(project.clone());
     }
@@ -270,10 +273,10 @@ fn named(projects: &[Project], wanted: &str) -> Result<Project, Failure> {
     let mut by_name = projects.iter().filter(|project| project.name.to_lowercase() == lower);
     match (by_name.next(), by_name.next()) {
         (Some(project), None) => Ok(project.clone()),
-        (Some(_), Some(_)) => Err(Failure::new(Kind::Usage, format!("several projects are named {wanted}"))
+        (Some(_), Some(_)) => Err(CliError::new(ErrorKind::Usage, format!("several projects are named {wanted}"))
             .hint(format!("use the slug: {}", list(projects)))),
         (None, _) => {
-            let failure = Failure::new(Kind::NotFound, format!("there is no project {wanted}"));
+            let failure = CliError::new(ErrorKind::NotFound, format!("there is no project {wanted}"));
             Err(match nearest(projects, &lower) {
                 _ if projects.is_empty() => failure,
                 Some(near) => failure.hint(format!("did you mean {near}? there are: {}", list(projects))),
@@ -296,18 +299,15 @@ fn list(projects: &[Project]) -> String {
     format!("{}{more}", shown.join(", "))
 }
 
-/// What people call a project.
-pub(super) fn label(project: &Project) -> &str {
-    [&project.slug, &project.name, &project.id].into_iter().find(|text| !text.is_empty()).map_or("", String::as_str)
-}
-
-async fn choose(output: &Output, mut projects: Vec<Project>) -> Result<Project, Failure> {
+async fn choose(output: &Output, mut projects: Vec<Project>) -> Result<Project, CliError> {
     let lines =
         projects.iter().enumerate().map(|(at, project)| format!("  {}  {}\n", at + 1, printable(label(project), 60)));
     let question = format!("There are several projects:\n{}Number: ", lines.collect::<String>());
     let answer: usize = ask(output, &question).await?.parse().unwrap_or(0);
     if answer == 0 || answer > projects.len() {
-        return Err(Failure::new(Kind::Usage, "that is none of the numbers").hint("name the project with --project"));
+        return Err(
+            CliError::new(ErrorKind::Usage, "that is none of the numbers").hint("name the project with --project")
+        );
     }
     Ok(projects.swap_remove(answer - 1))
 }
@@ -327,12 +327,12 @@ mod tests {
         assert_eq!(named(&all(), "2").expect("by id").slug, "blog");
         assert_eq!(named(&all(), "SHOP").expect("by slug").id, "1");
         assert_eq!(named(&all(), "the shop").expect("by name").id, "1");
-        assert_eq!(named(&all(), "nope").expect_err("none").kind, Kind::NotFound);
+        assert_eq!(named(&all(), "nope").expect_err("none").kind, ErrorKind::NotFound);
         let hint = |wanted: &str| named(&all(), wanted).expect_err("none").hint.expect("a hint");
         assert_eq!(hint("shpo"), "did you mean shop? there are: shop, blog, blog-2");
         assert_eq!(hint("nothing"), "there are: shop, blog, blog-2");
         let twice = vec![project("2", "b1", "Blog"), project("3", "b2", "Blog")];
-        assert_eq!(named(&twice, "blog").expect_err("two").kind, Kind::Usage);
+        assert_eq!(named(&twice, "blog").expect_err("two").kind, ErrorKind::Usage);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 use super::args::DevArgs;
 use super::output::{Output, log_to_stderr};
-use super::stop::{Request, Stop};
-use super::{Failure, Kind};
+use super::signals::{SignalStream, StopSignal};
+use super::{CliError, ErrorKind};
 use crate::config::{ENV_API_KEY, ENV_API_URL, ENV_POSTGRES_BIN};
 use crate::server::dev::{self, DEFAULT_PORT, Dev, DevOptions};
 use rustix::process::{Pid, Signal, kill_process};
@@ -9,14 +9,14 @@ use std::ffi::OsString;
 use std::os::unix::process::ExitStatusExt;
 
 /// `capydb dev`: runs until Ctrl-C, or as long as a command runs.
-pub(super) fn run(args: DevArgs, output: &Output) -> Result<u8, Failure> {
+pub(super) fn run(args: DevArgs, output: &Output) -> Result<u8, CliError> {
     let talks = args.command.is_empty() && !output.is_quiet();
     log_to_stderr(if talks { tracing::Level::INFO } else { tracing::Level::ERROR });
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(anyhow::Error::from)?;
     runtime.block_on(serve(args, output))
 }
 
-async fn serve(args: DevArgs, output: &Output) -> Result<u8, Failure> {
+async fn serve(args: DevArgs, output: &Output) -> Result<u8, CliError> {
     let default_port = if args.ephemeral { 0 } else { DEFAULT_PORT };
     let data_dir = match args.data_dir {
         Some(folder) => folder,
@@ -34,11 +34,11 @@ async fn serve(args: DevArgs, output: &Output) -> Result<u8, Failure> {
         allow_private_sources: args.allow_private_sources,
         object_store: args.object_store,
     };
-    let mut stop = Stop::listen()?;
+    let mut stop = SignalStream::listen().map_err(anyhow::Error::from)?;
     let tell = |line: &str| output.note(line);
     let started = tokio::select! {
         started = dev::start(options, &tell) => started?,
-        _ = stop.asked() => return Err(Failure::new(Kind::Interrupted, "stopped while it was starting")),
+        _ = stop.next() => return Err(CliError::new(ErrorKind::Interrupted, "stopped while it was starting")),
     };
     if args.command.is_empty() {
         stay(started, stop, output, args.allow_private_sources).await
@@ -47,11 +47,11 @@ async fn serve(args: DevArgs, output: &Output) -> Result<u8, Failure> {
     }
 }
 
-async fn stay(mut dev: Dev, mut stop: Stop, output: &Output, private: bool) -> Result<u8, Failure> {
+async fn stay(mut dev: Dev, mut stop: SignalStream, output: &Output, private: bool) -> Result<u8, CliError> {
     output
         .result(&banner(&dev, private), || serde_json::json!({ "api_url": dev.api_url, "api_key_file": dev.key_file }));
     let postgres_exited = tokio::select! {
-        _ = stop.asked() => false,
+        _ = stop.next() => false,
         () = dev.postgres_exited() => true,
     };
     output.note("Stopping …");
@@ -64,9 +64,9 @@ async fn stay(mut dev: Dev, mut stop: Stop, output: &Output, private: bool) -> R
     Ok(0)
 }
 
-fn ended_by_itself() -> Failure {
+fn ended_by_itself() -> CliError {
     let why = "the private Postgres ended by itself; its log is in the data folder, under postgres/log";
-    Failure::new(Kind::Error, why)
+    CliError::new(ErrorKind::Error, why)
         .hint("a full disk is the usual cause; nothing is lost: start again with the same data folder")
 }
 
@@ -91,8 +91,8 @@ fn banner(dev: &Dev, private: bool) -> String {
 }
 
 /// Runs a command against the control plane and gives its exit code.
-async fn run_command(mut dev: Dev, mut stop: Stop, words: &[OsString]) -> Result<u8, Failure> {
-    let (program, arguments) = words.split_first().ok_or_else(|| Failure::new(Kind::Usage, "no command"))?;
+async fn run_command(mut dev: Dev, mut stop: SignalStream, words: &[OsString]) -> Result<u8, CliError> {
+    let (program, arguments) = words.split_first().ok_or_else(|| CliError::new(ErrorKind::Usage, "no command"))?;
     let spawned = tokio::process::Command::new(program)
         .args(arguments)
         .env(ENV_API_URL, &dev.api_url)
@@ -102,26 +102,26 @@ async fn run_command(mut dev: Dev, mut stop: Stop, words: &[OsString]) -> Result
         Ok(child) => child,
         Err(error) => {
             dev.stop().await?;
-            return Err(Failure::new(Kind::Error, format!("cannot run {}: {error}", program.to_string_lossy())));
+            return Err(CliError::new(ErrorKind::Error, format!("cannot run {}: {error}", program.to_string_lossy())));
         }
     };
     let pid = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
-    let (mut asked, mut postgres_exited) = (false, false);
+    let (mut next, mut postgres_exited) = (false, false);
     let status = loop {
         let request = tokio::select! {
             status = child.wait() => break status,
-            request = stop.asked() => request,
+            request = stop.next() => request,
             () = dev.postgres_exited(), if !postgres_exited => {
                 postgres_exited = true;
-                Request::Terminate
+                StopSignal::Terminate
             }
         };
         // A terminal's Ctrl-C reaches the command too, and it decides when it is over. What
         // was meant for us alone is passed on; a command that does not listen is ended.
-        if let (Request::Terminate, Some(pid)) = (request, pid) {
-            let signal = if asked { Signal::KILL } else { Signal::TERM };
+        if let (StopSignal::Terminate, Some(pid)) = (request, pid) {
+            let signal = if next { Signal::KILL } else { Signal::TERM };
             let _ = kill_process(pid, signal); // it may be over already
-            asked = true;
+            next = true;
             tokio::time::sleep(std::time::Duration::from_millis(100)).await;
         }
     };

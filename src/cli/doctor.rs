@@ -1,69 +1,17 @@
-//! `config show` and `doctor`: what is set, from where, and whether it works.
+//! `capydb doctor`: diagnoses login, network and tools.
 
-use super::context::{Context, label};
+use super::context::Context;
 use super::output::report;
-use super::{Failure, Kind};
+use super::{CliError, ErrorKind};
+use crate::cli::output::report::label;
 use crate::config;
 use crate::dump::spool;
-use crate::source::{SourceUrl, pg_programs};
+use crate::source::pg_programs;
 use crate::util::format::bytes;
 use crate::util::fs::free_disk;
 use crate::wire::{Check, CheckStatus};
-use secrecy::ExposeSecret;
 use serde_json::json;
 use std::time::Instant;
-
-/// A key for people: enough to tell two apart, not enough to use.
-fn fingerprint(key: &str) -> String {
-    let digest = ring::digest::digest(&ring::digest::SHA256, key.as_bytes());
-    let start = digest.as_ref().iter().take(6).fold(0_u64, |value, byte| value << 8 | u64::from(*byte));
-    format!("sha256:{start:012x}…")
-}
-
-/// `capydb config show`.
-pub(super) fn show(context: &Context<'_>) -> Result<(), Failure> {
-    let here = std::env::current_dir().map_err(anyhow::Error::from)?;
-    let key = context.api_key.as_ref().map(|key| fingerprint(key.expose_secret()));
-    let source = std::env::var(config::ENV_SOURCE_URL).ok().filter(|text| !text.trim().is_empty());
-    let source = source
-        .map(|text| SourceUrl::parse_here(&text).map_or_else(|problem| problem.to_string(), |url| url.to_string()));
-    let link = context
-        .link
-        .as_ref()
-        .map(|link| if link.project_slug.is_empty() { &link.project_id } else { &link.project_slug });
-    let file = |path: Option<std::path::PathBuf>| path.map(|path| (path.display().to_string(), path.exists()));
-    let login_file = file(config::login_path());
-    let link_file = file(Some(config::link_path(&here)));
-    let settings = [
-        ("api_url", Some(context.api_url.to_string()), context.api_url_from),
-        ("app_url", Some(context.app_url.to_string()), context.app_url_from),
-        ("api_key", key, context.api_key_from),
-        ("project", link.cloned(), "the linked project"),
-        ("source_url", source, config::ENV_SOURCE_URL),
-    ];
-    let rows: Vec<Vec<String>> = settings
-        .iter()
-        .map(|(name, value, from)| match value {
-            Some(value) => {
-                vec![format!("  {name}"), crate::util::format::printable(value, 200), format!("from {from}")]
-            }
-            None => vec![format!("  {name}"), "not set".to_owned()],
-        })
-        .collect();
-    let files: Vec<Vec<String>> = [("saved login", &login_file), ("project link", &link_file)]
-        .iter()
-        .filter_map(|(name, file)| file.as_ref().map(|(path, there)| (name, path, *there)))
-        .map(|(name, path, there)| {
-            vec![format!("  {name}"), path.clone(), if there { "" } else { "is not there" }.to_owned()]
-        })
-        .collect();
-    let text = format!("{}\n\nFiles\n{}", report::rows(&rows), report::rows(&files));
-    context.output.result(&text, || {
-        let settings: Vec<_> = settings.iter().map(|(name, value, from)| json!({ "name": name, "value": value, "from": value.as_ref().map(|_| from) })).collect();
-        json!({ "settings": settings, "login_file": login_file.as_ref().map(|(path, _)| path), "link_file": link_file.as_ref().map(|(path, _)| path) })
-    });
-    Ok(())
-}
 
 fn check(name: &str, status: CheckStatus, detail: String) -> Check {
     Check { name: name.to_owned(), status, detail: Some(detail), evidence: Vec::new(), fix: None }
@@ -74,7 +22,7 @@ fn with_fix(check: Check, fix: &str) -> Check {
 }
 
 /// `capydb doctor`: everything is looked at, whatever fails.
-pub(super) async fn doctor(context: &Context<'_>) -> Result<(), Failure> {
+pub(super) async fn doctor(context: &Context<'_>) -> Result<(), CliError> {
     let mut checks = vec![login_file(), service(context).await];
     // Without a service there is nobody to ask about a key.
     if checks[1].status != CheckStatus::Fail || context.api_key.is_none() {
@@ -86,8 +34,8 @@ pub(super) async fn doctor(context: &Context<'_>) -> Result<(), Failure> {
     let failed: Vec<&str> =
         checks.iter().filter(|check| check.status == CheckStatus::Fail).map(|check| check.name.as_str()).collect();
     if !failed.is_empty() {
-        let kind = if failed.contains(&"key") { Kind::Auth } else { Kind::Error };
-        return Err(Failure::new(kind, format!("not in order: {}", failed.join(", "))).with("checks", &checks));
+        let kind = if failed.contains(&"key") { ErrorKind::Auth } else { ErrorKind::Error };
+        return Err(CliError::new(kind, format!("not in order: {}", failed.join(", "))).with("checks", &checks));
     }
     context.output.json_result(|| json!({ "checks": checks }));
     Ok(())

@@ -1,25 +1,24 @@
 use super::args::ImportOptions;
-use super::context::{Context, label};
-use super::output::progress::{Meter, Work};
+use super::context::Context;
+use super::output::progress::{Activity, ByteProgress};
 use super::output::report;
-use super::source::look_again;
-use super::{Failure, Kind};
+use super::source::preflight_command;
+use super::{CliError, ErrorKind};
+use crate::cli::output::report::label;
 use crate::dump::spool::{self, SpoolError};
-use crate::dump::{Contents, DumpError, DumpFile, Progress, detect, read};
-use crate::preflight::{ALLOWED_EXTENSIONS, FILTERS_PLAIN_SQL, ImportMode, Limits, grade_dump};
+use crate::dump::{Contents, DumpError, DumpFile, detect, read};
+use crate::preflight::{ALLOWED_EXTENSIONS, FILTERS_PLAIN_SQL, ImportMode, Limits, TARGET_MAJOR, grade_dump};
+use crate::util::byte_counter::ByteCounter;
 use crate::util::format::bytes;
 use crate::wire::{Check, CheckStatus, Preflight, Project};
 use std::fs::File;
 use std::io::{self, IsTerminal};
 use std::path::Path;
 
-/// Versions and sizes of a target that nothing is known of.
-const USUAL_TARGET: &str = "17";
-
 /// What a dump is graded against.
 pub(super) struct Target {
     pub(super) limits: Limits,
-    pub(super) handling: ImportMode,
+    pub(super) mode: ImportMode,
 }
 
 impl Target {
@@ -29,31 +28,34 @@ impl Target {
         let filters_plain_sql = project.import_features.iter().any(|feature| feature == FILTERS_PLAIN_SQL);
         Self {
             limits: limits(project.storage_limit_bytes, version),
-            handling: ImportMode { filters_plain_sql, recreate, role: project.role_name.clone() },
+            mode: ImportMode { filters_plain_sql, recreate, role: project.role_name.clone() },
         }
     }
 
     /// A target of which only the flags tell. It does what the hosted service does.
     pub(super) fn given(version: Option<u32>, plan_limit: Option<u64>, recreate: bool) -> Self {
         let limits = limits(plan_limit.unwrap_or_default(), version.map(|major| major.to_string()));
-        Self { limits, handling: ImportMode { recreate, ..ImportMode::default() } }
+        Self { limits, mode: ImportMode { recreate, ..ImportMode::default() } }
     }
 }
 
 fn limits(storage_limit_bytes: u64, version: Option<String>) -> Limits {
     Limits {
         storage_limit_bytes,
-        target_version: version.unwrap_or_else(|| USUAL_TARGET.to_owned()),
+        target_version: version.unwrap_or_else(|| TARGET_MAJOR.to_string()),
         extensions: ALLOWED_EXTENSIONS.map(str::to_owned).to_vec(),
     }
 }
 
 /// Opens a dump. A pipe becomes a private copy first.
-pub(super) async fn open(context: &Context<'_>, path: &Path) -> Result<DumpFile, Failure> {
+pub(super) async fn open(context: &Context<'_>, path: &Path) -> Result<DumpFile, CliError> {
     if path == Path::new("-") {
         if io::stdin().is_terminal() {
-            return Err(Failure::new(Kind::Usage, "standard input is a terminal, and --file - reads a dump from it")
-                .hint("pg_dump -Fc \"$DATABASE_URL\" | capydb import --file -"));
+            return Err(CliError::new(
+                ErrorKind::Usage,
+                "standard input is a terminal, and --file - reads a dump from it",
+            )
+            .hint("pg_dump -Fc \"$DATABASE_URL\" | capydb import --file -"));
         }
         let copy = spooled(context, None, || Ok(Box::new(io::stdin()))).await.map_err(no_copy)?;
         return Ok(detect::identify(copy, "standard input".into())?);
@@ -62,13 +64,13 @@ pub(super) async fn open(context: &Context<'_>, path: &Path) -> Result<DumpFile,
 }
 
 /// The dump as it can be uploaded: a file that is compressed as a whole becomes a private copy.
-pub(super) async fn unpacked(context: &Context<'_>, dump: DumpFile) -> Result<DumpFile, Failure> {
-    let Some(wrapping) = dump.wrapping else { return Ok(dump) };
+pub(super) async fn unpacked(context: &Context<'_>, dump: DumpFile) -> Result<DumpFile, CliError> {
+    let Some(outer_compression) = dump.outer_compression else { return Ok(dump) };
     let DumpFile { file, size, shown, origin, .. } = dump;
     // SQL unpacks to three times its size at least; beyond that the disk is watched as it fills.
-    let copy = spooled(context, Some(size.saturating_mul(3)), move || wrapping.unpack(file)).await;
+    let copy = spooled(context, Some(size.saturating_mul(3)), move || outer_compression.unpack(file)).await;
     let copy = copy.map_err(|error| match error {
-        SpoolError::Read(error) => DumpError::Packed(shown.clone(), wrapping.name(), error).into(),
+        SpoolError::Read(error) => DumpError::Packed(shown.clone(), outer_compression.name(), error).into(),
         other => no_copy(other),
     })?;
     let mut dump = detect::identify(copy, shown)?;
@@ -76,16 +78,16 @@ pub(super) async fn unpacked(context: &Context<'_>, dump: DumpFile) -> Result<Du
     Ok(dump)
 }
 
-type Source = Box<dyn io::Read + Send>;
+type ByteSource = Box<dyn io::Read + Send>;
 
 /// Copies what a reader gives into a private file, with progress.
 async fn spooled(
     context: &Context<'_>,
     expected: Option<u64>,
-    source: impl FnOnce() -> io::Result<Source> + Send + 'static,
+    source: impl FnOnce() -> io::Result<ByteSource> + Send + 'static,
 ) -> Result<File, SpoolError> {
-    let progress = Progress::default();
-    let meter = Meter::start(context.output, Work::Spooling, None, progress.clone());
+    let progress = ByteCounter::default();
+    let meter = ByteProgress::start(context.output, Activity::Spooling, None, progress.clone());
     let copying = tokio::task::spawn_blocking(move || {
         let reader = source().map_err(SpoolError::Read)?;
         spool::copy(reader, expected.unwrap_or_default(), u64::MAX, &progress)
@@ -95,10 +97,10 @@ async fn spooled(
     Ok(copy)
 }
 
-pub(super) fn no_copy(error: SpoolError) -> Failure {
+pub(super) fn no_copy(error: SpoolError) -> CliError {
     match error {
-        SpoolError::NoRoom(folder, free, needed) => Failure::new(
-            Kind::Conflict,
+        SpoolError::NoRoom(folder, free, needed) => CliError::new(
+            ErrorKind::Conflict,
             format!(
                 "there is no room for a copy of the dump: {} has {} free, {} are needed",
                 folder.display(),
@@ -107,9 +109,9 @@ pub(super) fn no_copy(error: SpoolError) -> Failure {
             ),
         )
         .hint("make room, or set TMPDIR to a folder on a larger disk"),
-        SpoolError::Read(error) => Failure::new(Kind::Error, format!("the dump cannot be read: {error}")),
-        other => Failure::new(
-            Kind::Conflict,
+        SpoolError::Read(error) => CliError::new(ErrorKind::Error, format!("the dump cannot be read: {error}")),
+        other => CliError::new(
+            ErrorKind::Conflict,
             format!("the dump cannot be copied into {}: {other}", spool::folder().display()),
         )
         .hint("make room, or set TMPDIR to a folder on a larger disk"),
@@ -117,12 +119,14 @@ pub(super) fn no_copy(error: SpoolError) -> Failure {
 }
 
 /// Reads what the dump holds, with progress.
-pub(super) async fn look(context: &Context<'_>, dump: &DumpFile) -> Result<Contents, Failure> {
+pub(super) async fn look(context: &Context<'_>, dump: &DumpFile) -> Result<Contents, CliError> {
     let (format, size) = (dump.format.name(), bytes(dump.size));
-    let packed = dump.wrapping.map_or_else(String::new, |wrapping| format!(" in {}", wrapping.name()));
+    let packed = dump
+        .outer_compression
+        .map_or_else(String::new, |outer_compression| format!(" in {}", outer_compression.name()));
     context.output.note(&format!("Dump: {}, {format} format{packed}, {size}", dump.shown));
-    let progress = Progress::default();
-    let meter = Meter::start(context.output, Work::Reading, Some(dump.size), progress.clone());
+    let progress = ByteCounter::default();
+    let meter = ByteProgress::start(context.output, Activity::Reading, Some(dump.size), progress.clone());
     let again = dump.again().map_err(anyhow::Error::from)?;
     let found = tokio::task::spawn_blocking(move || read(&again, &progress)).await.map_err(anyhow::Error::from)??;
     meter.finish();
@@ -135,19 +139,19 @@ pub(super) fn check_itself(
     dump: &DumpFile,
     found: &Contents,
     options: &ImportOptions,
-) -> Result<(), Failure> {
+) -> Result<(), CliError> {
     let limits = limits(0, None);
-    let handling = ImportMode { filters_plain_sql: true, recreate: options.recreate, role: String::new() };
-    let report = grade_dump(dump, found, &limits, &handling);
+    let mode = ImportMode { filters_plain_sql: true, recreate: options.recreate, role: String::new() };
+    let report = grade_dump(dump, found, &limits, &mode);
     let itself = |check: &&Check| INTRINSIC.contains(&check.name.as_str());
     let sound = report.checks.iter().filter(itself).all(|check| check.status != CheckStatus::Fail);
     // All troubles at once: who mends one should not meet the next an hour later.
-    if sound { Ok(()) } else { settle(context, &report, &look_again(&options.source)) }
+    if sound { Ok(()) } else { settle(context, &report, &preflight_command(&options.source)) }
 }
 
 /// Checks that need no target.
 const INTRINSIC: [&str; 5] =
-    ["dump_complete", "dump_format_supported", "single_database", "no_psql_commands", "stays_inside_database"];
+    ["dump_complete", "dump_format_supported", "single_database", "no_psql_commands", "no_server_access"];
 
 /// Grades a dump; stops on a failed check, shows warnings.
 pub(super) fn check(
@@ -156,10 +160,10 @@ pub(super) fn check(
     found: &Contents,
     project: &Project,
     options: &ImportOptions,
-) -> Result<(), Failure> {
+) -> Result<(), CliError> {
     let target = Target::of(project, options.recreate);
-    let report = grade_dump(dump, found, &target.limits, &target.handling);
-    settle(context, &report, &look_again(&options.source))?;
+    let report = grade_dump(dump, found, &target.limits, &target.mode);
+    settle(context, &report, &preflight_command(&options.source))?;
     let version = first_word(&found.server_version);
     let tool = first_word(&found.dump_version);
     let origin = if version.is_empty() { String::new() } else { format!(" of Postgres {version} by pg_dump {tool}") };
@@ -176,7 +180,7 @@ pub(super) fn check(
 }
 
 /// Shows a report as far as it matters before an import; a failed check is an error.
-pub(super) fn settle(context: &Context<'_>, report: &Preflight, again: &str) -> Result<(), Failure> {
+pub(super) fn settle(context: &Context<'_>, report: &Preflight, again: &str) -> Result<(), CliError> {
     if !report.ok {
         context.output.urgent(&report::troubles(report));
         return Err(super::preflight::failed(report, again));

@@ -1,5 +1,5 @@
 use super::output::{Output, report};
-use super::{Failure, Kind};
+use super::{CliError, ErrorKind};
 use crate::source::providers::{self, PROVIDERS, Provider};
 use serde_json::{Value, json};
 
@@ -23,7 +23,7 @@ const AFTER: [(&str, &str); 4] = [
 ];
 
 /// `capydb import guide`.
-pub(super) fn run(output: &Output, wanted: Option<&str>) -> Result<(), Failure> {
+pub(super) fn run(output: &Output, wanted: Option<&str>) -> Result<(), CliError> {
     let Some(wanted) = wanted else {
         let rows: Vec<(&str, &str)> = PROVIDERS.iter().map(|provider| (provider.id, provider.name)).collect();
         let text = format!("{}\n\nOne of them: capydb import guide PROVIDER", report::pairs(&rows));
@@ -32,7 +32,7 @@ pub(super) fn run(output: &Output, wanted: Option<&str>) -> Result<(), Failure> 
     };
     let provider = providers::named(&wanted.to_lowercase()).ok_or_else(|| {
         let known: Vec<&str> = PROVIDERS.iter().map(|provider| provider.id).collect();
-        Failure::new(Kind::NotFound, format!("there is no guide for {wanted}"))
+        CliError::new(ErrorKind::NotFound, format!("there is no guide for {wanted}"))
             .hint(format!("there are: {}", known.join(", ")))
     })?;
     output.result(&playbook(provider), || json!({ "provider": document(provider) }));
@@ -40,7 +40,7 @@ pub(super) fn run(output: &Output, wanted: Option<&str>) -> Result<(), Failure> 
 }
 
 fn commands(provider: &Provider) -> &'static [&'static str; 3] {
-    if ["fly", "local"].contains(&provider.id) { &COMMANDS_HERE } else { &COMMANDS }
+    if provider.is_local_only { &COMMANDS_HERE } else { &COMMANDS }
 }
 
 fn document(provider: &Provider) -> Value {

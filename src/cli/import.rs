@@ -1,16 +1,18 @@
 use super::args::{ImportOptions, UploadArgs};
-use super::context::{Context, label};
+use super::context::Context;
 use super::dump::Target;
-use super::output::progress::{Meter, Work};
+use super::output::progress::{Activity, ByteProgress};
 use super::output::report;
-use super::prompt::{ask, confirm_recreate, person_is_there};
+use super::prompt::{ask, confirm_recreate, is_interactive};
 use super::signals::interrupted;
-use super::source::{self, Given};
-use super::{Failure, Kind, dump, jobs, via_dump};
-use crate::client::{Api, Progress, Sending, UploadEvent, UploadOptions, Uploaded, upload};
+use super::source::{self, SourceArg};
+use super::{CliError, ErrorKind, dump, jobs, via_dump};
+use crate::cli::output::report::label;
+use crate::client::{Api, Sending, UploadEvent, UploadOptions, Uploaded, upload};
 use crate::dump::{Contents, DumpFile, detect};
 use crate::preflight::REPLICATION;
 use crate::source::SourceUrl;
+use crate::util::byte_counter::ByteCounter;
 use crate::util::format::bytes;
 use crate::wire::{ImportRequest, Job, PreflightRequest, Project};
 use serde_json::json;
@@ -20,7 +22,7 @@ use std::path::Path;
 use std::time::Duration;
 
 /// A source that was looked at as far as this machine can without the network.
-enum Looked {
+enum InspectedSource {
     /// The service dials it.
     Url(SourceUrl),
     /// This machine dials it and uploads a dump.
@@ -29,46 +31,46 @@ enum Looked {
 }
 
 /// Where an import goes.
-struct Place {
+struct Destination {
     api: Api,
     project: Project,
 }
 
 /// `capydb import`.
-pub(super) async fn run(context: &Context<'_>, options: ImportOptions) -> Result<(), Failure> {
+pub(super) async fn run(context: &Context<'_>, options: ImportOptions) -> Result<(), CliError> {
     let opened = open(context, &options).await?;
-    let (place, looked) = match opened {
+    let (destination, inspected) = match opened {
         // What takes long to read is not read for somebody whose key or project is wrong.
-        Opened::Pipe => {
-            let place = place(context, &options).await?;
-            (place, piped(context, &options).await?)
+        OpenedSource::Pipe => {
+            let destination = destination(context, &options).await?;
+            (destination, inspect_pipe(context, &options).await?)
         }
-        Opened::Dump(dump) if dump.wrapping.is_some() => {
-            let place = place(context, &options).await?;
-            (place, looked(context, &options, dump::unpacked(context, dump).await?).await?)
+        OpenedSource::Dump(dump) if dump.outer_compression.is_some() => {
+            let destination = destination(context, &options).await?;
+            (destination, inspected(context, &options, dump::unpacked(context, dump).await?).await?)
         }
-        Opened::Dump(dump) => {
-            let looked = looked(context, &options, dump).await?;
-            (place(context, &options).await?, looked)
+        OpenedSource::Dump(dump) => {
+            let inspected = inspected(context, &options, dump).await?;
+            (destination(context, &options).await?, inspected)
         }
-        Opened::Url(url) => (place(context, &options).await?, Looked::Url(url)),
-        Opened::Here(url) => (place(context, &options).await?, Looked::Here(url)),
+        OpenedSource::Url(url) => (destination(context, &options).await?, InspectedSource::Url(url)),
+        OpenedSource::Here(url) => (destination(context, &options).await?, InspectedSource::Here(url)),
     };
-    let Place { api, project } = place;
+    let Destination { api, project } = destination;
     let confirm = async {
-        let asked = options.recreate && !options.yes && person_is_there();
-        if asked { confirm_recreate(context.output, label(&project), &project.database_name).await } else { Ok(()) }
+        let next = options.recreate && !options.yes && is_interactive();
+        if next { confirm_recreate(context.output, label(&project), &project.database_name).await } else { Ok(()) }
     };
     let mut request = ImportRequest { confirm: true, recreate: options.recreate, source_url: None, upload_key: None };
-    let dump = match looked {
-        Looked::Url(url) => {
+    let dump = match inspected {
+        InspectedSource::Url(url) => {
             check_source(context, &api, &project, &options, &url).await?;
             confirm.await?;
             request.source_url = Some(url.expose().to_owned());
             None
         }
-        Looked::Here(url) => Some(dump_here(context, &project, &options, &url, confirm).await?),
-        Looked::Dump(dump, found) => {
+        InspectedSource::Here(url) => Some(dump_here(context, &project, &options, &url, confirm).await?),
+        InspectedSource::Dump(dump, found) => {
             dump::check(context, &dump, &found, &project, &options)?;
             confirm.await?;
             Some(dump)
@@ -89,66 +91,70 @@ pub(super) async fn run(context: &Context<'_>, options: ImportOptions) -> Result
     context.output.note(&format!("Import job {}", job.id));
     let job = jobs::follow(context, &api, &job.id, options.wait_timeout).await?;
     if let Some(journal) = journal {
-        journal.forget(); // the dump has been used
+        journal.remove(); // the dump has been used
     }
     context.output.result(&report::ended(&job, Some(&project)), || json!({ "job": job }));
     Ok(())
 }
 
 /// The control plane and the project, in which no import may be running.
-async fn place(context: &Context<'_>, options: &ImportOptions) -> Result<Place, Failure> {
+async fn destination(context: &Context<'_>, options: &ImportOptions) -> Result<Destination, CliError> {
     let api = context.api()?;
     let project = context.project(&api, options.project.as_deref()).await?;
     if let Some(job) = Api::unfinished_import(&api.jobs(&project.id, 25).await?) {
-        return Err(Failure::new(
-            Kind::Conflict,
+        return Err(CliError::new(
+            ErrorKind::Conflict,
             format!("an import of project {} is running already", label(&project)),
         )
         .hint(format!("wait for it with: capydb jobs wait {}", job.id)));
     }
-    Ok(Place { api, project })
+    Ok(Destination { api, project })
 }
 
 /// What was given, opened as far as that takes no time.
-enum Opened {
+enum OpenedSource {
     Pipe,
     Dump(DumpFile),
     Url(SourceUrl),
     Here(SourceUrl),
 }
 
-async fn open(context: &Context<'_>, options: &ImportOptions) -> Result<Opened, Failure> {
+async fn open(context: &Context<'_>, options: &ImportOptions) -> Result<OpenedSource, CliError> {
     let (text, no_rewrite) = match source::given(&options.source)? {
-        Given::File(path) if path == Path::new("-") => return Ok(Opened::Pipe),
-        Given::File(path) => return Ok(Opened::Dump(detect::open(&path)?)),
-        Given::Url(text) => (text, options.source.no_rewrite),
+        SourceArg::File(path) if path == Path::new("-") => return Ok(OpenedSource::Pipe),
+        SourceArg::File(path) => return Ok(OpenedSource::Dump(detect::open(&path)?)),
+        SourceArg::Url(text) => (text, options.source.no_rewrite),
     };
     if options.via_dump {
-        return Ok(Opened::Here(source::resolve_here(&text, no_rewrite, context.output)?));
+        return Ok(OpenedSource::Here(source::resolve_here(&text, no_rewrite, context.output)?));
     }
     let url = source::resolve(&text, no_rewrite, context.output)?;
-    let Err(why) = source::within_reach(context, &url).await else { return Ok(Opened::Url(url)) };
-    if person_is_there() {
+    let Err(why) = source::check_reachable(context, &url).await else { return Ok(OpenedSource::Url(url)) };
+    if is_interactive() {
         let question = format!(
             "The service cannot reach this source: {why}.\nDump it on this machine and upload the dump? [Y/n] "
         );
         if ["", "y", "yes"].contains(&ask(context.output, &question).await?.to_ascii_lowercase().as_str()) {
-            return Ok(Opened::Here(source::resolve_here(&text, no_rewrite, context.output)?));
+            return Ok(OpenedSource::Here(source::resolve_here(&text, no_rewrite, context.output)?));
         }
     }
-    Err(source::out_of_reach(&why, &url))
+    Err(source::unreachable_error(&why, &url))
 }
 
-async fn piped(context: &Context<'_>, options: &ImportOptions) -> Result<Looked, Failure> {
+async fn inspect_pipe(context: &Context<'_>, options: &ImportOptions) -> Result<InspectedSource, CliError> {
     let dump = dump::open(context, Path::new("-")).await?;
-    looked(context, options, dump::unpacked(context, dump).await?).await
+    inspected(context, options, dump::unpacked(context, dump).await?).await
 }
 
 /// Reads a dump, and stops for what is wrong with it whatever the target.
-async fn looked(context: &Context<'_>, options: &ImportOptions, dump: DumpFile) -> Result<Looked, Failure> {
+async fn inspected(
+    context: &Context<'_>,
+    options: &ImportOptions,
+    dump: DumpFile,
+) -> Result<InspectedSource, CliError> {
     let found = dump::look(context, &dump).await?;
     dump::check_itself(context, &dump, &found, options)?;
-    Ok(Looked::Dump(dump, Box::new(found)))
+    Ok(InspectedSource::Dump(dump, Box::new(found)))
 }
 
 /// Looks at the source from this machine, asks, and dumps it.
@@ -157,13 +163,13 @@ async fn dump_here(
     project: &Project,
     options: &ImportOptions,
     url: &SourceUrl,
-    confirm: impl Future<Output = Result<(), Failure>>,
-) -> Result<DumpFile, Failure> {
+    confirm: impl Future<Output = Result<(), CliError>>,
+) -> Result<DumpFile, CliError> {
     let limits = Target::of(project, options.recreate).limits;
     let mut report = via_dump::look(context, url, &limits).await?;
     // That matters only for following the source, which this is not.
     report.checks.retain(|check| check.name != REPLICATION);
-    dump::settle(context, &report, &source::look_again(&options.source))?;
+    dump::settle(context, &report, &source::preflight_command(&options.source))?;
     let tool = via_dump::choose(context, &report.source.server_version, &limits.target_version)?;
     confirm.await?;
     let dump = via_dump::dump(context, url, &tool, report.source.database_size_bytes).await?;
@@ -179,10 +185,10 @@ async fn check_source(
     project: &Project,
     options: &ImportOptions,
     url: &SourceUrl,
-) -> Result<(), Failure> {
+) -> Result<(), CliError> {
     context.output.note("Looking at the source …");
     let found = api.preflight(&project.id, &PreflightRequest { source_url: url.expose().to_owned() }).await?;
-    dump::settle(context, &found, &source::look_again(&options.source))?;
+    dump::settle(context, &found, &source::preflight_command(&options.source))?;
     let (size, version) = (found.source.database_size_bytes, &found.source.server_version);
     let about = format!("Preflight passed: Postgres {version}, {}", bytes(size));
     context.output.note(&crate::util::format::printable(&about, 200));
@@ -196,7 +202,7 @@ async fn send(
     project: &Project,
     dump: &DumpFile,
     args: &UploadArgs,
-) -> Result<Uploaded, Failure> {
+) -> Result<Uploaded, CliError> {
     let options = UploadOptions {
         stall_timeout: args.stall_timeout,
         limit_rate: args.limit_rate,
@@ -204,8 +210,8 @@ async fn send(
         resume: !args.no_resume,
     };
     let sending = Sending { file: &dump.file, identity: dump.identity, origin: dump.origin.as_ref() };
-    let progress = Progress::default();
-    let meter = Meter::start(context.output, Work::Uploading, Some(dump.size), progress.clone());
+    let progress = ByteCounter::default();
+    let meter = ByteProgress::start(context.output, Activity::Uploading, Some(dump.size), progress.clone());
     let resumable = Cell::new(false);
     let tell = |event| match event {
         UploadEvent::Resumable => resumable.set(true),
@@ -214,23 +220,23 @@ async fn send(
             meter.aside(|| context.output.warn(&format!("attempt {attempt} of {of}, waiting {seconds} s: {why}")));
         }
         UploadEvent::Resumed(there) => {
-            meter.goes_on_from(there);
+            meter.resume_from(there);
             let (there, size) = (bytes(there), bytes(dump.size));
             meter.aside(|| context.output.note(&format!("Going on with the upload: {there} of {size} are there")));
         }
-        UploadEvent::There => {
-            meter.goes_on_from(dump.size);
+        UploadEvent::AlreadyUploaded => {
+            meter.resume_from(dump.size);
             meter.aside(|| context.output.note("The dump is in storage already, from an earlier run"));
         }
-        UploadEvent::Anew(why) => {
+        UploadEvent::Restarted(why) => {
             meter.aside(|| context.output.note(&format!("The upload of an earlier run cannot go on: {why}")));
         }
     };
     let uploading = upload(api, &project.id, &sending, &options, &progress, &tell);
     let sent = tokio::select! {
-        sent = uploading => sent.map_err(|error| (error.is_transient(), Failure::from(error))),
+        sent = uploading => sent.map_err(|error| (error.is_transient(), CliError::from(error))),
         () = interrupted() => {
-            Err((true, Failure::new(Kind::Interrupted, "the upload was stopped; nothing was imported")))
+            Err((true, CliError::new(ErrorKind::Interrupted, "the upload was stopped; nothing was imported")))
         }
     };
     match sent {
@@ -246,16 +252,16 @@ async fn send(
     }
 }
 
-async fn start(context: &Context<'_>, api: &Api, project: &Project, request: &ImportRequest) -> Result<Job, Failure> {
+async fn start(context: &Context<'_>, api: &Api, project: &Project, request: &ImportRequest) -> Result<Job, CliError> {
     let known = api.jobs(&project.id, 25).await?;
     let unknown = "whether the import began is not known; see: capydb jobs list";
     let starting = tokio::select! {
         starting = api.start_import(&project.id, request, &known) => starting,
-        () = interrupted() => return Err(Failure::new(Kind::Interrupted, "interrupted").hint(unknown)),
+        () = interrupted() => return Err(CliError::new(ErrorKind::Interrupted, "interrupted").hint(unknown)),
     };
     let started = starting.map_err(|error| {
         let transient = error.is_transient();
-        let failure = Failure::from(error);
+        let failure = CliError::from(error);
         if transient { failure.hint(unknown) } else { failure }
     })?;
     if started.recovered {

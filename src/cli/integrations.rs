@@ -1,10 +1,11 @@
 //! `capydb integrations …`: where a project's connection strings are pushed to.
 
 use super::args::{ConnectCommand, IntegrationsCommand};
-use super::context::{Context, label};
+use super::context::Context;
 use super::output::lists;
-use super::prompt::one_line;
-use super::{Failure, Kind, interrupted};
+use super::prompt::read_secret_line;
+use super::{CliError, ErrorKind, interrupted};
+use crate::cli::output::report::label;
 use crate::client::Api;
 use crate::util::format::printable;
 use crate::wire::{ConnectIntegration, DATABASE_URL, DATABASE_URL_UNPOOLED, Integration, Project};
@@ -20,7 +21,7 @@ const PUSH_PAUSE: Duration = Duration::from_millis(300);
 /// Longest token that is read, in bytes.
 const LONGEST_TOKEN: u64 = 4096;
 
-pub(super) async fn run(context: &Context<'_>, command: IntegrationsCommand) -> Result<(), Failure> {
+pub(super) async fn run(context: &Context<'_>, command: IntegrationsCommand) -> Result<(), CliError> {
     let api = context.api()?;
     match command {
         IntegrationsCommand::List { project } => {
@@ -40,7 +41,7 @@ pub(super) async fn run(context: &Context<'_>, command: IntegrationsCommand) -> 
     Ok(())
 }
 
-async fn connect(context: &Context<'_>, api: &Api, command: ConnectCommand) -> Result<(), Failure> {
+async fn connect(context: &Context<'_>, api: &Api, command: ConnectCommand) -> Result<(), CliError> {
     let (provider, project, config, token) = match command {
         ConnectCommand::Vercel { vercel_project, team, targets, token, project } => {
             let mut config = json!({ "project_id": vercel_project });
@@ -65,27 +66,27 @@ async fn connect(context: &Context<'_>, api: &Api, command: ConnectCommand) -> R
 }
 
 /// Waits until the first push has been tried.
-async fn pushed(api: &Api, project: &Project, provider: &str) -> Result<Integration, Failure> {
-    let asked = Instant::now();
+async fn pushed(api: &Api, project: &Project, provider: &str) -> Result<Integration, CliError> {
+    let next = Instant::now();
     loop {
         let there = api.integrations(&project.id).await?;
         let found = there.into_iter().find(|found| found.provider == provider);
-        let found = found.ok_or_else(|| Failure::new(Kind::NotFound, "the connection is gone already"))?;
+        let found = found.ok_or_else(|| CliError::new(ErrorKind::NotFound, "the connection is gone already"))?;
         let tried = found.state != "pending" || found.last_error.is_some();
-        if tried || asked.elapsed() > PUSH_PATIENCE {
+        if tried || next.elapsed() > PUSH_PATIENCE {
             return Ok(found);
         }
         tokio::select! {
             () = tokio::time::sleep(PUSH_PAUSE) => {}
             () = interrupted() => {
-                let failure = Failure::new(Kind::Interrupted, "stopped waiting; the connection is made, and the push goes on");
+                let failure = CliError::new(ErrorKind::Interrupted, "stopped waiting; the connection is made, and the push goes on");
                 return Err(failure.hint("see how it goes: capydb integrations list"));
             }
         }
     }
 }
 
-fn told(context: &Context<'_>, project: &Project, found: &Integration) -> Result<(), Failure> {
+fn told(context: &Context<'_>, project: &Project, found: &Integration) -> Result<(), CliError> {
     let (name, provider) = (label(project), printable(&found.provider, 60));
     if let Some(why) = &found.last_error {
         let what = format!("{name} is connected with {provider}, but the push failed: {}", printable(why, 300));
@@ -93,7 +94,7 @@ fn told(context: &Context<'_>, project: &Project, found: &Integration) -> Result
             "pending" => "it is tried again; see how it goes: capydb integrations list",
             _ => "mend it, then run the command again",
         };
-        return Err(Failure::new(Kind::Error, what).hint(hint).with("integration", found));
+        return Err(CliError::new(ErrorKind::Error, what).hint(hint).with("integration", found));
     }
     let text = match found.state.as_str() {
         "pending" => format!("{name} is connected with {provider}. The push is under way: capydb integrations list"),
@@ -107,23 +108,23 @@ fn told(context: &Context<'_>, project: &Project, found: &Integration) -> Result
 }
 
 /// The token of the flag or of the provider's own variable. None keeps the one that is stored.
-fn secret(given: Option<&str>, variable: &str) -> Result<Option<String>, Failure> {
+fn secret(given: Option<&str>, variable: &str) -> Result<Option<String>, CliError> {
     match given.map(str::trim) {
-        Some("") => Err(Failure::new(Kind::Usage, "--token is empty")),
-        Some("-") => one_line("token", LONGEST_TOKEN).map(Some),
+        Some("") => Err(CliError::new(ErrorKind::Usage, "--token is empty")),
+        Some("-") => read_secret_line("token", LONGEST_TOKEN).map(Some),
         Some(token) => Ok(Some(token.to_owned())),
         None => Ok(std::env::var(variable).ok().map(|token| token.trim().to_owned()).filter(|token| !token.is_empty())),
     }
 }
 
 /// The control plane stands elsewhere than we do.
-fn absolute(file: &Path) -> Result<String, Failure> {
+fn absolute(file: &Path) -> Result<String, CliError> {
     let path = std::path::absolute(file).map_err(anyhow::Error::from)?;
     // `..` and links are resolved here, where the person sees what they mean.
     let folder = path.parent().unwrap_or(&path);
     let folder = folder
         .canonicalize()
-        .map_err(|error| Failure::new(Kind::NotFound, format!("{}: {error}", folder.display())))?;
+        .map_err(|error| CliError::new(ErrorKind::NotFound, format!("{}: {error}", folder.display())))?;
     let path = path.file_name().map_or(folder.clone(), |name| folder.join(name));
-    path.into_os_string().into_string().map_err(|_| Failure::new(Kind::Usage, "the path is not text"))
+    path.into_os_string().into_string().map_err(|_| CliError::new(ErrorKind::Usage, "the path is not text"))
 }

@@ -1,22 +1,22 @@
 use super::context::Context;
-use super::output::job_progress::Waiting;
+use super::output::job_progress::JobProgress;
 use super::output::report;
 use super::signals::interrupted;
-use super::{Failure, Kind};
-use crate::client::{Api, CallError, Cause, Watch, watch};
-use crate::wire::{CANCELLED, Job, JobState, PARTLY_COMMITTED, PROJECT_IMPORT};
+use super::{CliError, ErrorKind};
+use crate::client::{Api, CallError, Watch, watch};
+use crate::wire::{FailureCode, Job, JobState, PROJECT_IMPORT};
 use serde_json::json;
 use std::time::Duration;
 
 /// `capydb jobs get`.
-pub(super) async fn get(context: &Context<'_>, id: &str) -> Result<(), Failure> {
+pub(super) async fn get(context: &Context<'_>, id: &str) -> Result<(), CliError> {
     let job = context.api()?.job(id).await.map_err(no_such_job)?;
     context.output.result(&report::job(&job), || json!({ "job": job }));
     Ok(())
 }
 
 /// `capydb jobs list`.
-pub(super) async fn list(context: &Context<'_>, project: Option<&str>, limit: u32) -> Result<(), Failure> {
+pub(super) async fn list(context: &Context<'_>, project: Option<&str>, limit: u32) -> Result<(), CliError> {
     let api = context.api()?;
     let project = context.project(&api, project).await?;
     let jobs = api.jobs(&project.id, limit).await?;
@@ -25,7 +25,7 @@ pub(super) async fn list(context: &Context<'_>, project: Option<&str>, limit: u3
 }
 
 /// `capydb jobs wait`.
-pub(super) async fn wait(context: &Context<'_>, id: &str, timeout: Option<Duration>) -> Result<(), Failure> {
+pub(super) async fn wait(context: &Context<'_>, id: &str, timeout: Option<Duration>) -> Result<(), CliError> {
     let api = context.api()?;
     let job = follow(context, &api, id, timeout).await?;
     context.output.result(&report::ended(&job, None), || json!({ "job": job }));
@@ -33,30 +33,31 @@ pub(super) async fn wait(context: &Context<'_>, id: &str, timeout: Option<Durati
 }
 
 /// `capydb jobs cancel`. Whoever asked in time for what is finished all the same must know.
-pub(super) async fn cancel(context: &Context<'_>, id: &str) -> Result<(), Failure> {
+pub(super) async fn cancel(context: &Context<'_>, id: &str) -> Result<(), CliError> {
     let api = context.api()?;
     let failed = |error: CallError| {
-        let lacks = matches!(error.cause, Cause::Status(404 | 405, _)) && !error.to_string().contains("no such job");
+        let unsupported = error.is_route_missing();
         let failure = no_such_job(error);
-        if lacks { failure.hint("this control plane may not know how to cancel jobs") } else { failure }
+        if unsupported { failure.hint("this service may not support cancelling jobs") } else { failure }
     };
     api.cancel_job(id).await.map_err(failed)?;
     let job = watched(context, &api, id, None).await?;
     if job.state == JobState::Completed {
-        let failure = Failure::new(Kind::Conflict, "the import had finished before it could be stopped");
+        let failure = CliError::new(ErrorKind::Conflict, "the import had finished before it could be stopped");
         return Err(failure.with("job", &job));
     }
-    let why = why(&job);
-    let target =
-        if why.contains(PARTLY_COMMITTED) { "Look at the target first" } else { "The target is as it was before" };
-    let text = format!("Job {} is over: {why}. {target}.", job.id);
+    let target = match job.failure_code() {
+        Some(FailureCode::PartlyCommitted) => "The target was changed: inspect it first.",
+        _ => "The target is unchanged.",
+    };
+    let text = format!("Job {} ended: {}. {target}", job.id, why(&job));
     context.output.result(&text, || json!({ "job": job }));
     Ok(())
 }
 
-fn no_such_job(error: CallError) -> Failure {
-    let failure = Failure::from(error);
-    let lacks = failure.kind == Kind::NotFound && failure.hint.is_none();
+fn no_such_job(error: CallError) -> CliError {
+    let failure = CliError::from(error);
+    let lacks = failure.kind == ErrorKind::NotFound && failure.hint.is_none();
     if lacks { failure.hint("the jobs of a project: capydb jobs list") } else { failure }
 }
 
@@ -67,32 +68,32 @@ pub(super) async fn follow(
     api: &Api,
     id: &str,
     timeout: Option<Duration>,
-) -> Result<Job, Failure> {
+) -> Result<Job, CliError> {
     let job = watched(context, api, id, timeout).await?;
     if job.state == JobState::Completed { Ok(job) } else { Err(failed(&job)) }
 }
 
 /// Watches a job to its end, whichever that is.
-async fn watched(context: &Context<'_>, api: &Api, id: &str, timeout: Option<Duration>) -> Result<Job, Failure> {
+async fn watched(context: &Context<'_>, api: &Api, id: &str, timeout: Option<Duration>) -> Result<Job, CliError> {
     let again = format!("come back with: capydb jobs wait {id}");
-    let mut line = Waiting::start(context.output);
+    let mut line = JobProgress::start(context.output);
     let watched = tokio::select! {
         watched = watch(api, id, timeout, |event| line.show(&event)) => watched,
         () = interrupted() => {
             line.end();
-            let stopped = Failure::new(Kind::Interrupted, "stopped waiting; the job goes on");
+            let stopped = CliError::new(ErrorKind::Interrupted, "stopped waiting; the job goes on");
             return Err(stopped.hint(again).with("job_id", &id));
         }
     };
     line.end();
     let ended = watched.map_err(|error| {
         let failure = no_such_job(error);
-        if failure.kind == Kind::Error { failure.hint(again.clone()) } else { failure }
+        if failure.kind == ErrorKind::Error { failure.hint(again.clone()) } else { failure }
     })?;
     match ended {
-        Watch::TimedOut => {
-            Err(Failure::new(Kind::Timeout, "the job is not over yet; it goes on").hint(again).with("job_id", &id))
-        }
+        Watch::TimedOut => Err(CliError::new(ErrorKind::Timeout, "the job is not over yet; it goes on")
+            .hint(again)
+            .with("job_id", &id)),
         Watch::Ended(job) => Ok(*job),
     }
 }
@@ -102,7 +103,7 @@ fn why(job: &Job) -> String {
     crate::util::format::printable(job.error.as_deref().unwrap_or("it gave no reason"), 1000)
 }
 
-fn failed(job: &Job) -> Failure {
+fn failed(job: &Job) -> CliError {
     let why = why(job);
     let mut message = format!("the job failed: {why}");
     let errors = job.import_errors();
@@ -119,22 +120,20 @@ fn failed(job: &Job) -> Failure {
         let shown: Vec<String> = last.into_iter().rev().map(|line| format!("  | {line}")).collect();
         message = format!("{message}\n{}", shown.join("\n"));
     }
-    let failure = Failure::new(Kind::Error, message).with("job", job);
+    let failure = CliError::new(ErrorKind::Error, message).with("job", job);
     if job.kind != PROJECT_IMPORT {
         return failure;
     }
     let fix = errors.iter().find_map(|error| error.fix.as_deref());
-    if why.contains(PARTLY_COMMITTED) {
-        return failure.hint("look at the target before anything else: it is not as it was before");
-    }
-    let hint = match (fix, job.retry_classification.as_deref()) {
-        _ if why == CANCELLED => "the target is as it was before; run the import again when you like".to_owned(),
-        (Some(fix), _) => format!("the target is as it was before; {}", crate::util::format::printable(fix, 300)),
-        (None, Some("transient")) => "this may pass: run the import again; the target is as it was before".to_owned(),
-        (None, _) if why.contains("already exists") => {
-            "the target is as it was before; to replace what is there, run the import again with --recreate".to_owned()
+    let hint = match (job.failure_code(), fix, job.retry_classification.as_deref()) {
+        (Some(FailureCode::PartlyCommitted), ..) => "the target was changed: inspect it first".to_owned(),
+        (Some(FailureCode::Cancelled), ..) => "the target is unchanged; to import, run the command again".to_owned(),
+        (_, Some(fix), _) => format!("the target is unchanged; {}", crate::util::format::printable(fix, 300)),
+        (_, None, Some("transient")) => "the target is unchanged; this may be temporary: run the import again".to_owned(),
+        (_, None, _) => {
+            "the target is unchanged; fix the cause, then run the import again (with --recreate to replace what the target has)"
+                .to_owned()
         }
-        (None, _) => "the target is as it was before; mend the cause, then run the import again".to_owned(),
     };
     failure.hint(hint)
 }

@@ -3,12 +3,13 @@
 mod account;
 mod args;
 mod completion;
+mod config_show;
 mod context;
 #[cfg(feature = "server")]
 mod dev;
 mod doctor;
 mod dump;
-mod failure;
+mod error;
 mod guide;
 mod import;
 mod integrations;
@@ -22,12 +23,10 @@ mod prompt;
 mod server;
 mod signals;
 mod source;
-#[cfg(feature = "server")]
-mod stop;
 mod via_dump;
 mod webhooks;
 
-pub use failure::{Failure, Kind};
+pub use error::{CliError, ErrorKind};
 
 use args::{Cli, Command, ConfigCommand, ImportArgs, ImportCommand, JobsCommand, ProjectsCommand};
 use context::Context;
@@ -43,14 +42,14 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Ok(cli) => cli,
         Err(error) => return output::usage(&error, &arguments),
     };
-    let output = Output::new(&cli.global);
+    let output = Output::new(cli.global.output_options());
     // A process that stays logs as it is told.
     if cli.global.verbose > 0 && !cli.command.is_server() {
         let level = if cli.global.verbose > 1 { tracing::Level::TRACE } else { tracing::Level::DEBUG };
         output::log_to_stderr(level);
     }
     match execute(cli, &output) {
-        Ok(0) if !output.is_complete() => Kind::Error.exit_code(),
+        Ok(0) if !output.is_complete() => ErrorKind::Error.exit_code(),
         Ok(code) => code,
         Err(failure) => {
             output.failure(&failure);
@@ -59,7 +58,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     }
 }
 
-fn execute(cli: Cli, output: &Output) -> Result<u8, Failure> {
+fn execute(cli: Cli, output: &Output) -> Result<u8, CliError> {
     let command = match cli.command {
         Command::Completion { shell } => {
             let script = completion::script(shell);
@@ -114,7 +113,7 @@ fn execute(cli: Cli, output: &Output) -> Result<u8, Failure> {
             Command::Logout { all } => account::logout(&context, all),
             Command::Whoami => account::whoami(&context).await,
             Command::Link { project } => account::link(&context, project.as_deref()).await,
-            Command::Config(ConfigCommand::Show) => doctor::show(&context),
+            Command::Config(ConfigCommand::Show) => config_show::run(&context),
             Command::Doctor => doctor::doctor(&context).await,
             Command::Completion { .. } | Command::Man { .. } | Command::Unlink => Ok(()),
             #[cfg(feature = "server")]
@@ -125,7 +124,7 @@ fn execute(cli: Cli, output: &Output) -> Result<u8, Failure> {
         tokio::select! {
             biased; // where the work itself knows more about the moment, it answers
             done = work => done,
-            () = interrupted() => Err(Failure::new(Kind::Interrupted, "interrupted; nothing was changed")),
+            () = interrupted() => Err(CliError::new(ErrorKind::Interrupted, "interrupted; nothing was changed")),
         }
     });
     runtime.shutdown_background(); // a reader that waits for a pipe must not hold us

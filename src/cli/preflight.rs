@@ -2,28 +2,31 @@ use super::args::PreflightArgs;
 use super::context::Context;
 use super::dump::{self, Target};
 use super::output::report;
-use super::source::{self, Given};
-use super::{Failure, Kind, via_dump};
+use super::source::{self, SourceArg};
+use super::{CliError, ErrorKind, via_dump};
 use crate::preflight::{Limits, grade_dump, unreadable};
 use crate::wire::{Preflight, PreflightRequest};
 use serde_json::json;
 use std::path::Path;
 
 /// `capydb import preflight`.
-pub(super) async fn run(context: &Context<'_>, args: PreflightArgs) -> Result<(), Failure> {
-    let again = format!("{}{}", source::look_again(&args.source), if args.local { " --local" } else { "" });
+pub(super) async fn run(context: &Context<'_>, args: PreflightArgs) -> Result<(), CliError> {
+    let again = format!("{}{}", source::preflight_command(&args.source), if args.local { " --local" } else { "" });
     let found = match source::given(&args.source)? {
-        Given::File(path) => of_file(context, &args, &path).await?,
-        Given::Url(text) if args.local => {
+        SourceArg::File(path) => of_file(context, &args, &path).await?,
+        SourceArg::Url(text) if args.local => {
             let url = source::resolve_here(&text, args.source.no_rewrite, context.output)?;
             let target = target(context, &args).await?;
             let mut found = via_dump::look(context, &url, &target.limits).await?;
             found.checks.push(via_dump::tool_check(&found));
             found
         }
-        Given::Url(text) => {
+        SourceArg::Url(text) => {
             if args.target_version.is_some() || args.plan_limit.is_some() {
-                return Err(Failure::new(Kind::Usage, "--target-version and --plan-limit are for --file and --local"));
+                return Err(CliError::new(
+                    ErrorKind::Usage,
+                    "--target-version and --plan-limit are for --file and --local",
+                ));
             }
             by_service(context, &args, &text).await?
         }
@@ -37,7 +40,7 @@ pub(super) async fn run(context: &Context<'_>, args: PreflightArgs) -> Result<()
 }
 
 /// What the source is graded against: the flags, or the project.
-async fn target(context: &Context<'_>, args: &PreflightArgs) -> Result<Target, Failure> {
+async fn target(context: &Context<'_>, args: &PreflightArgs) -> Result<Target, CliError> {
     if args.target_version.is_some() || args.plan_limit.is_some() {
         return Ok(Target::given(args.target_version, args.plan_limit, args.recreate));
     }
@@ -50,19 +53,19 @@ async fn target(context: &Context<'_>, args: &PreflightArgs) -> Result<Target, F
     Ok(Target::of(&project, args.recreate))
 }
 
-async fn of_file(context: &Context<'_>, args: &PreflightArgs, path: &Path) -> Result<Preflight, Failure> {
+async fn of_file(context: &Context<'_>, args: &PreflightArgs, path: &Path) -> Result<Preflight, CliError> {
     let opened = match dump::open(context, path).await {
         Ok(dump) => dump,
         // What is no dump gets a report too; what cannot be read at all does not.
-        Err(failure) if failure.kind == Kind::Conflict => {
+        Err(failure) if failure.kind == ErrorKind::Conflict => {
             return Ok(unreadable(&failure.message, &no_limits(args)));
         }
         Err(failure) => return Err(failure),
     };
     let target = target(context, args).await?;
     match dump::look(context, &opened).await {
-        Ok(found) => Ok(grade_dump(&opened, &found, &target.limits, &target.handling)),
-        Err(failure) if failure.kind == Kind::Conflict => Ok(unreadable(&failure.message, &target.limits)),
+        Ok(found) => Ok(grade_dump(&opened, &found, &target.limits, &target.mode)),
+        Err(failure) if failure.kind == ErrorKind::Conflict => Ok(unreadable(&failure.message, &target.limits)),
         Err(failure) => Err(failure),
     }
 }
@@ -71,10 +74,10 @@ fn no_limits(args: &PreflightArgs) -> Limits {
     Target::given(args.target_version, args.plan_limit, args.recreate).limits
 }
 
-async fn by_service(context: &Context<'_>, args: &PreflightArgs, text: &str) -> Result<Preflight, Failure> {
+async fn by_service(context: &Context<'_>, args: &PreflightArgs, text: &str) -> Result<Preflight, CliError> {
     let url = source::resolve(text, args.source.no_rewrite, context.output)?;
-    if let Err(why) = source::within_reach(context, &url).await {
-        let failure = source::out_of_reach(&why, &url);
+    if let Err(why) = source::check_reachable(context, &url).await {
+        let failure = source::unreachable_error(&why, &url);
         return Err(failure.hint("look from this machine with --local; import with --via-dump"));
     }
     let api = context.api()?;
@@ -85,9 +88,9 @@ async fn by_service(context: &Context<'_>, args: &PreflightArgs, text: &str) -> 
 }
 
 /// The error of a preflight that failed.
-pub(super) fn failed(found: &Preflight, again: &str) -> Failure {
+pub(super) fn failed(found: &Preflight, again: &str) -> CliError {
     let why = crate::preflight::failure(found).unwrap_or_else(|| "the service says that it is not ok".to_owned());
-    Failure::new(Kind::Conflict, format!("the import would fail: {why}"))
+    CliError::new(ErrorKind::Conflict, format!("the import would fail: {why}"))
         .hint(format!("mend what failed, then run: {again}"))
         .with("preflight", found)
 }

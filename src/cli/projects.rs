@@ -1,23 +1,24 @@
 use super::context::Context;
 use super::output::report;
-use super::{Failure, Kind};
+use super::{CliError, ErrorKind};
 use serde_json::json;
 
 /// `capydb projects list`.
-pub(super) async fn list(context: &Context<'_>) -> Result<(), Failure> {
+pub(super) async fn list(context: &Context<'_>) -> Result<(), CliError> {
     let projects = context.api()?.projects().await?;
     context.output.result(&report::projects(&projects), || json!({ "projects": projects }));
     Ok(())
 }
 
 /// `capydb projects url`.
-pub(super) async fn url(context: &Context<'_>, project: Option<&str>, direct: bool) -> Result<(), Failure> {
+pub(super) async fn url(context: &Context<'_>, project: Option<&str>, direct: bool) -> Result<(), CliError> {
     let api = context.api()?;
     let project = context.project(&api, project).await?;
     let connections = api.connections(&project.id).await?;
     let (first, second) = (connections.pooled_url, connections.direct_url);
     let url = if direct { second } else { first.or(second) };
-    let url = url.ok_or_else(|| Failure::new(Kind::NotFound, "the service gives no such URL for this project"))?;
+    let url =
+        url.ok_or_else(|| CliError::new(ErrorKind::NotFound, "the service gives no such URL for this project"))?;
     context.output.result(&url, || json!({ "url": url }));
     Ok(())
 }

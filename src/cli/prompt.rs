@@ -1,11 +1,11 @@
 use super::signals::interrupted;
-use super::{Failure, Kind, output::Output};
+use super::{CliError, ErrorKind, output::Output};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, IsTerminal};
 
 /// Whether there is a person who can be asked. Standard input may be taken by the source URL,
 /// so the terminal itself will do.
-pub(super) fn person_is_there() -> bool {
+pub(super) fn is_interactive() -> bool {
     io::stderr().is_terminal() && (io::stdin().is_terminal() || terminal().is_ok())
 }
 
@@ -14,7 +14,7 @@ fn terminal() -> io::Result<File> {
 }
 
 /// Asks a question and reads one line.
-pub(super) async fn ask(output: &Output, question: &str) -> Result<String, Failure> {
+pub(super) async fn ask(output: &Output, question: &str) -> Result<String, CliError> {
     output.ask(question);
     let reading = tokio::task::spawn_blocking(|| {
         let mut line = String::new();
@@ -25,7 +25,7 @@ pub(super) async fn ask(output: &Output, question: &str) -> Result<String, Failu
         };
         read.map(|length| (length > 0).then(|| line.trim().to_owned()))
     });
-    let stopped = Failure::new(Kind::Interrupted, "no answer; nothing was changed");
+    let stopped = CliError::new(ErrorKind::Interrupted, "no answer; nothing was changed");
     let line = tokio::select! {
         read = reading => read.map_err(anyhow::Error::from)?.map_err(anyhow::Error::from)?,
         () = interrupted() => None,
@@ -34,20 +34,20 @@ pub(super) async fn ask(output: &Output, question: &str) -> Result<String, Failu
 }
 
 /// Asks before a database is replaced.
-pub(super) async fn confirm_recreate(output: &Output, project: &str, database: &str) -> Result<(), Failure> {
+pub(super) async fn confirm_recreate(output: &Output, project: &str, database: &str) -> Result<(), CliError> {
     let question = format!(
         "This replaces the database {database} of project {project}: everything in it now is dropped once the \
          import has succeeded.\nContinue? [y/N] "
     );
     match ask(output, &question).await?.to_ascii_lowercase().as_str() {
         "y" | "yes" => Ok(()),
-        _ => Err(Failure::new(Kind::Interrupted, "not confirmed; nothing was changed")),
+        _ => Err(CliError::new(ErrorKind::Interrupted, "not confirmed; nothing was changed")),
     }
 }
 
 /// Reads a secret or URL from standard input: one line, without echo where somebody types it.
-pub(super) fn one_line(what: &str, longest: u64) -> Result<String, Failure> {
-    let nothing = || Failure::new(Kind::Usage, format!("standard input holds no {what}"));
+pub(super) fn read_secret_line(what: &str, longest: u64) -> Result<String, CliError> {
+    let nothing = || CliError::new(ErrorKind::Usage, format!("standard input holds no {what}"));
     if io::stdin().is_terminal() {
         let term = console::Term::stderr();
         let _ = term.write_str(&format!("{what}: ")); // a question that cannot be shown gets no answer

@@ -1,9 +1,9 @@
 use super::args::{KeyArgs, LogForm, Role, ServerArgs, ServerCommand, SharedArgs};
 use super::context::LONGEST_KEY;
 use super::output::{Output, log_json, log_to_stderr};
-use super::prompt::one_line;
-use super::stop::Stop;
-use super::{Failure, Kind};
+use super::prompt::read_secret_line;
+use super::signals::SignalStream;
+use super::{CliError, ErrorKind};
 use crate::config::{ENV_DATABASE_URL, ENV_POSTGRES_BIN, ENV_SECRET_KEY, ENV_TARGET_URL};
 use crate::server::dev::DEFAULT_PLAN_LIMIT;
 use crate::server::service::{self, Roles, Service, ServiceOptions, SharedOptions};
@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use url::Url;
 
 /// `capydb server`: one process of a control plane, until it is told to stop.
-pub(super) fn run(args: ServerArgs, output: &Output, verbose: bool) -> Result<u8, Failure> {
+pub(super) fn run(args: ServerArgs, output: &Output, verbose: bool) -> Result<u8, CliError> {
     let level = if verbose { tracing::Level::DEBUG } else { tracing::Level::INFO };
     match args.options.log_format {
         LogForm::Json => log_json(level),
@@ -28,30 +28,30 @@ pub(super) fn run(args: ServerArgs, output: &Output, verbose: bool) -> Result<u8
     })
 }
 
-async fn new_key(args: KeyArgs, output: &Output) -> Result<u8, Failure> {
+async fn new_key(args: KeyArgs, output: &Output) -> Result<u8, CliError> {
     let name = args.organization.trim();
     if name.is_empty() || name.chars().count() > 100 || name.chars().any(char::is_control) {
-        return Err(Failure::new(Kind::Usage, "an organization's name has 1 to 100 printable characters"));
+        return Err(CliError::new(ErrorKind::Usage, "an organization's name has 1 to 100 printable characters"));
     }
     let key = service::new_key(&shared(args.shared)?, name).await?;
     output.result(&key, || serde_json::json!({ "api_key": key, "organization": name }));
     Ok(0)
 }
 
-async fn revoke_key(args: SharedArgs, output: &Output) -> Result<u8, Failure> {
+async fn revoke_key(args: SharedArgs, output: &Output) -> Result<u8, CliError> {
     // Never an argument: every user of the machine sees those.
-    let key = one_line("API key", LONGEST_KEY)?;
+    let key = read_secret_line("API key", LONGEST_KEY)?;
     if !service::revoke_key(&shared(args)?, &key).await? {
-        return Err(Failure::new(Kind::NotFound, "no such API key: nothing was revoked"));
+        return Err(CliError::new(ErrorKind::NotFound, "no such API key: nothing was revoked"));
     }
     output.result("The key is worthless from now on.", || serde_json::json!({ "revoked": true }));
     Ok(0)
 }
 
-async fn serve(args: ServerArgs, output: &Output) -> Result<u8, Failure> {
+async fn serve(args: ServerArgs, output: &Output) -> Result<u8, CliError> {
     let ServerArgs { options, shared: common, .. } = args;
     let Some(object_store) = options.object_store else {
-        return Err(Failure::new(Kind::Usage, "--object-store is missing")
+        return Err(CliError::new(ErrorKind::Usage, "--object-store is missing")
             .hint("dumps need a place that all processes reach: --object-store s3://bucket/prefix"));
     };
     let at_a_time = usize::from(options.concurrency);
@@ -74,20 +74,20 @@ async fn serve(args: ServerArgs, output: &Output) -> Result<u8, Failure> {
         plan_limit: options.plan_limit.unwrap_or(DEFAULT_PLAN_LIMIT),
         allow_private_sources: options.allow_private_sources,
     };
-    let mut stop = Stop::listen()?;
+    let mut stop = SignalStream::listen().map_err(anyhow::Error::from)?;
     let tell = |line: &str| output.note(line);
     let service = tokio::select! {
         started = service::start(options, &tell) => started?,
-        _ = stop.asked() => return Err(Failure::new(Kind::Interrupted, "stopped while it was starting")),
+        _ = stop.next() => return Err(CliError::new(ErrorKind::Interrupted, "stopped while it was starting")),
     };
     output.result(&banner(&service, roles), || {
         serde_json::json!({ "api_url": roles.api.then_some(&service.api_url), "address": service.address.to_string() })
     });
-    stop.asked().await;
+    stop.next().await;
     tracing::info!("stopping: what runs is handed back; asked again, it stops at once");
     tokio::select! {
         () = service.stop() => tracing::info!("stopped"),
-        _ = stop.asked() => tracing::warn!("stopped at once; what ran is found by the next worker"),
+        _ = stop.next() => tracing::warn!("stopped at once; what ran is found by the next worker"),
     }
     Ok(0)
 }
@@ -104,8 +104,8 @@ fn banner(service: &Service, roles: Roles) -> String {
     lines.join("\n")
 }
 
-fn shared(args: SharedArgs) -> Result<SharedOptions, Failure> {
-    let missing = |what: &str, hint: &str| Failure::new(Kind::Usage, format!("{what} is not set")).hint(hint);
+fn shared(args: SharedArgs) -> Result<SharedOptions, CliError> {
+    let missing = |what: &str, hint: &str| CliError::new(ErrorKind::Usage, format!("{what} is not set")).hint(hint);
     let database_url = given(args.database_url, ENV_DATABASE_URL);
     // Never an argument: every user of the machine sees those.
     let secret_key = given(None, ENV_SECRET_KEY);
@@ -125,13 +125,13 @@ fn given(flag: Option<String>, variable: &str) -> Option<SecretString> {
     flag.filter(set).or_else(|| std::env::var(variable).ok().filter(set)).map(|text| SecretString::from(text.trim()))
 }
 
-fn public_url(text: &str) -> Result<Url, Failure> {
+fn public_url(text: &str) -> Result<Url, CliError> {
     let url = Url::parse(text.trim()).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.path() == "/");
     url.filter(|url| {
         url.username().is_empty() && url.password().is_none() && url.query().is_none() && url.fragment().is_none()
     })
     .ok_or_else(|| {
-        Failure::new(Kind::Usage, "--public-url must be a URL without a path, such as https://db.example.com")
+        CliError::new(ErrorKind::Usage, "--public-url must be a URL without a path, such as https://db.example.com")
     })
 }
 

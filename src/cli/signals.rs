@@ -1,16 +1,13 @@
-/// Waits until somebody wants this command to end: Ctrl-C, or the end of the terminal or of a
-/// CI run.
+//! Signals that end a command or stop a server process.
+
+/// Waits for a signal that ends this command: Ctrl-C, or the end of the terminal or of a CI job.
 #[cfg(unix)]
 pub(super) async fn interrupted() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let kinds = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()), signal(SignalKind::hangup()));
-    let (Ok(mut interrupt), Ok(mut terminate), Ok(mut hangup)) = kinds else {
-        return std::future::pending().await; // then the system ends the program by itself
-    };
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-        _ = hangup.recv() => {}
+    match SignalStream::listen() {
+        Ok(mut signals) => {
+            signals.next().await;
+        }
+        Err(_) => std::future::pending().await, // then the system ends the program by itself
     }
 }
 
@@ -19,5 +16,46 @@ pub(super) async fn interrupted() {
 pub(super) async fn interrupted() {
     if tokio::signal::ctrl_c().await.is_err() {
         std::future::pending::<()>().await;
+    }
+}
+
+/// The signals that stop a server process: Ctrl-C, the one that service managers send, and the end
+/// of the terminal.
+#[cfg(unix)]
+pub(super) struct SignalStream {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+    hangup: tokio::signal::unix::Signal,
+}
+
+/// Where a stop signal came from.
+#[cfg(unix)]
+#[derive(Debug, Clone, Copy)]
+pub(super) enum StopSignal {
+    /// Ctrl-C, which every process of the terminal receives.
+    Interrupt,
+    /// A signal sent to this process alone.
+    Terminate,
+}
+
+#[cfg(unix)]
+impl SignalStream {
+    /// Starts listening: from now on these signals no longer end the process by themselves.
+    pub(super) fn listen() -> std::io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// The next stop signal.
+    pub(super) async fn next(&mut self) -> StopSignal {
+        tokio::select! {
+            _ = self.interrupt.recv() => StopSignal::Interrupt,
+            _ = self.terminate.recv() => StopSignal::Terminate,
+            _ = self.hangup.recv() => StopSignal::Terminate,
+        }
     }
 }

@@ -2,13 +2,14 @@
 
 use super::context::Context;
 use super::dump::no_copy;
-use super::output::progress::{Meter, Work};
-use super::{Failure, Kind};
-use crate::dump::{DumpFile, Progress, detect, spool};
-use crate::preflight::{Limits, grade_local};
+use super::output::progress::{Activity, ByteProgress};
+use super::{CliError, ErrorKind};
+use crate::dump::{DumpFile, detect, spool};
+use crate::preflight::{Limits, TARGET_MAJOR, grade_local};
 use crate::source::local_risks::find_local_risks;
 use crate::source::pg_programs::{self, PgDump};
 use crate::source::{SourceUrl, connect, inspect};
+use crate::util::byte_counter::ByteCounter;
 use crate::util::format::major;
 use crate::util::process::kill_on_parent_death;
 use crate::wire::{Check, CheckStatus, Preflight};
@@ -22,10 +23,10 @@ use tokio::process::Command;
 const KEPT: usize = 64 << 10;
 
 /// Looks at a source from this machine and grades it.
-pub(super) async fn look(context: &Context<'_>, url: &SourceUrl, limits: &Limits) -> Result<Preflight, Failure> {
+pub(super) async fn look(context: &Context<'_>, url: &SourceUrl, limits: &Limits) -> Result<Preflight, CliError> {
     context.output.note("Looking at the source from this machine …");
     let session = connect::connect(url, true).await.map_err(|error| {
-        Failure::new(Kind::Error, error.to_string()).hint("check the URL with psql on this machine")
+        CliError::new(ErrorKind::Error, error.to_string()).hint("check the URL with psql on this machine")
     })?;
     let facts = inspect::inspect(&session).await?;
     let version = major(&facts.server_version).unwrap_or_default();
@@ -44,21 +45,21 @@ pub(super) fn tool_check(report: &Preflight) -> Check {
 }
 
 /// The `pg_dump` for a source of this version, and which it is said.
-pub(super) fn choose(context: &Context<'_>, source: &str, target: &str) -> Result<PgDump, Failure> {
+pub(super) fn choose(context: &Context<'_>, source: &str, target: &str) -> Result<PgDump, CliError> {
     let tool = fitting(source, target)?;
     context.output.note(&format!("Dumping with pg_dump {} ({})", tool.version, tool.path.display()));
     Ok(tool)
 }
 
-fn fitting(source: &str, target: &str) -> Result<PgDump, Failure> {
-    let (source, target) = (major(source).unwrap_or_default(), major(target).unwrap_or(17));
+fn fitting(source: &str, target: &str) -> Result<PgDump, CliError> {
+    let (source, target) = (major(source).unwrap_or_default(), major(target).unwrap_or(TARGET_MAJOR));
     let tools = pg_programs::pg_dumps(&[]);
     let Some(tool) = pg_programs::fitting(&tools, source, target) else {
         let found: Vec<String> = tools.iter().map(|tool| format!("{} ({})", tool.major, tool.path.display())).collect();
         let found =
             if found.is_empty() { "none is installed".to_owned() } else { format!("found: {}", found.join(", ")) };
         let wanted = if source == target { source.to_string() } else { format!("{source} to {target}") };
-        return Err(Failure::new(Kind::Conflict, format!("no pg_dump of version {wanted} on this machine; {found}"))
+        return Err(CliError::new(ErrorKind::Conflict, format!("no pg_dump of version {wanted} on this machine; {found}"))
             .hint(format!("install one: apt install postgresql-client-{target}, dnf install postgresql{target}, brew install postgresql@{target}")));
     };
     Ok(tool.clone())
@@ -70,7 +71,7 @@ pub(super) async fn dump(
     url: &SourceUrl,
     tool: &PgDump,
     size: u64,
-) -> Result<DumpFile, Failure> {
+) -> Result<DumpFile, CliError> {
     // Compressed, a dump is seldom larger than half of its database.
     let file = spool::create(size / 2).map_err(no_copy)?;
     let out = file.try_clone().map_err(anyhow::Error::from)?;
@@ -96,8 +97,8 @@ pub(super) async fn dump(
     }
     kill_on_parent_death(command.as_std_mut(), rustix::process::Signal::KILL, None);
     let mut child = command.spawn().map_err(|error| anyhow::anyhow!("run {}: {error}", tool.path.display()))?;
-    let progress = Progress::default();
-    let meter = Meter::start(context.output, Work::Dumping, None, progress.clone());
+    let progress = ByteCounter::default();
+    let meter = ByteProgress::start(context.output, Activity::Dumping, None, progress.clone());
     let growing = async {
         loop {
             tokio::time::sleep(Duration::from_millis(200)).await;
@@ -119,7 +120,7 @@ pub(super) async fn dump(
     };
     let (said, status) = tokio::select! {
         ended = async { (said.await, child.wait().await) } => ended,
-        () = growing => return Err(Failure::new(Kind::Error, "watching the dump ended")),
+        () = growing => return Err(CliError::new(ErrorKind::Error, "watching the dump ended")),
     };
     if !status.map_err(anyhow::Error::from)?.success() {
         drop(meter);
@@ -127,7 +128,7 @@ pub(super) async fn dump(
         // A word that short says nothing, and would be found everywhere.
         let said = if password.len() < 4 { said } else { said.replace(&password, "***") };
         let said = crate::util::format::tail(&said, 1000);
-        return Err(Failure::new(Kind::Error, format!("pg_dump failed:\n  | {}", said.replace('\n', "\n  | ")))
+        return Err(CliError::new(ErrorKind::Error, format!("pg_dump failed:\n  | {}", said.replace('\n', "\n  | ")))
             .hint("nothing was uploaded; mend the cause and run the command again"));
     }
     progress.store(file.metadata().map_or(0, |about| about.len()), Ordering::Relaxed);

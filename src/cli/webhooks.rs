@@ -3,8 +3,8 @@
 use super::args::WebhooksCommand;
 use super::context::Context;
 use super::output::lists;
-use super::{Failure, Kind, interrupted};
-use crate::client::{Api, CallError, Cause};
+use super::{CliError, ErrorKind, interrupted};
+use crate::client::{Api, CallError};
 use crate::util::format::printable;
 use crate::wire::{
     CreateWebhookEndpoint, UpdateWebhookEndpoint, WebhookDelivery, WebhookEndpoint, WebhookEndpointAnswer,
@@ -19,7 +19,7 @@ const TEST_PAUSE: Duration = Duration::from_millis(300);
 /// The word for all types of events.
 const ALL: &str = "all";
 
-pub(super) async fn run(context: &Context<'_>, command: WebhooksCommand) -> Result<(), Failure> {
+pub(super) async fn run(context: &Context<'_>, command: WebhooksCommand) -> Result<(), CliError> {
     let api = context.api()?;
     let organization = organization(&api).await?;
     match command {
@@ -36,7 +36,9 @@ pub(super) async fn run(context: &Context<'_>, command: WebhooksCommand) -> Resu
             let enabled = (enable || disable).then_some(enable);
             let change = UpdateWebhookEndpoint { url, description, event_types: types(&events), enabled };
             if change == UpdateWebhookEndpoint::default() {
-                return Err(Failure::new(Kind::Usage, "nothing to change").hint("see capydb webhooks update --help"));
+                return Err(
+                    CliError::new(ErrorKind::Usage, "nothing to change").hint("see capydb webhooks update --help")
+                );
             }
             let changed = api.update_webhook_endpoint(&organization, &id, &change).await.map_err(no_such_endpoint)?;
             let text = lists::endpoints(std::slice::from_ref(&changed));
@@ -61,10 +63,10 @@ pub(super) async fn run(context: &Context<'_>, command: WebhooksCommand) -> Resu
 }
 
 /// The organization that the key belongs to.
-async fn organization(api: &Api) -> Result<String, Failure> {
+async fn organization(api: &Api) -> Result<String, CliError> {
     let me = api.me().await?;
     let named = me.organization.map(|organization| organization.id).or(me.principal.organization_id);
-    named.ok_or_else(|| Failure::new(Kind::Auth, "the key belongs to no organization, and webhooks do"))
+    named.ok_or_else(|| CliError::new(ErrorKind::Auth, "the key belongs to no organization, and webhooks do"))
 }
 
 /// `all` stands for no choice.
@@ -85,20 +87,20 @@ fn secret(context: &Context<'_>, answer: &WebhookEndpointAnswer, what: &str) {
 }
 
 /// Sends a test event and waits for what becomes of it.
-async fn test(context: &Context<'_>, api: &Api, organization: &str, id: &str) -> Result<(), Failure> {
+async fn test(context: &Context<'_>, api: &Api, organization: &str, id: &str) -> Result<(), CliError> {
     let lacks = |error: CallError| {
-        let unknown = matches!(error.cause, Cause::Status(404 | 405, _)) && !error.message.contains("no such webhook");
+        let unsupported = error.is_route_missing();
         let failure = no_such_endpoint(error);
-        if unknown { failure.hint("this control plane may not know how to test endpoints") } else { failure }
+        if unsupported { failure.hint("this service may not support testing endpoints") } else { failure }
     };
     let mut delivery = api.test_webhook_endpoint(organization, id).await.map_err(lacks)?;
-    let asked = Instant::now();
+    let next = Instant::now();
     let again = "what becomes of it: capydb webhooks deliveries";
-    while !is_tried(&delivery) && asked.elapsed() < TEST_PATIENCE {
+    while !is_tried(&delivery) && next.elapsed() < TEST_PATIENCE {
         tokio::select! {
             () = tokio::time::sleep(TEST_PAUSE) => {}
             () = interrupted() => {
-                let failure = Failure::new(Kind::Interrupted, "stopped waiting; the event is sent all the same");
+                let failure = CliError::new(ErrorKind::Interrupted, "stopped waiting; the event is sent all the same");
                 return Err(failure.hint(format!("{again} {id}")));
             }
         }
@@ -106,12 +108,12 @@ async fn test(context: &Context<'_>, api: &Api, organization: &str, id: &str) ->
         delivery = deliveries.into_iter().find(|found| found.id == delivery.id).unwrap_or(delivery);
     }
     if !is_tried(&delivery) {
-        let failure = Failure::new(Kind::Timeout, "the event has not been sent yet; it will be");
+        let failure = CliError::new(ErrorKind::Timeout, "the event has not been sent yet; it will be");
         return Err(failure.hint(format!("{again} {id}")).with("delivery", &delivery));
     }
     if delivery.state != "delivered" {
         let why = printable(delivery.last_error.as_deref().unwrap_or("it did not say why"), 300);
-        let failure = Failure::new(Kind::Error, format!("the receiver did not take the event: {why}"));
+        let failure = CliError::new(ErrorKind::Error, format!("the receiver did not take the event: {why}"));
         let more = if delivery.state == "pending" { "it is tried again" } else { "it is not tried again" };
         return Err(failure.hint(format!("{more}; {again} {id}")).with("delivery", &delivery));
     }
@@ -125,9 +127,9 @@ fn is_tried(delivery: &WebhookDelivery) -> bool {
     delivery.state != "pending" || delivery.last_error.is_some()
 }
 
-fn no_such_endpoint(error: CallError) -> Failure {
-    let failure = Failure::from(error);
-    let lacks = failure.kind == Kind::NotFound && failure.hint.is_none();
+fn no_such_endpoint(error: CallError) -> CliError {
+    let failure = CliError::from(error);
+    let lacks = failure.kind == ErrorKind::NotFound && failure.hint.is_none();
     if lacks { failure.hint("the endpoints: capydb webhooks list") } else { failure }
 }
 

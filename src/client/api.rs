@@ -1,5 +1,5 @@
 use super::error::CallError;
-use super::retry::retried;
+use super::retry::with_retry;
 use crate::wire::{
     CompleteRequest, Connections, ConnectionsAnswer, ImportRequest, Job, JobAnswer, JobList, JobState, LoginRequest,
     LoginSession, LoginState, Me, PROJECT_IMPORT, PartSlot, PartsAnswer, PartsRequest, Preflight, PreflightAnswer,
@@ -32,13 +32,13 @@ pub struct Api {
 }
 
 /// What a call brings along.
-struct Ask<'a, B = ()> {
+struct Call<'a, B = ()> {
     query: &'a [(&'a str, &'a str)],
     body: Option<&'a B>,
     poll_token: Option<&'a str>,
 }
 
-impl<B> Default for Ask<'_, B> {
+impl<B> Default for Call<'_, B> {
     fn default() -> Self {
         Self { query: &[], body: None, poll_token: None }
     }
@@ -72,7 +72,7 @@ impl Api {
 
     /// How the service is; needs no key.
     pub async fn status(&self) -> Result<Status, CallError> {
-        self.call(Method::GET, &["status"], Ask::<()>::default(), CALL_TIMEOUT).await
+        self.call(Method::GET, &["status"], Call::<()>::default(), CALL_TIMEOUT).await
     }
 
     /// Whose key this is.
@@ -82,13 +82,13 @@ impl Api {
 
     /// Begins a login that a person approves in the browser; needs no key.
     pub async fn begin_login(&self, request: &LoginRequest) -> Result<LoginSession, CallError> {
-        let ask = Ask { body: Some(request), ..Ask::default() };
+        let ask = Call { body: Some(request), ..Call::default() };
         self.call(Method::POST, &["v1", "cli", "login", "sessions"], ask, CALL_TIMEOUT).await
     }
 
     /// Where a login stands. The key comes once, so a lost answer loses it.
     pub async fn login_state(&self, session: &LoginSession) -> Result<LoginState, CallError> {
-        let ask = Ask::<()> { poll_token: Some(&session.poll_token), ..Ask::default() };
+        let ask = Call::<()> { poll_token: Some(&session.poll_token), ..Call::default() };
         self.call(Method::GET, &["v1", "cli", "login", "sessions", &session.session_id], ask, CALL_TIMEOUT).await
     }
 
@@ -115,12 +115,12 @@ impl Api {
     /// Asks for the end of an import: an addition of our control plane to the contract.
     pub async fn cancel_job(&self, id: &str) -> Result<Job, CallError> {
         let path = ["v1", "jobs", id, "cancel"];
-        Ok(self.call::<JobAnswer>(Method::POST, &path, Ask::<()>::default(), CALL_TIMEOUT).await?.job)
+        Ok(self.call::<JobAnswer>(Method::POST, &path, Call::<()>::default(), CALL_TIMEOUT).await?.job)
     }
 
     /// One job, asked once: the watcher has its own patience.
     pub(super) async fn job_once(&self, id: &str) -> Result<Job, CallError> {
-        Ok(self.call::<JobAnswer>(Method::GET, &["v1", "jobs", id], Ask::<()>::default(), CALL_TIMEOUT).await?.job)
+        Ok(self.call::<JobAnswer>(Method::GET, &["v1", "jobs", id], Call::<()>::default(), CALL_TIMEOUT).await?.job)
     }
 
     /// A project's jobs, newest first.
@@ -136,11 +136,11 @@ impl Api {
             self.call::<PreflightAnswer>(
                 Method::POST,
                 &path,
-                Ask { body: Some(request), ..Ask::default() },
+                Call { body: Some(request), ..Call::default() },
                 PREFLIGHT_TIMEOUT,
             )
         };
-        Ok(retried(call).await?.preflight)
+        Ok(with_retry(call).await?.preflight)
     }
 
     /// A slot for a dump of this length in bytes, in parts where they are offered. An unused
@@ -149,14 +149,14 @@ impl Api {
         let path = ["v1", "projects", project, "imports", "uploads"];
         let body = UploadRequest { size_bytes, parts: true };
         let call = |body| async move {
-            let ask = Ask { body, ..Ask::default() };
+            let ask = Call { body, ..Call::default() };
             self.call::<UploadSlotAnswer>(Method::POST, &path, ask, CALL_TIMEOUT).await
         };
-        let answer = retried(|| call(Some(&body))).await;
+        let answer = with_retry(|| call(Some(&body))).await;
         // The contract knows of no body here; a service that minds gets none.
-        let minds = |error: &CallError| matches!(error.cause, super::Cause::Status(400 | 415 | 422, _));
+        let minds = |error: &CallError| matches!(error.status(), Some(400 | 415 | 422));
         match answer {
-            Err(error) if minds(&error) => Ok(retried(|| call(None)).await?.upload),
+            Err(error) if minds(&error) => Ok(with_retry(|| call(None)).await?.upload),
             answer => Ok(answer?.upload),
         }
     }
@@ -176,10 +176,10 @@ impl Api {
         let path = ["v1", "projects", project, "imports", "uploads", id, "parts"];
         let body = PartsRequest { part_numbers };
         let call = || {
-            let ask = Ask { body: Some(&body), ..Ask::default() };
+            let ask = Call { body: Some(&body), ..Call::default() };
             self.call::<PartsAnswer>(Method::POST, &path, ask, CALL_TIMEOUT)
         };
-        Ok(retried(call).await?.parts)
+        Ok(with_retry(call).await?.parts)
     }
 
     /// Makes an object of the parts. Doing it twice does no harm.
@@ -192,17 +192,17 @@ impl Api {
         let path = ["v1", "projects", project, "imports", "uploads", id, "complete"];
         let body = CompleteRequest { parts };
         let call = || {
-            let ask = Ask { body: Some(&body), ..Ask::default() };
+            let ask = Call { body: Some(&body), ..Call::default() };
             self.call::<UploadAnswer>(Method::POST, &path, ask, COMPLETE_TIMEOUT)
         };
-        Ok(retried(call).await?.upload)
+        Ok(with_retry(call).await?.upload)
     }
 
     /// Tells storage that an upload in parts will not go on. Should it not hear, it finds out
     /// by itself.
     pub(super) async fn abort_upload(&self, project: &str, id: &str) {
         let path = ["v1", "projects", project, "imports", "uploads", id];
-        let call = self.call::<serde_json::Value>(Method::DELETE, &path, Ask::<()>::default(), CALL_TIMEOUT);
+        let call = self.call::<serde_json::Value>(Method::DELETE, &path, Call::<()>::default(), CALL_TIMEOUT);
         if let Err(error) = call.await {
             tracing::debug!("the upload {id} was not ended: {error}");
         }
@@ -218,13 +218,13 @@ impl Api {
     ) -> Result<StartedImport, CallError> {
         let path = ["v1", "projects", project, "imports"];
         let error = match self
-            .call::<JobAnswer>(Method::POST, &path, Ask { body: Some(request), ..Ask::default() }, CALL_TIMEOUT)
+            .call::<JobAnswer>(Method::POST, &path, Call { body: Some(request), ..Call::default() }, CALL_TIMEOUT)
             .await
         {
             Ok(answer) => return Ok(StartedImport { job: answer.job, recovered: false }),
             Err(error) => error,
         };
-        let refused = matches!(error.cause, super::Cause::Status(status, _) if status < 500);
+        let refused = error.status().is_some_and(|status| status < 500);
         if refused {
             return Err(error);
         }
@@ -248,21 +248,21 @@ impl Api {
         path: &[&str],
         body: Option<&impl Serialize>,
     ) -> Result<T, CallError> {
-        self.call(method, path, Ask { body, ..Ask::default() }, CALL_TIMEOUT).await
+        self.call(method, path, Call { body, ..Call::default() }, CALL_TIMEOUT).await
     }
 
     pub(super) async fn get<T: DeserializeOwned>(&self, path: &[&str], query: &[(&str, &str)]) -> Result<T, CallError> {
-        retried(|| self.call(Method::GET, path, Ask::<()> { query, ..Ask::default() }, CALL_TIMEOUT)).await
+        with_retry(|| self.call(Method::GET, path, Call::<()> { query, ..Call::default() }, CALL_TIMEOUT)).await
     }
 
     async fn call<T: DeserializeOwned>(
         &self,
         method: Method,
         path: &[&str],
-        ask: Ask<'_, impl Serialize>,
+        ask: Call<'_, impl Serialize>,
         timeout: Duration,
     ) -> Result<T, CallError> {
-        let Ask { query, body, poll_token } = ask;
+        let Call { query, body, poll_token } = ask;
         let host = self.host();
         let mut url = self.base.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
@@ -292,25 +292,28 @@ impl Api {
         let mut answer = Vec::new();
         while let Some(block) = response.chunk().await.map_err(|error| CallError::transport(&host, &error))? {
             if answer.len() + block.len() > LONGEST_ANSWER {
-                return Err(CallError::garbled(&host, "it is longer than 16 MiB"));
+                return Err(CallError::invalid_response(&host, "it is longer than 16 MiB"));
             }
             answer.extend_from_slice(&block);
         }
         if !status.is_success() {
-            return Err(CallError::status(&host, status.as_u16(), retry_after, &answer));
+            return Err(CallError::rejected(&host, status.as_u16(), retry_after, &answer));
         }
         if answer.is_empty() {
             answer.extend_from_slice(b"null"); // a deletion need not say anything
         }
         serde_json::from_slice(&answer).map_err(|error| {
             let html = answer.trim_ascii_start().starts_with(b"<");
-            CallError::garbled(&host, &if html { "it is a web page".into() } else { garbled_json(&error) })
+            CallError::invalid_response(
+                &host,
+                &if html { "it is a web page".into() } else { describe_json_error(&error) },
+            )
         })
     }
 }
 
 /// Where the JSON went wrong, without quoting it.
-fn garbled_json(error: &serde_json::Error) -> String {
+fn describe_json_error(error: &serde_json::Error) -> String {
     match error.classify() {
         serde_json::error::Category::Data => "fields are missing or of another type".into(),
         _ => "it is not JSON".into(),

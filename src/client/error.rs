@@ -1,42 +1,76 @@
+//! A failed call of the API, and whether it is worth retrying.
+
 use crate::util::error::innermost;
-use crate::wire::ApiError;
+use crate::util::format::printable;
+use crate::wire::{ApiError, ErrorCode};
 use std::time::Duration;
 
-/// A call that did not give what it should.
+/// A call that failed, or whose response cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct CallError {
-    /// What kind of trouble, for those who decide on it.
-    pub cause: Cause,
+    /// What went wrong, for code that decides on it.
+    pub kind: CallErrorKind,
     /// One sentence for people; holds no secret.
     pub message: String,
 }
 
-/// The kinds of trouble.
+/// The ways in which a call fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Cause {
-    /// No answer: name, connection, TLS, or the connection broke.
+pub enum CallErrorKind {
+    /// No response: name, connection, TLS, or the connection broke.
     Transport,
-    /// An answer of this HTTP status, outside 2xx.
-    Status(u16, Option<Duration>),
-    /// A 2xx answer that is not what the contract says.
-    Garbled,
+    /// A response outside 2xx.
+    Status(StatusError),
+    /// A 2xx response that does not follow the contract.
+    InvalidResponse,
+}
+
+/// A response outside 2xx.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StatusError {
+    /// The HTTP status.
+    pub status: u16,
+    /// How long the service asked to wait.
+    pub retry_after: Option<Duration>,
+    /// The error code, where the service sends one.
+    pub code: Option<ErrorCode>,
+    /// The body was an error of the API, not one of some other server or proxy.
+    pub is_from_api: bool,
 }
 
 impl CallError {
-    /// Whether the same call may work a little later.
+    /// The HTTP status of a response outside 2xx.
+    pub fn status(&self) -> Option<u16> {
+        match self.kind {
+            CallErrorKind::Status(error) => Some(error.status),
+            _ => None,
+        }
+    }
+
+    /// The service does not have the route: the address is wrong, or the service is older or other
+    /// than this client expects.
+    pub fn is_route_missing(&self) -> bool {
+        let CallErrorKind::Status(error) = self.kind else { return false };
+        match error.code {
+            Some(code) => matches!(code, ErrorCode::RouteNotFound | ErrorCode::MethodNotAllowed),
+            None => error.status == 405 || (error.status == 404 && !error.is_from_api),
+        }
+    }
+
+    /// Whether the same call may succeed a little later.
     pub fn is_transient(&self) -> bool {
-        match self.cause {
-            Cause::Transport => true,
-            Cause::Status(status, _) => matches!(status, 408 | 429 | 500 | 502..=504 | 506..=599),
-            Cause::Garbled => false,
+        match self.kind {
+            CallErrorKind::Transport => true,
+            CallErrorKind::Status(error) => matches!(error.status, 408 | 429 | 500 | 502..=504 | 506..=599),
+            CallErrorKind::InvalidResponse => false,
         }
     }
 
     /// How long the service asked to wait.
     pub fn retry_after(&self) -> Option<Duration> {
-        match self.cause {
-            Cause::Status(_, after) => after,
+        match self.kind {
+            CallErrorKind::Status(error) => error.retry_after,
             _ => None,
         }
     }
@@ -47,23 +81,24 @@ impl CallError {
         } else {
             format!("cannot reach {host}: {}", innermost(error))
         };
-        Self { cause: Cause::Transport, message }
+        Self { kind: CallErrorKind::Transport, message }
     }
 
-    pub(super) fn garbled(host: &str, what: &str) -> Self {
-        let message = format!("{host} gave an answer that is not of the CapyDB API ({what})");
-        Self { cause: Cause::Garbled, message }
+    pub(super) fn invalid_response(host: &str, what: &str) -> Self {
+        let message = format!("{host} sent a response that is not from the CapyDB API ({what})");
+        Self { kind: CallErrorKind::InvalidResponse, message }
     }
 
-    /// An answer outside 2xx: the service's own sentence, or what can be said without one.
-    pub(super) fn status(host: &str, status: u16, retry_after: Option<Duration>, body: &[u8]) -> Self {
-        let said =
-            serde_json::from_slice::<ApiError>(body).ok().map(|body| crate::util::format::printable(&body.error, 500));
-        let message = match said.filter(|said| !said.is_empty()) {
-            Some(said) => said,
+    /// A response outside 2xx: the message of the service, or the status when there is none.
+    pub(super) fn rejected(host: &str, status: u16, retry_after: Option<Duration>, body: &[u8]) -> Self {
+        let error = serde_json::from_slice::<ApiError>(body).ok().filter(|error| !error.error.trim().is_empty());
+        let code = error.as_ref().and_then(|error| error.code);
+        let is_from_api = error.is_some();
+        let message = match error {
+            Some(error) => printable(&error.error, 500),
             None => format!("{host} answered {} {}", status, reason(status)).trim_end().to_owned(),
         };
-        Self { cause: Cause::Status(status, retry_after), message }
+        Self { kind: CallErrorKind::Status(StatusError { status, retry_after, code, is_from_api }), message }
     }
 }
 
@@ -75,12 +110,35 @@ fn reason(status: u16) -> &'static str {
 mod tests {
     use super::*;
 
+    fn rejected(status: u16, body: &str) -> CallError {
+        CallError::rejected("api.example", status, None, body.as_bytes())
+    }
+
     #[test]
-    fn an_answer_without_a_sentence_still_reads_well() {
-        let message = |status, body: &str| CallError::status("api.example", status, None, body.as_bytes()).message;
-        assert_eq!(message(409, r#"{"error":"already running"}"#), "already running");
-        assert_eq!(message(502, "<html>Bad Gateway</html>"), "api.example answered 502 Bad Gateway");
-        assert_eq!(message(500, ""), "api.example answered 500 Internal Server Error");
-        assert_eq!(message(599, "{}"), "api.example answered 599");
+    fn a_response_without_a_message_still_reads_well() {
+        assert_eq!(rejected(409, r#"{"error":"already running"}"#).message, "already running");
+        assert_eq!(rejected(502, "<html>Bad Gateway</html>").message, "api.example answered 502 Bad Gateway");
+        assert_eq!(rejected(500, "").message, "api.example answered 500 Internal Server Error");
+        assert_eq!(rejected(599, "{}").message, "api.example answered 599");
+    }
+
+    #[test]
+    fn a_missing_route_is_not_a_missing_resource() {
+        for (status, body) in [
+            (404, r#"{"error":"x","code":"route_not_found"}"#),
+            (405, r#"{"error":"x","code":"method_not_allowed"}"#),
+            (405, ""),
+            (404, "<html>Not Found</html>"),
+        ] {
+            assert!(rejected(status, body).is_route_missing(), "{status} {body}");
+        }
+        for (status, body) in [
+            (404, r#"{"error":"x","code":"resource_not_found"}"#),
+            (404, r#"{"error":"x","code":"of_a_newer_service"}"#),
+            (404, r#"{"error":"no such job"}"#),
+            (500, ""),
+        ] {
+            assert!(!rejected(status, body).is_route_missing(), "{status} {body}");
+        }
     }
 }

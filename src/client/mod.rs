@@ -10,8 +10,8 @@ mod watch;
 mod webhooks;
 
 pub use api::{Api, StartedImport};
-pub use error::{CallError, Cause};
-pub use storage::{Progress, UploadError};
+pub use error::{CallError, CallErrorKind, StatusError};
+pub use storage::UploadError;
 pub use upload::{Journal, Sending, UploadEvent, UploadOptions, Uploaded, upload};
 pub use watch::{Watch, WatchEvent, watch};
 

@@ -9,7 +9,9 @@ const WAITS: [Duration; 3] = [Duration::from_millis(250), Duration::from_secs(1)
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
 /// Repeats a call that changes nothing while its failure is transient.
-pub(super) async fn retried<T, F: Future<Output = Result<T, CallError>>>(call: impl Fn() -> F) -> Result<T, CallError> {
+pub(super) async fn with_retry<T, F: Future<Output = Result<T, CallError>>>(
+    call: impl Fn() -> F,
+) -> Result<T, CallError> {
     for wait in WAITS {
         let error = match call().await {
             Err(error) if error.is_transient() => error,

@@ -1,4 +1,4 @@
-use super::{Api, CallError, Cause};
+use super::{Api, CallError, CallErrorKind};
 use crate::wire::Job;
 use std::time::{Duration, Instant};
 
@@ -57,7 +57,7 @@ pub async fn watch(
                 }
             }
             // A page of a proxy is trouble on the way, once the job is known to be there.
-            Err(error) if error.is_transient() || (seen && error.cause == Cause::Garbled) => {
+            Err(error) if error.is_transient() || (seen && error.kind == CallErrorKind::InvalidResponse) => {
                 told(WatchEvent::Trouble(&error));
                 let asked = error.retry_after().unwrap_or(Duration::from_millis(500));
                 wait = wait.max(asked.min(LONGEST_ASKED));

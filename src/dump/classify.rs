@@ -1,12 +1,12 @@
 //! What a statement means for a report: the objects it makes, the roles, settings and schemas
 //! it names. Used for the statements of plain dumps and for those inside archives.
 
-use super::contents::{Contents, Finding, Place};
-use super::statement::{Treatment, extension, policy_roles};
+use super::contents::{Contents, DumpLocation, Finding};
+use super::statement::{Refusal, RefusalScope, Treatment, extension, policy_roles};
 use super::tokens::{Token, Tokens, first_word};
 
 /// Where a statement stands; asked for only when it is shown.
-pub(super) type At<'a> = &'a dyn Fn() -> Place;
+pub(super) type At<'a> = &'a dyn Fn() -> DumpLocation;
 
 /// A statement is understood up to this many tokens: no honest one of those that matter has
 /// more, and memory stays bounded.
@@ -46,7 +46,6 @@ pub(super) fn note_statement(contents: &mut Contents, text: &[u8], treatment: &T
         }
         b"SELECT" if tokens.iter().any(|token| token.is("INTO")) => contents.tables_for_data += 1,
         b"COPY" if *treatment == Treatment::CopyRows => contents.tables_with_data += 1,
-        b"COPY" if !mentions(text, "STDOUT") => contents.note(Finding::ServerFile, "", || (at(), beginning(text))),
         _ => {}
     }
 }
@@ -56,13 +55,15 @@ fn note_treatment(contents: &mut Contents, text: &[u8], treatment: &Treatment, a
     match treatment {
         Treatment::Begin | Treatment::Commit => contents.note(Finding::Transaction, "", shown),
         Treatment::LeaveOut(kind, reason) => contents.leave_out(kind, reason),
-        Treatment::Refuse(why) => {
-            let finding = if why.starts_with("it manages") { Finding::ServerObject } else { Finding::Refused };
-            if !why.starts_with("COPY") || mentions(text, "STDOUT") {
-                contents.note(finding, why, shown);
-            }
+        Treatment::Refuse(Refusal { scope, reason }) => {
+            let (finding, subject) = match scope {
+                RefusalScope::WholeServer => (Finding::ServerObject, *reason),
+                RefusalScope::ServerFiles => (Finding::ServerFile, ""),
+                RefusalScope::Import => (Finding::Refused, *reason),
+            };
+            contents.note(finding, subject, shown);
             if contents.refusal.is_none() {
-                contents.refusal = Some((at(), (*why).to_owned()));
+                contents.refusal = Some((at(), (*reason).to_owned()));
             }
         }
         Treatment::Skip if first_word(text).eq_ignore_ascii_case(b"set") => {
@@ -120,8 +121,8 @@ pub(super) fn note_create(contents: &mut Contents, text: &[u8], tokens: &[Token]
             }
         }
         "EXTENSION" => {
-            if let Some(wish) = extension(text) {
-                contents.add_extension(wish, at());
+            if let Some(wanted) = extension(text) {
+                contents.add_extension(wanted, at());
             }
         }
         "POLICY" => note_policy(contents, text, at),

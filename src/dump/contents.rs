@@ -30,7 +30,7 @@ pub struct Contents {
     /// Tables and partitions that could.
     pub tables_for_data: u64,
     /// Extensions that it creates, with the place.
-    pub extensions: Vec<(RequestedExtension, Place)>,
+    pub extensions: Vec<(RequestedExtension, DumpLocation)>,
     /// Schemas that it creates.
     pub schemas: BTreeSet<String>,
     /// Roles that its policies name.
@@ -38,11 +38,11 @@ pub struct Contents {
     /// Objects that an import leaves out, with how many and why.
     pub left_out: BTreeMap<&'static str, (u64, &'static str)>,
     /// What a report speaks of, by subject (a role, a setting, a schema).
-    pub findings: BTreeMap<Finding, BTreeMap<String, Seen>>,
+    pub findings: BTreeMap<Finding, BTreeMap<String, Occurrences>>,
     /// Foreign keys into schemas that may be a platform's: constraint, table, target.
     pub platform_keys: Vec<(String, String, String)>,
     /// The first thing that cannot be part of an import: its place, and why.
-    pub refusal: Option<(Place, String)>,
+    pub refusal: Option<(DumpLocation, String)>,
     /// What a plain dump ends in the middle of.
     pub unfinished: Option<Unfinished>,
     /// Why the dump is known to be incomplete.
@@ -61,14 +61,14 @@ pub struct Contents {
 
 /// Where in a dump something is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
+pub enum DumpLocation {
     /// A line of a plain dump, from 1.
     Line(u64),
     /// An entry of an archive, as `pg_restore -l` numbers them.
     Entry(i32),
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for DumpLocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Line(line) => write!(f, "line {line}"),
@@ -130,7 +130,7 @@ pub enum Finding {
 
 /// How often something was seen, and where first.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Seen {
+pub struct Occurrences {
     /// How often.
     pub count: u64,
     /// The first places, with a few words of what stands there.
@@ -152,7 +152,7 @@ const TABLES: usize = 250_000;
 
 impl Contents {
     /// Notes something. `place` is asked for only while places are still kept.
-    pub(super) fn note(&mut self, finding: Finding, subject: &str, place: impl FnOnce() -> (Place, String)) {
+    pub(super) fn note(&mut self, finding: Finding, subject: &str, place: impl FnOnce() -> (DumpLocation, String)) {
         self.note_many(finding, subject, 1, place);
     }
 
@@ -162,7 +162,7 @@ impl Contents {
         finding: Finding,
         subject: &str,
         count: u64,
-        place: impl FnOnce() -> (Place, String),
+        place: impl FnOnce() -> (DumpLocation, String),
     ) {
         let subject = cut(subject);
         let subjects = self.findings.entry(finding).or_default();
@@ -170,7 +170,7 @@ impl Contents {
             if subjects.len() >= SUBJECTS {
                 return;
             }
-            subjects.insert(subject.to_owned(), Seen::default());
+            subjects.insert(subject.to_owned(), Occurrences::default());
         }
         let Some(seen) = subjects.get_mut(subject) else { return };
         seen.count += count;
@@ -184,13 +184,13 @@ impl Contents {
         *self.objects.entry(kind).or_default() += 1;
     }
 
-    pub(super) fn add_extension(&mut self, wish: RequestedExtension, place: Place) {
+    pub(super) fn add_extension(&mut self, wanted: RequestedExtension, place: DumpLocation) {
         if self.extensions.len() < NAMES {
-            let wish = RequestedExtension {
-                name: cut(&wish.name).to_owned(),
-                schema: wish.schema.map(|schema| cut(&schema).to_owned()),
+            let wanted = RequestedExtension {
+                name: cut(&wanted.name).to_owned(),
+                schema: wanted.schema.map(|schema| cut(&schema).to_owned()),
             };
-            self.extensions.push((wish, place));
+            self.extensions.push((wanted, place));
         }
     }
 
@@ -228,7 +228,7 @@ impl Contents {
     }
 
     /// Everything that was seen of a finding.
-    pub fn seen(&self, finding: Finding) -> impl Iterator<Item = (&str, &Seen)> {
+    pub fn seen(&self, finding: Finding) -> impl Iterator<Item = (&str, &Occurrences)> {
         self.findings.get(&finding).into_iter().flatten().map(|(subject, seen)| (subject.as_str(), seen))
     }
 

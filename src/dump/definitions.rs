@@ -3,7 +3,7 @@
 
 use super::archive::Entry;
 use super::scan::{INSIDE_STATEMENT, refused_command};
-use super::sql::{Kind, Script};
+use super::sql::{PieceKind, Script};
 use super::statement::{Treatment, hides_backslashes, treat};
 use super::tokens::{Token, Tokens};
 use std::io::Cursor;
@@ -92,7 +92,7 @@ impl Definitions {
             let end = at + piece.bytes.len();
             let crosses = |start: usize| at < start + before && start + before < end;
             let why = match piece.kind {
-                Kind::Between => None,
+                PieceKind::Between => None,
                 // What one entry leaves open would hide the next from us, but not from the server.
                 _ if starts
                     .iter()
@@ -102,9 +102,9 @@ impl Definitions {
                 {
                     Some(OPEN.to_owned())
                 }
-                Kind::Statement | Kind::StatementStart => refused(piece.bytes),
-                Kind::Command => refused_command(piece.bytes),
-                Kind::CommandInside => Some(INSIDE_STATEMENT.to_owned()),
+                PieceKind::Statement | PieceKind::StatementStart => refused(piece.bytes),
+                PieceKind::Command => refused_command(piece.bytes),
+                PieceKind::CommandInside => Some(INSIDE_STATEMENT.to_owned()),
                 _ => None,
             };
             if let Some(why) = why.filter(|_| self.refusal.is_none()) {
@@ -160,7 +160,7 @@ fn refused(statement: &[u8]) -> Option<String> {
     match treat(statement) {
         Treatment::Begin | Treatment::Commit => Some(TRANSACTION.to_owned()),
         Treatment::CopyRows => Some(ROWS.to_owned()),
-        Treatment::Refuse(why) => Some(why.to_owned()),
+        Treatment::Refuse(refusal) => Some(refusal.reason.to_owned()),
         _ => None,
     }
 }

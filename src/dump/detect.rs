@@ -2,8 +2,8 @@
 
 use super::archive::{ArchiveError, MAGIC};
 use super::tar;
-use super::unpack::Wrapping;
-use crate::util::file_identity::{Identity, Origin};
+use super::unpack::OuterCompression;
+use crate::util::file_identity::{FileIdentity, FileOrigin};
 use std::fs::File;
 use std::io::{self, Read, Seek};
 use std::path::{Path, PathBuf};
@@ -42,11 +42,11 @@ pub struct DumpFile {
     /// Its length in bytes; of a directory that of all its files.
     pub size: u64,
     /// What the open file is known by, should somebody change it.
-    pub identity: Identity,
+    pub identity: FileIdentity,
     /// The file that was named. A private copy has one when it was unpacked from it.
-    pub origin: Option<Origin>,
+    pub origin: Option<FileOrigin>,
     /// How it is compressed as a whole.
-    pub wrapping: Option<Wrapping>,
+    pub outer_compression: Option<OuterCompression>,
     /// What it is, unpacked.
     pub format: Format,
     /// Its name in messages.
@@ -94,7 +94,7 @@ pub fn open(path: &Path) -> Result<DumpFile, DumpError> {
     let file = File::open(path).map_err(unreadable)?;
     let mut dump = identify(file, shown)?;
     let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    dump.origin = Some(Origin { path, identity: dump.identity });
+    dump.origin = Some(FileOrigin { path, identity: dump.identity });
     Ok(dump)
 }
 
@@ -109,9 +109,9 @@ fn open_folder(path: &Path, shown: String) -> Result<DumpFile, DumpError> {
     let mut found = DumpFile {
         file,
         size: about.len(),
-        identity: Identity::of(&about),
+        identity: FileIdentity::of(&about),
         origin: None,
-        wrapping: None,
+        outer_compression: None,
         format: Format::Directory,
         shown,
         folder: None,
@@ -125,19 +125,19 @@ pub fn identify(mut file: File, shown: String) -> Result<DumpFile, DumpError> {
     let unreadable = |error| DumpError::Unreadable(shown.clone(), error);
     let about = file.metadata().map_err(unreadable)?;
     let mut start = beginning(&mut file).map_err(unreadable)?;
-    let wrapping = Wrapping::of(&start);
-    if let Some(wrapping) = wrapping {
+    let outer_compression = OuterCompression::of(&start);
+    if let Some(outer_compression) = outer_compression {
         let again = file.try_clone().map_err(unreadable)?;
-        let inside = wrapping.unpack(again).and_then(|mut inside| read_start(&mut inside));
-        start = inside.map_err(|error| DumpError::Packed(shown.clone(), wrapping.name(), error))?;
+        let inside = outer_compression.unpack(again).and_then(|mut inside| read_start(&mut inside));
+        start = inside.map_err(|error| DumpError::Packed(shown.clone(), outer_compression.name(), error))?;
         file.rewind().map_err(unreadable)?;
     }
     let format = match format_of(&start) {
         Ok(format) => format,
         Err(what) => return Err(DumpError::NotADump(shown, what)),
     };
-    let identity = Identity::of(&about);
-    Ok(DumpFile { file, size: about.len(), identity, origin: None, wrapping, format, shown, folder: None })
+    let identity = FileIdentity::of(&about);
+    Ok(DumpFile { file, size: about.len(), identity, origin: None, outer_compression, format, shown, folder: None })
 }
 
 fn beginning(file: &mut File) -> io::Result<Vec<u8>> {

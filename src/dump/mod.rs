@@ -20,7 +20,7 @@ mod tokens;
 mod unpack;
 mod window;
 
-pub use contents::{Contents, Finding, Place, Seen};
+pub use contents::{Contents, DumpLocation, Finding, Occurrences};
 pub use detect::{DumpError, DumpFile, Format};
-pub use read::{Progress, read};
-pub use unpack::Wrapping;
+pub use read::read;
+pub use unpack::OuterCompression;

@@ -2,7 +2,7 @@
 
 use super::archive::{Archive, ArchiveError, Data, Entry, Header};
 use super::classify::{note_alter, note_create, note_grant};
-use super::contents::{Contents, Finding, Place};
+use super::contents::{Contents, DumpLocation, Finding};
 use super::definitions::Definitions;
 use super::detect::{DumpError, DumpFile, Format};
 use super::statement::{
@@ -10,27 +10,24 @@ use super::statement::{
 };
 use super::tokens::{Token, Tokens};
 use super::{scan, tar};
+use crate::util::byte_counter::ByteCounter;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-
-/// Counts the bytes of the file that were read, for those who show progress.
-pub type Progress = Arc<AtomicU64>;
+use std::sync::atomic::Ordering;
 
 /// Reads the whole of a plain dump, and of an archive its table of contents and its end.
-pub fn read(dump: &DumpFile, progress: &Progress) -> Result<Contents, DumpError> {
+pub fn read(dump: &DumpFile, progress: &ByteCounter) -> Result<Contents, DumpError> {
     let unreadable = |error| DumpError::Unreadable(dump.shown.clone(), error);
     let mut file = dump.file.try_clone().map_err(unreadable)?;
     file.rewind().map_err(unreadable)?;
     let file = Counted { file, progress: progress.clone() };
-    let found = match dump.wrapping {
+    let found = match dump.outer_compression {
         None if dump.format == Format::Plain => finish_plain(scan::scan(file).map_err(unreadable)?),
         None => read_archive(dump, BufReader::with_capacity(128 << 10, file))?,
-        Some(wrapping) => {
-            let broken = |error| DumpError::Packed(dump.shown.clone(), wrapping.name(), error);
-            let inside = wrapping.unpack(file).map_err(broken)?;
+        Some(outer_compression) => {
+            let broken = |error| DumpError::Packed(dump.shown.clone(), outer_compression.name(), error);
+            let inside = outer_compression.unpack(file).map_err(broken)?;
             match dump.format {
                 Format::Plain => finish_plain(scan::scan(inside).map_err(broken)?),
                 _ => read_packed_archive(dump, inside, broken)?,
@@ -43,7 +40,7 @@ pub fn read(dump: &DumpFile, progress: &Progress) -> Result<Contents, DumpError>
 
 struct Counted {
     file: File,
-    progress: Progress,
+    progress: ByteCounter,
 }
 
 impl Read for Counted {
@@ -148,8 +145,8 @@ fn contents_of(reader: impl BufRead, dump: &DumpFile) -> Result<Contents, Archiv
         definitions.take(&entry);
     }
     if let Some((id, why)) = definitions.finish() {
-        found.note(Finding::Refused, &why, || (Place::Entry(id), String::new()));
-        found.refusal = Some((Place::Entry(id), why));
+        found.note(Finding::Refused, &why, || (DumpLocation::Entry(id), String::new()));
+        found.refusal = Some((DumpLocation::Entry(id), why));
     }
     Ok(found)
 }
@@ -174,7 +171,7 @@ fn note_place(found: &mut Contents, entry: &Entry, dump: &DumpFile) {
         found.furthest = found.furthest.max(offset);
     }
     let missing = match &entry.data {
-        Data::At(offset) => dump.wrapping.is_none() && *offset >= dump.size,
+        Data::At(offset) => dump.outer_compression.is_none() && *offset >= dump.size,
         Data::File(name) => dump.folder.as_ref().is_some_and(|folder| !has_file(folder, name)),
         Data::None | Data::Somewhere => false,
     };
@@ -191,7 +188,7 @@ fn has_file(folder: &Path, name: &str) -> bool {
 
 /// Notes an entry of an archive.
 fn note_entry(found: &mut Contents, entry: &Entry) {
-    let at = || Place::Entry(entry.id);
+    let at = || DumpLocation::Entry(entry.id);
     let named = || (at(), format!("{} {}", entry.kind, entry.tag));
     if !entry.owner.is_empty() {
         found.note(Finding::Owner, &entry.owner, named);
@@ -231,9 +228,10 @@ fn note_entry(found: &mut Contents, entry: &Entry) {
         | "FOREIGN DATA WRAPPER"
         | "USER MAPPING" => create(found),
         "EXTENSION" => {
-            let wish = super::statement::extension(text);
-            let wish = wish.unwrap_or(super::statement::RequestedExtension { name: entry.tag.clone(), schema: None });
-            found.add_extension(wish, at());
+            let wanted = super::statement::extension(text);
+            let wanted =
+                wanted.unwrap_or(super::statement::RequestedExtension { name: entry.tag.clone(), schema: None });
+            found.add_extension(wanted, at());
         }
         "SCHEMA" => found.add_schema(&entry.tag),
         "ACL" => each_statement(entry, |statement| note_grant(found, statement, &at)),
@@ -291,7 +289,7 @@ mod tests {
     fn looked(bytes: &[u8]) -> Result<Contents, DumpError> {
         let mut file = tempfile::tempfile().expect("a file");
         file.write_all(bytes).expect("written");
-        read(&detect::identify(file, "it".into())?, &Progress::default())
+        read(&detect::identify(file, "it".into())?, &ByteCounter::default())
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! What a plain dump holds, read in one pass before any of it is run.
 
 use super::classify::{beginning, note_statement};
-use super::contents::{Contents, Finding, Place};
-use super::sql::{Kind, Piece, Script};
+use super::contents::{Contents, DumpLocation, Finding};
+use super::sql::{Piece, PieceKind, Script};
 use super::statement::treat;
 use super::tokens::first_word;
 use std::io::{self, Read};
@@ -55,33 +55,33 @@ impl Scan {
         let in_long = std::mem::replace(&mut self.long, false);
         self.found.size += piece.bytes.len() as u64;
         if piece.has_zero() {
-            self.found.note(Finding::ZeroByte, "", || (Place::Line(piece.line()), ZERO_BYTES.into()));
+            self.found.note(Finding::ZeroByte, "", || (DumpLocation::Line(piece.line()), ZERO_BYTES.into()));
             self.refuse(piece, ZERO_BYTES);
         }
-        if piece.kind != Kind::Rows && self.rows_from.is_some() {
+        if piece.kind != PieceKind::Rows && self.rows_from.is_some() {
             self.end_rows(piece.line());
         }
         match piece.kind {
-            Kind::Rows => {
+            PieceKind::Rows => {
                 self.rows_from.get_or_insert_with(|| piece.line());
             }
-            Kind::Between if self.statements < 2 => self.head(piece.bytes),
-            Kind::Between => self.end(piece.bytes),
-            Kind::StatementPart if in_long => self.long = true,
-            Kind::StatementPart => self.refuse_piece(piece, "text follows COPY … FROM stdin on its line"),
-            Kind::CommandInside => {
+            PieceKind::Between if self.statements < 2 => self.head(piece.bytes),
+            PieceKind::Between => self.end(piece.bytes),
+            PieceKind::StatementPart if in_long => self.long = true,
+            PieceKind::StatementPart => self.refuse_piece(piece, "text follows COPY … FROM stdin on its line"),
+            PieceKind::CommandInside => {
                 self.command(piece);
                 self.refuse(piece, INSIDE_STATEMENT);
             }
-            Kind::Command => {
+            PieceKind::Command => {
                 if let Some(why) = refused_command(piece.bytes) {
                     self.command(piece);
                     self.refuse(piece, &why);
                 }
             }
-            Kind::Inserts(count) => self.inserts(piece, count),
-            Kind::Statement | Kind::StatementStart => {
-                self.long = piece.kind == Kind::StatementStart;
+            PieceKind::Inserts(count) => self.inserts(piece, count),
+            PieceKind::Statement | PieceKind::StatementStart => {
+                self.long = piece.kind == PieceKind::StatementStart;
                 self.statements += 1;
                 self.statement(piece);
             }
@@ -96,7 +96,7 @@ impl Scan {
     }
 
     fn statement(&mut self, piece: &Piece<'_>) {
-        let at = || Place::Line(piece.line());
+        let at = || DumpLocation::Line(piece.line());
         if first_word(piece.bytes).eq_ignore_ascii_case(b"insert") {
             return self.inserts(piece, 1);
         }
@@ -109,24 +109,25 @@ impl Scan {
         self.rows += count;
         // As `pg_dump --rows-per-insert` writes them.
         self.several_rows |= memchr::memmem::find(&piece.bytes[..piece.bytes.len().min(4096)], b" VALUES\n").is_some();
-        self.found.note_many(Finding::Inserts, INSERTS, count, || (Place::Line(piece.line()), beginning(piece.bytes)));
+        self.found
+            .note_many(Finding::Inserts, INSERTS, count, || (DumpLocation::Line(piece.line()), beginning(piece.bytes)));
     }
 
     fn command(&mut self, piece: &Piece<'_>) {
         let name = command_name(piece.bytes);
         // What follows a command may be a password.
-        self.found.note(Finding::PsqlCommand, &name, || (Place::Line(piece.line()), name.clone()));
+        self.found.note(Finding::PsqlCommand, &name, || (DumpLocation::Line(piece.line()), name.clone()));
     }
 
     /// Refuses what no other finding tells of.
     fn refuse_piece(&mut self, piece: &Piece<'_>, why: &str) {
-        self.found.note(Finding::Refused, why, || (Place::Line(piece.line()), beginning(piece.bytes)));
+        self.found.note(Finding::Refused, why, || (DumpLocation::Line(piece.line()), beginning(piece.bytes)));
         self.refuse(piece, why);
     }
 
     fn refuse(&mut self, piece: &Piece<'_>, why: &str) {
         if self.found.refusal.is_none() {
-            self.found.refusal = Some((Place::Line(piece.line()), why.to_owned()));
+            self.found.refusal = Some((DumpLocation::Line(piece.line()), why.to_owned()));
         }
     }
 
@@ -196,7 +197,7 @@ mod tests {
         );
         assert_eq!((found.server_version.as_str(), found.dump_version.as_str()), ("15.18 (Debian)", "17.11"));
         let hstore = RequestedExtension { name: "hstore".into(), schema: Some("ext".into()) };
-        assert_eq!(found.extensions, [(hstore, Place::Line(11))]);
+        assert_eq!(found.extensions, [(hstore, DumpLocation::Line(11))]);
         assert_eq!(found.policy_roles, ["anon"]);
         assert_eq!(found.left_out["EVENT TRIGGER"].0, 1);
         assert_eq!((found.rows, found.refusal.clone(), found.unfinished), (Some(3), None, None));
@@ -284,11 +285,11 @@ mod tests {
         let refusal = |text: &str| scanned(text).refusal;
         assert_eq!(
             refusal("SELECT 1;\n\n\\! id\n"),
-            Some((Place::Line(3), "the psql command \\! would reach outside the import".into()))
+            Some((DumpLocation::Line(3), "the psql command \\! would reach outside the import".into()))
         );
-        assert_eq!(refusal("SELECT 1 \\gexec\n").map(|(at, _)| at), Some(Place::Line(1)));
-        assert_eq!(refusal("SELECT 1;\nCREATE ROLE x;\n").map(|(at, _)| at), Some(Place::Line(2)));
-        assert_eq!(refusal("COPY t FROM stdin; SELECT 1;\n\\.\n").map(|(at, _)| at), Some(Place::Line(1)));
-        assert_eq!(refusal("COPY t FROM PROGRAM 'id';").map(|(at, _)| at), Some(Place::Line(1)));
+        assert_eq!(refusal("SELECT 1 \\gexec\n").map(|(at, _)| at), Some(DumpLocation::Line(1)));
+        assert_eq!(refusal("SELECT 1;\nCREATE ROLE x;\n").map(|(at, _)| at), Some(DumpLocation::Line(2)));
+        assert_eq!(refusal("COPY t FROM stdin; SELECT 1;\n\\.\n").map(|(at, _)| at), Some(DumpLocation::Line(1)));
+        assert_eq!(refusal("COPY t FROM PROGRAM 'id';").map(|(at, _)| at), Some(DumpLocation::Line(1)));
     }
 }

@@ -3,7 +3,7 @@
 
 /// Whether a server of a major version knows a setting, and whether its owner may set it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Known {
+pub enum SettingSupport {
     /// Everybody may set it.
     Yes,
     /// Only a superuser may.
@@ -15,22 +15,22 @@ pub enum Known {
 }
 
 /// Looks a setting up. One with a dot belongs to an extension or application: any server takes it.
-pub fn known(name: &str, major: u32) -> Known {
+pub fn support(name: &str, major: u32) -> SettingSupport {
     let name = name.to_ascii_lowercase();
-    let among = |names: &str| names.split_whitespace().any(|known| known == name);
+    let among = |names: &str| names.split_whitespace().any(|support| support == name);
     if name.contains('.') {
-        return Known::Yes;
+        return SettingSupport::Yes;
     }
     for (since, names) in [(16, SINCE_16), (17, SINCE_17), (18, SINCE_18)] {
         if among(names) && major < since {
-            return Known::Since(since);
+            return SettingSupport::Since(since);
         }
     }
     if among(SUPERUSER_ONLY) {
-        return Known::SuperuserOnly;
+        return SettingSupport::SuperuserOnly;
     }
     let all = [UP_TO_15, SINCE_16, SINCE_17, SINCE_18];
-    if all.iter().any(|names| among(names)) { Known::Yes } else { Known::No }
+    if all.iter().any(|names| among(names)) { SettingSupport::Yes } else { SettingSupport::No }
 }
 
 /// Settings of superusers that functions in dumps carry. They govern cost and statistics of
@@ -126,12 +126,12 @@ mod tests {
 
     #[test]
     fn settings_are_judged_by_version() {
-        assert_eq!(known("statement_timeout", 15), Known::Yes);
-        assert_eq!(known("TRANSACTION_TIMEOUT", 17), Known::Yes);
-        assert_eq!(known("transaction_timeout", 16), Known::Since(17));
-        assert_eq!(known("vacuum_truncate", 17), Known::Since(18));
-        assert_eq!(known("session_replication_role", 17), Known::SuperuserOnly);
-        assert_eq!(known("app.tenant", 17), Known::Yes);
-        assert_eq!(known("yb_binary_restore", 17), Known::No);
+        assert_eq!(support("statement_timeout", 15), SettingSupport::Yes);
+        assert_eq!(support("TRANSACTION_TIMEOUT", 17), SettingSupport::Yes);
+        assert_eq!(support("transaction_timeout", 16), SettingSupport::Since(17));
+        assert_eq!(support("vacuum_truncate", 17), SettingSupport::Since(18));
+        assert_eq!(support("session_replication_role", 17), SettingSupport::SuperuserOnly);
+        assert_eq!(support("app.tenant", 17), SettingSupport::Yes);
+        assert_eq!(support("yb_binary_restore", 17), SettingSupport::No);
     }
 }

@@ -1,7 +1,7 @@
 //! A private copy of a dump that came by a pipe or compressed: storage needs its length, and a
 //! look at it needs more than one pass.
 
-use super::Progress;
+use crate::util::byte_counter::ByteCounter;
 use crate::util::fs::free_disk;
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -49,7 +49,7 @@ pub fn create(expected: u64) -> Result<File, SpoolError> {
 
 /// Copies a reader into a private file. `expected` bytes must be free beforehand, `most` may
 /// come; `progress` counts what has come.
-pub fn copy(mut reader: impl Read, expected: u64, most: u64, progress: &Progress) -> Result<File, SpoolError> {
+pub fn copy(mut reader: impl Read, expected: u64, most: u64, progress: &ByteCounter) -> Result<File, SpoolError> {
     let mut file = create(expected)?;
     let mut block = vec![0; 256 << 10];
     let (mut length, mut looked) = (0_u64, 0_u64);

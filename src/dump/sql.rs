@@ -14,7 +14,7 @@ pub const WHOLE_STATEMENT: usize = 1 << 20;
 #[derive(Debug, Clone, Copy)]
 pub struct Piece<'a> {
     /// What they are.
-    pub kind: Kind,
+    pub kind: PieceKind,
     /// The bytes.
     pub bytes: &'a [u8],
     /// A zero byte may be among them.
@@ -36,7 +36,7 @@ impl Piece<'_> {
 
 /// What a piece of a script is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum PieceKind {
     /// White space and comments between statements.
     Between,
     /// A statement, up to and with its semicolon.
@@ -53,6 +53,13 @@ pub enum Kind {
     CommandInside,
     /// Rows of a `COPY … FROM stdin`, or a part of them, with the line `\.` at their end.
     Rows,
+}
+
+impl PieceKind {
+    /// Whether a statement begins with this piece.
+    pub(super) fn starts_statement(self) -> bool {
+        matches!(self, Self::Statement | Self::StatementStart | Self::Inserts(_))
+    }
 }
 
 /// Where a script that ended too early was.
@@ -74,7 +81,7 @@ impl std::fmt::Display for Unfinished {
 }
 
 #[derive(Clone, PartialEq)]
-enum State {
+enum ScanState {
     Between,
     /// In a statement that began at the buffer's start.
     Statement(Inside),
@@ -90,7 +97,7 @@ enum State {
 /// The reader. Call [`Script::next_piece`] until it gives `None`.
 pub struct Script {
     window: Window,
-    state: State,
+    state: ScanState,
     /// `standard_conforming_strings = off` was set: a backslash escapes in every string.
     backslashes: bool,
     /// A psql command stands in the middle of a statement.
@@ -100,17 +107,17 @@ pub struct Script {
 impl Script {
     /// Begins a script.
     pub fn new(reader: impl Read + Send + 'static) -> Self {
-        Self { window: Window::new(reader), state: State::Between, backslashes: false, interrupted: false }
+        Self { window: Window::new(reader), state: ScanState::Between, backslashes: false, interrupted: false }
     }
 
     /// After the end: what the script was in the middle of.
     pub fn unfinished(&self) -> Option<Unfinished> {
         match self.state {
-            State::Between => None,
-            State::Statement(ref inside) | State::LongStatement(ref inside) => {
+            ScanState::Between => None,
+            ScanState::Statement(ref inside) | ScanState::LongStatement(ref inside) => {
                 inside.is_unfinished().then_some(Unfinished::Statement)
             }
-            State::RowsAhead | State::Rows { .. } => Some(Unfinished::Rows),
+            ScanState::RowsAhead | ScanState::Rows { .. } => Some(Unfinished::Rows),
         }
     }
 
@@ -135,16 +142,16 @@ impl Script {
     }
 
     /// Decides on the next piece, or asks for more bytes with `None`.
-    fn cut(&mut self) -> Option<(usize, Kind)> {
+    fn cut(&mut self) -> Option<(usize, PieceKind)> {
         let (bytes, ended) = (self.window.bytes(), self.window.ended());
         if bytes.is_empty() {
             return None;
         }
         match &mut self.state {
-            State::Between => {
+            ScanState::Between => {
                 let length = between(bytes, ended);
                 if length > 0 {
-                    return Some((length, Kind::Between));
+                    return Some((length, PieceKind::Between));
                 }
                 let may_be_comment = bytes.len() < 2 || bytes.starts_with(b"--");
                 if may_be_comment && !ended && bytes.len() < WHOLE_STATEMENT {
@@ -153,16 +160,16 @@ impl Script {
                 if bytes[0] == b'\\' {
                     let length = whole_line(bytes, ended || bytes.len() > WHOLE_STATEMENT)?;
                     let inside = std::mem::take(&mut self.interrupted);
-                    return Some((length, if inside { Kind::CommandInside } else { Kind::Command }));
+                    return Some((length, if inside { PieceKind::CommandInside } else { PieceKind::Command }));
                 }
                 let (length, count) = if self.backslashes { (0, 0) } else { self.window.inserts() };
                 if count > 0 {
-                    return Some((length, Kind::Inserts(count)));
+                    return Some((length, PieceKind::Inserts(count)));
                 }
-                self.state = State::Statement(Inside::default());
+                self.state = ScanState::Statement(Inside::default());
                 self.cut()
             }
-            State::Statement(inside) => {
+            ScanState::Statement(inside) => {
                 if let Some(end) = inside.advance(bytes, self.backslashes, ended) {
                     return Some(self.statement(end));
                 }
@@ -170,59 +177,59 @@ impl Script {
                     return None;
                 }
                 let length = inside.hand_out(bytes, ended);
-                self.state = State::LongStatement(std::mem::take(inside));
-                (length > 0).then_some((length, Kind::StatementStart))
+                self.state = ScanState::LongStatement(std::mem::take(inside));
+                (length > 0).then_some((length, PieceKind::StatementStart))
             }
-            State::LongStatement(inside) => {
+            ScanState::LongStatement(inside) => {
                 if let Some(end) = inside.advance(bytes, self.backslashes, ended) {
-                    self.state = State::Between;
+                    self.state = ScanState::Between;
                     self.interrupted = matches!(end, End::Command(_));
                     if end.length() == 0 {
                         return self.cut(); // the command is at hand
                     }
-                    return Some((end.length(), Kind::StatementPart));
+                    return Some((end.length(), PieceKind::StatementPart));
                 }
                 let length = inside.hand_out(bytes, ended);
-                (length > 0).then_some((length, Kind::StatementPart))
+                (length > 0).then_some((length, PieceKind::StatementPart))
             }
-            State::RowsAhead => {
+            ScanState::RowsAhead => {
                 let length = whole_line(bytes, ended || bytes.len() > WHOLE_STATEMENT)?;
-                self.state = State::Rows { line_start: true };
+                self.state = ScanState::Rows { line_start: true };
                 // Anything but space here would be read as SQL after the rows; nobody writes that.
                 let blank = bytes[..length].trim_ascii().is_empty();
-                Some((length, if blank { Kind::Between } else { Kind::StatementPart }))
+                Some((length, if blank { PieceKind::Between } else { PieceKind::StatementPart }))
             }
-            State::Rows { line_start } => {
+            ScanState::Rows { line_start } => {
                 let (length, over) = rows(bytes, *line_start, ended)?;
                 if over {
-                    self.state = State::Between;
+                    self.state = ScanState::Between;
                 } else {
                     *line_start = bytes[length - 1] == b'\n';
                 }
-                Some((length, Kind::Rows))
+                Some((length, PieceKind::Rows))
             }
         }
     }
 
-    fn statement(&mut self, end: End) -> (usize, Kind) {
+    fn statement(&mut self, end: End) -> (usize, PieceKind) {
         let text = &self.window.bytes()[..end.length()];
-        self.state = State::Between;
+        self.state = ScanState::Between;
         match end {
             // psql would send what stands before a command only when the command says so.
             End::Command(length) => {
                 self.interrupted = true;
-                (length, Kind::StatementStart)
+                (length, PieceKind::StatementStart)
             }
             End::Semicolon(length) => {
                 let word = first_word(text);
                 if word.eq_ignore_ascii_case(b"copy") && treat(text) == Treatment::CopyRows {
-                    self.state = State::RowsAhead;
+                    self.state = ScanState::RowsAhead;
                 } else if word.eq_ignore_ascii_case(b"set")
                     && let Some(on) = conforming_strings(text)
                 {
                     self.backslashes = !on;
                 }
-                (length, Kind::Statement)
+                (length, PieceKind::Statement)
             }
         }
     }

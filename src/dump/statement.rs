@@ -1,6 +1,8 @@
 //! One SQL statement, understood as far as an import must.
 
+use super::sql::Script;
 use super::tokens::{LONGEST_COMMENT, Token, Tokens, first_word, hides_head};
+use std::io::Cursor;
 
 /// What an import does with a statement of a plain dump. It gets the same data as from an
 /// archive restored with `--no-owner --no-privileges`.
@@ -27,7 +29,44 @@ pub enum Treatment {
     /// Rows follow as `COPY` data.
     CopyRows,
     /// Cannot be part of an import, for this reason.
-    Refuse(&'static str),
+    Refuse(Refusal),
+}
+
+/// Why a statement cannot be part of an import.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Refusal {
+    /// What kind of reach the statement has.
+    pub scope: RefusalScope,
+    /// The reason in words.
+    pub reason: &'static str,
+}
+
+/// What a refused statement would reach.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RefusalScope {
+    /// Roles, databases, tablespaces: what belongs to the whole server.
+    WholeServer,
+    /// Files or programs of the server.
+    ServerFiles,
+    /// The import itself, or how its script is read.
+    Import,
+}
+
+impl Treatment {
+    /// A statement that would interfere with the import itself.
+    const fn refuse(reason: &'static str) -> Self {
+        Self::Refuse(Refusal { scope: RefusalScope::Import, reason })
+    }
+
+    /// A statement that would change the whole server.
+    const fn refuse_whole_server(reason: &'static str) -> Self {
+        Self::Refuse(Refusal { scope: RefusalScope::WholeServer, reason })
+    }
+
+    /// A statement that would reach the server's files or programs.
+    const fn refuse_server_files(reason: &'static str) -> Self {
+        Self::Refuse(Refusal { scope: RefusalScope::ServerFiles, reason })
+    }
 }
 
 /// An extension that a dump asks for.
@@ -54,7 +93,7 @@ pub const HIDDEN: &str = "its first words hide behind a comment of more than 64 
 /// Decides on a statement, given whole or, when it is very long, its beginning.
 pub fn treat(text: &[u8]) -> Treatment {
     if text.len() > LONGEST_COMMENT && hides_head(text) {
-        return Treatment::Refuse(HIDDEN);
+        return Treatment::refuse(HIDDEN);
     }
     if first_word(text).eq_ignore_ascii_case(b"insert") {
         return Treatment::Run; // of these there are most
@@ -74,33 +113,35 @@ pub fn treat(text: &[u8]) -> Treatment {
         | ("SET" | "RESET", "SESSION", "AUTHORIZATION" | "ROLE")
         | ("SET", "LOCAL", "ROLE") => Treatment::Skip,
         ("BEGIN", ..) | ("START", "TRANSACTION", _) => Treatment::Begin,
-        ("COMMIT" | "ROLLBACK", "PREPARED", _) => Treatment::Refuse("it ends a transaction of somebody else"),
+        ("COMMIT" | "ROLLBACK", "PREPARED", _) => Treatment::refuse("it ends a transaction of somebody else"),
         ("COMMIT" | "END", ..) => Treatment::Commit,
         ("ROLLBACK" | "ABORT", ..) if word(1) != "TO" && word(2) != "TO" => {
-            Treatment::Refuse("it would roll the import back")
+            Treatment::refuse("it would roll the import back")
         }
         ("SET" | "RESET", ..) if names_strings(&words) && !sets_strings_plainly(text) => {
-            Treatment::Refuse("it changes how strings are read in a way that leaves doubts")
+            Treatment::refuse("it changes how strings are read in a way that leaves doubts")
         }
         // The worker's own settings are among them.
         ("RESET", "ALL", _) => Treatment::Skip,
         ("SET", "CLIENT_ENCODING" | "NAMES", _) | ("SET", "SESSION" | "LOCAL", "CLIENT_ENCODING" | "NAMES")
             if hides_backslashes(text) =>
         {
-            Treatment::Refuse("in this encoding a backslash can be a part of a character; dump with --encoding=UTF8")
+            Treatment::refuse("in this encoding a backslash can be a part of a character; dump with --encoding=UTF8")
         }
-        ("PREPARE", "TRANSACTION", _) => Treatment::Refuse("it would leave a prepared transaction behind"),
+        ("PREPARE", "TRANSACTION", _) => Treatment::refuse("it would leave a prepared transaction behind"),
         ("COMMENT", "ON", "EXTENSION" | "EVENT" | "SUBSCRIPTION" | "DATABASE") => Treatment::Skip,
         ("ALTER", "EVENT", "TRIGGER") | ("ALTER", "SUBSCRIPTION", _) => Treatment::Skip,
         ("CREATE", "EVENT", "TRIGGER") => Treatment::LeaveOut("EVENT TRIGGER", EVENT_TRIGGER_REASON),
         ("CREATE", "SUBSCRIPTION", _) => Treatment::LeaveOut("SUBSCRIPTION", SUBSCRIPTION_REASON),
         ("SECURITY", "LABEL", _) => Treatment::LeaveOut("SECURITY LABEL", SECURITY_LABEL_REASON),
         ("CREATE" | "ALTER" | "DROP", "ROLE" | "USER" | "GROUP", second) if second != "MAPPING" => {
-            Treatment::Refuse("it manages roles; dump one database with pg_dump, not the server with pg_dumpall")
+            Treatment::refuse_whole_server(
+                "it manages roles; dump one database with pg_dump, not the server with pg_dumpall",
+            )
         }
-        ("CREATE" | "ALTER" | "DROP", "DATABASE" | "TABLESPACE" | "SYSTEM", _) => {
-            Treatment::Refuse("it manages the server; dump one database with pg_dump without -C (--create)")
-        }
+        ("CREATE" | "ALTER" | "DROP", "DATABASE" | "TABLESPACE" | "SYSTEM", _) => Treatment::refuse_whole_server(
+            "it manages the server; dump one database with pg_dump without -C (--create)",
+        ),
         ("CREATE" | "ALTER", "PUBLICATION", _) => publication(text),
         ("DROP", "EXTENSION" | "SUBSCRIPTION", _) | ("DROP", "EVENT", "TRIGGER") => Treatment::Skip,
         ("DROP", "SCHEMA", _) => dropped_schema(&words),
@@ -114,12 +155,27 @@ pub fn treat(text: &[u8]) -> Treatment {
         }
         ("CREATE", "POLICY", _) => Treatment::CreatePolicy(policy_roles(text)),
         ("SELECT" | "DO" | "WITH" | "VALUES" | "CALL", ..) if changes_strings(text) => {
-            Treatment::Refuse("it changes how strings are read in the middle of the script")
+            Treatment::refuse("it changes how strings are read in the middle of the script")
         }
         ("COPY", ..) => copy(text),
         ("SET", "DEFAULT_TABLESPACE", _) if !ends_with_empty_literal(text) => Treatment::Skip,
         _ => Treatment::Run,
     }
+}
+
+/// Whether a statement is a `COPY`.
+pub fn is_copy(text: &str) -> bool {
+    first_word(text.as_bytes()).eq_ignore_ascii_case(b"copy")
+}
+
+/// How many statements a text has. Empty ones do not count.
+pub fn count_statements(text: &str) -> usize {
+    let mut script = Script::new(Cursor::new(text.as_bytes().to_vec()));
+    let mut count = 0;
+    while let Ok(Some(piece)) = script.next_piece() {
+        count += usize::from(piece.kind.starts_statement() && !first_word(piece.bytes).is_empty());
+    }
+    count
 }
 
 /// What a statement that nobody has given a heading is about, in the words of pg_dump where
@@ -262,14 +318,16 @@ fn copy(text: &[u8]) -> Treatment {
         !inside
     });
     if Tokens::new(text).any(|token| token.is("BINARY")) || binary_literal(text) {
-        return Treatment::Refuse("rows in binary format do not show where they end");
+        return Treatment::refuse("rows in binary format do not show where they end");
     }
     let Some(direction) = tokens.find(|token| token.is("FROM") || token.is("TO")) else { return Treatment::Run };
     match tokens.next() {
         Some(token) if token.is("STDIN") && direction.is("FROM") => Treatment::CopyRows,
-        Some(token) if token.is("STDOUT") => Treatment::Refuse("COPY … TO reads data, it does not bring any"),
-        Some(token) if token.is("PROGRAM") => Treatment::Refuse("COPY … PROGRAM runs a program on the server"),
-        _ => Treatment::Refuse("COPY with a file name reads or writes a file of the server"),
+        Some(token) if token.is("STDOUT") => Treatment::refuse("COPY … TO reads data, it does not bring any"),
+        Some(token) if token.is("PROGRAM") => {
+            Treatment::refuse_server_files("COPY … PROGRAM runs a program on the server")
+        }
+        _ => Treatment::refuse_server_files("COPY with a file name reads or writes a file of the server"),
     }
 }
 

@@ -9,14 +9,14 @@ const LARGEST_ZSTD_WINDOW: u32 = 23;
 
 /// How a file is compressed as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wrapping {
+pub enum OuterCompression {
     /// gzip.
     Gzip,
     /// zstd.
     Zstd,
 }
 
-impl Wrapping {
+impl OuterCompression {
     /// By the first bytes of a file.
     pub(super) fn of(start: &[u8]) -> Option<Self> {
         match start {

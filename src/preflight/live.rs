@@ -50,7 +50,7 @@ fn count(number: usize, one: &str, many: &str) -> String {
 }
 
 fn readable(risks: &LocalRisks) -> Check {
-    let name = "everything_readable";
+    let name = "source_readable";
     let role = &risks.role;
     if !risks.closed_schemas.is_empty() {
         let schemas = risks.closed_schemas.join(", ");

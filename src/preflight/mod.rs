@@ -36,6 +36,9 @@ pub const VERSION: &str = "source_version_compatible";
 /// Name of the check of the extensions.
 pub const EXTENSIONS: &str = "extensions_available_on_target";
 
+/// Major version of Postgres that targets run, unless a control plane says otherwise.
+pub const TARGET_MAJOR: u32 = 17;
+
 /// What a target can take.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {

@@ -5,7 +5,7 @@ use super::jobs::work_dirs::WorkDirs;
 use super::metadata::{ProjectRow, ProjectState, Store};
 use super::metrics::Metrics;
 use super::objects::{Disk, Objects, S3};
-use super::outbound::integrations::Providers;
+use super::outbound::integrations::ProviderApis;
 use super::postgres::{Cluster, ClusterOptions, Endpoint, Programs, RunAs, Tools, find, run_as};
 use super::state::{Core, instance_id};
 use super::supervisor::{TaskSet, make_work_folder};
@@ -203,8 +203,8 @@ impl Dev {
             plan_limit: options.plan_limit.unwrap_or(DEFAULT_PLAN_LIMIT),
             target: Arc::new(target),
             is_local: true,
-            receivers: egress::receivers(true)?,
-            providers: Providers::from_environment()?,
+            webhook_client: egress::webhook_client(true)?,
+            providers: ProviderApis::from_environment()?,
             metrics: Metrics::new(),
             wakeups: Wakeups::default(),
         };

@@ -7,7 +7,7 @@ use super::jobs::work_dirs::WorkDirs;
 use super::metadata::Store;
 use super::metrics::Metrics;
 use super::objects::{Objects, S3};
-use super::outbound::integrations::Providers;
+use super::outbound::integrations::ProviderApis;
 use super::postgres::{Endpoint, Programs, Tools, find, run_as, server_major};
 use super::state::{Core, instance_id};
 use super::supervisor::{TaskSet, make_work_folder};
@@ -110,8 +110,8 @@ pub async fn start(options: ServiceOptions, tell: &dyn Fn(&str)) -> anyhow::Resu
         plan_limit: options.plan_limit,
         target: Arc::new(target),
         is_local: false,
-        receivers: egress::receivers(false)?,
-        providers: Providers::from_environment()?,
+        webhook_client: egress::webhook_client(false)?,
+        providers: ProviderApis::from_environment()?,
         metrics: Metrics::new(),
         wakeups: Wakeups::default(),
     };

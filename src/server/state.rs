@@ -4,7 +4,7 @@ use super::crypto::{self, SecretBox};
 use super::metadata::{NewProject, ProjectRow, Store};
 use super::metrics::Metrics;
 use super::objects::Objects;
-use super::outbound::integrations::Providers;
+use super::outbound::integrations::ProviderApis;
 use super::target::{MAX_CONNECTIONS, TargetServer};
 use super::wakeups::Wakeups;
 use crate::preflight::{FILTERS_PLAIN_SQL, Limits};
@@ -25,9 +25,9 @@ pub(super) struct Core {
     /// `capydb dev`: everything is on one machine that belongs to the caller.
     pub(super) is_local: bool,
     /// HTTP client for receivers of webhooks.
-    pub(super) receivers: reqwest::Client,
+    pub(super) webhook_client: reqwest::Client,
     /// Deployment platforms that connection strings are pushed to.
-    pub(super) providers: Providers,
+    pub(super) providers: ProviderApis,
     pub(super) metrics: Metrics,
     pub(super) wakeups: Wakeups,
 }

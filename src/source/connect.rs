@@ -244,14 +244,33 @@ fn explain(place: &str, error: &tokio_postgres::Error, password: Option<&str>) -
         cause = current.source();
     }
     let said = scrubbed(&crate::util::error::chain(error), password);
-    if said.contains("does not support TLS") {
-        let why = "the server does not offer TLS; add sslmode=disable to the URL to go without".into();
-        return ConnectError::Tls(place.into(), why);
+    match DriverFailure::of(&said) {
+        DriverFailure::NoTls => {
+            let why = "the server does not support TLS; add sslmode=disable to the URL to connect without encryption";
+            ConnectError::Tls(place.into(), why.into())
+        }
+        DriverFailure::Password => ConnectError::Login(place.into(), said),
+        DriverFailure::Other => ConnectError::Other(place.into(), said),
     }
-    if said.contains("password") {
-        return ConnectError::Login(place.into(), said);
+}
+
+/// Failures that the driver reports without a type of their own.
+enum DriverFailure {
+    /// The server does not support TLS.
+    NoTls,
+    /// The server asked for a password and the URL has none, or a wrong one.
+    Password,
+    Other,
+}
+
+impl DriverFailure {
+    /// The driver keeps its kinds private, so this is the one place that reads its messages.
+    fn of(message: &str) -> Self {
+        if message.contains("does not support TLS") {
+            return Self::NoTls;
+        }
+        if message.contains("password") { Self::Password } else { Self::Other }
     }
-    ConnectError::Other(place.into(), said)
 }
 
 #[cfg(test)]

@@ -10,4 +10,4 @@ pub mod providers;
 pub(crate) mod tls;
 mod url;
 
-pub use url::{SourceUrl, SourceUrlError, SslMode};
+pub use url::{SourceUrl, SourceUrlError, SslMode, UrlChange};

@@ -14,8 +14,48 @@ pub struct Provider {
     pub hosts: &'static [&'static str],
     /// Where the right connection string is found.
     pub string: &'static str,
-    /// What bites.
+    /// What to know before a move.
     pub caveats: &'static [&'static str],
+    /// Which of its endpoints can carry a dump.
+    pub endpoints: EndpointRule,
+    /// Whether only this machine can reach its databases.
+    pub is_local_only: bool,
+}
+
+/// How a provider's endpoints that can carry a dump differ from those that cannot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EndpointRule {
+    /// All endpoints can, as far as is known.
+    Any,
+    /// This port is a pooler; the same host has the server itself on the other.
+    PoolerPort {
+        /// Port of the pooler.
+        pooler: u16,
+        /// Port of the server.
+        direct: u16,
+    },
+    /// The first label of a pooler's host name ends with this.
+    PoolerSuffix(&'static str),
+    /// Hosts with this prefix are internal, and the pooler's port has databases of its own.
+    PrivatePrefix {
+        /// Prefix of internal hosts.
+        prefix: &'static str,
+        /// Port of the pooler.
+        pooler: u16,
+        /// Port of the server.
+        direct: u16,
+    },
+    /// Hosts with this ending exist in the provider's own network only.
+    InternalSuffix(&'static str),
+    /// Hosts without a dot exist in the provider's own network only.
+    InternalWithoutDot,
+    /// Only hosts with this ending are public; those with the prefix are poolers.
+    PublicSuffix {
+        /// Ending of public hosts.
+        public: &'static str,
+        /// Prefix of poolers.
+        pooler: &'static str,
+    },
 }
 
 /// What to do about a URL.
@@ -27,6 +67,27 @@ pub enum Advice {
     Rewrite(&'static Provider, SourceUrl, Why),
     /// It cannot work, for this reason; the right string is where [`Provider::string`] says.
     Refuse(&'static Provider, Why),
+}
+
+impl Advice {
+    /// What is wrong with the URL, in one sentence; `None` when it is fine.
+    pub fn problem(&self) -> Option<String> {
+        match self {
+            Self::Fine => None,
+            Self::Rewrite(provider, _, why) | Self::Refuse(provider, why) => {
+                Some(format!("this is {why} ({})", provider.name))
+            }
+        }
+    }
+
+    /// Which URL to use instead. It shows no password.
+    pub fn fix(&self) -> Option<String> {
+        match self {
+            Self::Fine => None,
+            Self::Rewrite(_, instead, _) => Some(format!("use {instead}")),
+            Self::Refuse(provider, _) => Some(format!("where to find the public URL: {}", provider.string)),
+        }
+    }
 }
 
 /// What is wrong with an endpoint.
@@ -65,6 +126,8 @@ pub const PROVIDERS: [Provider; 16] = [
             "Old clients answer `endpoint … not found`: they do not send the host name in TLS. The direct host works here.",
             "Projects on Postgres 18 are newer than the target and are refused.",
         ],
+        endpoints: EndpointRule::PoolerSuffix("-pooler"),
+        is_local_only: false,
     },
     Provider {
         id: "supabase",
@@ -78,6 +141,8 @@ pub const PROVIDERS: [Provider; 16] = [
             "The schemas auth, storage, realtime, vault and graphql are the platform's. Foreign keys to auth.users and policies that call auth.uid() need a replacement.",
             "pg_graphql, pgsodium, supabase_vault and pg_net are not available on the target: drop them on a copy, or dump the schemas of the application alone (pg_dump -Fc -n public).",
         ],
+        endpoints: EndpointRule::PoolerPort { pooler: 6543, direct: 5432 },
+        is_local_only: false,
     },
     Provider {
         id: "railway",
@@ -90,6 +155,8 @@ pub const PROVIDERS: [Provider; 16] = [
             "Traffic through the proxy is billed as egress.",
             "The database is usually called railway.",
         ],
+        endpoints: EndpointRule::InternalSuffix(".railway.internal"),
+        is_local_only: false,
     },
     Provider {
         id: "render",
@@ -102,6 +169,8 @@ pub const PROVIDERS: [Provider; 16] = [
             "The connection must be encrypted, which it is unless the URL says otherwise.",
             "Free databases expire; their data is gone after the grace period.",
         ],
+        endpoints: EndpointRule::InternalWithoutDot,
+        is_local_only: false,
     },
     Provider {
         id: "heroku",
@@ -115,6 +184,8 @@ pub const PROVIDERS: [Provider; 16] = [
             "Databases of private and shield spaces cannot be reached from outside: dump from a one-off dyno.",
             "heroku maintenance:on stops the writers for the time of the move.",
         ],
+        endpoints: EndpointRule::Any,
+        is_local_only: false,
     },
     Provider {
         id: "rds",
@@ -127,6 +198,8 @@ pub const PROVIDERS: [Provider; 16] = [
             "Objects of rdsadmin and the extensions aws_s3, aws_commons and aws_lambda do not travel.",
             "Logical replication needs rds.logical_replication = 1 in the parameter group, and a restart.",
         ],
+        endpoints: EndpointRule::Any,
+        is_local_only: false,
     },
     Provider {
         id: "cloud-sql",
@@ -138,6 +211,8 @@ pub const PROVIDERS: [Provider; 16] = [
             "Connection names (project:region:instance) are sockets of the Auth Proxy, not hosts: run the proxy and use --via-dump.",
             "cloudsqlsuperuser is not a superuser: some objects may not be readable for it.",
         ],
+        endpoints: EndpointRule::Any,
+        is_local_only: false,
     },
     Provider {
         id: "azure",
@@ -149,6 +224,8 @@ pub const PROVIDERS: [Provider; 16] = [
             "The firewall rules (Networking) must let the import in.",
             "The schemas and databases azure, azure_sys and azure_maintenance are the platform's.",
         ],
+        endpoints: EndpointRule::PoolerPort { pooler: 6432, direct: 5432 },
+        is_local_only: false,
     },
     Provider {
         id: "digitalocean",
@@ -160,6 +237,8 @@ pub const PROVIDERS: [Provider; 16] = [
             "Hosts that begin with private- are reachable inside the VPC only.",
             "Trusted sources must let the import in.",
         ],
+        endpoints: EndpointRule::PrivatePrefix { prefix: "private-", pooler: 25061, direct: 25060 },
+        is_local_only: false,
     },
     Provider {
         id: "fly",
@@ -170,6 +249,8 @@ pub const PROVIDERS: [Provider; 16] = [
             "Import with --via-dump through the proxy: it dumps on this machine and uploads.",
             "Hosts below flycast and internal exist inside Fly's network only; pgbouncer hosts cannot carry a dump.",
         ],
+        endpoints: EndpointRule::PublicSuffix { public: ".fly.dev", pooler: "pgbouncer." },
+        is_local_only: true,
     },
     Provider {
         id: "aiven",
@@ -181,6 +262,8 @@ pub const PROVIDERS: [Provider; 16] = [
             "The allowed IP addresses of the service must let the import in.",
             "aiven_extras belongs to the platform.",
         ],
+        endpoints: EndpointRule::Any,
+        is_local_only: false,
     },
     Provider {
         id: "crunchy",
@@ -191,6 +274,8 @@ pub const PROVIDERS: [Provider; 16] = [
             "Port 5431 is PgBouncer and cannot carry a dump.",
             "The cluster's firewall rules must let the import in.",
         ],
+        endpoints: EndpointRule::PoolerPort { pooler: 5431, direct: 5432 },
+        is_local_only: false,
     },
     Provider {
         id: "planetscale",
@@ -198,6 +283,8 @@ pub const PROVIDERS: [Provider; 16] = [
         hosts: &["psdb.cloud"],
         string: "The database → Connect → Postgres role, port 5432",
         caveats: &["Port 6432 is PgBouncer and cannot carry a dump.", "The connection must be encrypted."],
+        endpoints: EndpointRule::PoolerPort { pooler: 6432, direct: 5432 },
+        is_local_only: false,
     },
     Provider {
         id: "timescale",
@@ -207,6 +294,8 @@ pub const PROVIDERS: [Provider; 16] = [
         caveats: &[
             "timescaledb is not available on the target: copy hypertables into plain tables first, then drop the extension.",
         ],
+        endpoints: EndpointRule::Any,
+        is_local_only: false,
     },
     Provider {
         id: "xata",
@@ -214,6 +303,8 @@ pub const PROVIDERS: [Provider; 16] = [
         hosts: &["xata.sh", "db.prisma.io", "thenile.dev"],
         string: "The direct TCP connection string, which begins with postgres://",
         caveats: &["prisma+postgres:// is the address of an HTTP proxy, not of a Postgres server."],
+        endpoints: EndpointRule::Any,
+        is_local_only: false,
     },
     Provider {
         id: "local",
@@ -224,6 +315,8 @@ pub const PROVIDERS: [Provider; 16] = [
             "The service cannot reach this network: --via-dump runs pg_dump here and uploads the dump.",
             "It needs a pg_dump that is not older than the source and not newer than the target; `capydb doctor` lists those found.",
         ],
+        endpoints: EndpointRule::Any,
+        is_local_only: true,
     },
 ];
 
@@ -242,32 +335,32 @@ pub fn named(id: &str) -> Option<&'static Provider> {
     PROVIDERS.iter().find(|provider| provider.id == id)
 }
 
-/// Judges a URL by the rules of its provider.
+/// Checks a URL against the endpoints of its provider.
 pub fn advise(url: &SourceUrl) -> Advice {
     let Some(provider) = recognize(url.host()) else { return Advice::Fine };
     let host = url.host().trim_end_matches('.').to_ascii_lowercase();
-    let mended = |url| Advice::Rewrite(provider, url, Why::Pooled);
-    let to_port = |from: u16, to: u16| if url.port() == from { mended(url.with_port(to)) } else { Advice::Fine };
-    match provider.id {
-        "neon" => match host.split_once('.').and_then(|(label, rest)| Some((label.strip_suffix("-pooler")?, rest))) {
-            Some((direct, rest)) => mended(url.with_host(&format!("{direct}.{rest}"))),
-            None => Advice::Fine,
-        },
-        "supabase" => to_port(6543, 5432),
-        "azure" | "planetscale" => to_port(6432, 5432),
-        "crunchy" => to_port(5431, 5432),
-        "digitalocean" => match host.strip_prefix("private-") {
-            Some(public) if url.port() == 25061 => {
-                Advice::Rewrite(provider, url.with_host(public).with_port(25060), Why::Pool)
+    let rewrite = |url, why| Advice::Rewrite(provider, url, why);
+    match provider.endpoints {
+        EndpointRule::PoolerSuffix(suffix) => {
+            let direct = host.split_once('.').and_then(|(label, rest)| Some((label.strip_suffix(suffix)?, rest)));
+            direct.map_or(Advice::Fine, |(label, rest)| rewrite(url.with_host(&format!("{label}.{rest}")), Why::Pooled))
+        }
+        EndpointRule::PoolerPort { pooler, direct } if url.port() == pooler => {
+            rewrite(url.with_port(direct), Why::Pooled)
+        }
+        EndpointRule::PrivatePrefix { prefix, pooler, direct } => {
+            let pooled = url.port() == pooler;
+            match host.strip_prefix(prefix) {
+                Some(public) if pooled => rewrite(url.with_host(public).with_port(direct), Why::Pool),
+                Some(public) => rewrite(url.with_host(public), Why::Internal),
+                None if pooled => rewrite(url.with_port(direct), Why::Pool),
+                None => Advice::Fine,
             }
-            Some(public) => Advice::Rewrite(provider, url.with_host(public), Why::Internal),
-            None if url.port() == 25061 => Advice::Rewrite(provider, url.with_port(25060), Why::Pool),
-            None => Advice::Fine,
-        },
-        "railway" if host.ends_with(".railway.internal") => Advice::Refuse(provider, Why::Internal),
-        "render" if is_render_short(&host) => Advice::Refuse(provider, Why::Internal),
-        "fly" if host.starts_with("pgbouncer.") => Advice::Refuse(provider, Why::Pooled),
-        "fly" if !host.ends_with(".fly.dev") => Advice::Refuse(provider, Why::Internal),
+        }
+        EndpointRule::InternalSuffix(suffix) if host.ends_with(suffix) => Advice::Refuse(provider, Why::Internal),
+        EndpointRule::InternalWithoutDot if !host.contains('.') => Advice::Refuse(provider, Why::Internal),
+        EndpointRule::PublicSuffix { pooler, .. } if host.starts_with(pooler) => Advice::Refuse(provider, Why::Pooled),
+        EndpointRule::PublicSuffix { public, .. } if !host.ends_with(public) => Advice::Refuse(provider, Why::Internal),
         _ => Advice::Fine,
     }
 }

@@ -14,42 +14,65 @@ pub struct SourceUrl {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SourceUrlError {
     /// Nothing was given.
-    #[error("the source URL is empty")]
+    #[error("the URL is empty")]
     Empty,
     /// Another kind of URL.
-    #[error("the source URL starts with {0}, not with postgres:// or postgresql://")]
+    #[error("the URL starts with {0}, not with postgres:// or postgresql://")]
     Scheme(String),
+    /// The address of an HTTP proxy in front of a database.
+    #[error("the URL is the address of a Prisma HTTP proxy, not of a Postgres server")]
+    PrismaProxy,
     /// The URL itself cannot be read.
     #[error(
-        "the source URL cannot be read ({0}); special characters in the user name or password must be percent-encoded (@ is %40, / is %2F, # is %23)"
+        "the URL cannot be read ({0}); special characters in the user name or password must be percent-encoded (@ is %40, / is %2F, # is %23)"
     )]
     Syntax(String),
     /// No host, so this would mean a socket on some machine.
-    #[error("the source URL names no host")]
+    #[error("the URL names no host")]
     NoHost,
     /// A Unix socket.
-    #[error("the source URL names a Unix socket; the import needs a host that it can reach over the network")]
+    #[error("the URL names a Unix socket; the import needs a host that it can reach over the network")]
     Socket,
     /// A list of hosts.
-    #[error("the source URL names several hosts; give the one to copy from")]
+    #[error("the URL names several hosts; give the one to copy from")]
     SeveralHosts,
     /// A port that is no port.
     #[error(
-        "the source URL has a bad port; it must be a number from 1 to 65535, and special characters in the password must be percent-encoded (/ is %2F, # is %23, ? is %3F)"
+        "the URL has a bad port; it must be a number from 1 to 65535, and special characters in the password must be percent-encoded (/ is %2F, # is %23, ? is %3F)"
     )]
     Port,
     /// No database.
-    #[error("the source URL names no database; add its name after the host: postgres://user@host:5432/DATABASE")]
+    #[error("the URL names no database; add its name after the host: postgres://user@host:5432/DATABASE")]
     NoDatabase,
     /// No user.
-    #[error("the source URL names no user")]
+    #[error("the URL names no user")]
     NoUser,
     /// A parameter that points at something outside the URL.
-    #[error("the source URL has the parameter `{0}`, which cannot be used here: {1}")]
+    #[error("the URL has the parameter `{0}`, which cannot be used here: {1}")]
     Parameter(String, &'static str),
     /// A word after `sslmode=` that libpq does not know.
-    #[error("the source URL has sslmode={0}; it must be disable, allow, prefer, require, verify-ca or verify-full")]
+    #[error("the URL has sslmode={0}; it must be disable, allow, prefer, require, verify-ca or verify-full")]
     SslMode(String),
+}
+
+/// What was changed in a URL before it is used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UrlChange {
+    /// This `sslmode` was added.
+    SslModeAdded(&'static str),
+    /// These parameters were dropped, because they do not matter for a dump.
+    ParametersDropped(Vec<String>),
+}
+
+impl fmt::Display for UrlChange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::SslModeAdded(mode) => write!(f, "added sslmode={mode}, so the connection is encrypted"),
+            Self::ParametersDropped(names) => {
+                write!(f, "dropped parameters that do not matter for a dump: {}", names.join(", "))
+            }
+        }
+    }
 }
 
 /// What `sslmode` asks for (libpq, "SSL Mode Descriptions").
@@ -129,7 +152,12 @@ impl SourceUrl {
         let text = text.trim_matches(['"', '\'']); // as pasted from a file of settings
         let scheme = text.split_once("://").map_or("", |(scheme, _)| scheme);
         if !["postgres", "postgresql"].contains(&scheme.to_ascii_lowercase().as_str()) {
-            return Err(SourceUrlError::Scheme(shown_start(text)));
+            let is_prisma = scheme.to_ascii_lowercase().starts_with("prisma");
+            return Err(if is_prisma {
+                SourceUrlError::PrismaProxy
+            } else {
+                SourceUrlError::Scheme(shown_start(text))
+            });
         }
         refuse_host_list(text)?;
         let url = Url::parse(text).map_err(|error| match error {
@@ -180,20 +208,20 @@ impl SourceUrl {
     /// Brings the URL into the form that is dialled, and says what was changed: TLS is asked
     /// for unless the URL says otherwise, and parameters that mean nothing to a dump go.
     #[must_use]
-    pub fn normalise(self) -> (Self, Vec<String>) {
-        self.normalise_with("require")
+    pub fn normalize(self) -> (Self, Vec<UrlChange>) {
+        self.normalize_with("require")
     }
 
     /// The same for a server in this network, which may well have no TLS.
     #[must_use]
-    pub fn normalise_here(self) -> (Self, Vec<String>) {
+    pub fn normalize_here(self) -> (Self, Vec<UrlChange>) {
         let mode = if self.is_socket() { "disable" } else { "prefer" };
-        let (url, mut changes) = self.normalise_with(mode);
-        changes.retain(|change| !change.starts_with("added")); // it is what libpq does
+        let (url, mut changes) = self.normalize_with(mode);
+        changes.retain(|change| !matches!(change, UrlChange::SslModeAdded(_))); // this is libpq's own default
         (url, changes)
     }
 
-    fn normalise_with(mut self, mode: &str) -> (Self, Vec<String>) {
+    fn normalize_with(mut self, mode: &'static str) -> (Self, Vec<UrlChange>) {
         let mut kept: Vec<(String, String)> = Vec::new();
         let mut dropped: Vec<String> = Vec::new();
         for (name, value) in self.url.query_pairs() {
@@ -207,10 +235,10 @@ impl SourceUrl {
         let mut changes = Vec::new();
         if !kept.iter().any(|(name, _)| name == "sslmode") {
             kept.push(("sslmode".into(), mode.into()));
-            changes.push(format!("added sslmode={mode}, so the connection is encrypted"));
+            changes.push(UrlChange::SslModeAdded(mode));
         }
         if !dropped.is_empty() {
-            changes.push(format!("left out what means nothing to a dump: {}", dropped.join(", ")));
+            changes.push(UrlChange::ParametersDropped(dropped));
         }
         self.url.query_pairs_mut().clear().extend_pairs(kept);
         (self, changes)

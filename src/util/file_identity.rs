@@ -7,7 +7,7 @@ use std::path::PathBuf;
 /// Length, time of the last change and, where the system has them, the numbers of the file.
 /// They tell a file that is being written, and one that took the name of another.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Identity {
+pub struct FileIdentity {
     /// Length in bytes.
     pub size: u64,
     /// Nanoseconds since 1970 at the last change; 0 where it is not known.
@@ -18,7 +18,7 @@ pub struct Identity {
     pub inode: u64,
 }
 
-impl Identity {
+impl FileIdentity {
     /// Reads what the system knows.
     pub fn of(about: &Metadata) -> Self {
         let since = about.modified().ok().and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
@@ -33,9 +33,9 @@ impl Identity {
 
 /// The file that a person named, as it was when it was opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Origin {
+pub struct FileOrigin {
     /// Its name, without links and relative steps.
     pub path: PathBuf,
     /// What it was.
-    pub identity: Identity,
+    pub identity: FileIdentity,
 }

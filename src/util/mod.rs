@@ -1,5 +1,6 @@
 //! Small helpers without a domain: files, addresses, processes, errors, formats, redaction.
 
+pub mod byte_counter;
 pub mod error;
 pub mod file_identity;
 pub mod format;

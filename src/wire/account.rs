@@ -4,8 +4,29 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct ApiError {
-    /// One sentence for the person who made the call.
+    /// One sentence for the user who made the call.
     pub error: String,
+    /// What went wrong, where a client decides on it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<ErrorCode>,
+}
+
+/// Errors that clients tell apart: `code` of an [`ApiError`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum ErrorCode {
+    /// The API has no such path.
+    RouteNotFound,
+    /// The path does not support this method.
+    MethodNotAllowed,
+    /// What the path names does not exist, or the key cannot see it.
+    ResourceNotFound,
+    /// An import of the project is running.
+    ImportRunning,
+    /// A code that this version does not know.
+    #[serde(other)]
+    Unknown,
 }
 
 /// `GET /status`.

@@ -11,10 +11,11 @@ mod integration;
 mod job;
 mod preflight;
 mod project;
+mod s3;
 mod upload;
 mod webhook;
 
-pub use account::{ApiError, LoginRequest, LoginSession, LoginState, Me, Organization, Principal, Status};
+pub use account::{ApiError, ErrorCode, LoginRequest, LoginSession, LoginState, Me, Organization, Principal, Status};
 pub use database::{ProjectExtension, ProjectExtensionList, SqlAnswer, SqlRequest, SqlResult};
 pub use import::{ImportRequest, PreflightRequest};
 pub use import_progress::{ErrorClass, FailureCode, ImportError, ImportProgress, JobFailure, TableProgress};
@@ -27,6 +28,7 @@ pub use preflight::{
     AuthForeignKey, Check, CheckStatus, DumpFacts, Extension, Preflight, PreflightAnswer, Replication, SourceFacts,
 };
 pub use project::{Connections, ConnectionsAnswer, CreateProject, Project, ProjectAnswer, ProjectCreated, ProjectList};
+pub use s3::{S3Error, S3Parts, S3Upload};
 pub use upload::{
     CompleteRequest, PartSlot, PartsAnswer, PartsRequest, Upload, UploadAnswer, UploadPart, UploadRequest, UploadSlot,
     UploadSlotAnswer, crc64_of_text, crc64_text,

@@ -1,6 +1,6 @@
 //! Logging in, linking, and looking at what is set.
 
-use crate::support::world::{ask, plane};
+use crate::support::fixtures::{ask, control_plane};
 use crate::support::{Ran, capydb, run};
 use serde_json::Value;
 use std::fs;
@@ -25,12 +25,12 @@ fn with_input(mut command: Command, input: &str) -> Ran {
 #[test]
 fn a_key_is_checked_saved_and_forgotten() {
     let home = tempfile::tempdir().expect("a home");
-    let login = || at_home(home.path(), &["login", "--api-url", &plane().api_url, "--api-key", "-"]);
+    let login = || at_home(home.path(), &["login", "--api-url", &control_plane().api_url, "--api-key", "-"]);
     with_input(login(), "capy_live_canary_wrong\n").fails(3, "the API key is not valid");
     let file = home.path().join("config/capydb/config.json");
     assert!(!file.exists(), "a key that is not valid is not saved");
     with_input(login(), "").fails(2, "standard input holds no API key");
-    let ran = with_input(login(), &format!("{}\n", plane().api_key)).succeeds();
+    let ran = with_input(login(), &format!("{}\n", control_plane().api_key)).succeeds();
     assert!(ran.stdout.contains("Logged in to") && !ran.stdout.contains("capy_live_"), "{ran:#?}");
     assert_eq!(fs::metadata(&file).expect("is there").permissions().mode() & 0o777, 0o600);
     let home_run = |arguments: &[&str]| run(at_home(home.path(), arguments));
@@ -59,7 +59,7 @@ fn a_key_is_checked_saved_and_forgotten() {
 fn a_person_approves_in_the_browser() {
     let home = tempfile::tempdir().expect("a home");
     let begin = || {
-        let mut child = at_home(home.path(), &["login", "--api-url", &plane().api_url]).spawn().expect("runs");
+        let mut child = at_home(home.path(), &["login", "--api-url", &control_plane().api_url]).spawn().expect("runs");
         let mut stderr = BufReader::new(child.stderr.take().expect("a pipe"));
         let mut page = String::new();
         while !page.contains("session=") {
@@ -79,7 +79,7 @@ fn a_person_approves_in_the_browser() {
         ask("POST", &post, |request| request.header("Content-Type", "application/x-www-form-urlencoded").body(body))
     };
     assert_eq!(decide("capy_live_wrong", "approve", &session).0, 401);
-    let (status, answer) = decide(&plane().api_key, "approve", &session);
+    let (status, answer) = decide(&control_plane().api_key, "approve", &session);
     assert_eq!(status, 200, "{answer}");
     let ran = Ran::of(&child.wait_with_output().expect("ends"));
     assert_eq!(ran.code, 0, "{ran:#?}");
@@ -90,13 +90,13 @@ fn a_person_approves_in_the_browser() {
     run(at_home(home.path(), &["projects", "list"])).succeeds();
     // The key is a new one, and the session is over.
     let saved = fs::read_to_string(home.path().join("config/capydb/config.json")).expect("reads");
-    assert!(saved.contains("capy_live_") && !saved.contains(&plane().api_key));
-    assert_eq!(decide(&plane().api_key, "approve", &session).0, 404);
+    assert!(saved.contains("capy_live_") && !saved.contains(&control_plane().api_key));
+    assert_eq!(decide(&control_plane().api_key, "approve", &session).0, 404);
     assert_eq!(ask("GET", &page, |request| request).0, 404);
     // A person may say no.
     let (child, mut rest, page) = begin();
     let session = page.split("session=").nth(1).expect("a session").to_owned();
-    assert_eq!(decide(&plane().api_key, "deny", &session).0, 200);
+    assert_eq!(decide(&control_plane().api_key, "deny", &session).0, 200);
     let ran = Ran::of(&child.wait_with_output().expect("ends"));
     let mut said = String::new();
     rest.read_to_string(&mut said).expect("reads");
@@ -106,7 +106,7 @@ fn a_person_approves_in_the_browser() {
 
 #[test]
 fn a_login_answers_as_the_contract_says() {
-    let base = format!("{}/v1/cli/login/sessions", plane().api_url);
+    let base = format!("{}/v1/cli/login/sessions", control_plane().api_url);
     let body = serde_json::json!({ "device_name": "<b>laptop</b>", "source": "test" });
     let (status, session) = ask("POST", &base, |request| request.json(&body));
     assert_eq!((status, &session["state"]), (201, &Value::from("pending")));
@@ -117,10 +117,10 @@ fn a_login_answers_as_the_contract_says() {
     let token = session["poll_token"].as_str().expect("a token").to_owned();
     let state = || ask("GET", &url, |request| request.header("X-CapyDB-Poll-Token", &token)).1;
     assert_eq!(state()["state"], "pending");
-    let origin = plane().api_url.replace("/api/capydb", "");
+    let origin = control_plane().api_url.replace("/api/capydb", "");
     let (_, form) = ask("GET", &format!("{origin}/dashboard/cli/login?session={id}"), |request| request);
     assert!(form.as_str().is_some_and(|html| html.contains("&lt;b&gt;laptop")), "{form}");
-    let body = format!("session={id}&api_key={}&decision=approve", plane().api_key);
+    let body = format!("session={id}&api_key={}&decision=approve", control_plane().api_key);
     let post = format!("{origin}/dashboard/cli/login");
     ask("POST", &post, |request| request.header("Content-Type", "application/x-www-form-urlencoded").body(body));
     let first = state();
@@ -135,9 +135,9 @@ fn a_login_answers_as_the_contract_says() {
 #[test]
 fn a_directory_is_linked_and_unlinked() {
     let home = tempfile::tempdir().expect("a home");
-    let project = plane().project("linked");
+    let project = control_plane().project("linked");
     let at = |arguments: &[&str]| {
-        let mut command = plane().capydb(arguments);
+        let mut command = control_plane().capydb(arguments);
         command.current_dir(home.path());
         run(command)
     };
@@ -151,7 +151,7 @@ fn a_directory_is_linked_and_unlinked() {
             .expect("JSON");
     assert_eq!(
         (&link["project_id"], &link["api_url"]),
-        (&Value::from(project.id.clone()), &Value::from(plane().api_url.clone()))
+        (&Value::from(project.id.clone()), &Value::from(control_plane().api_url.clone()))
     );
     at(&["jobs", "list"]).succeeds();
     assert!(at(&["config", "show"]).succeeds().stdout.contains(&project.slug));

@@ -1,17 +1,17 @@
 //! The contract, spoken by hand.
 
-use crate::support::world::{call, plane};
+use crate::support::fixtures::{call, control_plane};
 use serde_json::{Value, json};
 
 #[test]
 fn the_answers_have_the_shapes_of_the_contract() {
-    let (status, answer) = call("GET", &format!("{}/status", plane().api_url), "no key needed", None);
+    let (status, answer) = call("GET", &format!("{}/status", control_plane().api_url), "no key needed", None);
     assert_eq!((status, &answer["status"]), (200, &json!("operational")));
-    let (_, me) = plane().call("GET", "/v1/me", None);
+    let (_, me) = control_plane().call("GET", "/v1/me", None);
     assert_eq!(me["organization"]["slug"], "dev");
     assert!(me["principal"]["scopes"].is_array() && me["principal"]["is_admin"] == false, "{me}");
-    let project = plane().project("shapes");
-    let (_, answer) = plane().call("GET", &format!("/v1/projects/{}", project.id), None);
+    let project = control_plane().project("shapes");
+    let (_, answer) = control_plane().call("GET", &format!("/v1/projects/{}", project.id), None);
     for field in [
         "id",
         "name",
@@ -35,7 +35,7 @@ fn the_answers_have_the_shapes_of_the_contract() {
     ] {
         assert!(!answer["project"][field].is_null(), "{field} in {answer}");
     }
-    let (_, answer) = plane().call("GET", &format!("/v1/projects/{}/jobs?limit=1", project.id), None);
+    let (_, answer) = control_plane().call("GET", &format!("/v1/projects/{}/jobs?limit=1", project.id), None);
     let job = &answer["jobs"][0];
     for field in ["id", "type", "state", "attempts", "max_attempts", "organization_id", "created_at", "updated_at"] {
         assert!(!job[field].is_null(), "{field} in {job}");
@@ -44,7 +44,7 @@ fn the_answers_have_the_shapes_of_the_contract() {
 
 #[test]
 fn wrong_calls_get_a_sentence() {
-    let id = plane().project("wrong calls").id;
+    let id = control_plane().project("wrong calls").id;
     let imports = format!("/v1/projects/{id}/imports");
     let preflight = format!("{imports}/preflight");
     let cases: Vec<(&str, &str, Option<Value>, u16, &str)> = vec![
@@ -86,52 +86,52 @@ fn wrong_calls_get_a_sentence() {
         ("GET", "/v1/projects/nope/jobs?limit=x", None, 404, "no such project"),
     ];
     for (method, path, body, status, words) in cases {
-        let (got, answer) = plane().call(method, path, body.as_ref());
+        let (got, answer) = control_plane().call(method, path, body.as_ref());
         let error = answer["error"].as_str().unwrap_or_default();
         assert!(got == status && error.contains(words) && !error.contains("canary"), "{method} {path}: {got} {answer}");
     }
-    let (status, answer) = plane().call("GET", &format!("/v1/projects/{id}/jobs?limit=0"), None);
+    let (status, answer) = control_plane().call("GET", &format!("/v1/projects/{id}/jobs?limit=0"), None);
     assert_eq!((status, answer["error"].as_str()), (400, Some("limit must be a number from 1")));
 }
 
 #[test]
 fn keys_are_checked() {
-    let url = format!("{}/v1/me", plane().api_url);
+    let url = format!("{}/v1/me", control_plane().api_url);
     for key in ["", "capy_live_wrong", "x"] {
         let (status, answer) = call("GET", &url, key, None);
         assert_eq!(status, 401, "{answer}");
         assert!(answer["error"].as_str().is_some_and(|error| error.contains("key")), "{answer}");
     }
-    let mut command = plane().capydb(&["projects", "list"]);
+    let mut command = control_plane().capydb(&["projects", "list"]);
     command.env("CAPYDB_API_KEY", "capy_live_wrong");
     crate::support::run(command).fails(3, "the API key is not valid");
 }
 
 #[test]
 fn one_import_at_a_time() {
-    let project = plane().project("one at a time");
+    let project = control_plane().project("one at a time");
     // A source that never answers keeps the first one busy for ten seconds.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let url = format!("postgres://u:p@127.0.0.1:{}/d", silent.local_addr().expect("an address").port());
     let body = json!({ "confirm": true, "recreate": true, "source_url": url });
     let path = format!("/v1/projects/{}/imports", project.id);
-    let (status, first) = plane().call("POST", &path, Some(&body));
+    let (status, first) = control_plane().call("POST", &path, Some(&body));
     assert_eq!(status, 202);
-    let (status, answer) = plane().call("POST", &path, Some(&body));
+    let (status, answer) = control_plane().call("POST", &path, Some(&body));
     assert_eq!(status, 409, "{answer}");
     let id = first["job"]["id"].as_str().expect("an id");
     project.import(&["--source-url", &url]).fails(5, &format!("capydb jobs wait {id}"));
-    let ran = plane().run(&["jobs", "wait", id, "--wait-timeout", "1s"]).fails(6, "the job is not over yet");
+    let ran = control_plane().run(&["jobs", "wait", id, "--wait-timeout", "1s"]).fails(6, "the job is not over yet");
     assert!(ran.stderr.contains(&format!("capydb jobs wait {id}")), "{ran:#?}");
-    plane().run(&["jobs", "wait", id]).fails(1, "did not answer as a Postgres server");
-    let ran = plane().run(&["jobs", "get", id, "-o", "json"]).succeeds();
+    control_plane().run(&["jobs", "wait", id]).fails(1, "did not answer as a Postgres server");
+    let ran = control_plane().run(&["jobs", "get", id, "-o", "json"]).succeeds();
     assert_eq!(ran.json()["job"]["retry_classification"], "transient");
 }
 
 #[test]
 fn an_upload_url_opens_one_object_for_one_method() {
-    let project = plane().project("slots");
-    let (_, slot) = plane().call("POST", &format!("/v1/projects/{}/imports/uploads", project.id), None);
+    let project = control_plane().project("slots");
+    let (_, slot) = control_plane().call("POST", &format!("/v1/projects/{}/imports/uploads", project.id), None);
     let url = slot["upload"]["upload_url"].as_str().expect("a URL").to_owned();
     let key = slot["upload"]["object_key"].as_str().expect("a key");
     let body = json!("x");
@@ -146,7 +146,7 @@ fn an_upload_url_opens_one_object_for_one_method() {
     assert_eq!(call("GET", &url, "", None).0, 405);
     assert_eq!(call("PUT", &url, "", Some(&body)).0, 200);
     // The object belongs to its project.
-    let other = plane().project("slots of another");
+    let other = control_plane().project("slots of another");
     let start = json!({ "confirm": true, "upload_key": key });
-    assert_eq!(plane().call("POST", &format!("/v1/projects/{}/imports", other.id), Some(&start)).0, 400);
+    assert_eq!(control_plane().call("POST", &format!("/v1/projects/{}/imports", other.id), Some(&start)).0, 400);
 }

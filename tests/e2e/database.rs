@@ -1,11 +1,11 @@
 //! Looking into a project's database by the API.
 
+use crate::support::fixtures::{Project, control_plane, psql};
 use crate::support::until;
-use crate::support::world::{Project, plane, psql};
 use serde_json::{Value, json};
 
 fn sql(project: &Project<'_>, body: &Value) -> (u16, Value) {
-    let (status, mut answer) = plane().call("POST", &format!("/v1/projects/{}/sql", project.id), Some(body));
+    let (status, mut answer) = control_plane().call("POST", &format!("/v1/projects/{}/sql", project.id), Some(body));
     if status != 200 {
         return (status, answer["error"].take());
     }
@@ -14,8 +14,8 @@ fn sql(project: &Project<'_>, body: &Value) -> (u16, Value) {
 
 #[test]
 fn extensions_are_told_with_what_the_project_has() {
-    let project = plane().project("extensions");
-    let (status, answer) = plane().call("GET", &format!("/v1/projects/{}/extensions", project.id), None);
+    let project = control_plane().project("extensions");
+    let (status, answer) = control_plane().call("GET", &format!("/v1/projects/{}/extensions", project.id), None);
     assert_eq!(status, 200, "{answer}");
     let list = answer["extensions"].as_array().expect("a list");
     let named = |name: &str| list.iter().find(|extension| extension["name"] == name).expect("is listed").clone();
@@ -24,14 +24,14 @@ fn extensions_are_told_with_what_the_project_has() {
     assert!(named("citext")["trusted"] == true && named("citext")["default_version"].is_string());
     assert!(named("citext")["installed_version"].is_null() && named("plpgsql")["enabled"] == true);
     project.sql("create extension citext");
-    let (_, answer) = plane().call("GET", &format!("/v1/projects/{}/extensions", project.id), None);
+    let (_, answer) = control_plane().call("GET", &format!("/v1/projects/{}/extensions", project.id), None);
     assert_eq!(answer["extensions"].as_array().expect("a list").len(), list.len());
     assert!(answer.to_string().contains("\"installed_version\":\"1."), "{answer}");
 }
 
 #[test]
 fn a_statement_gives_its_rows() {
-    let project = plane().project("statements");
+    let project = control_plane().project("statements");
     project.sql("create table t (n int, b bool, f float8, m numeric, j jsonb, s text, z timestamptz)");
     project.sql("insert into t values (1, true, 1.5, 0.10, '{\"a\": [1]}', 'é', '2026-01-02 03:04:05+00'), (2, null, null, null, null, null, null)");
     let (status, result) = sql(&project, &json!({ "query": "select n, b, f, m, j, s from t order by n;" }));
@@ -66,7 +66,7 @@ fn a_statement_gives_its_rows() {
 
 #[test]
 fn what_only_reads_changes_nothing() {
-    let project = plane().project("readers");
+    let project = control_plane().project("readers");
     project.sql("create table t (n int); create sequence s; create function w() returns int language sql as 'insert into t values (1) returning n'");
     let before = project.sql("select count(*) from t");
     for query in [
@@ -93,7 +93,7 @@ fn what_only_reads_changes_nothing() {
 
 #[test]
 fn a_statement_has_limits() {
-    let project = plane().project("limits");
+    let project = control_plane().project("limits");
     for (body, status, words) in [
         (json!({ "query": "" }), 400, "must be one SQL statement"),
         (json!({ "query": "select '\u{0}'" }), 400, "must be one SQL statement"),
@@ -131,7 +131,7 @@ fn a_statement_has_limits() {
 
 #[test]
 fn what_is_broken_off_is_taken_back() {
-    let project = plane().project("broken off");
+    let project = control_plane().project("broken off");
     project.sql("create table t (s text)");
     for query in [
         "copy (insert into t values ('x') returning s) to stdout",

@@ -1,19 +1,19 @@
 //! Starting, stopping, and starting again.
 
-use crate::support::world::{Plane, open_folder, plane, postgres};
+use crate::support::fixtures::{ControlPlane, control_plane, open_folder, postgres};
 use crate::support::{capydb, run};
 use std::os::unix::fs::PermissionsExt;
 
 #[test]
 fn everything_is_still_there_after_a_restart() {
-    let plane = Plane::start(&[]);
-    plane.project("stays").sql("create table t as select 7 as x");
-    let (key, data_dir) = (plane.api_key.clone(), plane.data_dir.clone());
-    drop(plane);
-    let plane = Plane::start_again(&data_dir);
-    assert_eq!(plane.api_key, key);
-    let url = plane.run(&["projects", "url", "--project", "stays"]).succeeds().stdout;
-    assert_eq!(crate::support::world::psql(url.trim(), "select x from t"), "7");
+    let control_plane = ControlPlane::start(&[]);
+    control_plane.project("stays").sql("create table t as select 7 as x");
+    let (key, data_dir) = (control_plane.api_key.clone(), control_plane.data_dir.clone());
+    drop(control_plane);
+    let control_plane = ControlPlane::start_again(&data_dir);
+    assert_eq!(control_plane.api_key, key);
+    let url = control_plane.run(&["projects", "url", "--project", "stays"]).succeeds().stdout;
+    assert_eq!(crate::support::fixtures::psql(url.trim(), "select x from t"), "7");
 }
 
 #[test]
@@ -37,7 +37,7 @@ fn a_command_runs_inside_and_its_code_is_ours() {
 #[test]
 fn secrets_are_for_their_owner_only() {
     for name in ["secrets.json", "api-key"] {
-        let mode = std::fs::metadata(plane().data_dir.join(name)).expect("is there").permissions().mode();
+        let mode = std::fs::metadata(control_plane().data_dir.join(name)).expect("is there").permissions().mode();
         assert_eq!(mode & 0o077, 0, "{name}");
     }
 }
@@ -50,9 +50,9 @@ fn a_folder_or_port_in_use_is_refused() {
         command.arg(&bin).args(arguments).args(["--", "true"]);
         run(command)
     };
-    let folder = plane().data_dir.to_str().expect("a path");
+    let folder = control_plane().data_dir.to_str().expect("a path");
     with(&["--data-dir", folder, "--port", "0"]).fails(1, "another capydb dev is running");
-    let port = plane().api_url.split(':').nth(2).and_then(|rest| rest.split('/').next()).expect("a port");
+    let port = control_plane().api_url.split(':').nth(2).and_then(|rest| rest.split('/').next()).expect("a port");
     with(&["--ephemeral", "--port", port]).fails(1, "choose one with --port");
     let foreign = open_folder();
     std::fs::write(foreign.join("letter.txt"), "dear").expect("written");

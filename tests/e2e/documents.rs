@@ -1,6 +1,6 @@
 //! What programs read: every JSON document fits the schema in `docs/`.
 
-use crate::support::world::{open_folder, plane, source};
+use crate::support::fixtures::{control_plane, open_folder, source};
 use crate::support::{Ran, run};
 use boon::{Compiler, SchemaIndex, Schemas};
 use serde_json::Value;
@@ -34,13 +34,13 @@ impl Schema {
 }
 
 fn json(arguments: &[&str]) -> Ran {
-    plane().run(&[arguments, &["-o", "json"]].concat())
+    control_plane().run(&[arguments, &["-o", "json"]].concat())
 }
 
 #[test]
 fn every_document_fits_its_schema() {
     let mut schema = Schema::read();
-    let project = plane().project("documents");
+    let project = control_plane().project("documents");
     let folder = open_folder();
     let file = folder.join("app.dump");
     source().dump("sample", "custom", &file);
@@ -49,7 +49,7 @@ fn every_document_fits_its_schema() {
     let slug = project.slug.as_str();
     let home = tempfile::tempdir().expect("a home");
     let at_home = |arguments: &[&str]| {
-        let mut command = plane().capydb(&[arguments, &["-o", "json"]].concat());
+        let mut command = control_plane().capydb(&[arguments, &["-o", "json"]].concat());
         command.env("HOME", home.path()).env("XDG_CONFIG_HOME", home.path()).current_dir(home.path());
         run(command)
     };
@@ -67,8 +67,9 @@ fn every_document_fits_its_schema() {
     schema.fits("result_import_guide", &json(&["import", "guide", "neon"]).succeeds().json());
     schema.fits("result_projects_list", &json(&["projects", "list"]).succeeds().json());
     schema.fits("result_projects_url", &json(&["projects", "url", "--project", slug]).succeeds().json());
-    let hook =
-        crate::support::peer::Peer::start(|_, _, _| crate::support::peer::Answer::Raw(200, "X: y", String::new()));
+    let hook = crate::support::mock_http::Peer::start(|_, _, _| {
+        crate::support::mock_http::Answer::Raw(200, "X: y", String::new())
+    });
     let made = json(&["webhooks", "create", &format!("http://{}/", hook.address)]).succeeds().json();
     schema.fits("result_webhooks_endpoint", &made);
     let id = made["webhook_endpoint"]["id"].as_str().expect("an id");
@@ -88,7 +89,7 @@ fn every_document_fits_its_schema() {
     schema.fits("result_integrations_list", &json(&["integrations", "list", "--project", slug]).succeeds().json());
     let disconnect = ["integrations", "disconnect", "dotenv", "--project", slug];
     schema.fits("result_integrations_disconnect", &json(&disconnect).succeeds().json());
-    let key = plane().api_key.clone();
+    let key = control_plane().api_key.clone();
     schema.fits("result_login", &at_home(&["login", "--api-key", &key]).succeeds().json());
     schema.fits("result_whoami", &at_home(&["whoami"]).succeeds().json());
     schema.fits("result_link", &at_home(&["link", slug]).succeeds().json());
@@ -109,19 +110,19 @@ fn every_document_fits_its_schema() {
         source().create("documents", "create view v as select 1 as x; create or replace view v as select x from v");
     let ran = json(&["import", "--project", slug, "--source-url", &broken, "--recreate", "--wait"]).fails(1, "");
     schema.fits("error", &ran.json());
-    let ran = plane().run(&["doctor", "-o", "json", "--api-key", "capy_live_wrong"]).fails(3, "");
+    let ran = control_plane().run(&["doctor", "-o", "json", "--api-key", "capy_live_wrong"]).fails(3, "");
     schema.fits("error", &ran.json());
 }
 
 #[test]
 fn every_event_fits_the_schema() {
     let mut schema = Schema::read();
-    let project = plane().project("events");
+    let project = control_plane().project("events");
     let file = open_folder().join("app.sql");
     source().dump("sample", "plain", &file);
     let import =
         ["import", "--file", file.to_str().expect("a path"), "--recreate", "--wait", "--project", &project.slug];
-    let ran = plane().run(&[&import[..], &["--progress", "json"]].concat()).succeeds();
+    let ran = control_plane().run(&[&import[..], &["--progress", "json"]].concat()).succeeds();
     let events: Vec<Value> = ran.stderr.lines().map(|line| serde_json::from_str(line).expect(line)).collect();
     for event in &events {
         schema.fits("event", event);
@@ -130,7 +131,7 @@ fn every_event_fits_the_schema() {
         events.iter().any(|event| event["event"] == name && event[field] == value)
     };
     assert!(has("progress", "phase", "upload") && has("job", "state", "completed"), "{events:#?}");
-    let ran = plane().run(&["jobs", "get", "nope", "--progress", "json"]);
+    let ran = control_plane().run(&["jobs", "get", "nope", "--progress", "json"]);
     let event: Value = serde_json::from_str(ran.stderr.trim()).expect("one line");
     schema.fits("event", &event);
     assert_eq!(event["event"], "error");

@@ -1,6 +1,6 @@
 //! The dump doctor on real archives by the real pg_dump of 15, 17 and 18.
 
-use crate::support::world::{Source, open_folder, plane, postgres, source};
+use crate::support::fixtures::{Source, control_plane, open_folder, postgres, source};
 use crate::support::{Ran, capydb, run};
 use serde_json::Value;
 use std::fs;
@@ -96,7 +96,7 @@ fn every_trouble_of_an_archive_is_told_with_entry_and_fix() {
     says(&found, "dump_complete", &["pass"]);
     says(&found, "dump_tool_compatible", &["pass", "pg_dump 15", "archive version 1.14"]);
     says(&found, "extensions_available_on_target", &["fail", "isn", "postgres_fdw", "entry "]);
-    says(&found, "roles_not_needed", &["pass", "left behind", "anna", "owner"]);
+    says(&found, "no_role_dependencies", &["pass", "left behind", "anna", "owner"]);
     says(&found, "policy_roles_present", &["warn", "anna"]);
     says(&found, "settings_known_to_target", &["pass"]);
     says(
@@ -108,7 +108,7 @@ fn every_trouble_of_an_archive_is_told_with_entry_and_fix() {
     says(&found, "large_objects", &["warn", "entry "]);
     says(&found, "no_platform_schemas", &["warn", "Supabase", "auth, ", "storage", "-N auth"]);
     says(&found, "no_platform_references", &["warn", "1 foreign key and 1 policy", "auth.users"]);
-    says(&found, "references_come_along", &["pass"]);
+    says(&found, "foreign_keys_self_contained", &["pass"]);
     says(&found, "schema_and_data", &["pass", "2 tables"]);
     let source = &found["source"];
     assert_eq!(source["provider"], "supabase");
@@ -124,7 +124,7 @@ fn every_trouble_of_a_plain_dump_is_told_with_line_and_fix() {
     dump(15, troubled(), &path, &[]);
     let found = report(&path);
     says(&found, "dump_complete", &["pass"]);
-    says(&found, "roles_not_needed", &["fail", "anna", "owner", "line ", "--no-owner --no-privileges"]);
+    says(&found, "no_role_dependencies", &["fail", "anna", "owner", "line ", "--no-owner --no-privileges"]);
     says(&found, "policy_roles_present", &["warn", "anna"]);
     says(&found, "no_psql_commands", &["pass"]);
     says(&found, "no_superuser_objects", &["fail", "line ", "event trigger"]);
@@ -134,7 +134,7 @@ fn every_trouble_of_a_plain_dump_is_told_with_line_and_fix() {
     says(&found, "no_platform_references", &["warn", "1 foreign key and 1 policy"]);
     says(&found, "schema_and_data", &["2 tables, 4 rows"]);
     // The line is the right one.
-    let said = check(&found, "roles_not_needed");
+    let said = check(&found, "no_role_dependencies");
     let line: usize = said
         .split("line ")
         .nth(1)
@@ -230,13 +230,13 @@ fn other_kinds_of_dumps_are_told_apart() {
     says(&looked("data", &["-Fc", "--data-only"]), "schema_and_data", &["warn", "data only"]);
     says(&looked("schema", &["-Fc", "--schema-only"]), "schema_and_data", &["warn", "schema only"]);
     says(&looked("schema.sql", &["--schema-only"]), "schema_and_data", &["warn", "schema only"]);
-    says(&looked("inserts", &["-Fc", "--inserts"]), "rows_by_copy", &["warn", "1 table comes"]);
+    says(&looked("inserts", &["-Fc", "--inserts"]), "uses_copy", &["warn", "1 table comes"]);
     let inserts = looked("inserts.sql", &["--inserts"]);
-    says(&inserts, "rows_by_copy", &["warn", "2 INSERT statements", "line "]);
+    says(&inserts, "uses_copy", &["warn", "2 INSERT statements", "line "]);
     assert_eq!(inserts["source"]["dump"]["rows"], 2);
     says(
         &looked("triggers.sql", &["--data-only", "--disable-triggers"]),
-        "triggers_stay_on",
+        "no_disabled_triggers",
         &["warn", "switched off"],
     );
     let create = looked("create.sql", &["--create"]);
@@ -274,9 +274,9 @@ fn a_part_of_a_database_is_known_by_what_it_lacks() {
     let path = folder.join("part.dump");
     dump(15, &url, &path, &["-Fc", "-n", "public", "-e", "hstore"]);
     let found = report(&path);
-    says(&found, "references_come_along", &["warn", "other.a", "entry "]);
+    says(&found, "foreign_keys_self_contained", &["warn", "other.a", "entry "]);
     says(&found, "extension_schemas_present", &["warn", "hstore in schema ext", "CREATE SCHEMA"]);
-    let ran = plane().run(&[
+    let ran = control_plane().run(&[
         "import",
         "--project",
         "dev",
@@ -286,7 +286,7 @@ fn a_part_of_a_database_is_known_by_what_it_lacks() {
         "--file",
         path.to_str().expect("a path"),
     ]);
-    ran.fails(5, "references_come_along");
+    ran.fails(5, "foreign_keys_self_contained");
 }
 
 #[test]
@@ -323,7 +323,7 @@ fn packed(path: &Path, program: &str) -> PathBuf {
 #[test]
 fn packed_dumps_and_pipes_are_imported() {
     let folder = open_folder();
-    let project = plane().project("packed");
+    let project = control_plane().project("packed");
     let plain = folder.join("app.sql");
     source().dump("sample", "plain", &plain);
     let gz = packed(&plain, "gzip");
@@ -347,12 +347,13 @@ fn packed_dumps_and_pipes_are_imported() {
     let mut pg_dump = Command::new(postgres(15).join("pg_dump"));
     let mut child =
         pg_dump.arg("-Fc").arg(source().url("sample")).stdout(Stdio::piped()).spawn().expect("pg_dump runs");
-    let mut import = plane().capydb(&["import", "--file", "-", "--recreate", "--wait", "--project", &project.slug]);
+    let mut import =
+        control_plane().capydb(&["import", "--file", "-", "--recreate", "--wait", "--project", &project.slug]);
     import.stdin(child.stdout.take().expect("a pipe"));
     run(import).succeeds();
     assert!(child.wait().expect("ends").success());
     assert_eq!(project.sql("select count(*) from shop.customer"), "500");
-    let mut import = plane().capydb(&["import", "--file", "-", "--project", &project.slug]);
+    let mut import = control_plane().capydb(&["import", "--file", "-", "--project", &project.slug]);
     import.stdin(Stdio::null());
     run(import).fails(5, "standard input is empty");
 }

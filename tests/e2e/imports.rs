@@ -1,6 +1,6 @@
 //! Whole imports, compared with their source object by object.
 
-use crate::support::world::{Project, fingerprint, open_folder, plane, psql, source};
+use crate::support::fixtures::{Project, control_plane, fingerprint, open_folder, psql, source};
 use serde_json::json;
 
 #[track_caller]
@@ -16,8 +16,9 @@ fn same_as_source(project: &Project<'_>, database: &str) {
 
 #[test]
 fn a_live_source_arrives_whole() {
-    let project = plane().project("by url");
-    let mut command = plane().capydb(&["import", "--project", &project.slug, "--recreate", "--wait", "-o", "json"]);
+    let project = control_plane().project("by url");
+    let mut command =
+        control_plane().capydb(&["import", "--project", &project.slug, "--recreate", "--wait", "-o", "json"]);
     command.env("CAPYDB_SOURCE_URL", source().url("sample")); // no sslmode: TLS is added
     let ran = crate::support::run(command).succeeds();
     assert!(ran.stderr.contains("added sslmode=require"), "{ran:#?}");
@@ -32,7 +33,7 @@ fn a_live_source_arrives_whole() {
 fn dumps_arrive_whole() {
     let folder = open_folder();
     for format in ["custom", "plain"] {
-        let project = plane().project(&format!("by {format} dump"));
+        let project = control_plane().project(&format!("by {format} dump"));
         let path = folder.join(format);
         source().dump("sample", format, &path);
         let ran = project.import(&["--file", path.to_str().expect("a path"), "--recreate", "--wait"]).succeeds();
@@ -41,7 +42,7 @@ fn dumps_arrive_whole() {
         same_as_source(&project, "sample");
         let size = std::fs::metadata(&path).expect("is there").len();
         crate::support::until("the uploaded dump is deleted", || {
-            let objects = std::fs::read_dir(plane().data_dir.join("objects")).expect("lists").flatten();
+            let objects = std::fs::read_dir(control_plane().data_dir.join("objects")).expect("lists").flatten();
             !objects.filter_map(|object| object.metadata().ok()).any(|about| about.len() == size)
         });
     }
@@ -49,10 +50,10 @@ fn dumps_arrive_whole() {
 
 #[test]
 fn a_second_recreate_replaces_the_first() {
-    let project = plane().project("twice");
+    let project = control_plane().project("twice");
     let first = source().create("first", "create table a (x int); insert into a values (1)");
     let second = source().create("second", "create table b (x int); insert into b values (2)");
-    plane().admin(
+    control_plane().admin(
         "postgres",
         &format!(
             "alter database {db} set work_mem = '7MB'; alter database {db} set search_path = public, \"$user\";
@@ -63,7 +64,7 @@ fn a_second_recreate_replaces_the_first() {
     );
     project.import(&["--source-url", &first, "--recreate", "--wait"]).succeeds();
     // A session that stays open must not be in the way.
-    let mut sleeper = std::process::Command::new(crate::support::world::postgres(17).join("psql"))
+    let mut sleeper = std::process::Command::new(crate::support::fixtures::postgres(17).join("psql"))
         .args([&project.url, "-c", "select pg_sleep(600)"])
         .stderr(std::process::Stdio::null())
         .spawn()
@@ -105,7 +106,7 @@ fn what_belongs_to_the_old_server_is_left_out_and_told() {
     );
     let folder = open_folder();
     for format in ["custom", "plain", "url"] {
-        let project = plane().project(&format!("platform {format}"));
+        let project = control_plane().project(&format!("platform {format}"));
         let path = folder.join(format);
         let mut arguments = vec!["--recreate", "--wait", "-o", "json"];
         if format == "url" {
@@ -136,7 +137,7 @@ fn what_belongs_to_the_old_server_is_left_out_and_told() {
 fn many_tables_do_not_meet_the_lock_limit() {
     let sql = "select format('create table t%s (id int primary key, x text); insert into t%s values (1)', n, n) from generate_series(1, 1500) n \\gexec\n";
     let url = source().create("many", sql);
-    let project = plane().project("many");
+    let project = control_plane().project("many");
     for arguments in [&["--recreate"][..], &[]] {
         if arguments.is_empty() {
             project.sql("drop schema public cascade; create schema public");
@@ -153,7 +154,7 @@ fn a_larger_database_is_moved_over_several_connections() {
         "create table a as select n, md5(n::text) || repeat('x', 300) as t from generate_series(1, 150000) n;
          create table b as select * from a; create index on a (t); alter table b add primary key (n);",
     );
-    let project = plane().project("larger");
+    let project = control_plane().project("larger");
     project.import(&["--source-url", &url, "--recreate", "--wait"]).succeeds();
     assert_eq!(project.sql("select (select count(*) from a), (select sum(n) from b)"), "150000|11250075000");
 }

@@ -1,6 +1,6 @@
 //! Without `--recreate` the data joins what is there, or nothing happens.
 
-use crate::support::world::{fingerprint, open_folder, plane, source};
+use crate::support::fixtures::{control_plane, fingerprint, open_folder, source};
 use std::fs;
 
 #[test]
@@ -11,7 +11,7 @@ fn the_data_joins_what_is_there() {
         "create extension hstore; create table arrives (h hstore); insert into arrives values ('a=>1')",
     );
     for format in ["custom", "plain", "url"] {
-        let project = plane().project(&format!("joins {format}"));
+        let project = control_plane().project(&format!("joins {format}"));
         project.sql("create table stays (x int); insert into stays values (7)");
         let path = folder.join(format);
         if format == "url" {
@@ -35,7 +35,7 @@ fn a_clash_leaves_everything_as_it_was() {
          create table taken (x int)",
     );
     for format in ["custom", "plain", "url"] {
-        let project = plane().project(&format!("clash {format}"));
+        let project = control_plane().project(&format!("clash {format}"));
         project.sql("create table taken (mine int)");
         let before = fingerprint(&project.url);
         let path = folder.join(format);
@@ -64,15 +64,16 @@ fn a_script_that_fails_on_its_last_line_leaves_nothing() {
     )
     .expect("written");
     for arguments in [&["--recreate"][..], &[]] {
-        let project = plane().project(&format!("late {}", arguments.len()));
+        let project = control_plane().project(&format!("late {}", arguments.len()));
         project.sql("create table old (x int)");
         let before = fingerprint(&project.url);
         let ran = project.import(&[&["--file", path.to_str().expect("a path"), "--wait"], arguments].concat());
         ran.fails(1, "relation \"nowhere\" does not exist (line 20004 of the dump)");
         assert_eq!(fingerprint(&project.url), before);
-        plane().call("DELETE", "/nothing", None); // the control plane still answers
+        control_plane().call("DELETE", "/nothing", None); // the control plane still answers
         crate::support::until("nothing is left", || {
-            plane().admin("postgres", "select count(*) from pg_database where datname like 'capydb\\_new%'") == "0"
+            control_plane().admin("postgres", "select count(*) from pg_database where datname like 'capydb\\_new%'")
+                == "0"
         });
     }
 }
@@ -80,7 +81,7 @@ fn a_script_that_fails_on_its_last_line_leaves_nothing() {
 #[test]
 fn a_script_cannot_reach_beyond_its_import() {
     let folder = open_folder();
-    let project = plane().project("hostile");
+    let project = control_plane().project("hostile");
     project.sql("create table old (x int)");
     let before = fingerprint(&project.url);
     let marker = folder.join("was-here");
@@ -119,7 +120,7 @@ fn large_objects_do_not_end_the_transaction() {
     let url = source().create("large_objects", sql);
     let folder = open_folder();
     for format in ["custom", "plain", "url"] {
-        let project = plane().project(&format!("large objects {format}"));
+        let project = control_plane().project(&format!("large objects {format}"));
         project.sql("create table i (mine int)"); // clashes with the index, after the data
         let before = fingerprint(&project.url);
         let path = folder.join(format);
@@ -140,7 +141,7 @@ fn large_objects_do_not_end_the_transaction() {
 #[test]
 fn a_dump_cannot_borrow_the_administrators_hands() {
     let folder = open_folder();
-    let project = plane().project("borrowed hands");
+    let project = control_plane().project("borrowed hands");
     let script = "CREATE TABLE public.stolen (who text, super text);
         CREATE FUNCTION public.steal(name, text) RETURNS boolean LANGUAGE plpgsql AS
             $$ BEGIN INSERT INTO public.stolen VALUES (current_user, current_setting('is_superuser')); RETURN true; END $$;
@@ -163,7 +164,7 @@ fn a_dump_cannot_borrow_the_administrators_hands() {
 #[test]
 fn a_stored_setting_cannot_borrow_them_either() {
     let folder = open_folder();
-    let project = plane().project("stored setting");
+    let project = control_plane().project("stored setting");
     let role = project.sql("select current_user");
     project.sql(&format!(
         "select set_config('search_path', 'public;alter/**/role/**/{role}/**/superuser', false);

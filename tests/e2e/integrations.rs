@@ -1,8 +1,8 @@
 //! Connection strings that are pushed to where the application runs. The providers are played by
 //! a peer that keeps what it gets, and refuses as they do.
 
-use crate::support::peer::{Answer, Peer, Request};
-use crate::support::world::{Plane, open_folder};
+use crate::support::fixtures::{ControlPlane, open_folder};
+use crate::support::mock_http::{Answer, Peer, Request};
 use crate::support::{run, until};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex};
 
 /// Both providers: the variables that they have, and a status that they answer for a while.
 struct Cloud {
-    peer: Peer,
+    mock_http: Peer,
     variables: Arc<Mutex<BTreeMap<String, String>>>,
     trouble: Arc<AtomicU16>,
 }
@@ -22,17 +22,17 @@ impl Cloud {
     fn start() -> Self {
         let (variables, trouble) = (Arc::new(Mutex::new(BTreeMap::new())), Arc::new(AtomicU16::new(0)));
         let (kept, out) = (variables.clone(), trouble.clone());
-        let peer = Peer::start(move |_, request, _| match out.load(Ordering::SeqCst) {
+        let mock_http = Peer::start(move |_, request, _| match out.load(Ordering::SeqCst) {
             0 => answer(request, &mut kept.lock().expect("not poisoned")),
             status => Answer::Json(status, "{\"message\":\"out of order\"}".into()),
         });
-        Self { peer, variables, trouble }
+        Self { mock_http, variables, trouble }
     }
 
-    fn plane(&self) -> Plane {
-        let url = format!("http://{}", self.peer.address);
+    fn control_plane(&self) -> ControlPlane {
+        let url = format!("http://{}", self.mock_http.address);
         let variables = [("CAPYDB_VERCEL_API_URL", url.as_str()), ("CAPYDB_NETLIFY_API_URL", url.as_str())];
-        Plane::start_with(&[], &variables, &open_folder().join("data"))
+        ControlPlane::start_with(&[], &variables, &open_folder().join("data"))
     }
 
     fn variable(&self, name: &str) -> Option<String> {
@@ -102,11 +102,12 @@ fn small_dump() -> PathBuf {
 #[test]
 fn connection_strings_go_where_the_application_runs() {
     let cloud = Cloud::start();
-    let plane = cloud.plane();
-    let project = plane.project("pushed");
+    let control_plane = cloud.control_plane();
+    let project = control_plane.project("pushed");
     let slug = project.slug.as_str();
     let connect = |arguments: &[&str], variable: &str, token: &str| {
-        let mut command = plane.capydb(&[&["integrations", "connect"], arguments, &["--project", slug]].concat());
+        let mut command =
+            control_plane.capydb(&[&["integrations", "connect"], arguments, &["--project", slug]].concat());
         command.env(variable, token);
         run(command)
     };
@@ -140,66 +141,68 @@ fn connection_strings_go_where_the_application_runs() {
     std::fs::remove_file(&file).expect("removed");
     project.import_unseen(&small_dump(), true);
     until("all is there again", || all.iter().all(|name| cloud.variable(name).is_some()) && file.is_file());
-    let listed = plane.run(&["integrations", "list", "--project", slug]).succeeds().stdout;
+    let listed = control_plane.run(&["integrations", "list", "--project", slug]).succeeds().stdout;
     for words in ["vercel    connected  shop", "netlify   connected  shop.netlify.app", "dotenv    connected  /"] {
         assert!(listed.contains(words), "{listed}");
     }
-    let (_, answer) = plane.call("GET", &format!("/v1/projects/{}/integrations", project.id), None);
+    let (_, answer) = control_plane.call("GET", &format!("/v1/projects/{}/integrations", project.id), None);
     assert!(!answer.to_string().contains("canary") && !answer.to_string().contains("postgres://"), "{answer}");
     assert_eq!(answer["integrations"][2]["external_id"], "prj_1", "{answer}");
-    let kept =
-        plane.admin("capydb", "select credentials::text from integrations where credentials is not null limit 1");
+    let kept = control_plane
+        .admin("capydb", "select credentials::text from integrations where credentials is not null limit 1");
     assert!(!kept.contains("63616e617279"), "the token is sealed");
-    plane.run(&["integrations", "disconnect", "vercel", "--project", slug]).succeeds();
-    plane.run(&["integrations", "disconnect", "vercel", "--project", slug]).fails(4, "not connected with vercel");
+    control_plane.run(&["integrations", "disconnect", "vercel", "--project", slug]).succeeds();
+    control_plane
+        .run(&["integrations", "disconnect", "vercel", "--project", slug])
+        .fails(4, "not connected with vercel");
 }
 
 #[test]
 fn a_push_that_fails_is_tried_again_and_survives_a_kill() {
     let cloud = Cloud::start();
-    let plane = cloud.plane();
-    let project = plane.project("patient");
+    let control_plane = cloud.control_plane();
+    let project = control_plane.project("patient");
     let path = format!("/v1/projects/{}/integrations", project.id);
     let body = json!({ "config": { "project_id": "shop", "team_id": "team_1" }, "credentials": { "token": "right-token-canary" } });
-    let state = |plane: &Plane| plane.call("GET", &path, None).1["integrations"][0].clone();
-    assert_eq!(plane.call("PUT", &format!("{path}/vercel"), Some(&body)).0, 200);
-    until("it is pushed", || state(&plane)["state"] == "connected");
+    let state = |control_plane: &ControlPlane| control_plane.call("GET", &path, None).1["integrations"][0].clone();
+    assert_eq!(control_plane.call("PUT", &format!("{path}/vercel"), Some(&body)).0, 200);
+    until("it is pushed", || state(&control_plane)["state"] == "connected");
     // Out of order while the import ends, and while the control plane dies.
     cloud.forget();
     cloud.trouble.store(503, Ordering::SeqCst);
     project.import_unseen(&small_dump(), true);
-    until("it was tried in vain", || state(&plane)["last_error"] == "Vercel answered 503: out of order");
-    assert_eq!(state(&plane)["state"], "pending");
-    let data_dir = plane.kill();
+    until("it was tried in vain", || state(&control_plane)["last_error"] == "Vercel answered 503: out of order");
+    assert_eq!(state(&control_plane)["state"], "pending");
+    let data_dir = control_plane.kill();
     cloud.trouble.store(0, Ordering::SeqCst);
-    let url = format!("http://{}", cloud.peer.address);
-    let plane = Plane::start_with(&[], &[("CAPYDB_VERCEL_API_URL", &url)], &data_dir);
-    plane.admin("capydb", "update integrations set next_attempt_at = now()");
-    until("it is pushed after all", || state(&plane)["state"] == "connected");
+    let url = format!("http://{}", cloud.mock_http.address);
+    let control_plane = ControlPlane::start_with(&[], &[("CAPYDB_VERCEL_API_URL", &url)], &data_dir);
+    control_plane.admin("capydb", "update integrations set next_attempt_at = now()");
+    until("it is pushed after all", || state(&control_plane)["state"] == "connected");
     assert!(cloud.variable("vercel DATABASE_URL").is_some());
     // What a provider sends back of us is not shown, and a page of somebody else is no answer.
     for (project, why) in
         [("echo", "Vercel answered 400: xxx"), ("captive", "Vercel answered something else than JSON")]
     {
         let other = json!({ "config": { "project_id": project } });
-        assert_eq!(plane.call("PUT", &format!("{path}/vercel"), Some(&other)).0, 200);
-        until("it was tried", || state(&plane)["last_error"].is_string());
-        let said = state(&plane)["last_error"].to_string();
+        assert_eq!(control_plane.call("PUT", &format!("{path}/vercel"), Some(&other)).0, 200);
+        until("it was tried", || state(&control_plane)["last_error"].is_string());
+        let said = state(&control_plane)["last_error"].to_string();
         assert!(said.contains(why) && !said.contains("postgres:") && !said.contains("canary"), "{said}");
-        assert!(state(&plane)["last_pushed_at"].is_null(), "another place has had nothing yet");
+        assert!(state(&control_plane)["last_pushed_at"].is_null(), "another place has had nothing yet");
     }
     // Without credentials those that are there stay; other settings are checked.
     let again = json!({ "config": { "project_id": "gone", "team_id": "team_1" } });
-    assert_eq!(plane.call("PUT", &format!("{path}/vercel"), Some(&again)).0, 200);
-    until("that is no project", || state(&plane)["state"] == "error");
+    assert_eq!(control_plane.call("PUT", &format!("{path}/vercel"), Some(&again)).0, 200);
+    until("that is no project", || state(&control_plane)["state"] == "error");
     let why = "Vercel has no project of this name that this token may see";
-    assert_eq!(state(&plane)["last_error"], why);
+    assert_eq!(state(&control_plane)["last_error"], why);
 }
 
 #[test]
 fn connections_that_cannot_be_are_refused() {
-    let plane = crate::support::world::plane();
-    let project = plane.project("unconnected");
+    let control_plane = crate::support::fixtures::control_plane();
+    let project = control_plane.project("unconnected");
     let path = format!("/v1/projects/{}/integrations", project.id);
     let cases = [
         ("heroku", json!({ "config": {} }), 404, "there are: vercel, netlify, dotenv"),
@@ -226,11 +229,11 @@ fn connections_that_cannot_be_are_refused() {
         ),
     ];
     for (provider, body, status, words) in cases {
-        let (got, answer) = plane.call("PUT", &format!("{path}/{provider}"), Some(&body));
+        let (got, answer) = control_plane.call("PUT", &format!("{path}/{provider}"), Some(&body));
         let why = answer["error"].as_str().expect("why");
         assert!(got == status && why.contains(words) && !why.contains("canary"), "{provider} {body}: {got} {answer}");
     }
-    assert_eq!(plane.call("GET", &path, None), (200, json!({ "integrations": [] })));
-    let none = plane.run(&["integrations", "connect", "vercel", "shop", "--project", &project.slug]);
+    assert_eq!(control_plane.call("GET", &path, None), (200, json!({ "integrations": [] })));
+    let none = control_plane.run(&["integrations", "connect", "vercel", "shop", "--project", &project.slug]);
     none.fails(1, "credentials.token is missing");
 }

@@ -8,18 +8,18 @@ mod database;
 mod dev;
 mod documents;
 mod dumps;
-mod gate;
 mod imports;
 mod in_place;
 mod integrations;
-mod near;
+#[path = "../support/object_store.rs"]
+mod object_store;
+mod progress_and_cancel;
 mod recovery;
-mod running;
+mod server_preflight;
 mod sources;
-#[path = "../support/store.rs"]
-mod store;
 #[path = "../support/mod.rs"]
 mod support;
 mod terminal;
 mod uploads;
+mod via_dump;
 mod webhooks;

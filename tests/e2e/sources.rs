@@ -1,12 +1,12 @@
 //! Sources that cannot be used: each its own message, in time.
 
-use crate::support::world::{Plane, plane, source};
+use crate::support::fixtures::{ControlPlane, control_plane, source};
 use std::net::TcpListener;
 use std::time::Instant;
 
 #[track_caller]
 fn preflight_fails(url: &str, words: &str) {
-    let ran = plane().run(&["import", "preflight", "--project", "dev", "--source-url", url]).fails(1, words);
+    let ran = control_plane().run(&["import", "preflight", "--project", "dev", "--source-url", url]).fails(1, words);
     assert!(!ran.stderr.contains("canary"), "{ran:#?}");
     assert!(ran.stdout.is_empty(), "{ran:#?}");
 }
@@ -30,10 +30,10 @@ fn each_cause_has_its_own_message() {
 
 #[test]
 fn a_server_without_tls_is_told_apart() {
-    let plain = crate::support::world::Source::start(17, &["ssl=off"]);
+    let plain = crate::support::fixtures::Source::start(17, &["ssl=off"]);
     preflight_fails(&plain.url("postgres"), "add sslmode=disable to the URL to go without");
     let url = format!("{}?sslmode=disable", plain.url("postgres"));
-    plane().run(&["import", "preflight", "--project", "dev", "--source-url", &url]).succeeds();
+    control_plane().run(&["import", "preflight", "--project", "dev", "--source-url", &url]).succeeds();
 }
 
 #[test]
@@ -50,7 +50,7 @@ fn a_server_that_says_nothing_is_given_up_after_ten_seconds() {
 
 #[test]
 fn private_sources_are_refused_where_they_are_not_allowed() {
-    let plane = Plane::start(&["--allow-private-sources", "false"]);
+    let control_plane = ControlPlane::start(&["--allow-private-sources", "false"]);
     for (host, words) in [
         ("127.0.0.1", "a loopback address"),
         ("localhost", "an internal name"),
@@ -61,19 +61,19 @@ fn private_sources_are_refused_where_they_are_not_allowed() {
         ("0x7f000001", "a loopback address"),
     ] {
         let url = format!("postgres://u:p@{host}:{}/d", source().port);
-        plane.run(&["import", "preflight", "--source-url", &url]).fails(1, words);
+        control_plane.run(&["import", "preflight", "--source-url", &url]).fails(1, words);
     }
 }
 
 #[test]
 fn pooled_endpoints_are_mended_here_and_refused_there() {
     let url = "postgres://u:canary@ep-a-pooler.eu.aws.neon.tech/d";
-    plane().run(&["import", "--project", "dev", "--source-url", url]).fails(1, "took the direct endpoint");
+    control_plane().run(&["import", "--project", "dev", "--source-url", url]).fails(1, "took the direct endpoint");
     let kept = ["import", "--project", "dev", "--no-rewrite", "--source-url", url];
-    plane().run(&kept).fails(1, "use postgres://u:***@ep-a.eu.aws.neon.tech/d?sslmode=require instead");
-    let (status, answer) = plane().call(
+    control_plane().run(&kept).fails(1, "use postgres://u:***@ep-a.eu.aws.neon.tech/d?sslmode=require instead");
+    let (status, answer) = control_plane().call(
         "POST",
-        &format!("/v1/projects/{}/imports/preflight", plane().project("pooled").id),
+        &format!("/v1/projects/{}/imports/preflight", control_plane().project("pooled").id),
         Some(&serde_json::json!({ "source_url": url })),
     );
     assert_eq!(status, 400);

@@ -1,7 +1,7 @@
 //! What a person at a terminal meets. `script` makes the terminal.
 
 use crate::support::Ran;
-use crate::support::world::{fingerprint, open_folder, plane, source};
+use crate::support::fixtures::{control_plane, fingerprint, open_folder, source};
 use std::io::Write;
 use std::process::Stdio;
 
@@ -13,7 +13,7 @@ fn on_a_terminal(arguments: &str, typed: &str) -> Ran {
 /// The same at the end of a pipe.
 fn on_a_terminal_fed(feed: &str, arguments: &str, typed: &str) -> Ran {
     let line = format!("{feed}{} {arguments}", env!("CARGO_BIN_EXE_capydb"));
-    let mut command = plane().capydb(&[]);
+    let mut command = control_plane().capydb(&[]);
     let environment: Vec<_> =
         command.get_envs().map(|(name, value)| (name.to_owned(), value.map(ToOwned::to_owned))).collect();
     command = std::process::Command::new("script");
@@ -31,7 +31,7 @@ fn on_a_terminal_fed(feed: &str, arguments: &str, typed: &str) -> Ran {
 
 #[test]
 fn recreate_asks_once_and_takes_no_for_an_answer() {
-    let project = plane().project("asked");
+    let project = control_plane().project("asked");
     project.sql("create table old (x int)");
     let before = fingerprint(&project.url);
     let arguments =
@@ -57,23 +57,23 @@ fn recreate_asks_once_and_takes_no_for_an_answer() {
 
 #[test]
 fn several_projects_are_offered() {
-    plane().project("offered");
+    control_plane().project("offered");
     let ran = on_a_terminal("jobs list", "1\n");
     assert_eq!(ran.code, 0, "{ran:#?}");
     assert!(ran.stdout.contains("There are several projects") && ran.stdout.contains("project.create"), "{ran:#?}");
-    let ran = plane().run(&["jobs", "list"]).fails(2, "there are several projects");
+    let ran = control_plane().run(&["jobs", "list"]).fails(2, "there are several projects");
     assert!(ran.stderr.contains("--project") && ran.stderr.contains("dev"), "{ran:#?}");
 }
 
 #[test]
 fn interrupting_a_wait_leaves_the_job_alone() {
-    let project = plane().project("interrupted");
+    let project = control_plane().project("interrupted");
     let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let url = format!("postgres://u:p@127.0.0.1:{}/d", silent.local_addr().expect("an address").port());
     let body = serde_json::json!({ "confirm": true, "source_url": url });
-    let (_, answer) = plane().call("POST", &format!("/v1/projects/{}/imports", project.id), Some(&body));
+    let (_, answer) = control_plane().call("POST", &format!("/v1/projects/{}/imports", project.id), Some(&body));
     let id = answer["job"]["id"].as_str().expect("an id");
-    let mut child = plane().capydb(&["jobs", "wait", id]).spawn().expect("runs");
+    let mut child = control_plane().capydb(&["jobs", "wait", id]).spawn().expect("runs");
     // Its first line says that it listens.
     let mut stderr = std::io::BufReader::new(child.stderr.take().expect("a pipe"));
     let mut said = String::new();
@@ -83,5 +83,5 @@ fn interrupting_a_wait_leaves_the_job_alone() {
     std::io::Read::read_to_string(&mut stderr, &mut said).expect("the rest");
     assert_eq!(child.wait().expect("ends").code(), Some(130), "{said}");
     assert!(said.contains("the job goes on") && said.contains(&format!("capydb jobs wait {id}")), "{said}");
-    plane().run(&["jobs", "wait", id]).fails(1, "did not answer");
+    control_plane().run(&["jobs", "wait", id]).fails(1, "did not answer");
 }

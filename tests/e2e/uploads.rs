@@ -1,7 +1,7 @@
 //! Uploads in parts: what the API answers, and how the command goes on with what has arrived.
 
-use crate::support::faulty::{Fault, Line};
-use crate::support::world::{call, open_folder, plane, put};
+use crate::support::fault_proxy::{Fault, Line};
+use crate::support::fixtures::{call, control_plane, open_folder, put};
 use crate::support::{Ran, capydb, run, until};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
@@ -30,7 +30,7 @@ fn import(line: &Line, state: &Path, file: &Path, arguments: &[&str]) -> Command
     let mut command = capydb(&["import", "--project", "dev", "--file"]);
     command.arg(file).args(arguments).env("XDG_STATE_HOME", state);
     command.env("CAPYDB_API_URL", format!("http://{}/api/capydb", line.address));
-    command.env("CAPYDB_API_KEY", &plane().api_key);
+    command.env("CAPYDB_API_KEY", &control_plane().api_key);
     command
 }
 
@@ -52,18 +52,18 @@ pub(crate) fn journals(state: &Path) -> Vec<PathBuf> {
 
 fn stored(line: &Line) -> Vec<u8> {
     let key = line.started().expect("an import was started");
-    std::fs::read(plane().data_dir.join("objects").join(key.replace('/', ""))).expect("is there")
+    std::fs::read(control_plane().data_dir.join("objects").join(key.replace('/', ""))).expect("is there")
 }
 
 #[test]
 fn an_interrupted_upload_goes_on_and_a_finished_one_is_not_repeated() {
-    let (folder, line) = (open_folder(), Line::to(&plane().address(), &[]));
+    let (folder, line) = (open_folder(), Line::to(&control_plane().address(), &[]));
     let file = dump(&folder);
     interrupted(&line, &folder, &file).fails(130, "hint: the same command goes on with what has arrived");
     let [journal] = &*journals(&folder) else { panic!("one journal") };
     let text = std::fs::read_to_string(journal).expect("reads");
     assert_eq!(std::fs::metadata(journal).expect("is there").permissions().mode() & 0o777, 0o600);
-    assert!(!text.contains("signature") && !text.contains(&plane().api_key), "{text}");
+    assert!(!text.contains("signature") && !text.contains(&control_plane().api_key), "{text}");
     let ran = run(import(&line, &folder, &file, &[])).succeeds();
     assert!(
         ran.stderr.contains("Going on with the upload: ") && ran.stderr.contains("Uploaded the remaining "),
@@ -83,7 +83,7 @@ fn an_interrupted_upload_goes_on_and_a_finished_one_is_not_repeated() {
 
 #[test]
 fn another_dump_of_the_same_name_starts_anew() {
-    let (folder, line) = (open_folder(), Line::to(&plane().address(), &[]));
+    let (folder, line) = (open_folder(), Line::to(&control_plane().address(), &[]));
     let file = dump(&folder);
     interrupted(&line, &folder, &file).fails(130, "the upload was stopped");
     let mut longer = std::fs::OpenOptions::new().append(true).open(&file).expect("opens");
@@ -96,7 +96,7 @@ fn another_dump_of_the_same_name_starts_anew() {
 
 #[test]
 fn a_compressed_dump_goes_on_too() {
-    let (folder, line) = (open_folder(), Line::to(&plane().address(), &[]));
+    let (folder, line) = (open_folder(), Line::to(&control_plane().address(), &[]));
     let plain = dump(&folder);
     let packed = folder.join("app.sql.gz");
     let mut writer =
@@ -111,7 +111,7 @@ fn a_compressed_dump_goes_on_too() {
 
 #[test]
 fn a_dump_that_is_replaced_while_it_is_sent_is_refused() {
-    let (folder, line) = (open_folder(), Line::to(&plane().address(), &[Fault::Slow(300); 9]));
+    let (folder, line) = (open_folder(), Line::to(&control_plane().address(), &[Fault::Slow(300); 9]));
     let file = dump(&folder);
     let child = import(&line, &folder, &file, &[]).spawn().expect("runs");
     until("parts are sent", || line.uploads() > 0);
@@ -126,8 +126,8 @@ fn a_dump_that_is_replaced_while_it_is_sent_is_refused() {
 #[test]
 fn a_whole_import_leaves_no_journal() {
     let folder = open_folder();
-    let (file, project) = (dump(&folder), plane().project("in parts"));
-    let mut command = plane().capydb(&["import", "--recreate", "--wait", "--project", &project.slug, "--file"]);
+    let (file, project) = (dump(&folder), control_plane().project("in parts"));
+    let mut command = control_plane().capydb(&["import", "--recreate", "--wait", "--project", &project.slug, "--file"]);
     command.arg(&file).env("XDG_STATE_HOME", &folder);
     let ran = run(command).succeeds();
     assert!(ran.stdout.contains("rows"), "{ran:#?}");
@@ -141,17 +141,20 @@ struct InParts {
 
 impl InParts {
     fn begin(size: usize) -> Self {
-        let project =
-            plane().call("GET", "/v1/projects", None).1["projects"][0]["id"].as_str().expect("an id").to_owned();
+        let project = control_plane().call("GET", "/v1/projects", None).1["projects"][0]["id"]
+            .as_str()
+            .expect("an id")
+            .to_owned();
         let uploads = format!("/v1/projects/{project}/imports/uploads");
-        let (status, answer) = plane().call("POST", &uploads, Some(&json!({ "size_bytes": size, "parts": true })));
+        let (status, answer) =
+            control_plane().call("POST", &uploads, Some(&json!({ "size_bytes": size, "parts": true })));
         assert_eq!(status, 200, "{answer}");
         assert_eq!(answer["upload"]["part_size_bytes"], 8 << 20);
         Self { path: format!("{uploads}/{}", answer["upload"]["id"].as_str().expect("an id")) }
     }
 
     fn call(&self, method: &str, rest: &str, body: &Value) -> (u16, Value) {
-        plane().call(method, &format!("{}{rest}", self.path), Some(body).filter(|body| !body.is_null()))
+        control_plane().call(method, &format!("{}{rest}", self.path), Some(body).filter(|body| !body.is_null()))
     }
 
     fn url(&self, part: u32) -> String {
@@ -206,26 +209,28 @@ fn an_upload_that_is_ended_is_gone() {
     }
     assert_eq!(put(&url, b"x".to_vec()).0, 404);
     let id = upload.path.rsplit('/').next().expect("an id");
-    assert!(!plane().data_dir.join("uploads").join(format!("imports{id}.dump")).exists());
-    assert_eq!(plane().call("GET", &upload.path.replace(id, "%00"), None).0, 404);
+    assert!(!control_plane().data_dir.join("uploads").join(format!("imports{id}.dump")).exists());
+    assert_eq!(control_plane().call("GET", &upload.path.replace(id, "%00"), None).0, 404);
 }
 
 #[test]
 fn who_asks_as_ever_gets_a_slot_as_ever() {
-    let project = plane().call("GET", "/v1/projects", None).1["projects"][0]["id"].as_str().expect("an id").to_owned();
+    let project =
+        control_plane().call("GET", "/v1/projects", None).1["projects"][0]["id"].as_str().expect("an id").to_owned();
     let uploads = format!("/v1/projects/{project}/imports/uploads");
     for body in
         [None, Some(json!({})), Some(json!({ "size_bytes": 1 << 30 })), Some(json!({ "size_bytes": 5, "parts": true }))]
     {
-        let (status, answer) = plane().call("POST", &uploads, body.as_ref());
+        let (status, answer) = control_plane().call("POST", &uploads, body.as_ref());
         assert_eq!(status, 200, "{answer}");
         assert!(answer["upload"]["upload_url"].is_string() && answer["upload"]["id"].is_null(), "{answer}");
     }
     for body in [json!([]), json!({ "size_bytes": -1 }), json!({ "size_bytes": "x" })] {
-        assert_eq!(plane().call("POST", &uploads, Some(&body)).0, 400, "{body}");
+        assert_eq!(control_plane().call("POST", &uploads, Some(&body)).0, 400, "{body}");
     }
-    let (status, answer) = plane().call("POST", &uploads, Some(&json!({ "size_bytes": u64::MAX, "parts": true })));
+    let (status, answer) =
+        control_plane().call("POST", &uploads, Some(&json!({ "size_bytes": u64::MAX, "parts": true })));
     assert_eq!(status, 413, "{answer}");
-    let stranger = call("POST", &format!("{}{uploads}", plane().api_url), "capy_live_no", None);
-    assert_eq!(stranger.0, 401);
+    let fake_postgres = call("POST", &format!("{}{uploads}", control_plane().api_url), "capy_live_no", None);
+    assert_eq!(fake_postgres.0, 401);
 }

@@ -1,4 +1,4 @@
-use crate::support::peer::{Answer, Peer};
+use crate::support::mock_http::{Answer, Peer};
 use crate::support::{capydb, run};
 use crate::{KEY, PROJECT, against, dump, folder, works};
 use serde_json::json;
@@ -24,8 +24,8 @@ fn every_bad_answer_reads_well_and_has_its_code() {
     ];
     let threads = cases.map(|(status, head, body, code, words)| {
         std::thread::spawn(move || {
-            let peer = Peer::start(move |_, _, _| Answer::Raw(status, head, body.to_owned()));
-            let ran = against(&peer, &["projects", "list", "-o", "json"]).fails(code, words);
+            let mock_http = Peer::start(move |_, _, _| Answer::Raw(status, head, body.to_owned()));
+            let ran = against(&mock_http, &["projects", "list", "-o", "json"]).fails(code, words);
             let document = ran.json();
             assert!(document["error"]["message"].is_string() && document["error"]["code"].is_string(), "{ran:#?}");
             assert!(!format!("{ran:?}").contains("canary"), "{ran:#?}");
@@ -38,9 +38,9 @@ fn every_bad_answer_reads_well_and_has_its_code() {
 
 #[test]
 fn no_answer_at_all_is_told() {
-    let peer = Peer::start(|_, _, _| Answer::Drop);
-    against(&peer, &["projects", "list"]).fails(1, "cannot reach 127.0.0.1");
-    assert_eq!(peer.lines().len(), 4, "a call that changes nothing is repeated");
+    let mock_http = Peer::start(|_, _, _| Answer::Drop);
+    against(&mock_http, &["projects", "list"]).fails(1, "cannot reach 127.0.0.1");
+    assert_eq!(mock_http.lines().len(), 4, "a call that changes nothing is repeated");
     let mut command = capydb(&["projects", "list", "--api-url", "http://127.0.0.1:1/api/capydb"]);
     command.env("CAPYDB_API_KEY", KEY);
     run(command).fails(1, "check the address");
@@ -48,23 +48,23 @@ fn no_answer_at_all_is_told() {
 
 #[test]
 fn a_call_that_changes_nothing_survives_trouble() {
-    let peer = Peer::start(|peer, request, before| match before {
+    let mock_http = Peer::start(|mock_http, request, before| match before {
         0 => Answer::Raw(503, "Retry-After: 0", String::new()),
         1 => Answer::Drop,
-        _ => works(peer, request),
+        _ => works(mock_http, request),
     });
-    let ran = against(&peer, &["projects", "list"]).succeeds();
+    let ran = against(&mock_http, &["projects", "list"]).succeeds();
     assert!(ran.stdout.contains("shop"), "{ran:#?}");
 }
 
 #[test]
 fn an_import_makes_few_calls_and_the_key_stays_with_the_api() {
-    let peer = Peer::start(|peer, request, _| works(peer, request));
+    let mock_http = Peer::start(|mock_http, request, _| works(mock_http, request));
     let folder = folder();
-    let ran = against(&peer, &["import", "--file", &dump(&folder), "--recreate", "--wait"]).succeeds();
+    let ran = against(&mock_http, &["import", "--file", &dump(&folder), "--recreate", "--wait"]).succeeds();
     assert!(ran.stdout.contains("Imported into shop_db of project shop"), "{ran:#?}");
     assert_eq!(
-        peer.lines(),
+        mock_http.lines(),
         [
             "GET /v1/projects",
             "GET /v1/projects/p1/jobs",
@@ -75,34 +75,34 @@ fn an_import_makes_few_calls_and_the_key_stays_with_the_api() {
             "GET /v1/jobs/j1"
         ]
     );
-    for request in peer.seen() {
+    for request in mock_http.seen() {
         let expected = (request.method != "PUT").then(|| format!("Bearer {KEY}"));
         assert_eq!(request.header("authorization"), expected.as_deref(), "{request:?}");
         assert!(request.header("user-agent").is_some_and(|agent| agent.starts_with("capydb-cli/")));
         assert_eq!(request.header("content-type").is_some(), !request.body.is_empty(), "{request:?}");
     }
-    let put = &peer.seen()[3];
+    let put = &mock_http.seen()[3];
     assert_eq!(
         (put.header("content-length"), put.header("content-type")),
         (Some("24"), Some("application/octet-stream"))
     );
     assert_eq!(put.body, b"CREATE TABLE t (x int);\n");
-    let start: serde_json::Value = serde_json::from_slice(&peer.seen()[5].body).expect("JSON");
+    let start: serde_json::Value = serde_json::from_slice(&mock_http.seen()[5].body).expect("JSON");
     assert_eq!(start, json!({ "confirm": true, "recreate": true, "upload_key": "k" }));
 }
 
 #[test]
 fn without_wait_the_job_and_the_next_command_are_printed() {
-    let peer = Peer::start(|peer, request, _| works(peer, request));
-    let ran = against(&peer, &["import", "--source-url", URL]).succeeds();
+    let mock_http = Peer::start(|mock_http, request, _| works(mock_http, request));
+    let ran = against(&mock_http, &["import", "--source-url", URL]).succeeds();
     assert!(ran.stdout.contains("capydb jobs wait j1"), "{ran:#?}");
-    assert!(!peer.lines().contains(&"GET /v1/jobs/j1".to_owned()));
+    assert!(!mock_http.lines().contains(&"GET /v1/jobs/j1".to_owned()));
     assert!(!format!("{ran:?}").contains("canary"), "{ran:#?}");
 }
 
 #[test]
 fn a_lost_answer_to_the_start_does_not_start_twice() {
-    let peer = Peer::start(|peer, request, before| {
+    let mock_http = Peer::start(|mock_http, request, before| {
         match (request.line().as_str(), before) {
         ("POST /v1/projects/p1/imports", _) => Answer::Drop,
         ("GET /v1/projects/p1/jobs", 2) => Answer::Json(
@@ -110,36 +110,36 @@ fn a_lost_answer_to_the_start_does_not_start_twice() {
             r#"{"jobs":[{"id":"j1","type":"project.import","state":"running"},{"id":"j0","type":"project.import","state":"failed"}]}"#.into(),
         ),
         ("GET /v1/projects/p1/jobs", _) => Answer::Json(200, r#"{"jobs":[{"id":"j0","type":"project.import","state":"failed"}]}"#.into()),
-        _ => works(peer, request),
+        _ => works(mock_http, request),
     }
     });
-    against(&peer, &["import", "--source-url", URL, "--wait"]).succeeds();
-    assert_eq!(peer.lines().iter().filter(|line| *line == "POST /v1/projects/p1/imports").count(), 1);
-    let peer = Peer::start(|peer, request, _| match request.line().as_str() {
+    against(&mock_http, &["import", "--source-url", URL, "--wait"]).succeeds();
+    assert_eq!(mock_http.lines().iter().filter(|line| *line == "POST /v1/projects/p1/imports").count(), 1);
+    let mock_http = Peer::start(|mock_http, request, _| match request.line().as_str() {
         "POST /v1/projects/p1/imports" => Answer::Drop,
-        _ => works(peer, request),
+        _ => works(mock_http, request),
     });
-    against(&peer, &["import", "--source-url", URL, "--wait"]).fails(1, "whether the import began is not known");
-    assert_eq!(peer.lines().iter().filter(|line| *line == "POST /v1/projects/p1/imports").count(), 1);
+    against(&mock_http, &["import", "--source-url", URL, "--wait"]).fails(1, "whether the import began is not known");
+    assert_eq!(mock_http.lines().iter().filter(|line| *line == "POST /v1/projects/p1/imports").count(), 1);
 }
 
 #[test]
 fn waiting_rides_out_trouble_and_is_quick() {
-    let peer = Peer::start(|peer, request, before| match (request.line().as_str(), before) {
+    let mock_http = Peer::start(|mock_http, request, before| match (request.line().as_str(), before) {
         ("GET /v1/jobs/j1", 0) => Answer::Json(200, r#"{"job":{"id":"j1","state":"running"}}"#.into()),
         ("GET /v1/jobs/j1", 1) => Answer::Drop,
         ("GET /v1/jobs/j1", 2) => Answer::Raw(502, "X: y", "<html>".into()),
         ("GET /v1/jobs/j1", 3) => Answer::Raw(200, "X: y", "<html>".into()),
-        _ => works(peer, request),
+        _ => works(mock_http, request),
     });
-    let ran = against(&peer, &["jobs", "wait", "j1"]).succeeds();
+    let ran = against(&mock_http, &["jobs", "wait", "j1"]).succeeds();
     assert!(ran.stderr.contains("still trying"), "{ran:#?}");
     let began = Instant::now();
-    let short = Peer::start(move |peer, request, _| {
+    let short = Peer::start(move |mock_http, request, _| {
         if began.elapsed() < Duration::from_millis(500) {
             Answer::Json(200, r#"{"job":{"id":"j1","type":"project.import","state":"running"}}"#.into())
         } else {
-            works(peer, request)
+            works(mock_http, request)
         }
     });
     against(&short, &["jobs", "wait", "j1"]).succeeds();
@@ -149,12 +149,12 @@ fn waiting_rides_out_trouble_and_is_quick() {
 
 #[test]
 fn a_failed_job_shows_its_words_and_no_escape_sequences() {
-    let peer = Peer::start(|_, _, _| {
+    let mock_http = Peer::start(|_, _, _| {
         let job = json!({ "job": { "id": "j1", "type": "project.import", "state": "failed", "error": "it \u{1b}[31mbroke",
             "last_stderr": "one\ntwo \u{1b}]0;x\u{7}\nthree", "retry_classification": "transient" } });
         Answer::Json(200, job.to_string())
     });
-    let ran = against(&peer, &["jobs", "wait", "j1", "-o", "json"]).fails(1, "the job failed: it");
+    let ran = against(&mock_http, &["jobs", "wait", "j1", "-o", "json"]).fails(1, "the job failed: it");
     assert!(ran.stderr.contains("  | three") && ran.stderr.contains("run the import again"), "{ran:#?}");
     assert!(!ran.stderr.contains('\u{1b}'), "{ran:#?}");
     assert_eq!(ran.json()["job"]["state"], "failed");
@@ -162,15 +162,15 @@ fn a_failed_job_shows_its_words_and_no_escape_sequences() {
 
 #[test]
 fn an_import_that_runs_already_is_met_before_anything_is_sent() {
-    let peer = Peer::start(|peer, request, _| match request.line().as_str() {
+    let mock_http = Peer::start(|mock_http, request, _| match request.line().as_str() {
         "GET /v1/projects/p1/jobs" => {
             Answer::Json(200, r#"{"jobs":[{"id":"j9","type":"project.import","state":"running"}]}"#.into())
         }
-        _ => works(peer, request),
+        _ => works(mock_http, request),
     });
     let folder = folder();
-    against(&peer, &["import", "--file", &dump(&folder)]).fails(5, "capydb jobs wait j9");
-    assert_eq!(peer.lines().len(), 2);
+    against(&mock_http, &["import", "--file", &dump(&folder)]).fails(5, "capydb jobs wait j9");
+    assert_eq!(mock_http.lines().len(), 2);
 }
 
 #[test]
@@ -181,13 +181,13 @@ fn projects_are_chosen_or_listed() {
             format!(r#"{{"projects":[{PROJECT},{}]}}"#, PROJECT.replace("p1", "p2").replace("hop", "hip")),
         )
     };
-    let peer = Peer::start(move |peer, request, _| match request.line().as_str() {
+    let mock_http = Peer::start(move |mock_http, request, _| match request.line().as_str() {
         "GET /v1/projects" => two(),
-        _ => works(peer, request),
+        _ => works(mock_http, request),
     });
-    against(&peer, &["jobs", "list"]).fails(2, "name one with --project: shop, ship");
-    against(&peer, &["jobs", "list", "--project", "SHOP"]).succeeds();
-    against(&peer, &["jobs", "list", "--project", "nope"]).fails(4, "there are: shop, ship");
+    against(&mock_http, &["jobs", "list"]).fails(2, "name one with --project: shop, ship");
+    against(&mock_http, &["jobs", "list", "--project", "SHOP"]).succeeds();
+    against(&mock_http, &["jobs", "list", "--project", "nope"]).fails(4, "there are: shop, ship");
     let none = Peer::start(|_, _, _| Answer::Json(200, r#"{"projects":null}"#.into()));
     against(&none, &["jobs", "list"]).fails(4, "create one first");
 }
@@ -201,8 +201,8 @@ fn a_deadline_holds_when_nothing_answers() {
     let began = Instant::now();
     run(command).fails(6, "capydb jobs wait j1");
     assert!(began.elapsed() < Duration::from_secs(15), "the call itself would take 30 seconds");
-    let peer = Peer::start(|peer, request, _| works(peer, request));
-    against(&peer, &["jobs", "wait", "j1", "--wait-timeout", "500000000000years"]).succeeds();
+    let mock_http = Peer::start(|mock_http, request, _| works(mock_http, request));
+    against(&mock_http, &["jobs", "wait", "j1", "--wait-timeout", "500000000000years"]).succeeds();
 }
 
 #[test]
@@ -210,16 +210,16 @@ fn an_interrupt_is_heard_at_every_moment() {
     // The start of an import never gets its answer.
     let (asked, heard) = std::sync::mpsc::channel();
     let asked = std::sync::Mutex::new(asked);
-    let peer = Peer::start(move |peer, request, _| {
+    let mock_http = Peer::start(move |mock_http, request, _| {
         if request.line() == "POST /v1/projects/p1/imports" {
             let _ = asked.lock().expect("not poisoned").send(());
             std::thread::sleep(Duration::from_secs(20));
         }
-        works(peer, request)
+        works(mock_http, request)
     });
     let folder = folder();
     let mut command = capydb(&["import", "--file", &dump(&folder), "-o", "json"]);
-    let child = command.env("CAPYDB_API_URL", peer.api_url()).env("CAPYDB_API_KEY", KEY).spawn().expect("runs");
+    let child = command.env("CAPYDB_API_URL", mock_http.api_url()).env("CAPYDB_API_KEY", KEY).spawn().expect("runs");
     heard.recv().expect("the start was asked for");
     let pid = child.id().to_string();
     assert!(std::process::Command::new("kill").args(["-INT", &pid]).status().expect("runs").success());

@@ -1,11 +1,11 @@
-use crate::support::peer::Peer;
+use crate::support::mock_http::Peer;
 use crate::{against, folder, works};
 use std::fs;
 
 /// Files that are no dumps are told before anything is asked.
 #[test]
 fn what_is_no_dump_is_named_before_the_network() {
-    let peer = Peer::start(|peer, request, _| works(peer, request));
+    let mock_http = Peer::start(|mock_http, request, _| works(mock_http, request));
     let folder = folder();
     let mut tar = vec![0; 1024];
     tar[257..262].copy_from_slice(b"ustar");
@@ -29,8 +29,9 @@ fn what_is_no_dump_is_named_before_the_network() {
         if let Some(bytes) = bytes {
             fs::write(&path, bytes).expect("written");
         }
-        let ran = against(&peer, &["import", "--file", path.to_str().expect("a path"), "--wait"]).fails(code, words);
+        let ran =
+            against(&mock_http, &["import", "--file", path.to_str().expect("a path"), "--wait"]).fails(code, words);
         assert!(code == 1 || ran.stderr.contains("dump again") || ran.stderr.contains("pg_dump -Fc -f"), "{ran:#?}");
     }
-    assert_eq!(peer.lines(), Vec::<String>::new(), "nothing was asked");
+    assert_eq!(mock_http.lines(), Vec::<String>::new(), "nothing was asked");
 }

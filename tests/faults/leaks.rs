@@ -1,7 +1,7 @@
 //! Secrets stay secret: every command at its most talkative, with canaries wherever a secret
 //! can be.
 
-use crate::support::peer::{Answer, Peer};
+use crate::support::mock_http::{Answer, Peer};
 use crate::support::{capydb, run};
 use crate::{KEY, dump, folder, works};
 
@@ -65,7 +65,7 @@ fn commands(file: &str, missing: &str, man: &str) -> Vec<Vec<String>> {
     all
 }
 
-fn answers(peer: &Peer, request: &crate::support::peer::Request) -> Answer {
+fn answers(mock_http: &Peer, request: &crate::support::mock_http::Request) -> Answer {
     match request.line().as_str() {
         "GET /status" => Answer::Json(200, r#"{"status":"operational"}"#.into()),
         "GET /v1/me" => {
@@ -77,13 +77,13 @@ fn answers(peer: &Peer, request: &crate::support::peer::Request) -> Answer {
         "GET /v1/cli/login/sessions/s1" => {
             Answer::Json(200, r#"{"state":"approved","plaintext_api_key":"capy_live_canary_new"}"#.into())
         }
-        _ => works(peer, request),
+        _ => works(mock_http, request),
     }
 }
 
 #[test]
 fn no_command_repeats_a_secret() {
-    let peer = Peer::start(|peer, request, _| answers(peer, request));
+    let mock_http = Peer::start(|mock_http, request, _| answers(mock_http, request));
     let folder = folder();
     let file = dump(&folder);
     let man = folder.path().join("man").to_str().expect("a path").to_owned();
@@ -97,7 +97,7 @@ fn no_command_repeats_a_secret() {
             let home = folder.path().join("home");
             std::fs::create_dir_all(&home).expect("a home");
             program
-                .env("CAPYDB_API_URL", peer.api_url())
+                .env("CAPYDB_API_URL", mock_http.api_url())
                 .env("CAPYDB_API_KEY", KEY)
                 .env("CAPYDB_SOURCE_URL", URL)
                 .env("PGPASSWORD", "canary_pgpassword")
@@ -117,10 +117,10 @@ fn no_command_repeats_a_secret() {
 #[test]
 fn a_saved_key_is_for_its_owner_alone() {
     use std::os::unix::fs::PermissionsExt;
-    let peer = Peer::start(|peer, request, _| answers(peer, request));
+    let mock_http = Peer::start(|mock_http, request, _| answers(mock_http, request));
     let folder = folder();
     let mut program = capydb(&["login"]);
-    program.env("CAPYDB_API_URL", peer.api_url()).env("HOME", folder.path()).env("XDG_CONFIG_HOME", folder.path());
+    program.env("CAPYDB_API_URL", mock_http.api_url()).env("HOME", folder.path()).env("XDG_CONFIG_HOME", folder.path());
     run(program).succeeds();
     let file = folder.path().join("capydb/config.json");
     let text = std::fs::read_to_string(&file).expect("is there");

@@ -4,15 +4,15 @@
 mod answers;
 mod dumps;
 mod leaks;
-mod look;
 mod network;
 mod settings;
 mod storage;
 #[path = "../support/mod.rs"]
 mod support;
+mod terminal_output;
 mod uploads;
 
-use support::peer::{Answer, Peer, Request};
+use support::mock_http::{Answer, Peer, Request};
 use support::{Ran, capydb, run};
 
 const KEY: &str = "capy_live_canary_key";
@@ -20,7 +20,7 @@ const PROJECT: &str =
     r#"{"id":"p1","name":"Shop","slug":"shop","database_name":"shop_db","storage_limit_bytes":1000000000}"#;
 
 /// A control plane on which everything works: one project, no jobs, uploads to itself.
-fn works(peer: &Peer, request: &Request) -> Answer {
+fn works(mock_http: &Peer, request: &Request) -> Answer {
     let job = |state: &str| format!(r#"{{"job":{{"id":"j1","type":"project.import","state":"{state}"}}}}"#);
     match request.line().as_str() {
         "GET /v1/projects" => Answer::Json(200, format!(r#"{{"projects":[{PROJECT}]}}"#)),
@@ -33,7 +33,7 @@ fn works(peer: &Peer, request: &Request) -> Answer {
             201,
             format!(
                 r#"{{"upload":{{"object_key":"k","upload_url":"http://{}/put?signature=canary_signature","expires_at":""}}}}"#,
-                peer.address
+                mock_http.address
             ),
         ),
         "PUT /put" => Answer::Raw(200, "ETag: x", String::new()),
@@ -44,9 +44,9 @@ fn works(peer: &Peer, request: &Request) -> Answer {
 }
 
 /// Runs a command against a peer, with its key.
-fn against(peer: &Peer, arguments: &[&str]) -> Ran {
+fn against(mock_http: &Peer, arguments: &[&str]) -> Ran {
     let mut command = capydb(arguments);
-    command.env("CAPYDB_API_URL", peer.api_url()).env("CAPYDB_API_KEY", KEY);
+    command.env("CAPYDB_API_URL", mock_http.api_url()).env("CAPYDB_API_KEY", KEY);
     run(command)
 }
 

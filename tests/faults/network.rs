@@ -1,6 +1,6 @@
 //! The roads to storage: TLS, proxies, IPv6, HTTP/2, slow lines.
 
-use crate::support::peer::{Answer, Peer, Request};
+use crate::support::mock_http::{Answer, Peer, Request};
 use crate::support::{Ran, capydb, run};
 use crate::{KEY, dump, folder, works};
 use rcgen::{CertificateParams, KeyPair};
@@ -12,19 +12,19 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// A control plane whose slots lead to this URL.
-fn plane(url: String) -> Peer {
-    Peer::start(move |peer, request, _| {
+fn control_plane(url: String) -> Peer {
+    Peer::start(move |mock_http, request, _| {
         if request.line() != "POST /v1/projects/p1/imports/uploads" {
-            return works(peer, request);
+            return works(mock_http, request);
         }
         let slot = format!(r#"{{"upload":{{"object_key":"k","upload_url":"{url}"}}}}"#);
         Answer::Json(201, slot)
     })
 }
 
-fn send(peer: &Peer, file: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Ran {
+fn send(mock_http: &Peer, file: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Ran {
     let mut command = capydb(&["import", "--file", file]);
-    command.args(arguments).env("CAPYDB_API_URL", peer.api_url()).env("CAPYDB_API_KEY", KEY);
+    command.args(arguments).env("CAPYDB_API_URL", mock_http.api_url()).env("CAPYDB_API_KEY", KEY);
     command.env_remove("SSL_CERT_FILE").envs(variables.iter().copied());
     run(command)
 }
@@ -104,11 +104,12 @@ fn an_authority_of_ones_own_is_trusted_when_it_is_named() {
     let folder = folder();
     let file = dump(&folder);
     let storage = Secure::start(folder.path(), "localhost", &[]);
-    let peer = plane(format!("https://localhost:{}/put?signature=canary_signature", storage.port));
-    send(&peer, &file, &[], &storage.variables()).succeeds();
+    let mock_http = control_plane(format!("https://localhost:{}/put?signature=canary_signature", storage.port));
+    send(&mock_http, &file, &[], &storage.variables()).succeeds();
     assert_eq!(*storage.stored.lock().expect("whole"), std::fs::read(&file).expect("reads"));
     let before = storage.connections();
-    let ran = send(&peer, &file, &["-v"], &[]).fails(1, "no secure connection to localhost: invalid peer certificate");
+    let ran =
+        send(&mock_http, &file, &["-v"], &[]).fails(1, "no secure connection to localhost: invalid peer certificate");
     assert!(ran.stderr.contains("SSL_CERT_FILE") && !ran.stderr.contains("canary"), "{ran:#?}");
     assert_eq!(storage.connections(), before + 1, "trust does not come with time");
 }
@@ -117,8 +118,8 @@ fn an_authority_of_ones_own_is_trusted_when_it_is_named() {
 fn a_certificate_for_another_name_is_refused_at_once() {
     let folder = folder();
     let storage = Secure::start(folder.path(), "other.example", &[]);
-    let peer = plane(format!("https://localhost:{}/put", storage.port));
-    send(&peer, &dump(&folder), &[], &storage.variables()).fails(1, "no secure connection to localhost: ");
+    let mock_http = control_plane(format!("https://localhost:{}/put", storage.port));
+    send(&mock_http, &dump(&folder), &[], &storage.variables()).fails(1, "no secure connection to localhost: ");
     assert_eq!(storage.connections(), 1);
 }
 
@@ -127,8 +128,8 @@ fn storage_that_speaks_http2_only_is_spoken_to() {
     let folder = folder();
     let file = dump(&folder);
     let storage = Http2::start(folder.path());
-    let peer = plane(format!("https://localhost:{}/put", storage.port));
-    send(&peer, &file, &[], &[("SSL_CERT_FILE", storage.trusted.to_str().expect("a path"))]).succeeds();
+    let mock_http = control_plane(format!("https://localhost:{}/put", storage.port));
+    send(&mock_http, &file, &[], &[("SSL_CERT_FILE", storage.trusted.to_str().expect("a path"))]).succeeds();
     assert_eq!(*storage.stored.lock().expect("whole"), std::fs::read(&file).expect("reads"));
 }
 
@@ -215,17 +216,17 @@ fn proxies_are_used_and_kept_out_as_the_environment_says() {
     let file = dump(&folder);
     let storage = Secure::start(folder.path(), "storage.example", &[]);
     let (address, asked) = proxy(format!("127.0.0.1:{}", storage.port));
-    let peer = plane("https://storage.example/put?signature=canary_signature".into());
+    let mock_http = control_plane("https://storage.example/put?signature=canary_signature".into());
     let [trusted] = storage.variables();
     let through = format!("http://user:canary@{address}");
-    send(&peer, &file, &[], &[trusted, ("HTTPS_PROXY", &through)]).succeeds();
+    send(&mock_http, &file, &[], &[trusted, ("HTTPS_PROXY", &through)]).succeeds();
     assert_eq!(*storage.stored.lock().expect("whole"), std::fs::read(&file).expect("reads"));
     let head = asked.lock().expect("whole").remove(0);
     assert!(head.starts_with("CONNECT storage.example:443 ") && head.contains("Basic dXNlcjpjYW5hcnk="), "{head}");
     // Nobody knows the name here, so without the proxy there is no way.
     let without = [trusted, ("HTTPS_PROXY", &*through), ("NO_PROXY", "storage.example")];
     let mut command = capydb(&["import", "--file", &file]);
-    command.env("CAPYDB_API_URL", peer.api_url()).env("CAPYDB_API_KEY", KEY).envs(without);
+    command.env("CAPYDB_API_URL", mock_http.api_url()).env("CAPYDB_API_KEY", KEY).envs(without);
     let mut child = command.spawn().expect("runs");
     let mut said = std::io::BufReader::new(child.stderr.take().expect("piped"));
     let told = std::io::BufRead::lines(&mut said).map_while(Result::ok).find(|line| line.contains("attempt 2 of 6"));
@@ -242,9 +243,9 @@ fn a_proxy_that_reads_along_gets_the_whole_address() {
     let file = dump(&folder);
     let storage = Peer::start(|_, _: &Request, _| Answer::Raw(200, "X: y", String::new()));
     let (address, asked) = proxy(storage.address.clone());
-    let peer = plane("http://storage.example/put?x=1".into());
+    let mock_http = control_plane("http://storage.example/put?x=1".into());
     send(
-        &peer,
+        &mock_http,
         &file,
         &[],
         &[("HTTP_PROXY", &format!("http://{address}")), ("http_proxy", &format!("http://{address}"))],
@@ -258,9 +259,9 @@ fn a_proxy_that_reads_along_gets_the_whole_address() {
 #[test]
 fn a_proxy_that_is_closed_is_named_without_its_password() {
     let folder = folder();
-    let peer = plane("https://storage.example/put".into());
+    let mock_http = control_plane("https://storage.example/put".into());
     let mut command = capydb(&["import", "--file", &dump(&folder)]);
-    command.env("CAPYDB_API_URL", peer.api_url()).env("CAPYDB_API_KEY", KEY);
+    command.env("CAPYDB_API_URL", mock_http.api_url()).env("CAPYDB_API_KEY", KEY);
     let mut child = command.env("HTTPS_PROXY", "http://user:canary@127.0.0.1:9").spawn().expect("runs");
     let mut said = std::io::BufReader::new(child.stderr.take().expect("piped"));
     let told = std::io::BufRead::lines(&mut said).map_while(Result::ok).find(|line| line.contains("attempt 2 of 6"));
@@ -285,7 +286,7 @@ fn storage_at_an_ipv6_address_is_reached() {
         stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").expect("answers");
         body
     });
-    send(&plane(format!("http://[::1]:{port}/put")), &file, &[], &[]).succeeds();
+    send(&control_plane(format!("http://[::1]:{port}/put")), &file, &[], &[]).succeeds();
     assert_eq!(serving.join().expect("served"), Some(std::fs::read(&file).expect("reads")));
 }
 
@@ -294,10 +295,11 @@ fn a_limit_of_the_rate_is_kept() {
     let folder = folder();
     let path = folder.path().join("app.sql");
     std::fs::write(&path, format!("CREATE TABLE t (x int);\n{}\n", "-".repeat(1_000_000))).expect("written");
-    let peer = Peer::start(|peer, request, _| works(peer, request));
+    let mock_http = Peer::start(|mock_http, request, _| works(mock_http, request));
     let started = Instant::now();
     // A line that we hold back ourselves is not one that has stalled.
-    send(&peer, path.to_str().expect("a path"), &["--limit-rate", "500K", "--stall-timeout", "1s"], &[]).succeeds();
+    send(&mock_http, path.to_str().expect("a path"), &["--limit-rate", "500K", "--stall-timeout", "1s"], &[])
+        .succeeds();
     let took = started.elapsed();
     assert!((Duration::from_millis(1700)..Duration::from_secs(20)).contains(&took), "{took:?}");
     for (arguments, words) in [
@@ -306,7 +308,7 @@ fn a_limit_of_the_rate_is_kept() {
         (["--stall-timeout", "10ms"], "a second at least"),
         (["--upload-concurrency", "0"], "0 is not in 1..=16"),
     ] {
-        send(&peer, path.to_str().expect("a path"), &arguments, &[]).fails(2, words);
+        send(&mock_http, path.to_str().expect("a path"), &arguments, &[]).fails(2, words);
     }
 }
 
@@ -315,17 +317,17 @@ fn what_no_store_takes_at_once_is_not_begun() {
     let folder = folder();
     let path = folder.path().join("app.dump");
     crate::support::archive::sparse(&path, (5 << 30) + 1);
-    let peer = Peer::start(|peer, request, _| match request.line().as_str() {
+    let mock_http = Peer::start(|mock_http, request, _| match request.line().as_str() {
         "GET /v1/projects" => {
             let project = r#"{"id":"p1","name":"Shop","slug":"shop","storage_limit_bytes":100000000000}"#;
             Answer::Json(200, format!(r#"{{"projects":[{project}]}}"#))
         }
-        _ => works(peer, request),
+        _ => works(mock_http, request),
     });
-    let ran = send(&peer, path.to_str().expect("a path"), &[], &[]).fails(
+    let ran = send(&mock_http, path.to_str().expect("a path"), &[], &[]).fails(
         5,
         "object stores take at most 5 GB in one request, and this control plane does not take the dump in parts",
     );
     assert!(ran.stderr.contains("--source-url"), "{ran:#?}");
-    assert!(!peer.lines().iter().any(|line| line.starts_with("PUT")), "nothing is sent");
+    assert!(!mock_http.lines().iter().any(|line| line.starts_with("PUT")), "nothing is sent");
 }

@@ -1,4 +1,4 @@
-use crate::support::peer::{Answer, Peer};
+use crate::support::mock_http::{Answer, Peer};
 use crate::support::{capydb, run};
 use crate::{KEY, against, folder, works};
 use std::fs;
@@ -36,7 +36,7 @@ fn without_a_key_nothing_is_called() {
 
 #[test]
 fn settings_come_from_flags_before_environment_before_link_before_login() {
-    let peer = Peer::start(|peer, request, _| works(peer, request));
+    let mock_http = Peer::start(|mock_http, request, _| works(mock_http, request));
     let other = Peer::start(|_, _, _| Answer::Json(500, "{}".into()));
     let home = folder();
     let config = home.path().join("config/capydb");
@@ -53,14 +53,14 @@ fn settings_come_from_flags_before_environment_before_link_before_login() {
         command
     };
     let list = ["jobs", "list"];
-    login(&peer.api_url(), KEY);
+    login(&mock_http.api_url(), KEY);
     run(command(&list)).succeeds();
     // The link beats the login's address, and names the project.
-    login(&format!("{}/elsewhere", peer.api_url()), KEY);
+    login(&format!("{}/elsewhere", mock_http.api_url()), KEY);
     fs::create_dir(home.path().join(".capydb")).expect("made");
     let link = format!(
         r#"{{"project_id":"p1","project_name":"Shop","project_slug":"shop","api_url":"{}","later":1}}"#,
-        peer.api_url()
+        mock_http.api_url()
     );
     fs::write(home.path().join(".capydb/project.json"), link).expect("written");
     run(command(&list)).succeeds();
@@ -68,16 +68,16 @@ fn settings_come_from_flags_before_environment_before_link_before_login() {
     login(&other.api_url(), KEY);
     run(command(&list)).fails(3, "no API key");
     assert_eq!(other.lines(), Vec::<String>::new());
-    login(&peer.api_url(), KEY);
+    login(&mock_http.api_url(), KEY);
     // The environment beats both, a flag beats the environment.
     let mut by_environment = command(&["jobs", "list", "--project", "shop"]);
     by_environment.env("CAPYDB_API_URL", other.api_url());
     run(by_environment).fails(1, "has trouble");
-    let mut by_flag = command(&["jobs", "list", "--api-url", &peer.api_url(), "--api-key", "flag_key"]);
+    let mut by_flag = command(&["jobs", "list", "--api-url", &mock_http.api_url(), "--api-key", "flag_key"]);
     by_flag.env("CAPYDB_API_URL", other.api_url()).env("CAPYDB_API_KEY", "environment_key");
     run(by_flag).succeeds();
     let keys: Vec<String> =
-        peer.seen().iter().filter_map(|request| request.header("authorization").map(str::to_owned)).collect();
+        mock_http.seen().iter().filter_map(|request| request.header("authorization").map(str::to_owned)).collect();
     // Two commands of two calls each with the saved key, then one with the flag's.
     assert_eq!(keys.len(), 6, "{keys:?}");
     assert!(keys[..4].iter().all(|key| *key == format!("Bearer {KEY}")), "{keys:?}");
@@ -90,10 +90,10 @@ fn settings_come_from_flags_before_environment_before_link_before_login() {
 
 #[test]
 fn no_secret_shows_at_the_highest_verbosity() {
-    let peer = Peer::start(|peer, request, before| match (request.line().as_str(), before % 2) {
+    let mock_http = Peer::start(|mock_http, request, before| match (request.line().as_str(), before % 2) {
         ("PUT /put", 0) => Answer::Drop,
         ("POST /v1/projects/p1/imports", _) => Answer::Json(500, r#"{"error":"no"}"#.into()),
-        _ => works(peer, request),
+        _ => works(mock_http, request),
     });
     let folder = folder();
     let dump = crate::dump(&folder);
@@ -109,36 +109,36 @@ fn no_secret_shows_at_the_highest_verbosity() {
         &["jobs", "list"],
     ];
     for command in commands {
-        let ran = against(&peer, &[command, &["-vv"]].concat());
+        let ran = against(&mock_http, &[command, &["-vv"]].concat());
         assert!(!format!("{ran:?}").contains("canary"), "{ran:#?}");
     }
 }
 
 #[test]
 fn a_link_to_another_control_plane_names_no_project_of_this_one() {
-    let peer = Peer::start(|peer, request, _| works(peer, request));
+    let mock_http = Peer::start(|mock_http, request, _| works(mock_http, request));
     let home = folder();
     fs::create_dir(home.path().join(".capydb")).expect("made");
     let link = r#"{"project_id":"hosted","api_url":"https://capydb.dev/api/capydb"}"#;
     fs::write(home.path().join(".capydb/project.json"), link).expect("written");
     let mut command = capydb(&["jobs", "list"]);
-    command.current_dir(home.path()).env("CAPYDB_API_URL", peer.api_url()).env("CAPYDB_API_KEY", KEY);
+    command.current_dir(home.path()).env("CAPYDB_API_URL", mock_http.api_url()).env("CAPYDB_API_KEY", KEY);
     // Another project than the linked one must be named: with --recreate it would be replaced.
     run(command).fails(5, "linked to a project of https://capydb.dev/api/capydb");
     let mut command = capydb(&["jobs", "list", "--project", "shop"]);
-    command.current_dir(home.path()).env("CAPYDB_API_URL", peer.api_url()).env("CAPYDB_API_KEY", KEY);
+    command.current_dir(home.path()).env("CAPYDB_API_URL", mock_http.api_url()).env("CAPYDB_API_KEY", KEY);
     run(command).succeeds();
 }
 
 /// Whoever cloned a directory has not chosen the server that its link names.
 #[test]
 fn a_link_alone_draws_no_key_and_no_source_to_its_server() {
-    let peer = Peer::start(|peer, request, _| works(peer, request));
+    let mock_http = Peer::start(|mock_http, request, _| works(mock_http, request));
     let home = folder();
     fs::create_dir(home.path().join(".capydb")).expect("made");
     let link = r#"{"project_id":"p1","project_name":null,"api_url":"http://control.capydb.example/api/capydb"}"#;
     fs::write(home.path().join(".capydb/project.json"), link).expect("written");
-    let proxy = peer.api_url().replace("/api/capydb", "");
+    let proxy = mock_http.api_url().replace("/api/capydb", "");
     let source = "postgres://u:canary_password@db.example.com/d";
     for arguments in [&["projects", "list"][..], &["import", "--source-url", source], &["whoami"], &["doctor"]] {
         let mut command = capydb(arguments);
@@ -150,26 +150,26 @@ fn a_link_alone_draws_no_key_and_no_source_to_its_server() {
     completion.current_dir(home.path()).env("CAPYDB_API_KEY", KEY).env("http_proxy", &proxy);
     completion.env("CAPYDB_COMPLETE", "bash").env("_CLAP_COMPLETE_INDEX", "3").env("_CLAP_IFS", "\n");
     run(completion);
-    assert_eq!(peer.lines(), Vec::<String>::new(), "nothing was sent");
+    assert_eq!(mock_http.lines(), Vec::<String>::new(), "nothing was sent");
     let mut named = capydb(&["jobs", "list", "--api-url", "http://control.capydb.example/api/capydb"]);
     named.current_dir(home.path()).env("CAPYDB_API_KEY", KEY).env("http_proxy", &proxy);
     run(named);
-    assert!(!peer.seen().is_empty(), "once it is named it is used");
+    assert!(!mock_http.seen().is_empty(), "once it is named it is used");
 }
 
 #[test]
 fn a_proxy_is_not_used_for_this_machine() {
-    let peer = Peer::start(|peer, request, _| works(peer, request));
-    let mut command = capydb(&["projects", "list", "--api-url", &peer.api_url()]);
+    let mock_http = Peer::start(|mock_http, request, _| works(mock_http, request));
+    let mut command = capydb(&["projects", "list", "--api-url", &mock_http.api_url()]);
     command.env("CAPYDB_API_KEY", KEY).env("http_proxy", "http://127.0.0.1:9");
     run(command).succeeds();
 }
 
 #[test]
 fn a_result_that_cannot_be_written_is_an_error() {
-    let peer = Peer::start(|peer, request, _| works(peer, request));
+    let mock_http = Peer::start(|mock_http, request, _| works(mock_http, request));
     let mut command = capydb(&["projects", "list"]);
-    command.env("CAPYDB_API_URL", peer.api_url()).env("CAPYDB_API_KEY", KEY);
+    command.env("CAPYDB_API_URL", mock_http.api_url()).env("CAPYDB_API_KEY", KEY);
     let full = fs::OpenOptions::new().write(true).open("/dev/full").expect("opens");
     run_into(command, full.into()).fails(1, "cannot write the result");
 }

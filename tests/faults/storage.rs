@@ -1,9 +1,9 @@
 //! Storage and the line to it fail in every way at every moment of an upload. What is stored in
 //! the end is what was sent, or the command says why not, and nothing is started.
 
-use crate::support::faulty::{Fault, Line};
-use crate::support::peer::{Answer, Peer};
-use crate::support::world::Plane;
+use crate::support::fault_proxy::{Fault, Line};
+use crate::support::fixtures::ControlPlane;
+use crate::support::mock_http::{Answer, Peer};
 use crate::support::{Ran, capydb, run};
 use crate::{KEY, works};
 use md5::{Digest, Md5};
@@ -160,16 +160,16 @@ fn a_dump_that_is_sent_at_once_arrives_whole_or_not_at_all() {
     all(|name, faults, end, _| {
         let object = Arc::new(Mutex::new(Vec::new()));
         let inside = object.clone();
-        let peer = Peer::start(move |peer, request, _| {
+        let mock_http = Peer::start(move |mock_http, request, _| {
             if request.line() != "PUT /put" {
-                return works(peer, request);
+                return works(mock_http, request);
             }
             let md5 = u128::from_be_bytes(Md5::digest(&request.body).into());
             let tag = format!("ETag: \"{md5:032x}\"");
             (*inside.lock().expect("whole")).clone_from(&request.body);
             Answer::Raw(200, tag.leak(), String::new())
         });
-        let line = Line::to(&peer.address, faults);
+        let line = Line::to(&mock_http.address, faults);
         let ran = send(&line, KEY, &path);
         judge(name, end, &ran, &line, |_| object.lock().expect("whole").clone(), &bytes);
     });
@@ -180,13 +180,14 @@ fn a_dump_that_is_sent_at_once_arrives_whole_or_not_at_all() {
 fn a_dump_that_is_sent_in_parts_arrives_whole_or_not_at_all() {
     let folder = crate::folder();
     let (path, bytes) = dump(&folder);
-    let plane = Plane::throw_away();
-    let upstream = plane.address();
+    let control_plane = ControlPlane::throw_away();
+    let upstream = control_plane.address();
     all(|name, faults, _, end| {
         let line = Line::to(&upstream, faults);
-        let ran = send(&line, &plane.api_key, &path);
-        let stored =
-            |key: &str| std::fs::read(plane.data_dir.join("objects").join(key.replace('/', ""))).expect("is there");
+        let ran = send(&line, &control_plane.api_key, &path);
+        let stored = |key: &str| {
+            std::fs::read(control_plane.data_dir.join("objects").join(key.replace('/', ""))).expect("is there")
+        };
         judge(name, end, &ran, &line, stored, &bytes);
     });
 }

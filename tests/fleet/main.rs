@@ -5,20 +5,20 @@
 #![cfg(feature = "server")]
 #![expect(clippy::print_stderr, reason = "the figures are the result")]
 
-#[path = "../support/processes.rs"]
-mod processes;
-#[path = "../support/store.rs"]
-mod store;
+#[path = "../support/cluster.rs"]
+mod cluster;
+#[path = "../support/object_store.rs"]
+mod object_store;
 #[path = "../support/mod.rs"]
 mod support;
 
-use processes::{Apis, Ground, Process};
+use cluster::{Apis, Ground, Process};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::time::{Duration, Instant};
-use support::world::{Source, held_by, open_folder, psql, put, try_psql};
+use support::fixtures::{Source, held_by, open_folder, psql, put, try_psql};
 use support::{Ran, run, until};
 
 /// Enough that a worker can be killed in the middle of it.
@@ -125,7 +125,7 @@ fn imports_survive_the_death_of_their_workers() {
     assert_eq!(ground.ask("select count(*) from jobs where secret is not null"), "0");
     let left = "select string_agg(datname, ' ') from pg_database where datname like 'capydb\\_%'";
     until("no database is left over", || ground.ask(left).is_empty());
-    until("no dump is left over", || store::files(&ground.bucket.1).is_empty());
+    until("no dump is left over", || object_store::files(&ground.bucket.1).is_empty());
     let work = std::fs::read_dir(ground.folder.join("work")).expect("lists").flatten().next().expect("a folder").path();
     until("no work folder is left over", || std::fs::read_dir(&work).expect("lists").count() == 0);
 }
@@ -242,7 +242,7 @@ fn a_process_tells_how_it_is() {
     assert_eq!(worker.page("/api/capydb/status").0, 404, "a worker has no API");
     let apis = Apis::new(vec![api], ground.new_key());
     let projects = apis.projects(1);
-    let (_, numbers) = apis.processes[0].page("/metrics");
+    let (_, numbers) = apis.cluster[0].page("/metrics");
     for line in [
         "capydb_http_requests_total{method=\"POST\",path=\"/api/capydb/v1/projects\",status=\"202\"} 1",
         "# TYPE capydb_http_request_duration_seconds histogram",
@@ -273,8 +273,8 @@ fn a_process_tells_how_it_is() {
     assert!(log.contains("\"span\":{\"attempt\":1,\"id\":\""), "{log}");
     // Without its metadata it lives, and is not ready.
     drop(ground.server);
-    assert_eq!(apis.processes[0].page("/livez").0, 200);
-    assert_eq!(apis.processes[0].page("/readyz").0, 503);
+    assert_eq!(apis.cluster[0].page("/livez").0, 200);
+    assert_eq!(apis.cluster[0].page("/readyz").0, 503);
 }
 
 #[test]
@@ -324,9 +324,9 @@ fn a_server_that_cannot_work_says_why() {
     std::fs::write(precious.join("photos/one"), "1").expect("written");
     drop(ground.start("worker", &["--work-dir", precious.to_str().expect("a path")]));
     assert!(precious.join("photos/one").is_file());
-    let old = support::world::postgres(15);
+    let old = support::fixtures::postgres(15);
     fails(with(&bucket), &[("CAPYDB_POSTGRES_BIN", old.to_str().expect("a path"))], 1, "the target runs Postgres 17");
     // Roles of projects have no business in the metadata.
-    let stranger = ground.server.url("capydb").replace("owner:", "small:");
-    assert!(try_psql(&stranger, "select 1").stderr.contains("permission denied for database"));
+    let fake_postgres = ground.server.url("capydb").replace("owner:", "small:");
+    assert!(try_psql(&fake_postgres, "select 1").stderr.contains("permission denied for database"));
 }

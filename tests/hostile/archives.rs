@@ -2,7 +2,7 @@
 
 use crate::ran_cases;
 use crate::support::archive::{Entry, archive};
-use crate::support::world::{Plane, fingerprint, open_folder};
+use crate::support::fixtures::{ControlPlane, fingerprint, open_folder};
 
 fn table() -> Entry<'static> {
     Entry {
@@ -56,8 +56,8 @@ fn no_archive_gets_out() {
     let folder = open_folder();
     let marker = folder.join("was-here");
     let mark = |text: &str| text.replace("MARK", marker.to_str().expect("a path"));
-    let plane = Plane::throw_away();
-    let project = plane.project("hostile archives");
+    let control_plane = ControlPlane::throw_away();
+    let project = control_plane.project("hostile archives");
     // The writer itself is sound: without malice its archives load.
     let path = folder.join("good.dump");
     std::fs::write(&path, archive(&[table(), rows(COPY, "1\n2\n")])).expect("written");

@@ -1,7 +1,7 @@
 //! Plain SQL that wants out: of psql, of its transaction, of its role, of its database.
 
 use crate::ran_cases;
-use crate::support::world::{Plane, fingerprint, open_folder, plane};
+use crate::support::fixtures::{ControlPlane, control_plane, fingerprint, open_folder};
 use std::path::Path;
 
 /// Commands of psql, as whole scripts. `MARK` is a file that must not come to be.
@@ -156,8 +156,8 @@ fn script(folder: &Path, marker: &Path, text: &str) -> std::path::PathBuf {
 }
 
 /// What of the server a script could have changed.
-fn server(plane: &Plane) -> String {
-    plane.admin(
+fn server(control_plane: &ControlPlane) -> String {
+    control_plane.admin(
         "postgres",
         "select string_agg(rolname || rolsuper || rolcreaterole || rolcreatedb || rolreplication, ',' order by rolname) from pg_roles where rolname !~ '^capy_';
          select string_agg(datname, ',' order by datname) from pg_database where datname !~ '^proj|^capy_';
@@ -168,10 +168,10 @@ fn server(plane: &Plane) -> String {
 fn none_gets_out(name: &str, scripts: &[&str]) {
     let folder = open_folder();
     let marker = folder.join("was-here");
-    let plane = Plane::throw_away();
-    let project = plane.project(name);
+    let control_plane = ControlPlane::throw_away();
+    let project = control_plane.project(name);
     project.sql("create table old as select 7 as x");
-    let before = (fingerprint(&project.url), server(&plane));
+    let before = (fingerprint(&project.url), server(&control_plane));
     for (number, text) in scripts.iter().enumerate() {
         let path = script(&folder, &marker, text);
         // In place for all; a staging database is nobody's until the swap, so some will do.
@@ -182,7 +182,7 @@ fn none_gets_out(name: &str, scripts: &[&str]) {
         }
     }
     assert!(fingerprint(&project.url) == before.0, "the target has changed");
-    assert!(server(&plane) == before.1, "the server has changed: {}", server(&plane));
+    assert!(server(&control_plane) == before.1, "the server has changed: {}", server(&control_plane));
     ran_cases(name, scripts.len());
 }
 
@@ -217,8 +217,8 @@ const HIDDEN: [&[u8]; 14] = [
 
 #[test]
 fn no_script_says_it_arrived_when_it_was_rolled_back() {
-    let plane = Plane::throw_away();
-    let project = plane.project("hidden ends");
+    let control_plane = ControlPlane::throw_away();
+    let project = control_plane.project("hidden ends");
     let path = open_folder().join("hidden.sql");
     for hidden in HIDDEN {
         let script = [
@@ -246,8 +246,8 @@ fn no_script_says_it_arrived_when_it_was_rolled_back() {
 
 #[test]
 fn the_owner_of_a_database_cannot_hold_up_the_others() {
-    let plane = Plane::throw_away();
-    let (hostile, other) = (plane.project("holds up"), plane.project("held up"));
+    let control_plane = ControlPlane::throw_away();
+    let (hostile, other) = (control_plane.project("holds up"), control_plane.project("held up"));
     let path = open_folder().join("template.sql");
     let head = "--\n-- PostgreSQL database dump\n--\n\nCREATE TABLE a (x int);\n";
     let template = "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I IS_TEMPLATE true', current_database()); END $$;\n";
@@ -260,13 +260,13 @@ fn the_owner_of_a_database_cannot_hold_up_the_others() {
     }
     // As a full disk leaves one that was being dropped.
     let half = format!("capydb_new_{finished}_1");
-    plane.admin("postgres", &format!("create database {half}"));
-    plane.admin("postgres", &format!("update pg_database set datconnlimit = -2 where datname = '{half}'"));
+    control_plane.admin("postgres", &format!("create database {half}"));
+    control_plane.admin("postgres", &format!("update pg_database set datconnlimit = -2 where datname = '{half}'"));
     let database = hostile.sql("select current_database()");
     for setting in
         ["local_preload_libraries = nosuch", "transaction_timeout = 1", "role = nobody_here", "search_path = evil"]
     {
-        plane.admin("postgres", &format!("alter database {database} set {setting}"));
+        control_plane.admin("postgres", &format!("alter database {database} set {setting}"));
     }
     std::fs::write(&path, "SELECT 1;\nCREATE TABLE b (x int);\n").expect("written");
     for project in [&other, &hostile] {
@@ -275,13 +275,13 @@ fn the_owner_of_a_database_cannot_hold_up_the_others() {
             assert!(job["state"] == "completed" || !recreate, "{job}");
         }
     }
-    plane.has_no_leftovers();
+    control_plane.has_no_leftovers();
 }
 
 #[test]
 fn what_pg_dump_writes_passes() {
     let folder = open_folder();
-    let project = plane().project("honest");
+    let project = control_plane().project("honest");
     let honest = [
         "\\restrict abc\nSET statement_timeout = 0;\nCREATE TABLE a (x text);\nCOPY a (x) FROM stdin;\n\\\\! not a command\n\\.\n\\unrestrict abc\n",
         "BEGIN;\nCREATE TABLE b (x int);\nCOMMIT;\n",

@@ -2,8 +2,8 @@
 //! time, memory and disk.
 
 use crate::ran_cases;
-use crate::support::stranger::{done, message, one_column, row, stranger, welcome};
-use crate::support::world::{Plane, Source, call, open_folder, plane, source};
+use crate::support::fake_postgres::{done, fake_postgres, message, one_column, row, welcome};
+use crate::support::fixtures::{ControlPlane, Source, call, control_plane, open_folder, source};
 use serde_json::{Value, json};
 use std::io::Write;
 use std::net::TcpStream;
@@ -19,7 +19,7 @@ fn facts() -> Value {
 }
 
 fn says(text: String) -> u16 {
-    stranger(welcome, move |stream| stream.write_all(&[one_column(), row(text.as_bytes()), done()].concat()))
+    fake_postgres(welcome, move |stream| stream.write_all(&[one_column(), row(text.as_bytes()), done()].concat()))
 }
 
 fn with(name: &str, value: Value) -> u16 {
@@ -35,8 +35,8 @@ fn for_ever(stream: &mut TcpStream, what: &[u8]) -> std::io::Result<()> {
 }
 
 /// Peak memory of the process of a control plane, in bytes.
-fn peak(plane: &Plane) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", plane.pid())).expect("reads");
+fn peak(control_plane: &ControlPlane) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", control_plane.pid())).expect("reads");
     let line = status.lines().find(|line| line.starts_with("VmHWM:")).expect("a line");
     line.split_whitespace().nth(1).expect("a number").parse::<u64>().expect("a number") << 10
 }
@@ -62,27 +62,30 @@ fn misbehaving() -> Vec<(&'static str, u16)> {
     vec![
         (
             "endless rows",
-            stranger(welcome, |stream| {
+            fake_postgres(welcome, |stream| {
                 stream.write_all(&one_column())?;
                 for_ever(stream, &row(&[b'x'; 8000]))
             }),
         ),
         (
             "a row without end",
-            stranger(welcome, |stream| {
+            fake_postgres(welcome, |stream| {
                 stream.write_all(&one_column())?;
                 stream.write_all(b"D\x7f\xff\xff\xff\0\x01\x7f\xff\xff\xf0")?;
                 for_ever(stream, &[b'x'; 8000])
             }),
         ),
-        ("a flood of notices", stranger(welcome, |stream| for_ever(stream, &message(b'N', b"SNOTICE\0Mhello\0\0")))),
+        (
+            "a flood of notices",
+            fake_postgres(welcome, |stream| for_ever(stream, &message(b'N', b"SNOTICE\0Mhello\0\0"))),
+        ),
         (
             "a flood before the login",
-            stranger(|stream| for_ever(stream, &message(b'N', b"SNOTICE\0Mhello\0\0")), welcome),
+            fake_postgres(|stream| for_ever(stream, &message(b'N', b"SNOTICE\0Mhello\0\0")), welcome),
         ),
         (
             "settings without end",
-            stranger(
+            fake_postgres(
                 |stream| {
                     stream.write_all(&message(b'R', &0_u32.to_be_bytes()))?;
                     (0_u64..).try_for_each(|number| {
@@ -92,12 +95,12 @@ fn misbehaving() -> Vec<(&'static str, u16)> {
                 welcome,
             ),
         ),
-        ("an hour of hashing", stranger(hashing, welcome)),
-        ("garbage", stranger(|stream| for_ever(stream, b"HTTP/1.1 200 OK\r\n\r\n"), welcome)),
-        ("silence after the login", stranger(welcome, |_| Ok(()))),
+        ("an hour of hashing", fake_postgres(hashing, welcome)),
+        ("garbage", fake_postgres(|stream| for_ever(stream, b"HTTP/1.1 200 OK\r\n\r\n"), welcome)),
+        ("silence after the login", fake_postgres(welcome, |_| Ok(()))),
         (
             "a byte every second",
-            stranger(welcome, |stream| {
+            fake_postgres(welcome, |stream| {
                 for byte in one_column().into_iter().chain(row(&[b'x'; 8000])) {
                     stream.write_all(&[byte])?;
                     std::thread::sleep(Duration::from_secs(1));
@@ -105,7 +108,7 @@ fn misbehaving() -> Vec<(&'static str, u16)> {
                 Ok(())
             }),
         ),
-        ("a hang-up", stranger(welcome, |stream| stream.shutdown(std::net::Shutdown::Both))),
+        ("a hang-up", fake_postgres(welcome, |stream| stream.shutdown(std::net::Shutdown::Both))),
         ("no facts", says("{}".into())),
         ("no JSON", says("\u{1b}[2Jfacts".into())),
         ("deep JSON", says("[".repeat(1_000_000))),
@@ -114,7 +117,7 @@ fn misbehaving() -> Vec<(&'static str, u16)> {
         ("a size beyond numbers", with("database_size_bytes", json!(1e300))),
         (
             "an error with escapes",
-            stranger(welcome, |stream| {
+            fake_postgres(welcome, |stream| {
                 let said = "SERROR\0C42501\0M\u{1b}]0;owned\u{7}\u{202e}evil\r\nerror: forged\0\0";
                 stream.write_all(&[message(b'E', said.as_bytes()), message(b'Z', b"I")].concat())
             }),
@@ -124,11 +127,11 @@ fn misbehaving() -> Vec<(&'static str, u16)> {
 
 #[test]
 fn a_server_that_misbehaves_is_given_up() {
-    let plane = Plane::start(&[]);
-    let project = plane.project("strangers");
+    let control_plane = ControlPlane::start(&[]);
+    let project = control_plane.project("strangers");
     let servers = misbehaving();
     let path = format!("/v1/projects/{}/imports/preflight", project.id);
-    plane.admin(
+    control_plane.admin(
         "capydb",
         "insert into api_keys (id, organization_id, key_sha256, scopes)
          select 'key_' || n, (select id from organizations where slug = 'dev'), sha256(('key_' || n)::bytea), '{projects:write}'
@@ -136,12 +139,12 @@ fn a_server_that_misbehaves_is_given_up() {
     );
     std::thread::scope(|scope| {
         for (what, port) in &servers {
-            let (plane, path) = (&plane, &path);
+            let (control_plane, path) = (&control_plane, &path);
             scope.spawn(move || {
                 let url = format!("postgres://u:canary@127.0.0.1:{port}/d?sslmode=prefer");
                 // Nobody may look at many sources at a time, so there are several callers.
                 let key = format!("key_{}", port % 6);
-                let path = format!("{}{path}", plane.api_url);
+                let path = format!("{}{path}", control_plane.api_url);
                 let (mut started, mut status, mut answer) = (Instant::now(), 429, Value::Null);
                 crate::support::until("there is a place", || {
                     started = Instant::now();
@@ -159,8 +162,8 @@ fn a_server_that_misbehaves_is_given_up() {
             });
         }
     });
-    assert_eq!(plane.call("GET", "/v1/me", None).0, 200, "it still answers");
-    let peak = peak(&plane);
+    assert_eq!(control_plane.call("GET", "/v1/me", None).0, 200, "it still answers");
+    let peak = peak(&control_plane);
     assert!(peak < 400 << 20, "{peak} bytes of memory");
     ran_cases("misbehaving servers", servers.len());
 }
@@ -188,9 +191,9 @@ fn dangerous_names_are_shown_escaped() {
             .collect::<Vec<_>>()
     );
     let port = says(said.to_string());
-    let project = plane().project("dangerous names");
+    let project = control_plane().project("dangerous names");
     let url = format!("postgres://u:p@127.0.0.1:{port}/d?sslmode=disable");
-    let ran = plane().run(&["import", "preflight", "--project", &project.slug, "--source-url", &url]);
+    let ran = control_plane().run(&["import", "preflight", "--project", &project.slug, "--source-url", &url]);
     for text in [&ran.stdout, &ran.stderr] {
         assert!(text.chars().all(|c| c == '\n' || !(c.is_control() || c == '\u{202e}')), "{text:?}");
         assert!(!text.lines().any(|line| line.starts_with("error: forged")), "{text}");
@@ -229,11 +232,11 @@ fn dangerous_names_arrive_as_they_are() {
     }
     let folder = open_folder();
     let url = source().create("names", "select 1");
-    crate::support::world::run_sql(&url, &sql);
+    crate::support::fixtures::run_sql(&url, &sql);
     let before = without_extensions(&url);
     for format in ["url", "custom", "plain"] {
         for recreate in [true, false] {
-            let project = plane().project(&format!("names {format} {recreate}"));
+            let project = control_plane().project(&format!("names {format} {recreate}"));
             if format == "url" {
                 let job = project.import_by_api(&json!({ "confirm": true, "recreate": recreate, "source_url": url }));
                 assert_eq!(job["state"], "completed", "{job}");
@@ -256,7 +259,7 @@ fn dangerous_names_arrive_as_they_are() {
 
 /// A project has some of its own.
 fn without_extensions(url: &str) -> String {
-    let all = crate::support::world::fingerprint(url);
+    let all = crate::support::fixtures::fingerprint(url);
     all.lines().filter(|line| !line.starts_with("extension ")).collect::<Vec<_>>().join("\n")
 }
 
@@ -272,16 +275,16 @@ fn a_source_that_lies_about_its_size_is_stopped() {
         "liar",
         &format!("{lie}; create table huge as select repeat('x', 1000) as t from generate_series(1, 500000)"),
     );
-    let plane = Plane::start(&["--plan-limit", "20MB"]);
-    let project = plane.project("lied to");
+    let control_plane = ControlPlane::start(&["--plan-limit", "20MB"]);
+    let project = control_plane.project("lied to");
     project.sql("create table old (x int)");
-    let before = crate::support::world::fingerprint(&project.url);
+    let before = crate::support::fixtures::fingerprint(&project.url);
     for recreate in [true, false] {
         let job = project.import_by_api(&json!({ "confirm": true, "recreate": recreate, "source_url": url }));
         let text = job.to_string();
         assert!(job["state"] == "failed", "{text}");
         assert!(text.contains("far more than the plan allows") || text.contains("of the plan"), "{text}");
-        assert_eq!(crate::support::world::fingerprint(&project.url), before);
+        assert_eq!(crate::support::fixtures::fingerprint(&project.url), before);
     }
-    plane.has_no_leftovers();
+    control_plane.has_no_leftovers();
 }

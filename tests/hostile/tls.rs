@@ -2,7 +2,7 @@
 //! driver, which looks, and for pg_dump, which copies.
 
 use crate::ran_cases;
-use crate::support::world::{Plane, Source, open_folder};
+use crate::support::fixtures::{ControlPlane, Source, open_folder};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 
 /// Certificates that a server may show. The plane trusts one authority, and dials 127.0.0.1.
@@ -53,8 +53,9 @@ fn every_mode_verifies_as_much_as_it_promises() {
     let folder = open_folder();
     let file = folder.join("authorities.pem");
     std::fs::write(&file, authority.pem()).expect("written");
-    let plane = Plane::start_with(&[], &[("SSL_CERT_FILE", file.to_str().expect("a path"))], &folder.join("data"));
-    let project = plane.project("tls");
+    let control_plane =
+        ControlPlane::start_with(&[], &[("SSL_CERT_FILE", file.to_str().expect("a path"))], &folder.join("data"));
+    let project = control_plane.project("tls");
     let mut cases = 0;
     for Shown { name, accepted, source } in servers(&authority) {
         source.create("secured", "create table t as select 7 as x");
@@ -88,8 +89,8 @@ fn prefer_goes_without_where_the_server_wants_no_tls() {
     let source = Source::start(15, &[]);
     source.create("plain_only", "create table t as select 7 as x");
     source.replace_rules("hostnossl all all 127.0.0.1/32 scram-sha-256\n");
-    let plane = crate::support::world::plane();
-    let project = plane.project("prefers");
+    let control_plane = crate::support::fixtures::control_plane();
+    let project = control_plane.project("prefers");
     let import = |mode: &str| {
         project.import(&[
             "--source-url",

@@ -1,7 +1,7 @@
 //! Source URLs that lead where a control plane for strangers must not go.
 
 use crate::ran_cases;
-use crate::support::world::Plane;
+use crate::support::fixtures::ControlPlane;
 use serde_json::json;
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -161,8 +161,8 @@ fn canary() -> (u16, &'static AtomicUsize) {
 
 #[test]
 fn no_url_leads_into_a_private_network() {
-    let plane = Plane::start(&["--allow-private-sources", "false"]);
-    let project = plane.project("urls");
+    let control_plane = ControlPlane::start(&["--allow-private-sources", "false"]);
+    let project = control_plane.project("urls");
     let (port, calls) = canary();
     let mut cases: Vec<(String, Vec<&str>)> = Vec::new();
     for host in PRIVATE {
@@ -184,7 +184,8 @@ fn no_url_leads_into_a_private_network() {
         let url = url.replace("PORT", &port.to_string());
         let (mut status, mut answer) = (429, json!(null));
         crate::support::until("the rate allows it", || {
-            (status, answer) = plane.call("POST", &format!("{path}/preflight"), Some(&json!({ "source_url": url })));
+            (status, answer) =
+                control_plane.call("POST", &format!("{path}/preflight"), Some(&json!({ "source_url": url })));
             status != 429
         });
         let error = answer["error"].as_str().unwrap_or_default();

@@ -1,6 +1,6 @@
 //! What can go wrong, and a source of chance that can be repeated.
 
-use crate::support::world::{Plane, Source, try_psql};
+use crate::support::fixtures::{ControlPlane, Source, try_psql};
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
 use std::path::Path;
@@ -60,33 +60,37 @@ impl Fault {
         matches!(self, Self::ControlPlane | Self::TargetServer | Self::Machine)
     }
 
-    pub(crate) fn strike(self, plane: &Plane, source: &Source, job: &str) {
+    pub(crate) fn strike(self, control_plane: &ControlPlane, source: &Source, job: &str) {
         let sessions = format!("from pg_stat_activity where application_name like 'capydb import {job} %'");
         match self {
-            Self::ControlPlane => kill(plane.pid()),
-            Self::Programs => programs_in(&plane.data_dir.join("work")).into_iter().for_each(kill),
+            Self::ControlPlane => kill(control_plane.pid()),
+            Self::Programs => programs_in(&control_plane.data_dir.join("work")).into_iter().for_each(kill),
             Self::TargetBackend => {
-                let found = plane.admin("postgres", &format!("select pid {sessions}"));
+                let found = control_plane.admin("postgres", &format!("select pid {sessions}"));
                 found.lines().for_each(|pid| kill(pid.parse().expect("a number")));
             }
-            Self::TargetServer => kill(postmaster(plane)),
+            Self::TargetServer => kill(postmaster(control_plane)),
             Self::SourceSessions => {
                 try_psql(&source.url("postgres"), &format!("select pg_terminate_backend(pid) {sessions}"));
             }
             Self::Machine => {
-                let all = [programs_in(&plane.data_dir.join("work")), vec![postmaster(plane), plane.pid()]].concat();
+                let all = [
+                    programs_in(&control_plane.data_dir.join("work")),
+                    vec![postmaster(control_plane), control_plane.pid()],
+                ]
+                .concat();
                 all.into_iter().for_each(kill);
             }
             Self::Cancelled => {
-                let (status, answer) = plane.call("POST", &format!("/v1/jobs/{job}/cancel"), None);
+                let (status, answer) = control_plane.call("POST", &format!("/v1/jobs/{job}/cancel"), None);
                 assert!(status == 202 || status == 409, "{status} {answer}");
             }
         }
     }
 }
 
-fn postmaster(plane: &Plane) -> u32 {
-    let file = fs::read_to_string(plane.data_dir.join("postgres/data/postmaster.pid")).expect("it runs");
+fn postmaster(control_plane: &ControlPlane) -> u32 {
+    let file = fs::read_to_string(control_plane.data_dir.join("postgres/data/postmaster.pid")).expect("it runs");
     file.lines().next().and_then(|line| line.trim().parse().ok()).expect("a number")
 }
 
@@ -97,7 +101,7 @@ fn kill(pid: u32) {
 
 /// Processes that work in a folder or below it.
 pub(crate) fn programs_in(folder: &Path) -> Vec<u32> {
-    let processes = fs::read_dir("/proc").expect("lists").flatten();
-    let numbers = processes.filter_map(|entry| entry.file_name().to_str().and_then(|name| name.parse().ok()));
+    let cluster = fs::read_dir("/proc").expect("lists").flatten();
+    let numbers = cluster.filter_map(|entry| entry.file_name().to_str().and_then(|name| name.parse().ok()));
     numbers.filter(|pid| fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| cwd.starts_with(folder))).collect()
 }

@@ -1,8 +1,8 @@
 //! Uploads that are killed, and go on.
 
 use crate::faults::Random;
-use crate::support::faulty::Line;
-use crate::support::world::{Plane, open_folder};
+use crate::support::fault_proxy::Line;
+use crate::support::fixtures::{ControlPlane, open_folder};
 use crate::{number, say, support};
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -15,18 +15,18 @@ const IN_FLIGHT: usize = 4;
 
 #[test]
 fn an_upload_that_is_killed_goes_on_with_what_has_arrived() {
-    let (plane, folder) = (Plane::throw_away(), open_folder());
+    let (control_plane, folder) = (ControlPlane::throw_away(), open_folder());
     let (path, bytes) = (folder.join("app.sql"), dump());
     std::fs::write(&path, &bytes).expect("written");
     let (rounds, seed) = (number("CAPYDB_KILLS", 12), number("CAPYDB_SEED", 20_261_123));
     let mut random = Random::new(seed);
     let (mut died, mut went_on) = (0, 0);
     for round in 0..rounds {
-        let line = Line::to(&plane.address(), &[]);
+        let line = Line::to(&control_plane.address(), &[]);
         let api = format!("http://{}/api/capydb", line.address);
         let command = || {
             let mut command = capydb(&["import", "--limit-rate", "40M", "--file"]);
-            command.arg(&path).env("CAPYDB_API_URL", &api).env("CAPYDB_API_KEY", &plane.api_key);
+            command.arg(&path).env("CAPYDB_API_URL", &api).env("CAPYDB_API_KEY", &control_plane.api_key);
             command.env("XDG_STATE_HOME", &folder);
             command
         };
@@ -40,7 +40,7 @@ fn an_upload_that_is_killed_goes_on_with_what_has_arrived() {
         let ran = run(command()).succeeds();
         went_on += usize::from(ran.stderr.contains("Going on with the upload"));
         let key = line.started().expect("an import was started");
-        let object = plane.data_dir.join("objects").join(key.replace('/', ""));
+        let object = control_plane.data_dir.join("objects").join(key.replace('/', ""));
         assert!(std::fs::read(&object).expect("is there") == bytes, "round {round}: another object: {ran:#?}");
         std::fs::remove_file(object).expect("removed");
         let most = PARTS + usize::try_from(deaths).expect("few") * IN_FLIGHT;

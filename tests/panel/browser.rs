@@ -1,6 +1,6 @@
 //! A real browser, driven by WebDriver.
 
-use crate::support::{until, world};
+use crate::support::{fixtures, until};
 use fantoccini::wd::{Capabilities, WebDriverCompatibleCommand};
 use fantoccini::{Client, ClientBuilder, Locator};
 use serde_json::{Value, json};
@@ -214,7 +214,7 @@ impl Browser {
 }
 
 fn auditor() -> Option<PathBuf> {
-    let folder = world::cache().join("axe");
+    let folder = fixtures::cache().join("axe");
     let found = std::fs::read_dir(folder).ok()?.flatten().map(|entry| entry.path());
     found.max()
 }

@@ -5,18 +5,18 @@
 #![expect(clippy::print_stderr, reason = "what is of less weight is told")]
 
 mod browser;
-#[path = "../support/processes.rs"]
-mod processes;
-#[path = "../support/store.rs"]
-mod store;
+#[path = "../support/cluster.rs"]
+mod cluster;
+#[path = "../support/object_store.rs"]
+mod object_store;
 #[path = "../support/mod.rs"]
 mod support;
 
 use browser::{Browser, Look, is_here, settled};
-use processes::Ground;
+use cluster::Ground;
 use serde_json::json;
 use std::path::Path;
-use support::world::{Plane, SAMPLE, Source, held_by, open_folder, psql, source};
+use support::fixtures::{ControlPlane, SAMPLE, Source, held_by, open_folder, psql, source};
 
 /// Enough rows for an upload in many parts.
 const LARGE: &str = "create table events as select n, md5(n::text) || md5((n + 1)::text) || md5((n + 2)::text) as payload from generate_series(1, 400000) n;
@@ -52,8 +52,8 @@ fn aside<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     tokio::task::block_in_place(|| std::thread::scope(|scope| scope.spawn(work).join().expect("no panic")))
 }
 
-fn site(plane: &Plane) -> String {
-    format!("http://{}/", plane.address())
+fn site(control_plane: &ControlPlane) -> String {
+    format!("http://{}/", control_plane.address())
 }
 
 /// Chooses a project by its name.
@@ -72,11 +72,11 @@ async fn file(browser: &Browser, path: &Path) {
 
 #[test]
 fn a_database_moves_from_its_url() {
-    let plane = Plane::throw_away();
-    let project = plane.project("shop");
+    let control_plane = ControlPlane::throw_away();
+    let project = control_plane.project("shop");
     let url = source().create("panel_url", SAMPLE);
     in_browser(Look::Wide, async |browser| {
-        browser.client.goto(&site(&plane)).await.expect("opens");
+        browser.client.goto(&site(&control_plane)).await.expect("opens");
         choose(&browser, "shop").await;
         browser.reads("of 10.0 GB").await;
         browser.judge("1-start").await;
@@ -129,15 +129,15 @@ fn a_database_moves_from_its_url() {
 
 #[test]
 fn a_dump_moves_from_a_file_and_a_reload_changes_nothing() {
-    let plane = Plane::throw_away();
-    let project = plane.project("files");
+    let control_plane = ControlPlane::throw_away();
+    let project = control_plane.project("files");
     let source = Source::start(15, &[]);
     source.create("panel_file", &[LARGE, &held_by("picture")].concat());
     let dump = open_folder().join("app.dump");
     source.dump("panel_file", "custom", &dump);
-    plane.hold("picture");
+    control_plane.hold("picture");
     in_browser(Look::Wide, async |browser| {
-        browser.client.goto(&site(&plane)).await.expect("opens");
+        browser.client.goto(&site(&control_plane)).await.expect("opens");
         choose(&browser, "files").await;
         file(&browser, &dump).await;
         browser.reads("Postgres 15.").await;
@@ -173,7 +173,7 @@ fn a_dump_moves_from_a_file_and_a_reload_changes_nothing() {
         browser.run("document.querySelector('.skip').click()").await;
         assert_eq!(browser.run("return document.activeElement.id").await, json!("main"));
         browser.reads("loading").await;
-        aside(|| plane.let_go("picture"));
+        aside(|| control_plane.let_go("picture"));
         browser.reads("Everything arrived in files").await;
         browser.reads("401,001").await;
         browser.judge("9-arrived").await;
@@ -184,8 +184,8 @@ fn a_dump_moves_from_a_file_and_a_reload_changes_nothing() {
 
 #[test]
 fn what_cannot_work_is_said_with_what_to_do() {
-    let plane = Plane::start(&["--allow-private-sources", "false", "--plan-limit", "40MB"]);
-    let project = plane.project("errors");
+    let control_plane = ControlPlane::start(&["--allow-private-sources", "false", "--plan-limit", "40MB"]);
+    let project = control_plane.project("errors");
     project.sql("create table taken (x int)");
     let folder = open_folder();
     let write = |name: &str, bytes: &[u8]| {
@@ -209,7 +209,7 @@ fn what_cannot_work_is_said_with_what_to_do() {
     ];
     let clash = write("clash.sql", b"CREATE TABLE taken (x int);\n");
     in_browser(Look::Wide, async |browser| {
-        browser.client.goto(&site(&plane)).await.expect("opens");
+        browser.client.goto(&site(&control_plane)).await.expect("opens");
         choose(&browser, "errors").await;
         for (url, words, fix) in [
             ("postgres://u:p@10.0.0.7/shop", "must be publicly reachable", "pg_dump -Fc"),
@@ -246,21 +246,21 @@ fn what_cannot_work_is_said_with_what_to_do() {
         let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
         let waiting = format!("postgres://u:p@{}/d?sslmode=disable", silent.local_addr().expect("an address"));
         let body = json!({ "confirm": true, "source_url": waiting });
-        let start = |plane: &Plane, project: &str| {
+        let start = |control_plane: &ControlPlane, project: &str| {
             let path = format!("/v1/projects/{project}/imports");
-            plane.call("POST", &path, Some(&body)).1["job"]["id"].as_str().expect("an id").to_owned()
+            control_plane.call("POST", &path, Some(&body)).1["job"]["id"].as_str().expect("an id").to_owned()
         };
-        let plane = aside(|| Plane::start(&[]));
-        let project = aside(|| plane.project("waits").id);
-        let job = aside(|| start(&plane, &project));
-        browser.client.goto(&format!("{}#/jobs/{job}", site(&plane))).await.expect("opens");
+        let control_plane = aside(|| ControlPlane::start(&[]));
+        let project = aside(|| control_plane.project("waits").id);
+        let job = aside(|| start(&control_plane, &project));
+        browser.client.goto(&format!("{}#/jobs/{job}", site(&control_plane))).await.expect("opens");
         browser.press("Cancel the import").await;
         browser.reads("Cancelled by request").await;
         // A control plane that goes away.
-        let job = aside(|| start(&plane, &project));
-        browser.client.goto(&format!("{}#/jobs/{job}", site(&plane))).await.expect("opens");
+        let job = aside(|| start(&control_plane, &project));
+        browser.client.goto(&format!("{}#/jobs/{job}", site(&control_plane))).await.expect("opens");
         browser.see("#job-cancel").await;
-        aside(|| plane.kill());
+        aside(|| control_plane.kill());
         browser.reads("The connection is lost; the import itself goes on").await;
         browser.close().await;
     });
@@ -268,15 +268,15 @@ fn what_cannot_work_is_said_with_what_to_do() {
 
 #[test]
 fn a_project_without_a_database_and_a_wrong_key_have_a_way_on() {
-    let plane = Plane::throw_away();
-    plane.project("unlucky");
-    plane.admin(
+    let control_plane = ControlPlane::throw_away();
+    control_plane.project("unlucky");
+    control_plane.admin(
         "capydb",
         "update projects set state = 'failed', last_error = 'the disk was full' where slug = 'unlucky'",
     );
     in_browser(Look::Wide, async |browser| {
         // A project without a database.
-        browser.client.goto(&site(&plane)).await.expect("opens");
+        browser.client.goto(&site(&control_plane)).await.expect("opens");
         choose(&browser, "unlucky").await;
         browser.reads("The disk was full").await;
         browser.judge("12b-no-database").await;
@@ -291,7 +291,7 @@ fn a_project_without_a_database_and_a_wrong_key_have_a_way_on() {
         browser.fill("#api-key", "capy_live_…").await;
         browser.press("Continue").await;
         browser.reads("That is no API key").await;
-        browser.fill("#api-key", &plane.api_key).await;
+        browser.fill("#api-key", &control_plane.api_key).await;
         browser.press("Continue").await;
         browser.see("#project").await;
         browser.cdp("Network.setBlockedURLs", json!({ "urls": [] })).await;
@@ -301,12 +301,12 @@ fn a_project_without_a_database_and_a_wrong_key_have_a_way_on() {
 
 #[test]
 fn it_is_at_home_on_a_telephone_at_night() {
-    let plane = Plane::throw_away();
-    let project = plane.project("pocket");
+    let control_plane = ControlPlane::throw_away();
+    let project = control_plane.project("pocket");
     let dump = open_folder().join("pocket.dump");
     source().dump("sample", "custom", &dump);
     in_browser(Look::Narrow, async |browser| {
-        browser.client.goto(&site(&plane)).await.expect("opens");
+        browser.client.goto(&site(&control_plane)).await.expect("opens");
         choose(&browser, "pocket").await;
         browser.judge("14-narrow").await;
         file(&browser, &dump).await;
@@ -350,7 +350,7 @@ fn a_team_imports_through_a_bucket() {
         browser.reads("Everything arrived in shop").await;
         browser.reads("401,000").await;
         browser.judge("19-arrived").await;
-        settled("the dump is gone", || store::files(&ground.bucket.1).is_empty());
+        settled("the dump is gone", || object_store::files(&ground.bucket.1).is_empty());
         // The key is withdrawn while the page is open.
         aside(|| ground.ask("update api_keys set expires_at = now() - interval '1 hour'"));
         browser.run("location.hash = '#/history'").await;

@@ -2,10 +2,10 @@
 #![allow(dead_code, unreachable_pub, missing_docs, reason = "each test program uses its own part")]
 
 pub mod archive;
-pub mod faulty;
-pub mod peer;
-pub mod stranger;
-pub mod world;
+pub mod fake_postgres;
+pub mod fault_proxy;
+pub mod fixtures;
+pub mod mock_http;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};

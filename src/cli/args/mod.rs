@@ -6,10 +6,10 @@ mod webhooks;
 pub(super) use server::{DevArgs, KeyArgs, LogForm, Role, ServerArgs, ServerCommand, SharedArgs};
 pub(super) use webhooks::{ConnectCommand, IntegrationsCommand, WebhooksCommand};
 
-use super::completion;
+use super::output::{OutputFormat, OutputOptions, ProgressForm};
 use crate::config::ENV_SOURCE_URL;
-use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
-use clap_complete::engine::{ArgValueCandidates, ArgValueCompleter, CompletionCandidate};
+use clap::{Args, Parser, Subcommand, ValueHint};
+use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -62,8 +62,8 @@ Exit codes:
 #[command(next_help_heading = "Global options")]
 pub(super) struct Global {
     /// Form of the result on standard output
-    #[arg(short, long, value_enum, default_value_t = Format::Text, global = true, value_name = "FORMAT")]
-    pub(super) output: Format,
+    #[arg(short, long, value_enum, default_value_t = OutputFormat::Text, global = true, value_name = "FORMAT")]
+    pub(super) output: OutputFormat,
     // Clap's own reading of the environment would show these in every usage line.
     /// Base URL of the control plane [env: CAPYDB_API_URL]
     #[arg(long, global = true, value_name = "URL")]
@@ -85,24 +85,15 @@ pub(super) struct Global {
     pub(super) no_progress: bool,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum ProgressForm {
-    /// A line that moves on a terminal, plain lines elsewhere
-    Auto,
-    /// A plain line every few seconds
-    Lines,
-    /// One JSON document a line, for programs that wrap this one
-    Json,
-    /// Nothing
-    None,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum Format {
-    /// For people
-    Text,
-    /// One JSON document, also for errors
-    Json,
+impl Global {
+    /// How this command shows its results, messages and progress.
+    pub(super) fn output_options(&self) -> OutputOptions {
+        OutputOptions {
+            format: self.output,
+            quiet: self.quiet,
+            progress: if self.no_progress { ProgressForm::Lines } else { self.progress },
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -137,7 +128,7 @@ pub(super) enum Command {
     /// Link this directory to a project, so that commands here mean it
     Link {
         /// Project: id, slug or name [default: the only one]
-        #[arg(value_name = "PROJECT", add = ArgValueCompleter::new(completion::projects))]
+        #[arg(value_name = "PROJECT")]
         project: Option<String>,
     },
     /// Take the link of this directory away
@@ -232,7 +223,7 @@ pub(super) struct ImportOptions {
     #[arg(long, value_name = "TIME", value_parser = time, requires = "wait")]
     pub(super) wait_timeout: Option<Duration>,
     /// Project: id, slug or name [default: the linked one, or the only one]
-    #[arg(long, value_name = "REF", add = ArgValueCompleter::new(completion::projects))]
+    #[arg(long, value_name = "REF")]
     pub(super) project: Option<String>,
     /// Do not ask before replacing the database
     #[arg(short, long, alias = "confirm")]
@@ -295,7 +286,7 @@ pub(super) struct PreflightArgs {
     #[arg(long)]
     pub(super) recreate: bool,
     /// Project: id, slug or name [default: the linked one, or the only one]
-    #[arg(long, value_name = "REF", add = ArgValueCompleter::new(completion::projects))]
+    #[arg(long, value_name = "REF")]
     pub(super) project: Option<String>,
     /// Major version of the target; with this or --plan-limit nothing is asked of the service
     #[arg(long, value_name = "MAJOR", help_heading = "Offline", value_parser = clap::value_parser!(u32).range(10..100))]
@@ -321,7 +312,7 @@ pub(super) enum JobsCommand {
     /// List a project's jobs, newest first
     List {
         /// Project: id, slug or name [default: the linked one, or the only one]
-        #[arg(long, value_name = "REF", add = ArgValueCompleter::new(completion::projects))]
+        #[arg(long, value_name = "REF")]
         project: Option<String>,
         /// How many
         #[arg(long, default_value_t = 25, value_parser = clap::value_parser!(u32).range(1..=200))]
@@ -349,7 +340,7 @@ pub(super) enum ProjectsCommand {
     /// Print a project's connection URL, password included
     Url {
         /// Project: id, slug or name [default: the linked one, or the only one]
-        #[arg(long, value_name = "REF", add = ArgValueCompleter::new(completion::projects))]
+        #[arg(long, value_name = "REF")]
         project: Option<String>,
         /// The URL without connection pooling
         #[arg(long)]

@@ -1,8 +1,6 @@
 //! What is typed about those who are told of imports.
 
-use crate::cli::completion;
 use clap::{Subcommand, ValueHint};
-use clap_complete::engine::ArgValueCompleter;
 use std::path::PathBuf;
 
 #[derive(Debug, Subcommand)]
@@ -76,7 +74,7 @@ pub(in crate::cli) enum IntegrationsCommand {
     /// List where a project's connection strings are pushed to, and how the last push went
     List {
         /// Project: id, slug or name [default: the linked one, or the only one]
-        #[arg(long, value_name = "REF", add = ArgValueCompleter::new(completion::projects))]
+        #[arg(long, value_name = "REF")]
         project: Option<String>,
     },
     /// Push DATABASE_URL and DATABASE_URL_UNPOOLED to a provider, now and after every import
@@ -91,7 +89,7 @@ pub(in crate::cli) enum IntegrationsCommand {
         #[arg(value_parser = ["vercel", "netlify", "dotenv"])]
         provider: String,
         /// Project: id, slug or name [default: the linked one, or the only one]
-        #[arg(long, value_name = "REF", add = ArgValueCompleter::new(completion::projects))]
+        #[arg(long, value_name = "REF")]
         project: Option<String>,
     },
 }
@@ -112,7 +110,7 @@ pub(in crate::cli) enum ConnectCommand {
         #[arg(long, value_name = "TOKEN")]
         token: Option<String>,
         /// Project: id, slug or name [default: the linked one, or the only one]
-        #[arg(long, value_name = "REF", add = ArgValueCompleter::new(completion::projects))]
+        #[arg(long, value_name = "REF")]
         project: Option<String>,
     },
     /// A site of Netlify
@@ -123,7 +121,7 @@ pub(in crate::cli) enum ConnectCommand {
         #[arg(long, value_name = "TOKEN")]
         token: Option<String>,
         /// Project: id, slug or name [default: the linked one, or the only one]
-        #[arg(long, value_name = "REF", add = ArgValueCompleter::new(completion::projects))]
+        #[arg(long, value_name = "REF")]
         project: Option<String>,
     },
     /// A file of the machine that runs `capydb dev`
@@ -132,7 +130,7 @@ pub(in crate::cli) enum ConnectCommand {
         #[arg(value_hint = ValueHint::FilePath)]
         file: PathBuf,
         /// Project: id, slug or name [default: the linked one, or the only one]
-        #[arg(long, value_name = "REF", add = ArgValueCompleter::new(completion::projects))]
+        #[arg(long, value_name = "REF")]
         project: Option<String>,
     },
 }

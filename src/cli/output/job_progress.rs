@@ -1,4 +1,4 @@
-use super::{Drawing, Output, report};
+use super::{Output, ProgressMode, report};
 use crate::client::WatchEvent;
 use crate::wire::JobState;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -14,8 +14,8 @@ const EVENTS: Duration = Duration::from_secs(1);
 const LINES: Duration = Duration::from_secs(10);
 
 /// The live line of a job that is waited for.
-pub(in crate::cli) struct Waiting {
-    drawing: Drawing,
+pub(in crate::cli) struct JobProgress {
+    drawing: ProgressMode,
     spinner: ProgressBar,
     seen: Option<JobState>,
     phase: Option<String>,
@@ -26,17 +26,17 @@ pub(in crate::cli) struct Waiting {
     started: Instant,
 }
 
-impl Waiting {
+impl JobProgress {
     pub(in crate::cli) fn start(output: &Output) -> Self {
         let drawing = output.progress();
         let spinner = match drawing {
-            Drawing::Live => ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr()),
-            Drawing::Lines | Drawing::Json | Drawing::None => ProgressBar::hidden(),
+            ProgressMode::Live => ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr()),
+            ProgressMode::Lines | ProgressMode::Json | ProgressMode::None => ProgressBar::hidden(),
         };
         if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}  {elapsed}") {
             spinner.set_style(style);
         }
-        if drawing == Drawing::Live {
+        if drawing == ProgressMode::Live {
             spinner.enable_steady_tick(Duration::from_millis(120));
         }
         Self {
@@ -60,7 +60,7 @@ impl Waiting {
                 self.spinner.set_message(words.clone());
                 let phase = progress.as_ref().map(|progress| progress.phase.clone());
                 let moved = phase.is_some() && self.phase != phase;
-                if let (Drawing::Json, Some(progress)) = (self.drawing, &progress)
+                if let (ProgressMode::Json, Some(progress)) = (self.drawing, &progress)
                     && (moved || self.told.elapsed() > EVENTS)
                 {
                     let mut event = json!({ "event": "import", "id": job.id });
@@ -70,7 +70,7 @@ impl Waiting {
                 }
                 self.phase = phase;
                 let news = self.seen.replace(job.state) != Some(job.state) || std::mem::take(&mut self.troubled);
-                if self.drawing == Drawing::Json && news {
+                if self.drawing == ProgressMode::Json && news {
                     super::event(&json!({ "event": "job", "id": job.id, "state": job.state.as_str() }));
                 }
                 if news || (progress.is_some() && (moved || self.said.elapsed() > LINES)) {
@@ -81,7 +81,7 @@ impl Waiting {
             }
             WatchEvent::Trouble(error) => {
                 self.spinner.set_message(format!("{error}; still trying"));
-                if !self.troubled && self.drawing == Drawing::Json {
+                if !self.troubled && self.drawing == ProgressMode::Json {
                     super::event(&json!({ "event": "trouble", "message": error.to_string() }));
                 }
                 if !self.troubled {
@@ -98,7 +98,7 @@ impl Waiting {
     }
 
     fn line(&mut self, text: &str) {
-        if self.drawing == Drawing::Lines {
+        if self.drawing == ProgressMode::Lines {
             super::say(text);
         }
         self.said = Instant::now();

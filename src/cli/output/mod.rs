@@ -6,9 +6,9 @@ pub(super) mod progress;
 pub(super) mod report;
 mod table;
 
-use super::args::{Format, Global, ProgressForm};
-use super::{Failure, Kind};
+use super::{CliError, ErrorKind};
 use crate::util::redact::masked;
+use clap::ValueEnum;
 use console::style;
 use serde_json::{Value, json};
 use std::cell::Cell;
@@ -22,14 +22,47 @@ use tracing_subscriber::util::SubscriberInitExt;
 pub(super) struct Output {
     json: bool,
     quiet: bool,
-    progress: Drawing,
+    progress: ProgressMode,
     /// A result could not be written.
     lost: Cell<bool>,
 }
 
+/// The form of results on standard output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum OutputFormat {
+    /// Human-readable text
+    Text,
+    /// One JSON document, also for errors
+    Json,
+}
+
+/// The form of progress on standard error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum ProgressForm {
+    /// A progress bar on a terminal, plain lines elsewhere
+    Auto,
+    /// A plain line every few seconds
+    Lines,
+    /// One JSON document per line, for programs that run capydb
+    Json,
+    /// No progress
+    None,
+}
+
+/// What the command line says about output.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct OutputOptions {
+    /// The form of results.
+    pub(super) format: OutputFormat,
+    /// Only results and errors are shown.
+    pub(super) quiet: bool,
+    /// The form of progress.
+    pub(super) progress: ProgressForm,
+}
+
 /// How progress is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Drawing {
+pub(super) enum ProgressMode {
     /// A line that moves.
     Live,
     /// A plain line now and then.
@@ -41,19 +74,19 @@ pub(super) enum Drawing {
 }
 
 impl Output {
-    pub(super) fn new(global: &Global) -> Self {
+    pub(super) fn new(options: OutputOptions) -> Self {
         let live = console::user_attended_stderr() && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
-        let progress = match global.progress {
-            ProgressForm::Json => Drawing::Json,
-            ProgressForm::None => Drawing::None,
-            _ if global.quiet => Drawing::None,
-            ProgressForm::Auto if live && !global.no_progress => Drawing::Live,
-            ProgressForm::Auto | ProgressForm::Lines => Drawing::Lines,
+        let progress = match options.progress {
+            ProgressForm::Json => ProgressMode::Json,
+            ProgressForm::None => ProgressMode::None,
+            _ if options.quiet => ProgressMode::None,
+            ProgressForm::Auto if live => ProgressMode::Live,
+            ProgressForm::Auto | ProgressForm::Lines => ProgressMode::Lines,
         };
-        Self { json: global.output == Format::Json, quiet: global.quiet, progress, lost: Cell::new(false) }
+        Self { json: options.format == OutputFormat::Json, quiet: options.quiet, progress, lost: Cell::new(false) }
     }
 
-    pub(super) fn progress(&self) -> Drawing {
+    pub(super) fn progress(&self) -> ProgressMode {
         self.progress
     }
 
@@ -65,7 +98,7 @@ impl Output {
 
     /// Talk: what is being done.
     pub(super) fn note(&self, text: &str) {
-        if self.progress == Drawing::Json {
+        if self.progress == ProgressMode::Json {
             event(&json!({ "event": "note", "message": text }));
         } else if !self.quiet {
             say(text);
@@ -74,7 +107,7 @@ impl Output {
 
     /// Talk without which the command makes no sense, however quiet it shall be.
     pub(super) fn urgent(&self, text: &str) {
-        if self.progress == Drawing::Json {
+        if self.progress == ProgressMode::Json {
             event(&json!({ "event": "note", "message": text }));
         } else {
             say(text);
@@ -83,7 +116,7 @@ impl Output {
 
     /// Talk that should not be missed.
     pub(super) fn warn(&self, text: &str) {
-        if self.progress == Drawing::Json {
+        if self.progress == ProgressMode::Json {
             event(&json!({ "event": "warning", "message": text }));
         } else if !self.quiet {
             say(&format!("{} {text}", style("warning:").yellow().bold().for_stderr()));
@@ -128,11 +161,11 @@ impl Output {
     }
 
     /// One message for an error: on standard error for people, on standard output as JSON.
-    pub(super) fn failure(&self, failure: &Failure) {
+    pub(super) fn failure(&self, failure: &CliError) {
         if self.json {
             self.print(&shown_json(&document(failure)));
         }
-        if self.progress == Drawing::Json {
+        if self.progress == ProgressMode::Json {
             let mut error = document(failure)["error"].take();
             error["event"] = json!("error");
             event(&error);
@@ -170,7 +203,7 @@ fn escaped(json: &str) -> String {
     json.chars().map(shown).collect::<Vec<_>>().concat()
 }
 
-fn document(failure: &Failure) -> Value {
+fn document(failure: &CliError) -> Value {
     let mut error = json!({ "code": failure.kind.code(), "message": masked(&failure.message) });
     if let Some(hint) = &failure.hint {
         error["hint"] = json!(masked(hint));
@@ -197,11 +230,11 @@ pub(super) fn usage(error: &clap::Error, arguments: &[OsString]) -> u8 {
     } else {
         say(text.trim_end());
     }
-    Kind::Usage.exit_code()
+    ErrorKind::Usage.exit_code()
 }
 
 /// What clap says, as an error of ours: the sentence, and its tips as the hint.
-fn usage_failure(text: &str) -> Failure {
+fn usage_failure(text: &str) -> CliError {
     let line = |line: &str| line.trim().to_owned();
     let said = text.lines().take_while(|line| !line.starts_with("Usage:")).map(line).filter(|line| !line.is_empty());
     let (tips, sentence): (Vec<_>, Vec<_>) = said.partition(|line| line.starts_with("tip:"));
@@ -216,7 +249,7 @@ fn usage_failure(text: &str) -> Failure {
     let tips: Vec<String> = tips.iter().map(|tip| tip.trim_start_matches("tip:").trim().to_owned()).collect();
     let help = format!("see {} --help", command.join(" "));
     let hint = if tips.is_empty() { help } else { format!("{}; {help}", tips.join("; ")) };
-    Failure::new(Kind::Usage, sentence.trim_start_matches("error: ")).hint(hint)
+    CliError::new(ErrorKind::Usage, sentence.trim_start_matches("error: ")).hint(hint)
 }
 
 /// Whether the arguments ask for JSON, although they could not be read as a whole.

@@ -1,5 +1,5 @@
-use super::{Drawing, Output, event, say};
-use crate::client::Progress;
+use super::{Output, ProgressMode, event, say};
+use crate::util::byte_counter::ByteCounter;
 use crate::util::format::bytes;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
@@ -16,7 +16,7 @@ const LINES: Duration = Duration::from_secs(5);
 
 /// Work that is measured in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::cli) enum Work {
+pub(in crate::cli) enum Activity {
     /// A dump is read before anything is sent.
     Reading,
     /// `pg_dump` runs here.
@@ -27,7 +27,7 @@ pub(in crate::cli) enum Work {
     Uploading,
 }
 
-impl Work {
+impl Activity {
     fn doing(self) -> &'static str {
         match self {
             Self::Reading => "Reading",
@@ -58,29 +58,29 @@ impl Work {
 }
 
 /// The progress of some work, drawn beside it.
-pub(in crate::cli) struct Meter {
-    work: Work,
+pub(in crate::cli) struct ByteProgress {
+    work: Activity,
     size: Option<u64>,
-    progress: Progress,
+    progress: ByteCounter,
     /// What was there when it began.
-    before: Progress,
+    before: ByteCounter,
     started: Instant,
-    drawing: Drawing,
+    drawing: ProgressMode,
     bar: ProgressBar,
     task: Option<JoinHandle<()>>,
 }
 
-impl Meter {
+impl ByteProgress {
     /// Begins to draw. `size` is known or not, in bytes; `progress` counts up to it.
-    pub(in crate::cli) fn start(output: &Output, work: Work, size: Option<u64>, progress: Progress) -> Self {
-        let (drawing, started, before) = (output.progress(), Instant::now(), Progress::default());
+    pub(in crate::cli) fn start(output: &Output, work: Activity, size: Option<u64>, progress: ByteCounter) -> Self {
+        let (drawing, started, before) = (output.progress(), Instant::now(), ByteCounter::default());
         // What is over at once is not drawn at all, so the line waits for the first tick.
         let bar = ProgressBar::with_draw_target(size, ProgressDrawTarget::hidden()).with_style(look(size));
         bar.set_prefix(work.doing());
-        let (counter, now) = (progress.clone(), move |progress: &Progress| progress.load(Ordering::Relaxed));
+        let (counter, now) = (progress.clone(), move |progress: &ByteCounter| progress.load(Ordering::Relaxed));
         let task = match drawing {
-            Drawing::None => None,
-            Drawing::Live => {
+            ProgressMode::None => None,
+            ProgressMode::Live => {
                 let bar = bar.clone();
                 Some(tokio::spawn(every(LIVE, move || {
                     if bar.is_hidden() {
@@ -89,9 +89,9 @@ impl Meter {
                     bar.set_position(now(&counter));
                 })))
             }
-            Drawing::Json => Some(tokio::spawn(every(EVENTS, move || tell(work, now(&counter), size)))),
-            Drawing::Lines => {
-                if let Some(size) = size.filter(|_| work == Work::Uploading) {
+            ProgressMode::Json => Some(tokio::spawn(every(EVENTS, move || tell(work, now(&counter), size)))),
+            ProgressMode::Lines => {
+                if let Some(size) = size.filter(|_| work == Activity::Uploading) {
                     say(&format!("Uploading {}", bytes(size)));
                 }
                 let before = before.clone();
@@ -104,7 +104,7 @@ impl Meter {
     }
 
     /// So much of it had been done before, in bytes.
-    pub(in crate::cli) fn goes_on_from(&self, before: u64) {
+    pub(in crate::cli) fn resume_from(&self, before: u64) {
         self.before.store(before, Ordering::Relaxed);
         self.bar.set_position(before);
         self.bar.reset_eta();
@@ -122,10 +122,10 @@ impl Meter {
         let took = self.started.elapsed();
         let size = self.size.unwrap_or_else(|| self.progress.load(Ordering::Relaxed));
         match self.drawing {
-            Drawing::None => {}
-            Drawing::Json => tell(self.work, size, Some(size)),
+            ProgressMode::None => {}
+            ProgressMode::Json => tell(self.work, size, Some(size)),
             // Looking at a file is not worth a line of its own.
-            _ if self.work == Work::Reading => {}
+            _ if self.work == Activity::Reading => {}
             _ => {
                 let now = size.saturating_sub(self.before.load(Ordering::Relaxed));
                 let (done, rate) = (self.work.done(), rate(now, took));
@@ -150,7 +150,7 @@ impl Meter {
     }
 }
 
-impl Drop for Meter {
+impl Drop for ByteProgress {
     fn drop(&mut self) {
         self.halt();
         self.bar.finish_and_clear();
@@ -167,7 +167,7 @@ fn look(size: Option<u64>) -> ProgressStyle {
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
-fn tell(work: Work, sent: u64, size: Option<u64>) {
+fn tell(work: Activity, sent: u64, size: Option<u64>) {
     event(&json!({ "event": "progress", "phase": work.phase(), "bytes": sent, "total_bytes": size }));
 }
 
@@ -179,7 +179,7 @@ async fn every(pause: Duration, draw: impl Fn()) {
 }
 
 /// A plain line: bytes, percent, rate, time left.
-fn line(work: Work, sent: u64, before: u64, size: Option<u64>, took: Duration) -> String {
+fn line(work: Activity, sent: u64, before: u64, size: Option<u64>, took: Duration) -> String {
     let doing = work.doing();
     let now = sent.saturating_sub(before);
     let Some(size) = size else { return format!("{doing} {}  {}/s", bytes(sent), rate(now, took)) };
@@ -207,24 +207,24 @@ fn whole(number: f64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{Work, line};
+    use super::{Activity, line};
     use std::time::Duration;
 
     #[test]
     fn a_line_tells_bytes_percent_rate_and_time_left() {
         assert_eq!(
-            line(Work::Uploading, 256_000_000, 0, Some(1_024_000_000), Duration::from_secs(4)),
+            line(Activity::Uploading, 256_000_000, 0, Some(1_024_000_000), Duration::from_secs(4)),
             "Uploading 25 %  256.0 MB of 1.0 GB  64.0 MB/s  12s left"
         );
         assert_eq!(
-            line(Work::Uploading, 0, 0, Some(1_000), Duration::from_secs(4)),
+            line(Activity::Uploading, 0, 0, Some(1_000), Duration::from_secs(4)),
             "Uploading 0 %  0 B of 1.0 kB  0 B/s  time left unknown"
         );
         assert_eq!(
-            line(Work::Uploading, 900_000_000, 800_000_000, Some(1_000_000_000), Duration::from_secs(4)),
+            line(Activity::Uploading, 900_000_000, 800_000_000, Some(1_000_000_000), Duration::from_secs(4)),
             "Uploading 90 %  900.0 MB of 1.0 GB  25.0 MB/s  4s left",
             "what had been there before is not counted twice"
         );
-        assert_eq!(line(Work::Spooling, 5_000, 0, None, Duration::from_secs(1)), "Spooling 5.0 kB  5.0 kB/s");
+        assert_eq!(line(Activity::Spooling, 5_000, 0, None, Duration::from_secs(1)), "Spooling 5.0 kB  5.0 kB/s");
     }
 }

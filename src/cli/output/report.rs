@@ -1,7 +1,6 @@
 //! Results as text for people.
 
 use super::table::{aligned, aligned_on, unwrapped};
-use crate::cli::context::label;
 use crate::preflight::fix_hint;
 use crate::util::format::bytes;
 use crate::util::format::printable;
@@ -135,6 +134,11 @@ fn dump(found: &DumpFacts) -> Vec<(&'static str, String)> {
         ("objects", objects.join(", ")),
         ("rows", found.rows.map(grouped).unwrap_or_default()),
     ]
+}
+
+/// What people call a project.
+pub(in crate::cli) fn label(project: &Project) -> &str {
+    [&project.slug, &project.name, &project.id].into_iter().find(|text| !text.is_empty()).map_or("", String::as_str)
 }
 
 /// Projects as a table.

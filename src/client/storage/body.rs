@@ -1,6 +1,6 @@
-use super::checksum::{Sent, Sums};
+use super::checksum::{Checksums, Sent};
 use super::error::UploadError;
-use super::rate_limiter::Pace;
+use super::rate_limiter::RateLimiter;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use hyper::body::{Body, Frame, SizeHint};
@@ -22,8 +22,8 @@ const AHEAD: usize = 4;
 
 /// The body of a `PUT`: a range of a file. One thread reads large blocks ahead into a short
 /// channel; reading through the asynchronous file type costs ten times as much.
-pub(super) struct Blocks {
-    receiver: mpsc::Receiver<Block>,
+pub(super) struct UploadBody {
+    receiver: mpsc::Receiver<PooledBlock>,
     /// Bytes that have not been given out yet.
     left: u64,
     handed: Arc<AtomicU64>,
@@ -39,26 +39,26 @@ pub(super) struct Watched {
     pub(super) handed: Arc<AtomicU64>,
 }
 
-impl Blocks {
+impl UploadBody {
     /// Begins to read.
     pub(super) fn read(
         file: File,
         start: u64,
         length: u64,
         pool: Pool,
-        pace: Option<Arc<Pace>>,
+        limiter: Option<Arc<RateLimiter>>,
         gate: Option<BoxFuture<'static, ()>>,
     ) -> io::Result<(Self, Watched)> {
         let (sender, receiver) = mpsc::channel(AHEAD);
-        let (tell, outcome) = oneshot::channel();
+        let (notify, outcome) = oneshot::channel();
         let watched = Watched { outcome, handed: Arc::default() };
         let handed = watched.handed.clone();
         let reader = std::thread::Builder::new().name("reader".into());
         reader.spawn(move || {
-            let read = read_ahead(&file, start..start + length, &pool, pace.as_deref(), &sender);
+            let read = read_ahead(&file, start..start + length, &pool, limiter.as_deref(), &sender);
             // Known before the channel closes, so that whoever sees its end can ask why.
             if let Some(read) = read {
-                let _ = tell.send(read); // unheard when the upload was given up
+                let _ = notify.send(read); // unheard when the upload was given up
             }
         })?;
         Ok((Self { receiver, left: length, handed, gate }, watched))
@@ -70,11 +70,11 @@ fn read_ahead(
     file: &File,
     range: std::ops::Range<u64>,
     pool: &Pool,
-    pace: Option<&Pace>,
-    sender: &mpsc::Sender<Block>,
+    limiter: Option<&RateLimiter>,
+    sender: &mpsc::Sender<PooledBlock>,
 ) -> Option<Result<Sent, UploadError>> {
-    let (mut at, mut sums) = (range.start, Sums::new(file, range.start));
-    let most = pace.map_or(BLOCK, |pace| pace.block(BLOCK));
+    let (mut at, mut sums) = (range.start, Checksums::new(file, range.start));
+    let most = limiter.map_or(BLOCK, |limiter| limiter.block(BLOCK));
     while at < range.end {
         let mut block = pool.take();
         let wanted = usize::try_from(range.end - at).map_or(most, |left| left.min(most));
@@ -87,8 +87,8 @@ fn read_ahead(
         if let Err(error) = sums.add(block.as_ref(), Instant::now()) {
             return Some(Err(UploadError::Read(error)));
         }
-        if let Some(pace) = pace {
-            std::thread::sleep(pace.wait(block.length, Instant::now()));
+        if let Some(limiter) = limiter {
+            std::thread::sleep(limiter.wait(block.length, Instant::now()));
         }
         sender.blocking_send(block).ok()?;
     }
@@ -109,7 +109,7 @@ pub(super) fn read_at(file: &File, buffer: &mut [u8], at: u64) -> io::Result<usi
     }
 }
 
-impl Body for Blocks {
+impl Body for UploadBody {
     type Data = Bytes;
     type Error = io::Error;
 
@@ -138,26 +138,26 @@ impl Body for Blocks {
 pub(super) struct Pool(Arc<Mutex<Vec<Vec<u8>>>>);
 
 impl Pool {
-    fn take(&self) -> Block {
+    fn take(&self) -> PooledBlock {
         let used = self.0.lock().ok().and_then(|mut pool| pool.pop());
-        Block { buffer: used.unwrap_or_else(|| vec![0; BLOCK]), length: 0, pool: self.clone() }
+        PooledBlock { buffer: used.unwrap_or_else(|| vec![0; BLOCK]), length: 0, pool: self.clone() }
     }
 }
 
 /// A block that returns its buffer to the pool once it is sent.
-pub(super) struct Block {
+pub(super) struct PooledBlock {
     buffer: Vec<u8>,
     length: usize,
     pool: Pool,
 }
 
-impl AsRef<[u8]> for Block {
+impl AsRef<[u8]> for PooledBlock {
     fn as_ref(&self) -> &[u8] {
         &self.buffer[..self.length]
     }
 }
 
-impl Drop for Block {
+impl Drop for PooledBlock {
     fn drop(&mut self) {
         if let Ok(mut pool) = self.pool.0.lock() {
             pool.push(std::mem::take(&mut self.buffer));

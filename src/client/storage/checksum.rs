@@ -17,14 +17,14 @@ const BURST: u64 = 8 << 20;
 const SLOW: u64 = 250_000_000;
 
 /// Checksums of what is sent, made as it is read.
-pub(super) struct Sums<'a> {
+pub(super) struct Checksums<'a> {
     crc64: crc_fast::Digest,
     /// Bytes so far.
     seen: u64,
     /// When the first burst was over.
     since: Option<Instant>,
     judged: bool,
-    md5: Option<Trailing<'a>>,
+    md5: Option<TrailingChecksum<'a>>,
     file: &'a File,
     start: u64,
 }
@@ -37,7 +37,7 @@ pub(super) struct Sent {
     pub(super) md5: Option<[u8; 16]>,
 }
 
-impl<'a> Sums<'a> {
+impl<'a> Checksums<'a> {
     /// For a file that is sent from this place on.
     pub(super) fn new(file: &'a File, start: u64) -> Self {
         let crc64 = crc_fast::Digest::new(Crc64Nvme);
@@ -52,7 +52,8 @@ impl<'a> Sums<'a> {
         }
         self.seen += block.len() as u64;
         if self.md5.is_none() && self.has_time_for_md5(now) {
-            self.md5 = Some(Trailing { md5: Md5::new(), file: self.file, at: self.start, block: vec![0; TRAIL] });
+            self.md5 =
+                Some(TrailingChecksum { md5: Md5::new(), file: self.file, at: self.start, block: vec![0; TRAIL] });
         }
         Ok(())
     }
@@ -79,7 +80,7 @@ impl<'a> Sums<'a> {
 const TRAIL: usize = 512 << 10;
 
 /// An MD5 that follows the reader at some distance, until it has caught up.
-struct Trailing<'a> {
+struct TrailingChecksum<'a> {
     md5: Md5,
     file: &'a File,
     /// Where it is, in the file.
@@ -87,7 +88,7 @@ struct Trailing<'a> {
     block: Vec<u8>,
 }
 
-impl Trailing<'_> {
+impl TrailingChecksum<'_> {
     /// Takes a block that was read at `at`, or goes a step towards it.
     fn add(&mut self, block: &[u8], at: u64) -> io::Result<()> {
         if self.at == at {
@@ -168,7 +169,7 @@ fn decoded<const N: usize>(text: &str) -> Option<[u8; N]> {
 
 /// The MD5 of a part of a file, read once more.
 pub(super) fn md5_of(file: &File, start: u64, length: u64) -> io::Result<[u8; 16]> {
-    let mut all = Trailing { md5: Md5::new(), file, at: start, block: vec![0; TRAIL] };
+    let mut all = TrailingChecksum { md5: Md5::new(), file, at: start, block: vec![0; TRAIL] };
     all.follow(start + length, u64::MAX)?;
     Ok(all.md5.finalize().into())
 }
@@ -190,7 +191,7 @@ mod tests {
     #[test]
     fn known_values_come_out() {
         let file = tempfile::tempfile().expect("a file");
-        let mut sums = Sums::new(&file, 0);
+        let mut sums = Checksums::new(&file, 0);
         sums.add(b"1234", Instant::now()).expect("adds");
         sums.add(b"56789", Instant::now()).expect("adds");
         let sent = sums.finish().expect("ends");
@@ -204,7 +205,7 @@ mod tests {
         let all: Vec<u8> = (0_u32..(48 << 20) / 4).flat_map(u32::to_le_bytes).collect();
         io::Write::write_all(&mut file, &all).expect("writes");
         let sent = |pause: Duration| {
-            let (mut sums, mut now) = (Sums::new(&file, 4), Instant::now());
+            let (mut sums, mut now) = (Checksums::new(&file, 4), Instant::now());
             for block in all[4..].chunks(256 << 10) {
                 now += pause;
                 sums.add(block, now).expect("adds");

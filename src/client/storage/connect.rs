@@ -1,6 +1,6 @@
-use super::body::Blocks;
+use super::body::UploadBody;
 use super::error::{UploadError, tls_error};
-use super::half_open_io::{Io, Known, Sturdy};
+use super::half_open_io::{ConnectionState, HalfOpenIo, Io};
 use crate::util::error::innermost;
 use futures_util::future::BoxFuture;
 use hyper::body::Incoming;
@@ -22,11 +22,11 @@ use tower_service::Service;
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// An open connection to one host, which carries one request after the other.
-pub(in crate::client) struct Line {
+pub(in crate::client) struct UploadConnection {
     sender: Sender,
     /// Scheme, host and port that it leads to.
     pub(super) target: String,
-    pub(super) known: Arc<Known>,
+    pub(super) state: Arc<ConnectionState>,
     /// The proxy that reads the requests, if there is one.
     pub(super) reader: Option<Reader>,
     /// They run the connection; without them the socket is closed.
@@ -40,13 +40,13 @@ pub(super) struct Reader {
 }
 
 enum Sender {
-    One(http1::SendRequest<Blocks>),
-    Two(http2::SendRequest<Blocks>),
+    One(http1::SendRequest<UploadBody>),
+    Two(http2::SendRequest<UploadBody>),
 }
 
-impl Line {
+impl UploadConnection {
     /// Sends a request once the connection is free for it.
-    pub(super) fn send(&mut self, request: Request<Blocks>) -> BoxFuture<'_, hyper::Result<Response<Incoming>>> {
+    pub(super) fn send(&mut self, request: Request<UploadBody>) -> BoxFuture<'_, hyper::Result<Response<Incoming>>> {
         match &mut self.sender {
             Sender::One(sender) => Box::pin(async move {
                 sender.ready().await?;
@@ -71,7 +71,7 @@ impl Line {
     }
 }
 
-impl Drop for Line {
+impl Drop for UploadConnection {
     fn drop(&mut self) {
         self.tasks.0.lock().iter().flat_map(|tasks| tasks.iter()).for_each(AbortHandle::abort);
     }
@@ -96,32 +96,39 @@ pub(super) fn target(uri: &Uri) -> String {
 }
 
 /// Why there is no connection.
-pub(super) enum NoLine {
+pub(super) enum UploadConnectError {
     /// The other end speaks HTTP/2 only.
     WantsHttp2,
     Error(UploadError),
 }
 
 /// Connects to the host of an address, through the proxy that the environment names for it.
-pub(super) async fn connect(uri: &Uri, proxies: &Matcher, tls: Arc<ClientConfig>) -> Result<Line, NoLine> {
+pub(super) async fn connect(
+    uri: &Uri,
+    proxies: &Matcher,
+    tls: Arc<ClientConfig>,
+) -> Result<UploadConnection, UploadConnectError> {
     let host = uri.host().unwrap_or_default().to_owned();
-    let broken = |why: String| NoLine::Error(UploadError::Broken(host.clone(), why));
+    let broken = |why: String| UploadConnectError::Error(UploadError::Broken(host.clone(), why));
     let connected = tokio::time::timeout(TIMEOUT, open(uri, proxies, tls)).await;
     let connected = connected.map_err(|_| broken("it did not answer in time".into()))?;
     connected.map_err(|error| match tls_error(&*error) {
-        Some(rustls::Error::AlertReceived(AlertDescription::NoApplicationProtocol)) => NoLine::WantsHttp2,
-        Some(error) => {
-            NoLine::Error(UploadError::Tls(host.clone(), crate::util::format::printable(&error.to_string(), 300)))
+        Some(rustls::Error::AlertReceived(AlertDescription::NoApplicationProtocol)) => UploadConnectError::WantsHttp2,
+        Some(error) => UploadConnectError::Error(UploadError::Tls(
+            host.clone(),
+            crate::util::format::printable(&error.to_string(), 300),
+        )),
+        None if error.is::<Unreachable>() => {
+            UploadConnectError::Error(UploadError::Unreachable(host.clone(), error.to_string()))
         }
-        None if error.is::<NoWay>() => NoLine::Error(UploadError::NoWay(host.clone(), error.to_string())),
         None => broken(innermost(&*error)),
     })
 }
 
-async fn open(uri: &Uri, proxies: &Matcher, tls: Arc<ClientConfig>) -> Result<Line, Error> {
+async fn open(uri: &Uri, proxies: &Matcher, tls: Arc<ClientConfig>) -> Result<UploadConnection, Error> {
     let (io, is_http2, reader) = dial(uri, proxies, tls).await?;
-    let known = Arc::<Known>::default();
-    let io = Sturdy::new(io, known.clone());
+    let state = Arc::<ConnectionState>::default();
+    let io = HalfOpenIo::new(io, state.clone());
     let tasks = Tasks::default();
     let sender = if is_http2 {
         let (sender, connection) = http2::handshake(tasks.clone(), io).await?;
@@ -132,7 +139,7 @@ async fn open(uri: &Uri, proxies: &Matcher, tls: Arc<ClientConfig>) -> Result<Li
         tasks.execute(async move { drop(connection.await) });
         Sender::One(sender)
     };
-    Ok(Line { sender, target: target(uri), known, reader, tasks })
+    Ok(UploadConnection { sender, target: target(uri), state, reader, tasks })
 }
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
@@ -148,7 +155,7 @@ async fn dial(uri: &Uri, proxies: &Matcher, tls: Arc<ClientConfig>) -> Result<Di
         return Ok(dialled(HttpsConnector::from((tcp, tls)).call(uri.clone()).await?, None));
     };
     if !matches!(proxy.uri().scheme_str(), Some("http" | "https")) {
-        return Err(NoWay(format!("the proxy {} is of a kind that is not known", shown(&proxy))).into());
+        return Err(Unreachable(format!("the proxy {} is of a kind that is not known", shown(&proxy))).into());
     }
     // Towards the proxy itself no protocol is chosen.
     let mut plain = ClientConfig::clone(&tls);
@@ -179,12 +186,12 @@ where
 /// Waiting does not help.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-struct NoWay(String);
+struct Unreachable(String);
 
 fn proxy_error(proxy: &Intercept, error: &(dyn std::error::Error + 'static)) -> Error {
     // The library keeps the kinds of its errors to itself.
     if innermost(error).contains("proxy authorization required") {
-        return NoWay(format!("the proxy {} wants a name and a password", shown(proxy))).into();
+        return Unreachable(format!("the proxy {} wants a name and a password", shown(proxy))).into();
     }
     format!("the proxy {}: {}", shown(proxy), innermost(error)).into()
 }

@@ -1,4 +1,6 @@
 use crate::client::CallError;
+use crate::util::format::printable;
+use crate::wire::S3Error;
 use std::io;
 use std::time::Duration;
 
@@ -22,10 +24,10 @@ pub enum UploadError {
     Tls(String, String),
     /// No way leads there: host and cause.
     #[error("no way to {0}: {1}")]
-    NoWay(String, String),
+    Unreachable(String, String),
     /// Storage said no.
     #[error("{0}")]
-    Refused(Refusal),
+    Rejected(StorageRejection),
     /// Storage holds something else than was sent.
     #[error("storage at {0} received something else than was sent (the checksums differ)")]
     Damaged(String),
@@ -43,7 +45,7 @@ pub enum UploadError {
 /// An answer of storage outside 2xx.
 #[derive(Debug, thiserror::Error)]
 #[error("storage at {host} refused the upload with status {status}: {words}")]
-pub struct Refusal {
+pub struct StorageRejection {
     /// The HTTP status.
     pub status: u16,
     /// How long storage asked to wait.
@@ -59,7 +61,7 @@ impl UploadError {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Broken(..) | Self::Damaged(_) => true,
-            Self::Refused(refusal) => refusal.is_transient(),
+            Self::Rejected(rejection) => rejection.is_transient(),
             Self::Call(error) => error.is_transient(),
             _ => false,
         }
@@ -68,7 +70,7 @@ impl UploadError {
     /// Whether the presigned URL has expired or does not work: another one may.
     pub fn wants_another_url(&self) -> bool {
         match self {
-            Self::Refused(refusal) => refusal.status == 403 || refusal.code == "ExpiredToken",
+            Self::Rejected(rejection) => rejection.status == 403 || rejection.code == "ExpiredToken",
             _ => false,
         }
     }
@@ -76,32 +78,28 @@ impl UploadError {
     /// How long storage asked to wait.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Refused(refusal) => refusal.retry_after,
+            Self::Rejected(rejection) => rejection.retry_after,
             Self::Call(error) => error.retry_after(),
             _ => None,
         }
     }
 }
 
-impl Refusal {
+impl StorageRejection {
     /// Reads an answer to a request with this query. The body may quote the request, so only
     /// its sentence and code are taken, and not even those when they hold a part of the secret.
     pub(super) fn read(host: &str, query: &str, status: u16, retry_after: Option<Duration>, body: &str) -> Self {
-        let element = |name: &str| {
-            let from = body.find(&format!("<{name}>"))? + name.len() + 2;
-            let length = body[from..].find("</")?;
-            Some(&body[from..from + length])
-        };
-        let words = match (element("Code"), element("Message")) {
-            (_, Some(message)) => crate::util::format::printable(message, 200),
-            (Some(code), None) => crate::util::format::printable(code, 60),
-            _ if (300..400).contains(&status) => "it wants the dump to go elsewhere, which is not done".into(),
+        let error = S3Error::parse(body);
+        let words = match &error {
+            Some(error) if !error.message.is_empty() => printable(&error.message, 200),
+            Some(error) => printable(&error.code, 60),
+            _ if (300..400).contains(&status) => "it redirects the upload, which is not followed".into(),
             _ if body.contains('<') || body.trim().is_empty() => "it gave no reason".into(),
-            _ => crate::util::format::printable(body, 200),
+            _ => printable(body, 200),
         };
         let quoted = |text: &str| query.split(['&', '=', '%']).any(|piece| piece.len() >= 8 && text.contains(piece));
         let words = if quoted(&words) { "it gave no reason that can be shown".into() } else { words };
-        let code = element("Code").unwrap_or_default().chars().take(60).collect();
+        let code = error.unwrap_or_default().code.chars().take(60).collect();
         Self { status, retry_after, host: host.to_owned(), code, words }
     }
 
@@ -136,33 +134,33 @@ pub(super) fn tls_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Opt
 mod tests {
     use super::*;
 
-    fn refusal(status: u16, body: &str) -> Refusal {
-        Refusal::read("s3.example", "X-Amz-Signature=CANARY0123", status, None, body)
+    fn rejection(status: u16, body: &str) -> StorageRejection {
+        StorageRejection::read("s3.example", "X-Amz-Signature=CANARY0123", status, None, body)
     }
 
     #[test]
     fn only_the_sentence_of_storage_is_shown() {
         let xml = "<Error><Code>AccessDenied</Code><Message>Request has expired</Message><X>sig=CANARY</X></Error>";
-        assert_eq!(refusal(403, xml).words, "Request has expired");
-        assert_eq!(refusal(403, "<html>oops</html>").words, "it gave no reason");
-        assert_eq!(refusal(413, "too large").words, "too large");
-        let quoting = refusal(400, "cannot PUT /x?X-Amz-Signature=CANARY0123");
+        assert_eq!(rejection(403, xml).words, "Request has expired");
+        assert_eq!(rejection(403, "<html>oops</html>").words, "it gave no reason");
+        assert_eq!(rejection(413, "too large").words, "too large");
+        let quoting = rejection(400, "cannot PUT /x?X-Amz-Signature=CANARY0123");
         assert_eq!(quoting.words, "it gave no reason that can be shown");
-        assert_eq!(refusal(307, "").words, "it wants the dump to go elsewhere, which is not done");
+        assert_eq!(rejection(307, "").words, "it redirects the upload, which is not followed");
     }
 
     #[test]
     fn faults_of_the_line_are_told_from_refusals() {
-        let coded = |code: &str| refusal(400, &format!("<Error><Code>{code}</Code></Error>"));
+        let coded = |code: &str| rejection(400, &format!("<Error><Code>{code}</Code></Error>"));
         assert!(coded("RequestTimeout").is_transient() && coded("BadDigest").is_transient());
         assert!(!coded("EntityTooLarge").is_transient());
         for status in [408, 429, 500, 502, 503, 504, 520] {
-            assert!(refusal(status, "").is_transient(), "{status}");
+            assert!(rejection(status, "").is_transient(), "{status}");
         }
         for status in [301, 400, 401, 403, 404, 409, 411, 413, 501, 507] {
-            assert!(!refusal(status, "").is_transient(), "{status}");
+            assert!(!rejection(status, "").is_transient(), "{status}");
         }
-        assert!(UploadError::Refused(coded("ExpiredToken")).wants_another_url());
+        assert!(UploadError::Rejected(coded("ExpiredToken")).wants_another_url());
     }
 
     #[test]

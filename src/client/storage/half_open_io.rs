@@ -12,7 +12,7 @@ impl<T: Read + Write + Send + Unpin> Io for T {}
 
 /// What is known of a connection.
 #[derive(Debug, Default)]
-pub(super) struct Known {
+pub(super) struct ConnectionState {
     /// Bytes that it has taken so far.
     pub(super) accepted: AtomicU64,
     /// Why it takes no more.
@@ -21,15 +21,15 @@ pub(super) struct Known {
 
 /// A connection whose other end may answer before it has heard everything. When nothing more
 /// can be written, what was said is still read: the answer tells more than "broken pipe".
-pub(super) struct Sturdy {
+pub(super) struct HalfOpenIo {
     inner: Box<dyn Io>,
-    known: Arc<Known>,
+    state: Arc<ConnectionState>,
     is_broken: bool,
 }
 
-impl Sturdy {
-    pub(super) fn new(inner: Box<dyn Io>, known: Arc<Known>) -> Self {
-        Self { inner, known, is_broken: false }
+impl HalfOpenIo {
+    pub(super) fn new(inner: Box<dyn Io>, state: Arc<ConnectionState>) -> Self {
+        Self { inner, state, is_broken: false }
     }
 
     /// Remembers an error of the writing side; the reading side ends the connection.
@@ -38,7 +38,7 @@ impl Sturdy {
             Ok(done) => Poll::Ready(Ok(done)),
             Err(error) => {
                 self.is_broken = true;
-                if let Ok(mut broken) = self.known.broken.lock() {
+                if let Ok(mut broken) = self.state.broken.lock() {
                     *broken = Some(error);
                 }
                 Poll::Pending
@@ -48,13 +48,13 @@ impl Sturdy {
 
     fn counted(&mut self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         self.unless_broken(written).map_ok(|length| {
-            self.known.accepted.fetch_add(length as u64, Ordering::Relaxed);
+            self.state.accepted.fetch_add(length as u64, Ordering::Relaxed);
             length
         })
     }
 }
 
-impl Write for Sturdy {
+impl Write for HalfOpenIo {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         if self.is_broken {
             return Poll::Pending;
@@ -95,7 +95,7 @@ impl Write for Sturdy {
     }
 }
 
-impl Read for Sturdy {
+impl Read for HalfOpenIo {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

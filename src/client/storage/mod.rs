@@ -9,7 +9,6 @@ mod half_open_io;
 mod put;
 mod rate_limiter;
 
-pub(super) use connect::Line;
+pub(super) use connect::UploadConnection;
 pub use error::UploadError;
-pub use put::Progress;
 pub(super) use put::{Put, Storage};

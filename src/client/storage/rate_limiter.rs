@@ -2,14 +2,14 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 /// A limit of bytes a second that all connections of an upload share.
-pub(super) struct Pace {
+pub(super) struct RateLimiter {
     /// Bytes a second.
     rate: u64,
     /// When what was let through so far has been paid for.
     paid: Mutex<Instant>,
 }
 
-impl Pace {
+impl RateLimiter {
     pub(super) fn new(rate: u64) -> Self {
         Self { rate: rate.max(1), paid: Mutex::new(Instant::now()) }
     }
@@ -36,11 +36,11 @@ mod tests {
 
     #[test]
     fn bytes_take_their_time() {
-        let pace = Pace::new(1_000_000);
+        let limiter = RateLimiter::new(1_000_000);
         let now = Instant::now();
-        let waited: Duration = (0..11).map(|_| pace.wait(100_000, now)).last().expect("eleven waits");
+        let waited: Duration = (0..11).map(|_| limiter.wait(100_000, now)).last().expect("eleven waits");
         assert!((Duration::from_millis(990)..=Duration::from_secs(1)).contains(&waited), "{waited:?}");
-        assert_eq!(pace.wait(1, now + Duration::from_secs(9)), Duration::ZERO, "an idle line has no debts");
-        assert_eq!((pace.block(262_144), Pace::new(4).block(262_144)), (125_000, 1));
+        assert_eq!(limiter.wait(1, now + Duration::from_secs(9)), Duration::ZERO, "an idle line has no debts");
+        assert_eq!((limiter.block(262_144), RateLimiter::new(4).block(262_144)), (125_000, 1));
     }
 }

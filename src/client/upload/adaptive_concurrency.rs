@@ -2,7 +2,7 @@ use std::time::Instant;
 
 /// How many parts go at the same time: one more as long as that makes the whole faster. Where
 /// the line or the disk is the limit it stays at few.
-pub(super) struct Streams {
+pub(super) struct AdaptiveConcurrency {
     most: usize,
     now: usize,
     settled: bool,
@@ -14,7 +14,7 @@ pub(super) struct Streams {
     parts: usize,
 }
 
-impl Streams {
+impl AdaptiveConcurrency {
     pub(super) fn new(most: usize, now: Instant) -> Self {
         Self { most, now: most.min(2), settled: most <= 2, best: 0.0, since: now, bytes: 0, parts: 0 }
     }
@@ -59,7 +59,7 @@ mod tests {
     /// How many streams are used in the end, where so many of them make `rate` bytes a second.
     fn settled(most: usize, rate: impl Fn(usize) -> f64) -> usize {
         let mut now = Instant::now();
-        let mut streams = Streams::new(most, now);
+        let mut streams = AdaptiveConcurrency::new(most, now);
         for _ in 0..400 {
             now += Duration::from_secs_f64(1e6 / rate(streams.now()));
             streams.arrived(1_000_000, now);

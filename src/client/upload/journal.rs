@@ -1,4 +1,4 @@
-use crate::util::file_identity::{Identity, Origin};
+use crate::util::file_identity::{FileIdentity, FileOrigin};
 use crate::wire::{crc64_of_text, crc64_text};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -23,12 +23,12 @@ pub struct Journal {
 
 /// The first line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Begun {
+pub(super) struct JournalHeader {
     pub(super) api_url: String,
     pub(super) project_id: String,
     pub(super) upload_id: String,
     pub(super) path: PathBuf,
-    pub(super) identity: Identity,
+    pub(super) identity: FileIdentity,
     /// Length of what is sent, in bytes; the file itself may be compressed.
     pub(super) size: u64,
     /// Length of every part but the last, in bytes.
@@ -43,8 +43,8 @@ struct PartLine {
 
 /// What a journal tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Remembered {
-    pub(super) begun: Begun,
+pub(super) struct JournalEntry {
+    pub(super) header: JournalHeader,
     /// Checksums of the parts that have arrived.
     pub(super) parts: BTreeMap<u32, u64>,
 }
@@ -52,7 +52,7 @@ pub(super) struct Remembered {
 impl Journal {
     /// Opens the journal of a dump on its way to a project. Without a place for it, or while
     /// another command has it, there is none, and the upload does without.
-    pub(super) fn open(api_url: &str, project_id: &str, origin: &Origin) -> Option<Self> {
+    pub(super) fn open(api_url: &str, project_id: &str, origin: &FileOrigin) -> Option<Self> {
         let folder = crate::config::uploads_folder()?;
         let name = format!("{api_url}\n{project_id}\n{}", origin.path.display());
         let name = format!("{:016x}.jsonl", crc_fast::crc64_nvme(name.as_bytes()));
@@ -68,7 +68,7 @@ impl Journal {
             std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         }
         builder.recursive(true).create(folder)?;
-        forget_the_old(folder);
+        remove_expired(folder);
         let path = folder.join(name);
         let file = options.read(true).append(true).create(true).open(&path)?;
         file.try_lock()?;
@@ -76,48 +76,49 @@ impl Journal {
     }
 
     /// What was done before.
-    pub(super) fn read(&mut self) -> Option<Remembered> {
+    pub(super) fn read(&mut self) -> Option<JournalEntry> {
         let mut text = String::new();
         self.file.rewind().ok()?;
         self.file.read_to_string(&mut text).ok()?;
-        remembered(&text)
+        entry(&text)
     }
 
     /// Begins anew.
-    pub(super) fn begin(&mut self, begun: &Begun) -> io::Result<()> {
-        let line = format!("{}\n", serde_json::to_string(begun)?);
+    pub(super) fn begin(&mut self, header: &JournalHeader) -> io::Result<()> {
+        let connection = format!("{}\n", serde_json::to_string(header)?);
         self.file.set_len(0)?;
-        self.file.write_all(line.as_bytes())?;
+        self.file.write_all(connection.as_bytes())?;
         self.file.sync_all()
     }
 
     /// A part has arrived. Should the line be lost, the part is sent again.
     pub(super) fn arrived(&mut self, part: u32, crc64: u64) {
-        let line = PartLine { part, crc64nvme: crc64_text(crc64) };
-        let written = serde_json::to_string(&line).map(|line| self.file.write_all(format!("\n{line}\n").as_bytes()));
+        let connection = PartLine { part, crc64nvme: crc64_text(crc64) };
+        let written = serde_json::to_string(&connection)
+            .map(|connection| self.file.write_all(format!("\n{connection}\n").as_bytes()));
         if let Ok(Err(error)) = written {
             tracing::debug!("the journal was not written: {error}");
         }
     }
 
     /// There is nothing to go on with any more.
-    pub fn forget(self) {
+    pub fn remove(self) {
         let _ = fs::remove_file(&self.path); // an old one goes after a week
     }
 }
 
-fn remembered(text: &str) -> Option<Remembered> {
-    let mut lines = text.lines().filter(|line| !line.is_empty());
-    let begun = serde_json::from_str(lines.next()?).ok()?;
-    let part = |line: &str| {
-        let line: PartLine = serde_json::from_str(line).ok()?;
-        Some((line.part, crc64_of_text(&line.crc64nvme)?))
+fn entry(text: &str) -> Option<JournalEntry> {
+    let mut connections = text.lines().filter(|connection| !connection.is_empty());
+    let header = serde_json::from_str(connections.next()?).ok()?;
+    let part = |connection: &str| {
+        let connection: PartLine = serde_json::from_str(connection).ok()?;
+        Some((connection.part, crc64_of_text(&connection.crc64nvme)?))
     };
-    Some(Remembered { begun, parts: lines.filter_map(part).collect() })
+    Some(JournalEntry { header, parts: connections.filter_map(part).collect() })
 }
 
 /// Takes away journals that nobody came back to.
-fn forget_the_old(folder: &Path) {
+fn remove_expired(folder: &Path) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let old = entry.metadata().and_then(|about| about.modified());
         let old = old.ok().and_then(|time| SystemTime::now().duration_since(time).ok());
@@ -132,13 +133,13 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn begun() -> Begun {
-        Begun {
+    fn header() -> JournalHeader {
+        JournalHeader {
             api_url: "https://api.example".into(),
             project_id: "p1".into(),
             upload_id: "u1".into(),
             path: "/data/app.dump".into(),
-            identity: Identity { size: 20, modified: 3, device: 1, inode: 2 },
+            identity: FileIdentity { size: 20, modified: 3, device: 1, inode: 2 },
             size: 20,
             part_size: 8,
         }
@@ -150,17 +151,17 @@ mod tests {
         let open = || Journal::open_at(&folder.path().join("uploads"), "x.jsonl");
         let mut journal = open().expect("opens");
         assert_eq!(journal.read(), None);
-        journal.begin(&begun()).expect("begins");
+        journal.begin(&header()).expect("begins");
         journal.arrived(1, 7);
         assert!(open().is_err(), "one at a time");
         journal.file.write_all(b"{\"part\":2,\"crc64n").expect("a crash cuts this off");
         journal.arrived(3, u64::MAX);
         drop(journal);
         let mut journal = open().expect("opens again");
-        let remembered = journal.read().expect("is there");
-        assert_eq!(remembered.begun, begun());
-        assert_eq!(remembered.parts.into_iter().collect::<Vec<_>>(), [(1, 7), (3, u64::MAX)]);
-        journal.begin(&begun()).expect("begins anew");
+        let entry = journal.read().expect("is there");
+        assert_eq!(entry.header, header());
+        assert_eq!(entry.parts.into_iter().collect::<Vec<_>>(), [(1, 7), (3, u64::MAX)]);
+        journal.begin(&header()).expect("begins anew");
         assert!(journal.read().expect("is there").parts.is_empty());
         #[cfg(unix)]
         {
@@ -170,19 +171,19 @@ mod tests {
             assert_eq!(mode(journal.path.parent().expect("a folder")) & 0o777, 0o700);
         }
         let path = journal.path.clone();
-        journal.forget();
+        journal.remove();
         assert!(!path.exists());
     }
 
     proptest! {
         #[test]
         fn any_text_is_read(text in "\\PC{0,200}", cut in 0_usize..400) {
-            let _ = remembered(&text);
-            let whole = format!("{}\n\n{{\"part\":1,\"crc64nvme\":\"AAAAAAAAAAc=\"}}\n", serde_json::to_string(&begun()).expect("writes"));
+            let _ = entry(&text);
+            let whole = format!("{}\n\n{{\"part\":1,\"crc64nvme\":\"AAAAAAAAAAc=\"}}\n", serde_json::to_string(&header()).expect("writes"));
             let cut = whole.len().min(cut);
             // Whatever is cut off, nothing is remembered that was not written.
-            if let Some(found) = remembered(&whole[..cut]) {
-                prop_assert!(found.begun == begun() && found.parts.iter().all(|part| part == (&1, &7)));
+            if let Some(found) = entry(&whole[..cut]) {
+                prop_assert!(found.header == header() && found.parts.iter().all(|part| part == (&1, &7)));
             }
         }
     }

@@ -6,12 +6,13 @@ mod journal;
 mod parts;
 mod retry_budget;
 
-use super::storage::{Line, Progress, Put, Storage, UploadError};
-use super::{Api, CallError, Cause};
-use crate::util::file_identity::{Identity, Origin};
+use super::storage::{Put, Storage, UploadConnection, UploadError};
+use super::{Api, CallError};
+use crate::util::byte_counter::ByteCounter;
+use crate::util::file_identity::{FileIdentity, FileOrigin};
 use crate::wire::{self, UploadSlot};
-use journal::{Begun, Remembered};
-use retry_budget::{Budget, luck};
+use journal::{JournalEntry, JournalHeader};
+use retry_budget::{RetryBudget, jitter};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -44,9 +45,9 @@ pub struct Sending<'a> {
     /// The file, open.
     pub file: &'a File,
     /// What it was when it was looked at. Storage needs its length beforehand.
-    pub identity: Identity,
+    pub identity: FileIdentity,
     /// The file that a person named; what is sent may be an unpacked copy of it.
-    pub origin: Option<&'a Origin>,
+    pub origin: Option<&'a FileOrigin>,
 }
 
 /// What happens on the way.
@@ -68,9 +69,9 @@ pub enum UploadEvent {
     /// Should it end early, the same command goes on with it.
     Resumable,
     /// All of the dump is in storage already.
-    There,
+    AlreadyUploaded,
     /// An upload that was begun before cannot go on, and why.
-    Anew(&'static str),
+    Restarted(&'static str),
 }
 
 /// A dump that is in storage.
@@ -90,9 +91,9 @@ struct Upload<'a> {
     sending: &'a Sending<'a>,
     options: &'a UploadOptions,
     storage: Storage,
-    progress: &'a Progress,
-    budget: RefCell<Budget>,
-    tell: &'a dyn Fn(UploadEvent),
+    progress: &'a ByteCounter,
+    budget: RefCell<RetryBudget>,
+    notify: &'a dyn Fn(UploadEvent),
 }
 
 /// Uploads a dump. `progress` counts what connections have taken.
@@ -101,12 +102,12 @@ pub async fn upload(
     project: &str,
     sending: &Sending<'_>,
     options: &UploadOptions,
-    progress: &Progress,
-    tell: &dyn Fn(UploadEvent),
+    progress: &ByteCounter,
+    notify: &dyn Fn(UploadEvent),
 ) -> Result<Uploaded, UploadError> {
     let storage = Storage::new(options.stall_timeout, options.limit_rate);
-    let budget = RefCell::new(Budget::new(Instant::now()));
-    let upload = Upload { api, project, sending, options, storage, progress, budget, tell };
+    let budget = RefCell::new(RetryBudget::new(Instant::now()));
+    let upload = Upload { api, project, sending, options, storage, progress, budget, notify };
     upload.check_unchanged()?;
     upload.send().await
 }
@@ -115,24 +116,23 @@ impl Upload<'_> {
     async fn send(&self) -> Result<Uploaded, UploadError> {
         let mut journal =
             self.sending.origin.and_then(|origin| Journal::open(self.api.base().as_str(), self.project, origin));
-        if let Some(remembered) = journal.as_mut().and_then(Journal::read).filter(|remembered| self.is_ours(remembered))
-        {
-            match self.known(&remembered).await? {
-                Some(known) => return self.go_on(known, &remembered.parts, journal).await,
+        if let Some(entry) = journal.as_mut().and_then(Journal::read).filter(|entry| self.is_ours(entry)) {
+            match self.state(&entry).await? {
+                Some(state) => return self.resume(state, &entry.parts, journal).await,
                 // What it holds of the room in storage is of no use any more.
-                None => self.api.abort_upload(self.project, &remembered.begun.upload_id).await,
+                None => self.api.abort_upload(self.project, &entry.header.upload_id).await,
             }
         }
         let slot = self.slot().await?;
         let (Some(id), Some(part_size)) = (&slot.id, slot.part_size_bytes) else {
             if let Some(journal) = journal {
-                journal.forget();
+                journal.remove();
             }
             return self.send_at_once(slot).await;
         };
         let mut written = Ok(());
         if let (Some(journal), Some(origin)) = (&mut journal, self.sending.origin) {
-            let begun = Begun {
+            let header = JournalHeader {
                 api_url: self.api.base().to_string(),
                 project_id: self.project.to_owned(),
                 upload_id: id.clone(),
@@ -141,7 +141,7 @@ impl Upload<'_> {
                 size: self.sending.identity.size,
                 part_size,
             };
-            written = journal.begin(&begun);
+            written = journal.begin(&header);
         }
         if let Err(error) = written {
             tracing::debug!("the journal was not written: {error}");
@@ -151,30 +151,32 @@ impl Upload<'_> {
     }
 
     /// Journals are named by a checksum, which others may share.
-    fn is_ours(&self, remembered: &Remembered) -> bool {
-        let Begun { api_url, project_id, path, .. } = &remembered.begun;
+    fn is_ours(&self, entry: &JournalEntry) -> bool {
+        let JournalHeader { api_url, project_id, path, .. } = &entry.header;
         let named = self.sending.origin.map(|origin| &origin.path);
         api_url == self.api.base().as_str() && project_id == self.project && Some(path) == named
     }
 
     /// An upload that was begun before, if one can go on with it.
-    async fn known(&self, remembered: &Remembered) -> Result<Option<wire::Upload>, UploadError> {
+    async fn state(&self, entry: &JournalEntry) -> Result<Option<wire::Upload>, UploadError> {
         if !self.options.resume {
             return Ok(None);
         }
-        let begun = &remembered.begun;
+        let header = &entry.header;
         let identity = self.sending.origin.map(|origin| origin.identity);
-        if (Some(begun.identity), begun.size) != (identity, self.sending.identity.size) {
-            (self.tell)(UploadEvent::Anew("the dump has changed since"));
+        if (Some(header.identity), header.size) != (identity, self.sending.identity.size) {
+            (self.notify)(UploadEvent::Restarted("the dump has changed since"));
             return Ok(None);
         }
-        match self.insist(|| self.api.upload(self.project, &begun.upload_id)).await {
-            Ok(known) if (known.size_bytes, known.part_size_bytes) == (begun.size, begun.part_size) => Ok(Some(known)),
-            Err(UploadError::Call(error)) if matches!(error.cause, Cause::Status(404 | 410, _)) => {
+        match self.retry_call(|| self.api.upload(self.project, &header.upload_id)).await {
+            Ok(state) if (state.size_bytes, state.part_size_bytes) == (header.size, header.part_size) => {
+                Ok(Some(state))
+            }
+            Err(UploadError::Call(error)) if matches!(error.status(), Some(404 | 410)) => {
                 // An import has used it, or storage has waited long enough.
-                let whole = remembered.parts.len() as u64 == begun.size.div_ceil(begun.part_size.max(1));
+                let whole = entry.parts.len() as u64 == header.size.div_ceil(header.part_size.max(1));
                 if !whole {
-                    (self.tell)(UploadEvent::Anew("storage has given it up"));
+                    (self.notify)(UploadEvent::Restarted("storage has given it up"));
                 }
                 Ok(None)
             }
@@ -188,12 +190,12 @@ impl Upload<'_> {
         if self.sending.identity.size > MOST_AT_ONCE {
             return Err(UploadError::TooLargeForOne(self.sending.identity.size));
         }
-        let (mut line, mut others) = (None::<Line>, 0);
+        let (mut connection, mut others) = (None::<UploadConnection>, 0);
         loop {
             let began = Instant::now();
             let put =
                 Put { file: self.sending.file, start: 0, length: self.sending.identity.size, url: &slot.upload_url };
-            let sent = self.storage.put(&mut line, &put, self.progress).await;
+            let sent = self.storage.put(&mut connection, &put, self.progress).await;
             self.check_unchanged()?;
             let Err(error) = sent else { return Ok(Uploaded { key: slot.object_key, journal: None }) };
             if error.wants_another_url() && others < OTHER_URLS {
@@ -208,11 +210,11 @@ impl Upload<'_> {
     }
 
     async fn slot(&self) -> Result<UploadSlot, UploadError> {
-        self.insist(|| self.api.upload_slot(self.project, self.sending.identity.size)).await
+        self.retry_call(|| self.api.upload_slot(self.project, self.sending.identity.size)).await
     }
 
     /// Calls the control plane until it answers, or the attempts are used up.
-    async fn insist<T, F: Future<Output = Result<T, CallError>>>(
+    async fn retry_call<T, F: Future<Output = Result<T, CallError>>>(
         &self,
         call: impl Fn() -> F,
     ) -> Result<T, UploadError> {
@@ -227,11 +229,11 @@ impl Upload<'_> {
 
     /// Waits before the next attempt, or gives the error back when there is none.
     async fn pause(&self, error: UploadError, began: Instant) -> Result<(), UploadError> {
-        let pause = self.budget.borrow_mut().failure(&error, began, Instant::now(), luck());
+        let pause = self.budget.borrow_mut().failure(&error, began, Instant::now(), jitter());
         let Some(pause) = pause else { return Err(error) };
         if pause.is_new {
             let (attempt, wait, why) = (pause.attempt, pause.wait, error.to_string());
-            (self.tell)(UploadEvent::Retry { attempt, of: Budget::ATTEMPTS, wait, why });
+            (self.notify)(UploadEvent::Retry { attempt, of: RetryBudget::ATTEMPTS, wait, why });
         }
         tokio::time::sleep(pause.wait).await;
         Ok(())
@@ -240,7 +242,7 @@ impl Upload<'_> {
     /// Whether the file is what it was when it was looked at.
     fn check_unchanged(&self) -> Result<(), UploadError> {
         let about = self.sending.file.metadata().map_err(UploadError::Read)?;
-        if Identity::of(&about) != self.sending.identity {
+        if FileIdentity::of(&about) != self.sending.identity {
             return Err(UploadError::Changed);
         }
         // Nobody else can reach a copy.
@@ -248,7 +250,7 @@ impl Upload<'_> {
             return Ok(());
         };
         match std::fs::metadata(&origin.path) {
-            Ok(named) if Identity::of(&named) == origin.identity => Ok(()),
+            Ok(named) if FileIdentity::of(&named) == origin.identity => Ok(()),
             _ => Err(UploadError::Replaced),
         }
     }

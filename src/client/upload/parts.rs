@@ -1,8 +1,8 @@
-use super::adaptive_concurrency::Streams;
+use super::adaptive_concurrency::AdaptiveConcurrency;
 use super::journal::Journal;
 use super::{OTHER_URLS, Upload, UploadEvent, Uploaded};
-use crate::client::storage::{Line, Put, UploadError};
-use crate::client::{CallError, Cause};
+use crate::client::CallError;
+use crate::client::storage::{Put, UploadConnection, UploadError};
 use crate::wire::{self, UploadPart, crc64_of_text, crc64_text};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -34,32 +34,32 @@ struct Parts<'a> {
 impl Upload<'_> {
     /// Goes on with an upload of which some parts are there. `ours` are the checksums of those
     /// that were confirmed to us; whatever else storage has is sent again.
-    pub(super) async fn go_on(
+    pub(super) async fn resume(
         &self,
-        known: wire::Upload,
+        state: wire::Upload,
         ours: &BTreeMap<u32, u64>,
         journal: Option<Journal>,
     ) -> Result<Uploaded, UploadError> {
-        if known.complete {
+        if state.complete {
             self.progress.store(self.sending.identity.size, Ordering::Relaxed);
-            (self.tell)(UploadEvent::There);
-            return Ok(Uploaded { key: known.object_key, journal });
+            (self.notify)(UploadEvent::AlreadyUploaded);
+            return Ok(Uploaded { key: state.object_key, journal });
         }
         let agreed = |part: &UploadPart| {
             let sum = part.checksum_crc64nvme.as_deref().and_then(crc64_of_text);
             // Storage that does not say what it has was asked when the part arrived.
             let same = ours.get(&part.part_number).is_some_and(|ours| sum.is_none_or(|sum| sum == *ours));
-            same && part.size_bytes > 0 && part.size_bytes == self.length(part.part_number, known.part_size_bytes)
+            same && part.size_bytes > 0 && part.size_bytes == self.length(part.part_number, state.part_size_bytes)
         };
         let mut arrived = BTreeMap::new();
-        for mut part in known.parts.into_iter().filter(agreed) {
+        for mut part in state.parts.into_iter().filter(agreed) {
             part.checksum_crc64nvme = ours.get(&part.part_number).map(|crc64| crc64_text(*crc64));
             arrived.insert(part.part_number, part);
         }
         let bytes = arrived.values().map(|part: &UploadPart| part.size_bytes).sum();
         self.progress.store(bytes, Ordering::Relaxed);
-        (self.tell)(UploadEvent::Resumed(bytes));
-        self.send_parts(&known.id, known.part_size_bytes, arrived, journal).await
+        (self.notify)(UploadEvent::Resumed(bytes));
+        self.send_parts(&state.id, state.part_size_bytes, arrived, journal).await
     }
 
     /// Sends the parts that are missing, several at a time, and makes an object of all.
@@ -71,7 +71,7 @@ impl Upload<'_> {
         mut journal: Option<Journal>,
     ) -> Result<Uploaded, UploadError> {
         if journal.is_some() {
-            (self.tell)(UploadEvent::Resumable);
+            (self.notify)(UploadEvent::Resumable);
         }
         let size = self.sending.identity.size;
         let count = size.checked_div(part_size).filter(|count| *count <= MOST_PARTS);
@@ -88,17 +88,17 @@ impl Upload<'_> {
             }
             let all: Vec<UploadPart> = arrived.values().cloned().collect();
             let began = Instant::now();
-            let refused = match self.insist(|| self.api.complete_upload(self.project, id, all.clone())).await {
+            let refused = match self.retry_call(|| self.api.complete_upload(self.project, id, all.clone())).await {
                 Ok(object) => return Ok(Uploaded { key: object.object_key, journal }),
-                Err(UploadError::Call(error)) if matches!(error.cause, Cause::Status(409, _)) => error,
+                Err(UploadError::Call(error)) if matches!(error.status(), Some(409)) => error,
                 Err(error) => return Err(self.forgotten_if_gone(error, id, journal).await),
             };
             // Storage lost some of them, has them otherwise, or its first answer was lost.
-            let known = self.insist(|| self.api.upload(self.project, id)).await?;
-            if known.complete {
-                return Ok(Uploaded { key: known.object_key, journal });
+            let state = self.retry_call(|| self.api.upload(self.project, id)).await?;
+            if state.complete {
+                return Ok(Uploaded { key: state.object_key, journal });
             }
-            self.drop_differing(&known, &mut arrived);
+            self.drop_differing(&state, &mut arrived);
             rounds += 1;
             if arrived.len() == count as usize || rounds == ROUNDS {
                 return Err(refused.into());
@@ -114,17 +114,17 @@ impl Upload<'_> {
         mut journal: Option<&mut Journal>,
     ) -> Result<(), UploadError> {
         let mut queue = parts.missing.borrow().clone().into_iter();
-        let mut streams = Streams::new(self.options.concurrency, Instant::now());
-        let (mut running, mut lines) = (FuturesUnordered::new(), Vec::<Line>::new());
+        let mut streams = AdaptiveConcurrency::new(self.options.concurrency, Instant::now());
+        let (mut running, mut connections) = (FuturesUnordered::new(), Vec::<UploadConnection>::new());
         loop {
             while running.len() < streams.now()
                 && let Some(number) = queue.next()
             {
-                running.push(self.part(parts, number, lines.pop()));
+                running.push(self.part(parts, number, connections.pop()));
             }
             let Some(ended) = running.next().await else { return Ok(()) };
-            let (part, line) = ended?;
-            lines.extend(line);
+            let (part, connection) = ended?;
+            connections.extend(connection);
             parts.missing.borrow_mut().remove(&part.part_number);
             self.budget.borrow_mut().success();
             streams.arrived(part.size_bytes, Instant::now());
@@ -141,21 +141,21 @@ impl Upload<'_> {
         &self,
         parts: &Parts<'_>,
         number: u32,
-        mut line: Option<Line>,
-    ) -> Result<(UploadPart, Option<Line>), UploadError> {
+        mut connection: Option<UploadConnection>,
+    ) -> Result<(UploadPart, Option<UploadConnection>), UploadError> {
         let (start, length) = (u64::from(number - 1) * parts.part_size, self.length(number, parts.part_size));
         let mut others = 0;
         loop {
             let began = Instant::now();
-            let url = self.insist(|| self.url(parts, number)).await?;
+            let url = self.retry_call(|| self.url(parts, number)).await?;
             let put = Put { file: self.sending.file, start, length, url: &url };
-            let sent = self.storage.put(&mut line, &put, self.progress).await;
+            let sent = self.storage.put(&mut connection, &put, self.progress).await;
             let error = match sent {
                 Ok(stored) => {
                     let checksum_crc64nvme = Some(crc64_text(stored.crc64));
                     let etag = stored.etag;
                     let part = UploadPart { part_number: number, size_bytes: length, etag, checksum_crc64nvme };
-                    return Ok((part, line));
+                    return Ok((part, connection));
                 }
                 Err(error) => error,
             };
@@ -172,23 +172,23 @@ impl Upload<'_> {
 
     /// Where a part goes; every URL is given out once. Those of the parts that follow come along.
     async fn url(&self, parts: &Parts<'_>, number: u32) -> Result<String, CallError> {
-        let known = || parts.urls.borrow_mut().remove(&number);
-        if let Some(url) = known() {
+        let state = || parts.urls.borrow_mut().remove(&number);
+        if let Some(url) = state() {
             return Ok(url);
         }
         let _one = parts.asking.lock().await;
-        if let Some(url) = known() {
+        if let Some(url) = state() {
             return Ok(url);
         }
         let wanted = parts.missing.borrow().range(number..).take(SIGNED_AT_ONCE).copied().collect();
         let slots = self.api.part_slots(self.project, parts.id, wanted).await?;
         parts.urls.borrow_mut().extend(slots.into_iter().map(|slot| (slot.part_number, slot.upload_url)));
-        Ok(known().unwrap_or_default())
+        Ok(state().unwrap_or_default())
     }
 
     /// Forgets of the parts that arrived those that storage does not have as we sent them.
-    fn drop_differing(&self, known: &wire::Upload, arrived: &mut BTreeMap<u32, UploadPart>) {
-        let theirs: HashMap<u32, &UploadPart> = known.parts.iter().map(|part| (part.part_number, part)).collect();
+    fn drop_differing(&self, state: &wire::Upload, arrived: &mut BTreeMap<u32, UploadPart>) {
+        let theirs: HashMap<u32, &UploadPart> = state.parts.iter().map(|part| (part.part_number, part)).collect();
         arrived.retain(|number, ours| {
             let same = theirs.get(number).is_some_and(|theirs| {
                 theirs.size_bytes == ours.size_bytes
@@ -210,13 +210,13 @@ impl Upload<'_> {
     /// with.
     async fn forgotten_if_gone(&self, error: UploadError, id: &str, journal: Option<Journal>) -> UploadError {
         let gone = match &error {
-            UploadError::Refused(refusal) => matches!(refusal.status, 404 | 410),
-            UploadError::Call(error) => matches!(error.cause, Cause::Status(404 | 410, _)),
+            UploadError::Rejected(rejection) => matches!(rejection.status, 404 | 410),
+            UploadError::Call(error) => matches!(error.status(), Some(404 | 410)),
             UploadError::Changed | UploadError::Replaced => true,
             _ => false,
         };
         if let Some(journal) = journal.filter(|_| gone) {
-            journal.forget();
+            journal.remove();
             self.api.abort_upload(self.project, id).await;
         }
         error

@@ -10,7 +10,7 @@ const LONGEST_WAIT: Duration = Duration::from_mins(1);
 
 /// The attempts of a whole upload. All connections share it: when the network goes, that is
 /// one failure, not one for each of them. What arrives fills it up again.
-pub(super) struct Budget {
+pub(super) struct RetryBudget {
     /// Attempts in a row that brought nothing.
     failed: u32,
     /// When the last of them was counted.
@@ -29,7 +29,7 @@ pub(super) struct Pause {
     pub(super) is_new: bool,
 }
 
-impl Budget {
+impl RetryBudget {
     pub(super) const ATTEMPTS: u32 = ATTEMPTS;
 
     pub(super) fn new(now: Instant) -> Self {
@@ -37,8 +37,8 @@ impl Budget {
     }
 
     /// How long to wait after the failure of what began at `began`; `None` when it is not worth
-    /// it. `luck` between 0 and 1 spreads those who lost their connection at the same moment.
-    pub(super) fn failure(&mut self, error: &UploadError, began: Instant, now: Instant, luck: f64) -> Option<Pause> {
+    /// it. `jitter` between 0 and 1 spreads those who lost their connection at the same moment.
+    pub(super) fn failure(&mut self, error: &UploadError, began: Instant, now: Instant, jitter: f64) -> Option<Pause> {
         if !error.is_transient() {
             return None;
         }
@@ -53,7 +53,7 @@ impl Budget {
         }
         let wait = error.retry_after().unwrap_or_else(|| {
             let wait = FIRST_WAIT * 3_u32.pow(self.failed - 1);
-            wait.min(LONGEST_WAIT).mul_f64(0.5 + luck / 2.0)
+            wait.min(LONGEST_WAIT).mul_f64(0.5 + jitter / 2.0)
         });
         let wait = wait.min(LONGEST_WAIT);
         self.until = now + wait;
@@ -67,7 +67,7 @@ impl Budget {
 }
 
 /// A number between 0 and 1 that nobody else has.
-pub(super) fn luck() -> f64 {
+pub(super) fn jitter() -> f64 {
     use std::hash::{BuildHasher, Hasher};
     let random = std::hash::RandomState::new().build_hasher().finish();
     f64::from(u32::try_from(random >> 32).unwrap_or_default()) / f64::from(u32::MAX)
@@ -84,7 +84,7 @@ mod tests {
     #[test]
     fn waits_grow_and_end() {
         let mut now = Instant::now();
-        let mut budget = Budget::new(now);
+        let mut budget = RetryBudget::new(now);
         let mut waits = Vec::new();
         while let Some(pause) = budget.failure(&broken(), now, now, 1.0) {
             assert!(pause.is_new && pause.attempt == u32::try_from(waits.len()).expect("few") + 2);
@@ -93,7 +93,7 @@ mod tests {
         }
         assert_eq!(waits, [1, 3, 9, 27, 60]);
         assert_eq!(
-            Budget::new(now).failure(&broken(), now, now, 0.0).expect("a pause").wait,
+            RetryBudget::new(now).failure(&broken(), now, now, 0.0).expect("a pause").wait,
             Duration::from_millis(500)
         );
     }
@@ -101,7 +101,7 @@ mod tests {
     #[test]
     fn one_fault_of_the_network_counts_once() {
         let now = Instant::now();
-        let mut budget = Budget::new(now);
+        let mut budget = RetryBudget::new(now);
         let later = |milliseconds| now + Duration::from_millis(milliseconds);
         let first = budget.failure(&broken(), now, later(100), 1.0).expect("a pause");
         let second = budget.failure(&broken(), now, later(400), 1.0).expect("the same pause");
@@ -116,8 +116,8 @@ mod tests {
     #[test]
     fn what_is_final_is_not_tried_again() {
         let now = Instant::now();
-        assert_eq!(Budget::new(now).failure(&UploadError::Changed, now, now, 0.5), None);
-        let luck = luck();
-        assert!((0.0..=1.0).contains(&luck), "{luck}");
+        assert_eq!(RetryBudget::new(now).failure(&UploadError::Changed, now, now, 0.5), None);
+        let jitter = jitter();
+        assert!((0.0..=1.0).contains(&jitter), "{jitter}");
     }
 }

@@ -15,15 +15,15 @@ fn script(text: &[u8], step: usize) -> Script {
     Script::new(Trickle(io::Cursor::new(text.to_vec()), step))
 }
 
-fn letter(kind: Kind) -> char {
+fn letter(kind: PieceKind) -> char {
     match kind {
-        Kind::Between => 'b',
-        Kind::Statement | Kind::Inserts(_) => 's',
-        Kind::StatementStart => 'l',
-        Kind::StatementPart => 'p',
-        Kind::Command => 'c',
-        Kind::CommandInside => 'i',
-        Kind::Rows => 'r',
+        PieceKind::Between => 'b',
+        PieceKind::Statement | PieceKind::Inserts(_) => 's',
+        PieceKind::StatementStart => 'l',
+        PieceKind::StatementPart => 'p',
+        PieceKind::Command => 'c',
+        PieceKind::CommandInside => 'i',
+        PieceKind::Rows => 'r',
     }
 }
 
@@ -76,13 +76,13 @@ fn inserts_come_in_runs_that_hold_only_inserts() {
     let mut script = script(text.as_bytes(), 1 << 20);
     let mut kinds = Vec::new();
     while let Some(piece) = script.next_piece().expect("reads") {
-        if piece.kind != Kind::Between {
+        if piece.kind != PieceKind::Between {
             kinds.push((piece.kind, piece.bytes.len()));
         }
     }
     let kinds_of_odd = kinds.iter().skip(1).map(|(kind, _)| *kind).collect::<Vec<_>>();
-    assert_eq!(kinds[0], (Kind::Inserts(2), run.len()));
-    assert_eq!(kinds_of_odd, [Kind::Statement; 4]);
+    assert_eq!(kinds[0], (PieceKind::Inserts(2), run.len()));
+    assert_eq!(kinds_of_odd, [PieceKind::Statement; 4]);
 }
 
 #[test]
@@ -97,9 +97,9 @@ fn long_runs_are_whole_whoever_finds_them() {
         while let Some(piece) = script.next_piece().expect("reads") {
             whole.extend_from_slice(piece.bytes);
             count += match piece.kind {
-                Kind::Inserts(several) => several,
-                Kind::Statement => 1,
-                Kind::Between => 0,
+                PieceKind::Inserts(several) => several,
+                PieceKind::Statement => 1,
+                PieceKind::Between => 0,
                 other => panic!("{other:?}"),
             };
         }
@@ -163,7 +163,7 @@ fn a_command_behind_a_long_statement_is_still_one() {
     while let Some(piece) = script.next_piece().expect("reads") {
         kinds.push(piece.kind);
     }
-    assert_eq!(kinds.last(), Some(&Kind::CommandInside));
+    assert_eq!(kinds.last(), Some(&PieceKind::CommandInside));
 }
 
 #[test]

@@ -126,12 +126,12 @@ fn rows_are_expected_after_copy() {
 
 #[test]
 fn extensions_and_policies_are_read() {
-    let wish = |text: &str| extension(text.as_bytes()).expect("an extension");
+    let wanted = |text: &str| extension(text.as_bytes()).expect("an extension");
     assert_eq!(
-        wish("CREATE EXTENSION IF NOT EXISTS \"uuid-ossp\" WITH SCHEMA extensions;").schema.as_deref(),
+        wanted("CREATE EXTENSION IF NOT EXISTS \"uuid-ossp\" WITH SCHEMA extensions;").schema.as_deref(),
         Some("extensions")
     );
-    assert_eq!(wish("CREATE EXTENSION hstore;"), RequestedExtension { name: "hstore".into(), schema: None });
+    assert_eq!(wanted("CREATE EXTENSION hstore;"), RequestedExtension { name: "hstore".into(), schema: None });
     let roles = |text: &str| policy_roles(text.as_bytes());
     assert_eq!(
         roles("CREATE POLICY \"to\" ON public.t AS PERMISSIVE FOR SELECT TO Anon, \"Web User\" USING (a TO b);"),

@@ -93,7 +93,7 @@ pub(super) fn psql_commands(found: &Contents) -> Check {
 
 /// What runs programs, reads files of the server or undoes the import.
 pub(super) fn refused(found: &Contents) -> Check {
-    let name = "stays_inside_database";
+    let name = "no_server_access";
     let all = || found.seen(Finding::ServerFile).chain(found.seen(Finding::Refused));
     if all().next().is_none() {
         return check(name, Pass, "nothing reaches for the server's files or programs".into());
@@ -161,7 +161,7 @@ pub(super) fn schema_and_data(found: &Contents, recreate: bool) -> Check {
 
 /// The owner of a table may switch its triggers off, but not those of its foreign keys.
 pub(super) fn triggers_off(found: &Contents) -> Check {
-    let name = "triggers_stay_on";
+    let name = "no_disabled_triggers";
     let times = found.times(Finding::TriggersOff);
     if times == 0 {
         return check(name, Pass, "no triggers are switched off".into());
@@ -171,8 +171,8 @@ pub(super) fn triggers_off(found: &Contents) -> Check {
     with_evidence(fixed(check(name, Warn, what), fix), places(found.seen(Finding::TriggersOff)))
 }
 
-pub(super) fn rows_by_copy(found: &Contents) -> Check {
-    let name = "rows_by_copy";
+pub(super) fn uses_copy(found: &Contents) -> Check {
+    let name = "uses_copy";
     let times = found.times(Finding::Inserts);
     if times == 0 {
         return check(name, Pass, "no INSERT statements".into());

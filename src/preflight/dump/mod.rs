@@ -4,12 +4,12 @@ mod intrinsic_checks;
 mod target_checks;
 
 use super::{Limits, check, extensions_available, fixed, report, size_within_plan, version_compatible};
-use crate::dump::{Contents, DumpFile, Finding, Format, Seen};
+use crate::dump::{Contents, DumpFile, Finding, Format, Occurrences};
 use crate::platforms::{self, Platform};
 use crate::wire::{AuthForeignKey, CheckStatus, DumpFacts, Extension, Preflight, SourceFacts};
 use intrinsic_checks::{
-    complete, foreign_servers, format_supported, large_objects, psql_commands, refused, rows_by_copy, schema_and_data,
-    single_database, tool_compatible, triggers_off,
+    complete, foreign_servers, format_supported, large_objects, psql_commands, refused, schema_and_data,
+    single_database, tool_compatible, triggers_off, uses_copy,
 };
 use target_checks::Case;
 
@@ -29,11 +29,11 @@ pub struct ImportMode {
 }
 
 /// Grades a dump against the limits of its target.
-pub fn grade_dump(dump: &DumpFile, found: &Contents, limits: &Limits, handling: &ImportMode) -> Preflight {
+pub fn grade_dump(dump: &DumpFile, found: &Contents, limits: &Limits, mode: &ImportMode) -> Preflight {
     let platform = platform(found);
     let facts = facts(dump, found, platform.as_ref());
-    let runs_as_is = found.format == Format::Plain && !handling.filters_plain_sql;
-    let case = Case { found, limits, handling, runs_as_is, platform };
+    let runs_as_is = found.format == Format::Plain && !mode.filters_plain_sql;
+    let case = Case { found, limits, mode, runs_as_is, platform };
     let mut size = size_within_plan(found.size, limits.storage_limit_bytes);
     if found.format != Format::Plain
         && let Some(detail) = &mut size.detail
@@ -43,8 +43,9 @@ pub fn grade_dump(dump: &DumpFile, found: &Contents, limits: &Limits, handling: 
     let mut extensions = extensions_available(&facts.extensions, &limits.extensions);
     if extensions.status == CheckStatus::Fail {
         let missing = |name: &str| name != "plpgsql" && !limits.extensions.iter().any(|known| known == name);
-        let places = found.extensions.iter().filter(|(wish, _)| missing(&wish.name));
-        extensions.evidence = places.take(5).map(|(wish, place)| format!("{place}: extension {}", wish.name)).collect();
+        let places = found.extensions.iter().filter(|(wanted, _)| missing(&wanted.name));
+        extensions.evidence =
+            places.take(5).map(|(wanted, place)| format!("{place}: extension {}", wanted.name)).collect();
     }
     let checks = vec![
         complete(found),
@@ -67,9 +68,9 @@ pub fn grade_dump(dump: &DumpFile, found: &Contents, limits: &Limits, handling: 
         case.platform_schemas(),
         case.platform_references(),
         case.references(),
-        schema_and_data(found, handling.recreate),
+        schema_and_data(found, mode.recreate),
         triggers_off(found),
-        rows_by_copy(found),
+        uses_copy(found),
     ];
     report(checks, facts, limits)
 }
@@ -99,7 +100,7 @@ fn facts(dump: &DumpFile, found: &Contents, platform: Option<&(&Platform, Vec<St
     SourceFacts {
         server_version: found.server_version.clone(),
         database_size_bytes: found.size,
-        extensions: found.extensions.iter().map(|(wish, _)| extension(&wish.name)).collect(),
+        extensions: found.extensions.iter().map(|(wanted, _)| extension(&wanted.name)).collect(),
         app_schemas,
         provider: platform.map(|(known, _)| known.id.to_owned()),
         provider_signals: platform.map(|(_, signs)| signs.clone()).unwrap_or_default(),
@@ -116,7 +117,7 @@ fn facts(dump: &DumpFile, found: &Contents, platform: Option<&(&Platform, Vec<St
             format: found.format.name().to_owned(),
             archive_version: found.archive_version.map(|(major, minor)| format!("{major}.{minor}")),
             compression: found.compression.map(|compression| compression.name().to_owned()),
-            packed: dump.wrapping.map(|wrapping| wrapping.name().to_owned()),
+            packed: dump.outer_compression.map(|outer_compression| outer_compression.name().to_owned()),
             dump_version: found.dump_version.clone(),
             file_size_bytes: dump.size,
             objects: found.objects.iter().map(|(kind, number)| ((*kind).to_owned(), *number)).collect(),
@@ -135,8 +136,8 @@ fn platform(found: &Contents) -> Option<(&'static Platform, Vec<String>)> {
 }
 
 /// The first places of some findings.
-fn places<'a>(all: impl IntoIterator<Item = (&'a str, &'a Seen)>) -> Vec<String> {
-    let all: Vec<&Seen> = all.into_iter().map(|(_, seen)| seen).collect();
+fn places<'a>(all: impl IntoIterator<Item = (&'a str, &'a Occurrences)>) -> Vec<String> {
+    let all: Vec<&Occurrences> = all.into_iter().map(|(_, seen)| seen).collect();
     // One of each subject first, so that no subject hides the others.
     let turns = (0..3).flat_map(|turn| all.iter().filter_map(move |seen| seen.first.get(turn)));
     turns.take(5).cloned().collect()
@@ -145,32 +146,28 @@ fn places<'a>(all: impl IntoIterator<Item = (&'a str, &'a Seen)>) -> Vec<String>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dump::{Progress, detect, read};
+    use crate::dump::{detect, read};
+    use crate::util::byte_counter::ByteCounter;
     use crate::wire::Check;
     use CheckStatus::{Fail, Pass, Warn};
     use std::io::Write;
 
     /// The report on a plain dump.
-    fn graded(text: &str, handling: &ImportMode) -> Preflight {
+    fn graded(text: &str, mode: &ImportMode) -> Preflight {
         let mut file = tempfile::tempfile().expect("a file");
         file.write_all(text.as_bytes()).expect("written");
         let dump = detect::identify(file, "it".into()).expect("a dump");
-        let found = read(&dump, &Progress::default()).expect("reads");
+        let found = read(&dump, &ByteCounter::default()).expect("reads");
         let extensions = super::super::ALLOWED_EXTENSIONS.map(str::to_owned).to_vec();
-        grade_dump(
-            &dump,
-            &found,
-            &Limits { storage_limit_bytes: 1000, target_version: "17".into(), extensions },
-            handling,
-        )
+        grade_dump(&dump, &found, &Limits { storage_limit_bytes: 1000, target_version: "17".into(), extensions }, mode)
     }
 
     fn verdict(text: &str, name: &str) -> (CheckStatus, String) {
         verdict_when(text, name, &ImportMode::default())
     }
 
-    fn verdict_when(text: &str, name: &str, handling: &ImportMode) -> (CheckStatus, String) {
-        let report = graded(text, handling);
+    fn verdict_when(text: &str, name: &str, mode: &ImportMode) -> (CheckStatus, String) {
+        let report = graded(text, mode);
         let check = report.checks.iter().find(|check| check.name == name).expect(name);
         if check.status != Pass {
             assert!(check.fix.is_some(), "{name} has no fix");
@@ -189,12 +186,12 @@ mod tests {
     #[test]
     fn owners_are_fatal_only_where_psql_meets_them() {
         let text = "CREATE TABLE t ();\nALTER TABLE t OWNER TO bob;\n";
-        assert_eq!(verdict(text, "roles_not_needed").0, Fail);
+        assert_eq!(verdict(text, "no_role_dependencies").0, Fail);
         let filtered = ImportMode { filters_plain_sql: true, ..ImportMode::default() };
-        let (status, said) = verdict_when(text, "roles_not_needed", &filtered);
+        let (status, said) = verdict_when(text, "no_role_dependencies", &filtered);
         assert_eq!((status, said.contains("bob"), said.contains("line 2")), (Pass, true, true), "{said}");
         let own = ImportMode { role: "bob".into(), ..ImportMode::default() };
-        assert_eq!(verdict_when(text, "roles_not_needed", &own).0, Pass, "the project's own role is there");
+        assert_eq!(verdict_when(text, "no_role_dependencies", &own).0, Pass, "the project's own role is there");
     }
 
     #[test]
@@ -202,7 +199,7 @@ mod tests {
         for (text, name, status, words) in [
             ("SELECT 1;\n\\connect other\n", "no_psql_commands", Fail, "line 2: \\connect"),
             ("\\! id\n", "no_psql_commands", Fail, "\\!"),
-            ("COPY t FROM PROGRAM 'id';", "stays_inside_database", Fail, "line 1: COPY t FROM PROGRAM"),
+            ("COPY t FROM PROGRAM 'id';", "no_server_access", Fail, "line 1: COPY t FROM PROGRAM"),
             (
                 "SET transaction_timeout = 0;\nSET yb_x = 1;",
                 "settings_known_to_target",
@@ -231,17 +228,17 @@ mod tests {
                 Fail,
                 "untrusted",
             ),
-            ("ALTER TABLE t DISABLE TRIGGER ALL;", "triggers_stay_on", Warn, "switched off"),
+            ("ALTER TABLE t DISABLE TRIGGER ALL;", "no_disabled_triggers", Warn, "switched off"),
             ("CREATE SERVER far FOREIGN DATA WRAPPER file_fdw;", "no_foreign_servers", Warn, "line 1"),
             ("SELECT pg_catalog.lo_create('1');", "large_objects", Warn, "line 1"),
             ("CREATE SCHEMA heroku_ext;", "no_platform_schemas", Warn, "Heroku"),
             (
                 "CREATE TABLE a ();\nALTER TABLE a ADD CONSTRAINT k FOREIGN KEY (b) REFERENCES s.c(d);",
-                "references_come_along",
+                "foreign_keys_self_contained",
                 Warn,
                 "s.c",
             ),
-            ("INSERT INTO t VALUES (1);", "rows_by_copy", Warn, "1 INSERT statement"),
+            ("INSERT INTO t VALUES (1);", "uses_copy", Warn, "1 INSERT statement"),
             ("INSERT INTO t VALUES (1);", "schema_and_data", Warn, "data only"),
             ("CREATE TABLE t ();", "schema_and_data", Warn, "schema only"),
             ("CREATE POLICY p ON t TO anon USING (true);", "policy_roles_present", Warn, "anon"),
@@ -272,8 +269,8 @@ mod tests {
 
     #[test]
     fn rows_without_tables_are_told() {
-        let handling = ImportMode { recreate: true, ..ImportMode::default() };
-        assert_eq!(verdict_when("INSERT INTO t VALUES (1);", "schema_and_data", &handling).0, Warn);
+        let mode = ImportMode { recreate: true, ..ImportMode::default() };
+        assert_eq!(verdict_when("INSERT INTO t VALUES (1);", "schema_and_data", &mode).0, Warn);
         assert_eq!(verdict("SELECT 1 AS x INTO t;\nINSERT INTO t VALUES (1);", "schema_and_data").0, Pass);
     }
 

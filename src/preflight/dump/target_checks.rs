@@ -1,10 +1,10 @@
 //! Checks that depend on how a dump is run, and where.
 
 use super::{ImportMode, places};
-use crate::dump::settings::{HARMLESS, Known, known};
-use crate::dump::{Contents, Finding, Format, Seen};
+use crate::dump::settings::{HARMLESS, SettingSupport, support};
+use crate::dump::{Contents, Finding, Format, Occurrences};
 use crate::platforms::Platform;
-use crate::preflight::{Limits, check, fixed, names, plural, with_evidence};
+use crate::preflight::{Limits, TARGET_MAJOR, check, fixed, names, plural, with_evidence};
 use crate::util::format::major;
 use crate::wire::{Check, CheckStatus};
 use CheckStatus::{Fail, Pass, Warn};
@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 pub(super) struct Case<'a> {
     pub(super) found: &'a Contents,
     pub(super) limits: &'a Limits,
-    pub(super) handling: &'a ImportMode,
+    pub(super) mode: &'a ImportMode,
     /// psql runs the script as it is, so its first error ends the import.
     pub(super) runs_as_is: bool,
     pub(super) platform: Option<(&'static Platform, Vec<String>)>,
@@ -33,7 +33,9 @@ impl Case<'_> {
             .found
             .extensions
             .iter()
-            .filter_map(|(wish, place)| Some((wish, place, wish.schema.as_deref().filter(|schema| !there(schema))?)))
+            .filter_map(|(wanted, place)| {
+                Some((wanted, place, wanted.schema.as_deref().filter(|schema| !there(schema))?))
+            })
             .collect();
         if missing.is_empty() {
             return check(name, Pass, "all".into());
@@ -47,7 +49,7 @@ impl Case<'_> {
         let evidence = missing
             .iter()
             .take(5)
-            .map(|(wish, place, schema)| format!("{place}: extension {} in schema {schema}", wish.name))
+            .map(|(wanted, place, schema)| format!("{place}: extension {} in schema {schema}", wanted.name))
             .collect();
         let first = schemas.first().copied().unwrap_or_default();
         with_evidence(
@@ -60,13 +62,13 @@ impl Case<'_> {
     }
 
     pub(super) fn roles(&self) -> Check {
-        let name = "roles_not_needed";
+        let name = "no_role_dependencies";
         let all = || {
             let kinds = [Finding::Owner, Finding::Grant, Finding::DefaultPrivileges, Finding::SetRole];
             kinds.into_iter().flat_map(|kind| self.found.seen(kind))
         };
         let mut roles = self.found.roles();
-        roles.remove(self.handling.role.as_str());
+        roles.remove(self.mode.role.as_str());
         if roles.is_empty() {
             return check(name, Pass, "no owners and no privileges of others".into());
         }
@@ -114,16 +116,16 @@ impl Case<'_> {
 
     pub(super) fn settings(&self) -> Check {
         let name = "settings_known_to_target";
-        let target = major(&self.limits.target_version).unwrap_or(17);
+        let target = major(&self.limits.target_version).unwrap_or(TARGET_MAJOR);
         if self.found.format != Format::Plain {
             return check(name, Pass, "an archive brings none".into());
         }
-        let judged = |wanted: fn(Known) -> bool| {
-            self.found.seen(Finding::Setting).filter(move |(setting, _)| wanted(known(setting, target)))
+        let judged = |wanted: fn(SettingSupport) -> bool| {
+            self.found.seen(Finding::Setting).filter(move |(setting, _)| wanted(support(setting, target)))
         };
-        let unknown = || judged(|known| matches!(known, Known::Since(_) | Known::No));
+        let unknown = || judged(|support| matches!(support, SettingSupport::Since(_) | SettingSupport::No));
         let guarded = || {
-            judged(|known| known == Known::SuperuserOnly)
+            judged(|support| support == SettingSupport::SuperuserOnly)
                 .filter(|(name, _)| self.runs_as_is || !HARMLESS.contains(name))
         };
         if unknown().next().is_some() {
@@ -228,7 +230,7 @@ impl Case<'_> {
 
     pub(super) fn platform_references(&self) -> Check {
         let name = "no_platform_references";
-        let ours = |(schema, _): &(&str, &Seen)| {
+        let ours = |(schema, _): &(&str, &Occurrences)| {
             self.platform.as_ref().is_some_and(|(platform, _)| platform.schemas.contains(schema))
         };
         let all = || self.found.seen(Finding::PlatformKey).chain(self.found.seen(Finding::PlatformPolicy)).filter(ours);
@@ -247,19 +249,19 @@ impl Case<'_> {
     }
 
     pub(super) fn references(&self) -> Check {
-        let name = "references_come_along";
+        let name = "foreign_keys_self_contained";
         let all = || self.found.seen(Finding::DanglingKey);
         if self.found.tables_for_data == 0 || all().next().is_none() {
             return check(name, Pass, "every foreign key's table is in the dump".into());
         }
         // In an archive of pg_dump a schema that is not made is not there; elsewhere the target,
         // an extension or an unqualified name may bring the table.
-        let nowhere = |(table, _): (&str, &Seen)| {
+        let nowhere = |(table, _): (&str, &Occurrences)| {
             let schema = table.split('.').next().unwrap_or_default();
-            let of_extension = self.found.extensions.iter().any(|(wish, _)| wish.schema.as_deref() == Some(schema));
+            let of_extension = self.found.extensions.iter().any(|(wanted, _)| wanted.schema.as_deref() == Some(schema));
             schema != "public" && !self.found.schemas.contains(schema) && !of_extension
         };
-        let certain = self.handling.recreate && self.found.format != Format::Plain && all().any(nowhere);
+        let certain = self.mode.recreate && self.found.format != Format::Plain && all().any(nowhere);
         let status = if certain { Fail } else { Warn };
         let what = check(
             name,

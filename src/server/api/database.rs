@@ -6,7 +6,7 @@ use super::error::ErrorResponse;
 use super::limits::COST_EXPENSIVE;
 use super::openapi::ErrorResponses;
 use super::{JsonResult, SharedState};
-use crate::server::target::query::{self, Login, QueryError};
+use crate::server::target::query::{self, QueryError, RoleLogin};
 use crate::wire::{ProjectExtensionList, SqlAnswer, SqlRequest};
 use axum::Json;
 use axum::extract::State;
@@ -45,7 +45,7 @@ pub(super) async fn sql(
     api.admission.rate.key(&caller.key_id, COST_EXPENSIVE)?;
     let _place = api.admission.queries.take(&caller.key_id).await?;
     let password = api.core.secret_box.open(&row.role_password)?;
-    let login = Login { database: &row.project.database_name, role: &row.project.role_name, password: &password };
+    let login = RoleLogin { database: &row.project.database_name, role: &row.project.role_name, password: &password };
     match query::query(&api.core.target, &login, &request).await {
         Ok(result) => Ok(Json(SqlAnswer { result })),
         Err(QueryError::Statement(message)) => Err(ErrorResponse::bad_request(message)),

@@ -1,4 +1,4 @@
-use crate::wire::ApiError;
+use crate::wire::{ApiError, ErrorCode};
 use axum::Json;
 use axum::http::header::RETRY_AFTER;
 use axum::http::{HeaderValue, StatusCode};
@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 #[derive(Debug)]
 pub(super) struct ErrorResponse {
     status: StatusCode,
+    code: Option<ErrorCode>,
     message: String,
     /// Seconds after which the caller may try again.
     retry_after: Option<u64>,
@@ -15,7 +16,7 @@ pub(super) struct ErrorResponse {
 
 impl ErrorResponse {
     fn new(status: StatusCode, message: impl Into<String>) -> Self {
-        Self { status, message: crate::util::format::printable(&message.into(), 1000), retry_after: None }
+        Self { status, code: None, message: crate::util::format::printable(&message.into(), 1000), retry_after: None }
     }
 
     pub(super) fn bad_request(message: impl Into<String>) -> Self {
@@ -30,8 +31,24 @@ impl ErrorResponse {
         Self::new(StatusCode::FORBIDDEN, message)
     }
 
+    fn coded(status: StatusCode, code: ErrorCode, message: impl Into<String>) -> Self {
+        Self { code: Some(code), ..Self::new(status, message) }
+    }
+
+    /// What the path names does not exist, or the key cannot see it.
     pub(super) fn not_found(message: impl Into<String>) -> Self {
-        Self::new(StatusCode::NOT_FOUND, message)
+        Self::coded(StatusCode::NOT_FOUND, ErrorCode::ResourceNotFound, message)
+    }
+
+    /// The API has no such path.
+    pub(super) fn route_not_found() -> Self {
+        Self::coded(StatusCode::NOT_FOUND, ErrorCode::RouteNotFound, "not found: the API has no such path")
+    }
+
+    /// An import of the project is running.
+    pub(super) fn import_running() -> Self {
+        let message = "an import of this project is already running; wait until it finishes";
+        Self::coded(StatusCode::CONFLICT, ErrorCode::ImportRunning, message)
     }
 
     /// The same refusal, in other words when it says that something does not exist.
@@ -70,7 +87,11 @@ impl ErrorResponse {
     }
 
     pub(super) fn method_not_allowed() -> Self {
-        Self::new(StatusCode::METHOD_NOT_ALLOWED, "this address does not take this method")
+        Self::coded(
+            StatusCode::METHOD_NOT_ALLOWED,
+            ErrorCode::MethodNotAllowed,
+            "method not allowed: this path does not support it",
+        )
     }
 
     pub(super) fn unsupported_media_type(message: impl Into<String>) -> Self {
@@ -88,7 +109,7 @@ impl From<anyhow::Error> for ErrorResponse {
 
 impl IntoResponse for ErrorResponse {
     fn into_response(self) -> Response {
-        let mut response = (self.status, Json(ApiError { error: self.message })).into_response();
+        let mut response = (self.status, Json(ApiError { error: self.message, code: self.code })).into_response();
         if let Some(seconds) = self.retry_after {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
         }

@@ -7,7 +7,7 @@ use super::state::ApiState;
 use super::{JsonResult, SharedState};
 use crate::preflight::grade;
 use crate::server::metadata::{NewJob, UploadRow};
-use crate::source::providers::{self, Advice};
+use crate::source::providers;
 use crate::source::{SourceUrl, connect, inspect};
 use crate::util::format::bytes;
 use crate::wire::{ImportRequest, JobAnswer, PROJECT_IMPORT, PreflightAnswer, PreflightRequest, Project};
@@ -65,7 +65,7 @@ pub(super) async fn start(
         secret,
     };
     let Some(job) = api.core.store.create_job(&new).await? else {
-        return Err(ErrorResponse::conflict("an import of this project is running already; wait until it is over"));
+        return Err(ErrorResponse::import_running());
     };
     api.core.wakeups.wake_workers();
     Ok((StatusCode::ACCEPTED, Json(JobAnswer { job })))
@@ -86,15 +86,10 @@ async fn arrived(api: &ApiState, upload: &UploadRow) -> Result<Option<u64>, Erro
 /// The URL as it will be dialled, or why it will not be.
 fn source(text: &str) -> Result<SourceUrl, ErrorResponse> {
     let url = SourceUrl::parse(text).map_err(|problem| ErrorResponse::bad_request(problem.to_string()))?;
-    match providers::advise(&url) {
-        Advice::Fine => Ok(url.normalise().0),
-        Advice::Rewrite(provider, instead, message) => {
-            Err(ErrorResponse::bad_request(format!("this is {message} ({}); use {instead} instead", provider.name)))
-        }
-        Advice::Refuse(provider, message) => Err(ErrorResponse::bad_request(format!(
-            "this is {message} ({}); the URL to use is here: {}",
-            provider.name, provider.string
-        ))),
+    let advice = providers::advise(&url);
+    match (advice.problem(), advice.fix()) {
+        (Some(problem), Some(fix)) => Err(ErrorResponse::bad_request(format!("{problem}; {fix}"))),
+        _ => Ok(url.normalize().0),
     }
 }
 

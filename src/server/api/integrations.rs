@@ -7,7 +7,7 @@ use super::limits::COST_EXPENSIVE;
 use super::openapi::ErrorResponses;
 use super::state::ApiState;
 use super::{JsonResult, SharedState};
-use crate::server::outbound::integrations::Provider;
+use crate::server::outbound::integrations::IntegrationProvider;
 use crate::wire::{ConnectIntegration, IntegrationList};
 use axum::Json;
 use axum::extract::State;
@@ -79,9 +79,9 @@ pub(super) async fn disconnect(
 }
 
 /// A file can only be written by the machine that it lies on.
-fn known(api: &ApiState, word: &str) -> Result<Provider, ErrorResponse> {
-    match Provider::named(word) {
-        Some(Provider::Dotenv) if !api.core.is_local => {
+fn known(api: &ApiState, word: &str) -> Result<IntegrationProvider, ErrorResponse> {
+    match IntegrationProvider::named(word) {
+        Some(IntegrationProvider::Dotenv) if !api.core.is_local => {
             Err(ErrorResponse::not_found("only capydb dev writes dotenv files"))
         }
         Some(provider) => Ok(provider),

@@ -130,7 +130,7 @@ async fn security_headers(mut response: Response) -> Response {
 }
 
 async fn not_found() -> ErrorResponse {
-    ErrorResponse::not_found("there is nothing at this address")
+    ErrorResponse::route_not_found()
 }
 
 async fn method_not_allowed() -> ErrorResponse {

@@ -4,7 +4,7 @@ use super::BASE;
 use super::SharedState;
 use super::state::ApiState;
 use crate::server::objects::{Disk, ObjectError, Objects, SignedQuery};
-use crate::wire::{UploadPart, crc64_text};
+use crate::wire::{S3Error, UploadPart, crc64_text};
 use axum::body::{Body, BodyDataStream};
 use axum::extract::{OriginalUri, Path, State};
 use axum::http::{HeaderMap, HeaderName, StatusCode, Uri, header};
@@ -107,7 +107,7 @@ async fn store_part(
     (part, length): (u32, u64),
     body: &mut BodyDataStream,
 ) -> Result<u64, ObjectError> {
-    let turn = Arc::new(disk.turn(key, part).await?);
+    let lock = Arc::new(disk.lock(key, part).await?);
     // Asked now, when nobody completes it meanwhile.
     let upload = api.core.store.upload(key).await.map_err(internal)?.ok_or(ObjectError::NoUpload)?;
     let range = upload.in_parts.and_then(|upload| upload.range(part)).ok_or(ObjectError::NoUpload)?;
@@ -120,7 +120,7 @@ async fn store_part(
     let file = disk.unfinished(key)?;
     // Should it break off, what is there is neither the old nor the new.
     api.core.store.remove_part(key, part).await.map_err(internal)?;
-    let crc64 = disk.put_part(file, range, body, turn.clone()).await?;
+    let crc64 = disk.put_part(file, range, body, lock.clone()).await?;
     let checksum_crc64nvme = Some(crc64_text(crc64));
     let arrived = UploadPart { part_number: part, size_bytes: length, etag: None, checksum_crc64nvme };
     if api.core.store.add_part(key, &arrived).await.map_err(internal)? { Ok(crc64) } else { Err(ObjectError::NoUpload) }
@@ -147,8 +147,6 @@ fn answer(error: &ObjectError) -> Response {
             (StatusCode::INTERNAL_SERVER_ERROR, "InternalError")
         }
     };
-    let xml = format!(
-        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>{code}</Code><Message>{error}</Message></Error>"
-    );
+    let xml = S3Error { code: code.to_owned(), message: error.to_string() }.to_xml();
     (status, [(header::CONTENT_TYPE, "application/xml")], xml).into_response()
 }

@@ -164,35 +164,33 @@ fn recognize(text: &str, allow_private: bool) -> RecognizedSource {
         fix: Some(fix.to_owned()),
         ..RecognizedSource::default()
     };
-    match providers::advise(&url) {
-        Advice::Rewrite(provider, instead, message) => RecognizedSource {
-            provider: Some(provider.name),
-            instead: Some(instead.expose().to_owned()),
-            ..refused(format!("this is {message} ({})", provider.name), "use the endpoint below")
-        },
-        Advice::Refuse(provider, message) => RecognizedSource {
-            provider: Some(provider.name),
-            ..refused(
-                format!("this is {message} ({})", provider.name),
-                &format!("the URL to use is here: {}", provider.string),
-            )
-        },
-        Advice::Fine if !allow_private && address_policy::is_private(&url) => refused(
+    let advice = providers::advise(&url);
+    let provider = providers::recognize(url.host());
+    if let (Some(problem), Some(fix)) = (advice.problem(), advice.fix()) {
+        let instead = match &advice {
+            Advice::Rewrite(_, instead, _) => Some(instead.expose().to_owned()),
+            _ => None,
+        };
+        return RecognizedSource {
+            provider: provider.map(|provider| provider.name),
+            instead,
+            ..refused(problem, &fix)
+        };
+    }
+    if !allow_private && address_policy::is_private(&url) {
+        return refused(
             "the source must be publicly reachable, and this is a private address".to_owned(),
             "dump it where it can be reached (pg_dump -Fc) and upload the file",
-        ),
-        Advice::Fine => {
-            let provider = providers::recognize(url.host());
-            let (url, changes) = url.normalise();
-            RecognizedSource {
-                ok: true,
-                shown: url.to_string(),
-                provider: provider.map(|provider| provider.name),
-                caveats: provider.map_or(&[], |provider| provider.caveats),
-                changes,
-                ..RecognizedSource::default()
-            }
-        }
+        );
+    }
+    let (url, changes) = url.normalize();
+    RecognizedSource {
+        ok: true,
+        shown: url.to_string(),
+        provider: provider.map(|provider| provider.name),
+        caveats: provider.map_or(&[], |provider| provider.caveats),
+        changes: changes.iter().map(ToString::to_string).collect(),
+        ..RecognizedSource::default()
     }
 }
 

@@ -29,16 +29,16 @@ pub(super) async fn is_finished(import: &Import<'_>, transaction: Option<&str>) 
 /// Loads, or fails without a change that lasts, save for what was prepared.
 pub(super) async fn run(import: &Import<'_>, input: &Input) -> Result<ImportSummary, ImportFailure> {
     let server = import.server;
-    let made = prepare(import, import.database, &input.plan).await?;
+    let created = prepare(import, import.database, &input.plan).await?;
     // Rows that extensions brought are not the import's.
-    server.settle(&import.application_name()).await?;
+    server.wait_for_sessions_to_end(&import.application_name()).await?;
     let before = server.measure(import.database).await?;
     tracing::info!("job {}: loading into {} in one transaction", import.job.id, import.database);
     restore::in_one_transaction(import, input).await?;
     import.tracker.enter(Phase::Finishing, None);
-    server.settle(&import.application_name()).await?;
+    server.wait_for_sessions_to_end(&import.application_name()).await?;
     let left_out = input.plan.left_out();
-    let summary = ImportSummary { extensions: made.extensions, left_out, ..ImportSummary::default() };
+    let summary = ImportSummary { extensions: created.extensions, left_out, ..ImportSummary::default() };
     // The data is there, whether or not it can be counted.
     Ok(match server.measure(import.database).await {
         Err(_) => summary,

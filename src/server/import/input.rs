@@ -4,9 +4,10 @@ use super::plan::Plan;
 use super::progress::tracker::Phase;
 use super::{Import, ImportFailure, ImportSource, dump_source};
 use crate::dump::archive::Compression;
-use crate::dump::{DumpError, Format, Progress, detect, read};
+use crate::dump::{DumpError, Format, detect, read};
 use crate::preflight::{ImportMode, Limits, failure, grade, grade_dump};
 use crate::source::{SourceUrl, connect, inspect};
+use crate::util::byte_counter::ByteCounter;
 use crate::wire::Preflight;
 use anyhow::Context;
 use std::fs::File;
@@ -104,10 +105,10 @@ fn directory(path: PathBuf) -> Result<Input, ImportFailure> {
 }
 
 /// An uploaded dump. It was looked at before it was sent, but not by us.
-fn open(path: &Path, limits: &Limits, recreate: bool, progress: &Progress) -> Result<Input, ImportFailure> {
+fn open(path: &Path, limits: &Limits, recreate: bool, progress: &ByteCounter) -> Result<Input, ImportFailure> {
     let explain = |problem: DumpError| ImportFailure::permanent(nameless(&problem, path));
     let dump = detect::open(path).map_err(explain)?;
-    if dump.wrapping.is_some() {
+    if dump.outer_compression.is_some() {
         return Err(ImportFailure::permanent("the dump is compressed as a whole; unpack it before the upload"));
     }
     let found = read(&dump, progress).map_err(explain)?;

@@ -52,15 +52,15 @@ impl Plan {
         plan.refusal = definitions.finish();
         // A schema that an extension lives in is made before the extension.
         schemas.retain(|(_, name)| plan.makes_schema(name));
-        plan.entries.retain(|id| !schemas.iter().any(|(made, _)| made == id));
+        plan.entries.retain(|id| !schemas.iter().any(|(created, _)| created == id));
         Ok(plan)
     }
 
     fn take(&mut self, entry: Entry, schemas: &mut Vec<(i32, String)>) {
         let left_out = match entry.kind.as_str() {
             "EXTENSION" => {
-                let wish = extension(entry.definition.as_bytes());
-                self.extensions.push(wish.unwrap_or(RequestedExtension { name: entry.tag, schema: None }));
+                let wanted = extension(entry.definition.as_bytes());
+                self.extensions.push(wanted.unwrap_or(RequestedExtension { name: entry.tag, schema: None }));
                 return;
             }
             "COMMENT" if entry.tag.starts_with("EXTENSION ") => return,
@@ -108,7 +108,7 @@ impl Plan {
     /// The plan for a plain dump.
     pub(super) fn of_script(found: Contents) -> Self {
         Self {
-            extensions: found.extensions.into_iter().map(|(wish, _)| wish).collect(),
+            extensions: found.extensions.into_iter().map(|(wanted, _)| wanted).collect(),
             roles: found.policy_roles,
             entries: Vec::new(),
             refusal: None,
@@ -143,7 +143,7 @@ impl Plan {
 
     /// Whether a schema is made before the dump is loaded, so that the dump must not.
     pub(super) fn makes_schema(&self, name: &str) -> bool {
-        name == "public" || self.extensions.iter().any(|wish| wish.schema.as_deref() == Some(name))
+        name == "public" || self.extensions.iter().any(|wanted| wanted.schema.as_deref() == Some(name))
     }
 
     /// The list of entries for `pg_restore -L`.
@@ -157,11 +157,11 @@ impl Plan {
 
     /// What is left out, as the job's result tells it.
     pub(super) fn left_out(&self) -> Vec<LeftOut> {
-        let told = |(kind, (count, reason)): (&&str, &(u64, &str))| LeftOut {
+        let marker_prefix = |(kind, (count, reason)): (&&str, &(u64, &str))| LeftOut {
             kind: (*kind).to_owned(),
             count: *count,
             reason: (*reason).to_owned(),
         };
-        self.left_out.iter().map(told).collect()
+        self.left_out.iter().map(marker_prefix).collect()
     }
 }

@@ -12,50 +12,50 @@ use tokio_postgres::Client;
 
 /// Makes everything.
 pub(super) async fn prepare(import: &Import<'_>, database: &str, plan: &Plan) -> Result<CreatedObjects, ImportFailure> {
-    let mut made = CreatedObjects::default();
-    prepare_all(import, database, plan, &mut made).await?;
-    Ok(made)
+    let mut created = CreatedObjects::default();
+    prepare_all(import, database, plan, &mut created).await?;
+    Ok(created)
 }
 
 async fn prepare_all(
     import: &Import<'_>,
     database: &str,
     plan: &Plan,
-    made: &mut CreatedObjects,
+    created: &mut CreatedObjects,
 ) -> anyhow::Result<()> {
     let session = import.session(database).await?;
-    make_roles(import, &plan.roles, made).await?;
-    for wish in plan.extensions.iter().filter(|wish| wish.name != "plpgsql") {
-        let schema = wish.schema.as_deref().unwrap_or("public");
+    make_roles(import, &plan.roles, created).await?;
+    for wanted in plan.extensions.iter().filter(|wanted| wanted.name != "plpgsql") {
+        let schema = wanted.schema.as_deref().unwrap_or("public");
         if !exists(&session, "select from pg_namespace where nspname = $1", &[&schema]).await? {
-            made.schemas.push(schema.to_owned());
-            remember(import, made).await?;
+            created.schemas.push(schema.to_owned());
+            remember(import, created).await?;
             let sql =
                 format!("create schema {} authorization {}", escape_identifier(schema), escape_identifier(import.role));
             session.batch_execute(&sql).await?;
         }
-        if let Some(there) = schema_of(&session, &wish.name).await? {
-            if wish.schema.as_ref().is_some_and(|wished| *wished != there) {
+        if let Some(there) = schema_of(&session, &wanted.name).await? {
+            if wanted.schema.as_ref().is_some_and(|wished| *wished != there) {
                 bail!(
                     "the extension {} is in the schema {there} of the target, and the dump wants it in {schema}; \
                      import with --recreate",
-                    wish.name
+                    wanted.name
                 );
             }
             continue;
         }
-        made.extensions.push(wish.name.clone());
-        remember(import, made).await?;
-        let sql = format!("create extension {} schema {}", escape_identifier(&wish.name), escape_identifier(schema));
-        session.batch_execute(&sql).await.with_context(|| format!("create the extension {}", wish.name))?;
-        open_configuration(&session, &wish.name, import.role).await?;
+        created.extensions.push(wanted.name.clone());
+        remember(import, created).await?;
+        let sql = format!("create extension {} schema {}", escape_identifier(&wanted.name), escape_identifier(schema));
+        session.batch_execute(&sql).await.with_context(|| format!("create the extension {}", wanted.name))?;
+        open_configuration(&session, &wanted.name, import.role).await?;
     }
     Ok(())
 }
 
 /// Makes the roles that policies name. They are the server's, so other imports may count on them
 /// too: who does writes that down, under a lock that those who drop roles hold as well.
-async fn make_roles(import: &Import<'_>, roles: &[String], made: &mut CreatedObjects) -> anyhow::Result<()> {
+async fn make_roles(import: &Import<'_>, roles: &[String], created: &mut CreatedObjects) -> anyhow::Result<()> {
     let reserved = |role: &&String| role.starts_with("pg_") || role.len() > 63 || role.is_empty();
     let roles: Vec<&String> = roles.iter().filter(|role| !reserved(role)).collect();
     if roles.is_empty() {
@@ -66,8 +66,8 @@ async fn make_roles(import: &Import<'_>, roles: &[String], made: &mut CreatedObj
     for role in roles {
         let there = server.created_role(&session, role).await?;
         if there != Some(false) {
-            made.roles.push(role.clone());
-            remember(import, made).await?;
+            created.roles.push(role.clone());
+            remember(import, created).await?;
         }
         if there.is_none() {
             let (role, mark) = (escape_identifier(role), escape_literal(&server.role_comment()));
@@ -79,8 +79,8 @@ async fn make_roles(import: &Import<'_>, roles: &[String], made: &mut CreatedObj
     Ok(())
 }
 
-async fn remember(import: &Import<'_>, made: &CreatedObjects) -> anyhow::Result<()> {
-    if !import.store.set_created_objects(import.job, &serde_json::to_value(made)?).await? {
+async fn remember(import: &Import<'_>, created: &CreatedObjects) -> anyhow::Result<()> {
+    if !import.store.set_created_objects(import.job, &serde_json::to_value(created)?).await? {
         bail!(LEASE_LOST);
     }
     Ok(())

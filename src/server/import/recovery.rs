@@ -43,7 +43,7 @@ async fn patience(import: &Import<'_>) -> Duration {
 async fn ask(import: &Import<'_>) -> anyhow::Result<Option<ImportSummary>> {
     let server = import.server;
     server.terminate_attempts(&application_prefix(&import.job.id), import.job.attempts).await?;
-    let (transaction, made) = import.store.recovery_notes(import.job).await?;
+    let (transaction, created) = import.store.recovery_notes(import.job).await?;
     let finished = if import.recreate {
         recreate::is_finished(import).await?
     } else {
@@ -60,13 +60,13 @@ async fn ask(import: &Import<'_>) -> anyhow::Result<Option<ImportSummary>> {
         anyhow::bail!(LEASE_LOST);
     }
     recreate::drop_staging(server, &import.job.id).await?;
-    if let Some(made) = made {
-        let made: CreatedObjects = serde_json::from_value(made)?;
+    if let Some(created) = created {
+        let created: CreatedObjects = serde_json::from_value(created)?;
         // Extensions of a staging database went with it; the roles are the server's.
         if !import.recreate {
-            server.rollback_created(&import.application_name(), import.database, &made).await?;
+            server.rollback_created(&import.application_name(), import.database, &created).await?;
         }
-        server.drop_created_roles(&import.application_name(), import.store, import.job, &made.roles).await?;
+        server.drop_created_roles(&import.application_name(), import.store, import.job, &created.roles).await?;
         import.store.set_created_objects(import.job, &serde_json::to_value(CreatedObjects::default())?).await?;
     }
     Ok(None)

@@ -48,20 +48,20 @@ pub(super) async fn is_finished(import: &Import<'_>) -> anyhow::Result<bool> {
 pub(super) async fn run(import: &Import<'_>, input: &Input) -> Result<ImportSummary, ImportFailure> {
     let staging = staging_name(import.job);
     import.server.create_database(&import.application_name(), &staging, import.role).await?;
-    let made = prepare(import, &staging, &input.plan).await?;
+    let created = prepare(import, &staging, &input.plan).await?;
     let summary = load_and_swap(import, input, &staging).await?;
-    Ok(ImportSummary { extensions: made.extensions, left_out: input.plan.left_out(), ..summary })
+    Ok(ImportSummary { extensions: created.extensions, left_out: input.plan.left_out(), ..summary })
 }
 
 async fn load_and_swap(import: &Import<'_>, input: &Input, staging: &str) -> Result<ImportSummary, ImportFailure> {
     let server = import.server;
     // Rows that extensions brought are not the import's.
-    server.settle(&import.application_name()).await?;
+    server.wait_for_sessions_to_end(&import.application_name()).await?;
     let before = server.measure(staging).await?;
     tracing::info!("job {}: loading into a staging database", import.job.id);
     restore::into_staging(import, staging, input).await?;
     import.tracker.enter(Phase::Finishing, None);
-    server.settle(&import.application_name()).await?;
+    server.wait_for_sessions_to_end(&import.application_name()).await?;
     if let Some(name) = server.missing_table(staging, &input.plan.table_names).await? {
         return Err(ImportFailure::permanent(format!(
             "the dump's table {name} is not there after all of it was loaded"

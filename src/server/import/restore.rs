@@ -6,7 +6,7 @@ use super::error::location::locate;
 use super::input::{Input, InputKind};
 use super::process::{ChildProcess, program, read_tail};
 use super::progress::batch_markers::Marker;
-use super::progress::poller::{follow, parse_restore_line};
+use super::progress::poller::{parse_restore_line, poll_progress};
 use super::progress::tracker::Phase;
 use super::script::{Batches, FeedError, ScriptObserver, feed};
 use super::{Import, ImportFailure};
@@ -49,7 +49,7 @@ pub(super) async fn into_staging(import: &Import<'_>, database: &str, input: &In
     };
     tokio::select! {
         done = work => done,
-        never = follow(import, database, !script) => match never {},
+        never = poll_progress(import, database, !script) => match never {},
     }
 }
 
@@ -114,7 +114,7 @@ pub(super) async fn in_one_transaction(import: &Import<'_>, input: &Input) -> Re
     };
     tokio::select! {
         done = work => done,
-        never = follow(import, import.database, false) => match never {},
+        never = poll_progress(import, import.database, false) => match never {},
     }
 }
 
@@ -158,7 +158,7 @@ struct Feeder {
     /// Must be said at the end of the input, or the transaction does not commit: a pipe also
     /// ends when the one who fills it dies.
     arrival: String,
-    watcher: ScriptObserver,
+    observer: ScriptObserver,
 }
 
 impl Psql {
@@ -195,30 +195,30 @@ impl Psql {
             drop(stdin);
             return Err(ImportFailure::program(LOADING, &running.finish().await?, &ErrorLocation::default()));
         };
-        let watcher = ScriptObserver::of(import.tracker.clone());
-        let mut arrival = format!("\n{}set capydb.whole = '{arrived}';\n", watcher.marks.check());
+        let observer = ScriptObserver::of(import.tracker.clone());
+        let mut arrival = format!("\n{}set capydb.whole = '{arrived}';\n", observer.markers.check());
         if let Some(guard) = guard {
             if !import.store.set_transaction(import.job, &transaction).await? {
                 return Err(ImportFailure::lease_lost());
             }
             arrival.push_str(&guard.open(&transaction));
         }
-        arrival.push_str(&watcher.marks.tell(Marker::End));
+        arrival.push_str(&observer.markers.marker(Marker::End));
         arrival.push('\n');
-        let (marks, tracker) = (watcher.marks.clone(), import.tracker.clone());
+        let (markers, tracker) = (observer.markers.clone(), import.tracker.clone());
         // What the script selects is of no interest.
         let heard = tokio::spawn(read_tail(lines.into_inner(), move |line| {
-            marks.hear(line, &tracker);
+            markers.observe_line(line, &tracker);
             false
         }));
         let pipe = blocking(stdin.into_owned_fd().map_err(anyhow::Error::from)?)?;
-        Ok(Self { running, feeder: Feeder { pipe, arrival, watcher }, heard })
+        Ok(Self { running, feeder: Feeder { pipe, arrival, observer }, heard })
     }
 
     /// Waits for its end. When the input broke off, what psql says counts, if it says anything.
-    async fn conclude(self, input: &Input, fed: Result<(), FeedError>) -> Result<(), ImportFailure> {
-        let Self { running, feeder: Feeder { pipe, watcher, .. }, heard } = self;
-        match fed {
+    async fn conclude(self, input: &Input, bytes_fed: Result<(), FeedError>) -> Result<(), ImportFailure> {
+        let Self { running, feeder: Feeder { pipe, observer, .. }, heard } = self;
+        match bytes_fed {
             // Dropping psql ends it before its input does, so nothing is committed.
             Err(FeedError::Refused(why)) => {
                 drop(running);
@@ -231,14 +231,14 @@ impl Psql {
             Err(FeedError::Pipe(_)) | Ok(()) => drop(pipe),
         }
         let finished = running.finish().await?;
-        if finished.is_success() && fed.is_ok() {
+        if finished.is_success() && bytes_fed.is_ok() {
             return Ok(());
         }
         let _ = heard.await; // it only listens
-        let failure = ImportFailure::program(LOADING, &finished, &locate(&finished, input, &watcher));
+        let failure = ImportFailure::program(LOADING, &finished, &locate(&finished, input, &observer));
         // psql says by its exit code that it met an error, or that it lost its connection (psql, "Exit
         // Status"); the latter may happen after the commit.
-        let only_lost = watcher.marks.have_arrived() && finished.code != Some(3);
+        let only_lost = observer.markers.reached_end() && finished.code != Some(3);
         Err(if only_lost { failure.after_script_end() } else { failure })
     }
 }
@@ -275,14 +275,14 @@ async fn feed_script(
 ) -> Result<(), ImportFailure> {
     let file = File::open(&input.path).map_err(anyhow::Error::from)?;
     let Psql { running, mut feeder, heard } = Psql::start(import, database, guard).await?;
-    let schemas: Vec<String> = input.plan.extensions.iter().filter_map(|wish| wish.schema.clone()).collect();
+    let schemas: Vec<String> = input.plan.extensions.iter().filter_map(|wanted| wanted.schema.clone()).collect();
     let feeding = tokio::task::spawn_blocking(move || {
-        let fed = feed(file, &mut feeder.pipe, &schemas, batches, &feeder.watcher);
-        let fed = fed.and_then(|()| feeder.arrive());
-        (feeder, fed)
+        let bytes_fed = feed(file, &mut feeder.pipe, &schemas, batches, &feeder.observer);
+        let bytes_fed = bytes_fed.and_then(|()| feeder.arrive());
+        (feeder, bytes_fed)
     });
-    let (feeder, fed) = feeding.await.map_err(anyhow::Error::from)?;
-    Psql { running, feeder, heard }.conclude(input, fed).await
+    let (feeder, bytes_fed) = feeding.await.map_err(anyhow::Error::from)?;
+    Psql { running, feeder, heard }.conclude(input, bytes_fed).await
 }
 
 /// An archive as SQL through psql: `pg_restore` itself would commit before the size is known,
@@ -303,21 +303,21 @@ async fn archive_as_script(
     let source = blocking(stdout.into_owned_fd().map_err(anyhow::Error::from)?)?;
     // pg_restore's own text goes through the same filter: it ends transactions, too.
     let feeding = tokio::task::spawn_blocking(move || {
-        let fed = feed(source, &mut feeder.pipe, &[], batches, &feeder.watcher);
-        (feeder, fed)
+        let bytes_fed = feed(source, &mut feeder.pipe, &[], batches, &feeder.observer);
+        (feeder, bytes_fed)
     });
-    let (feeder, fed) = feeding.await.map_err(anyhow::Error::from)?;
+    let (feeder, bytes_fed) = feeding.await.map_err(anyhow::Error::from)?;
     let mut psql = Psql { running, feeder, heard };
-    if let Err(FeedError::Pipe(_)) = fed {
+    if let Err(FeedError::Pipe(_)) = bytes_fed {
         drop(unpacking); // psql has stopped; its own words say why
-        return psql.conclude(input, fed).await;
+        return psql.conclude(input, bytes_fed).await;
     }
     let unpacked = unpacking.finish().await?;
     if !unpacked.is_success() {
         return Err(ImportFailure::program("reading the archive", &unpacked, &ErrorLocation::default()));
     }
-    let fed = fed.and_then(|()| psql.feeder.arrive());
-    psql.conclude(input, fed).await
+    let bytes_fed = bytes_fed.and_then(|()| psql.feeder.arrive());
+    psql.conclude(input, bytes_fed).await
 }
 
 /// Tokio reads and writes pipes without waiting; a thread that only copies should wait.

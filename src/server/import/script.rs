@@ -1,7 +1,7 @@
 use super::progress::batch_markers::{BatchMarkers, Marker};
 use super::progress::tracker::ProgressTracker;
 use crate::dump::scan::{INSIDE_STATEMENT, ZERO_BYTES, refused_command};
-use crate::dump::sql::{Kind, Piece, Script};
+use crate::dump::sql::{Piece, PieceKind, Script};
 use crate::dump::statement::{Treatment, builds_index, treat};
 use std::collections::VecDeque;
 use std::io::{self, BufWriter, Read, Write};
@@ -37,45 +37,45 @@ pub(super) fn feed(
     psql: impl Write,
     made_schemas: &[String],
     batches: Batches,
-    watcher: &ScriptObserver,
+    observer: &ScriptObserver,
 ) -> Result<(), FeedError> {
     let mut out = BufWriter::with_capacity(256 << 10, psql);
-    let marks = &watcher.marks;
-    out.write_all(marks.begin().as_bytes())?;
+    let markers = &observer.markers;
+    out.write_all(markers.begin().as_bytes())?;
     let mut script = Script::new(dump);
-    let mut course = BatchState::default();
+    let mut state = BatchState::default();
     while let Some(piece) = script.next_piece().map_err(FeedError::Read)? {
         if piece.has_zero() {
             return Err(refused(piece.line(), ZERO_BYTES));
         }
-        watcher.sees(&piece);
+        observer.observe(&piece);
         let run = match piece.kind {
-            Kind::CommandInside => return Err(refused(piece.line(), INSIDE_STATEMENT)),
-            Kind::Command => match refused_command(piece.bytes) {
+            PieceKind::CommandInside => return Err(refused(piece.line(), INSIDE_STATEMENT)),
+            PieceKind::Command => match refused_command(piece.bytes) {
                 Some(why) => return Err(refused(piece.line(), &why)),
                 None => false,
             },
-            Kind::Between | Kind::Rows => true,
-            Kind::StatementPart => !course.leaving_out,
-            Kind::Inserts(count) => {
-                if course.ends_batch(batches, usize::try_from(count).unwrap_or(usize::MAX)) {
-                    out.write_all(marks.next_batch().as_bytes())?;
+            PieceKind::Between | PieceKind::Rows => true,
+            PieceKind::StatementPart => !state.leaving_out,
+            PieceKind::Inserts(count) => {
+                if state.is_batch_full(batches, usize::try_from(count).unwrap_or(usize::MAX)) {
+                    out.write_all(markers.next_batch().as_bytes())?;
                 }
                 true
             }
-            Kind::Statement | Kind::StatementStart => {
-                if course.ends_batch(batches, 1) {
-                    out.write_all(marks.next_batch().as_bytes())?;
+            PieceKind::Statement | PieceKind::StatementStart => {
+                if state.is_batch_full(batches, 1) {
+                    out.write_all(markers.next_batch().as_bytes())?;
                 }
                 let treatment = treat(piece.bytes);
                 match &treatment {
-                    Treatment::CopyRows => out.write_all(marks.tell(Marker::Table).as_bytes())?,
+                    Treatment::CopyRows => out.write_all(markers.marker(Marker::Table).as_bytes())?,
                     Treatment::Run if builds_index(piece.bytes) => {
-                        out.write_all(marks.tell(Marker::Index).as_bytes())?;
+                        out.write_all(markers.marker(Marker::Index).as_bytes())?;
                     }
                     _ => {}
                 }
-                course.takes(treatment, made_schemas).map_err(|why| refused(piece.line(), why))?
+                state.accept(treatment, made_schemas).map_err(|why| refused(piece.line(), why))?
             }
         };
         if run {
@@ -99,18 +99,18 @@ const HEADINGS: usize = 4096;
 #[derive(Clone)]
 pub(super) struct ScriptObserver {
     pub(super) tracker: Arc<ProgressTracker>,
-    pub(super) marks: Arc<BatchMarkers>,
+    pub(super) markers: Arc<BatchMarkers>,
     headings: Arc<Mutex<VecDeque<(u64, String)>>>,
 }
 
 impl ScriptObserver {
     pub(super) fn of(tracker: Arc<ProgressTracker>) -> Self {
-        Self { tracker, marks: Arc::new(BatchMarkers::new()), headings: Arc::default() }
+        Self { tracker, markers: Arc::new(BatchMarkers::new()), headings: Arc::default() }
     }
 
-    fn sees(&self, piece: &Piece<'_>) {
+    fn observe(&self, piece: &Piece<'_>) {
         let rows = match piece.kind {
-            Kind::Rows => {
+            PieceKind::Rows => {
                 let lines = memchr::memchr_iter(b'\n', piece.bytes).count();
                 let ends = piece.bytes.ends_with(b"\\.\n") || piece.bytes.ends_with(b"\\.\r\n");
                 lines - usize::from(ends)
@@ -118,7 +118,7 @@ impl ScriptObserver {
             _ => 0,
         };
         self.tracker.feed(piece.bytes.len(), rows);
-        if piece.kind == Kind::Between {
+        if piece.kind == PieceKind::Between {
             self.remember(piece);
         }
     }
@@ -158,14 +158,14 @@ struct BatchState {
 impl BatchState {
     /// Whether it is time to commit. What the script wants in one transaction stays in one:
     /// large objects are written through descriptors that end with it.
-    fn ends_batch(&mut self, batches: Batches, next: usize) -> bool {
+    fn is_batch_full(&mut self, batches: Batches, next: usize) -> bool {
         let ends = matches!(batches, Batches::Of(most) if self.statements >= most) && !self.own_transaction;
         self.statements = if ends { next } else { self.statements.saturating_add(next) };
         ends
     }
 
     /// Whether a statement is run; why not, when the script cannot go on without it.
-    fn takes(&mut self, treatment: Treatment, made_schemas: &[String]) -> Result<bool, &'static str> {
+    fn accept(&mut self, treatment: Treatment, made_schemas: &[String]) -> Result<bool, &'static str> {
         let run = match treatment {
             Treatment::Run | Treatment::CreatePolicy(_) | Treatment::CopyRows => true,
             Treatment::CreateSchema(name) | Treatment::DropSchema(name) => {
@@ -180,7 +180,7 @@ impl BatchState {
                 self.own_transaction = false;
                 false
             }
-            Treatment::Refuse(why) => return Err(why),
+            Treatment::Refuse(refusal) => return Err(refusal.reason),
         };
         self.leaving_out = !run;
         Ok(run)

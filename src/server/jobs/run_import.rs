@@ -45,7 +45,7 @@ pub(super) async fn run(
 fn source(core: &Core, claim: &Claim, request: &ImportRequest) -> anyhow::Result<ImportSource> {
     if let Some(sealed) = &claim.secret {
         let url = SourceUrl::parse(&core.secret_box.open(sealed)?)?;
-        return Ok(ImportSource::Url(url.normalise().0));
+        return Ok(ImportSource::Url(url.normalize().0));
     }
     let key = request.upload_key.clone().context("the job has neither a source URL nor an upload")?;
     Ok(ImportSource::Upload(key))

@@ -17,8 +17,8 @@ pub(crate) struct DuePush {
     pub config: Value,
     /// Its secrets, sealed.
     pub credentials: Option<Vec<u8>>,
-    /// The wish that this answers.
-    pub request_push: i64,
+    /// Counts the requests for a push. A push of an older request does not settle a newer one.
+    pub generation: i64,
     /// The number of this attempt; those who end it must still have it.
     pub attempt: i32,
 }
@@ -79,7 +79,7 @@ impl Store {
             provider: row.get(1),
             config: row.get(2),
             credentials: row.get(3),
-            request_push: row.get(4),
+            generation: row.get(4),
             attempt: row.get(5),
         };
         Ok(rows.iter().map(item).collect())
@@ -105,7 +105,7 @@ impl Store {
         let values: [&(dyn ToSql + Sync); 8] = [
             &item.project_id,
             &item.provider,
-            &item.request_push,
+            &item.generation,
             &item.attempt,
             &state,
             &external_id,

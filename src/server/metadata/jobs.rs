@@ -1,4 +1,4 @@
-use super::webhooks::record_events;
+use super::events::record_events;
 use super::{Store, new_id, rfc3339};
 use crate::wire::{CANCELLED, FailureCode, Job, JobState};
 use serde_json::Value;

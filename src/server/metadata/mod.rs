@@ -2,6 +2,7 @@
 
 mod accounts;
 mod delivery;
+mod events;
 mod integrations;
 mod jobs;
 mod logins;

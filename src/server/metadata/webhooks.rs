@@ -1,10 +1,8 @@
+use super::events::new_event;
 use super::{DeliveryError, MAX_DELIVERY_ATTEMPTS, Store, new_id, rfc3339};
-use crate::wire::{
-    IMPORT_COMPLETED, JOB_COMPLETED, JOB_FAILED, Job, JobState, PROJECT_IMPORT, UpdateWebhookEndpoint, WEBHOOK_TEST,
-    WebhookDelivery, WebhookEndpoint, WebhookEvent, WebhookEventData,
-};
+use crate::wire::{UpdateWebhookEndpoint, WEBHOOK_TEST, WebhookDelivery, WebhookEndpoint, WebhookEventData};
+use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Row, Transaction};
 
 /// Endpoints that an organization may have.
 const MOST_ENDPOINTS: i64 = 50;
@@ -133,7 +131,7 @@ impl Store {
         endpoint: &str,
     ) -> anyhow::Result<Option<WebhookDelivery>> {
         let data = WebhookEventData { organization_id: organization.to_owned(), ..WebhookEventData::default() };
-        let event = event(WEBHOOK_TEST, data);
+        let event = new_event(WEBHOOK_TEST, data);
         let sql = format!(
             "insert into webhook_deliveries (id, endpoint_id, event_id, event_type, body)
              select $1, id, $3, $4, $5 from webhook_endpoints where id = $2 returning {DELIVERY}"
@@ -200,43 +198,6 @@ impl Store {
         self.client().await?.execute(sql, &[&HISTORY_DAYS]).await?;
         Ok(())
     }
-}
-
-/// Writes down, within the transaction that ends a job, whom it is told to: the endpoints that
-/// want to hear of it, and after an import the places that have the project's connection strings.
-pub(super) async fn record_events(transaction: &Transaction<'_>, job: &Job) -> anyhow::Result<()> {
-    let imported = job.kind == PROJECT_IMPORT && job.state == JobState::Completed;
-    let kinds: &[&str] = match job.state {
-        JobState::Completed if imported => &[IMPORT_COMPLETED, JOB_COMPLETED],
-        JobState::Completed => &[JOB_COMPLETED],
-        _ => &[JOB_FAILED],
-    };
-    for kind in kinds {
-        let data = WebhookEventData {
-            organization_id: job.organization_id.clone(),
-            project_id: job.project_id.clone(),
-            job_id: Some(job.id.clone()),
-            job_type: Some(job.kind.clone()),
-            state: Some(job.state.as_str().to_owned()),
-            error: job.error.clone(),
-            result: job.result.clone().filter(|_| imported),
-        };
-        let event = event(kind, data);
-        let sql = "insert into webhook_deliveries (id, endpoint_id, event_id, event_type, body)
-                   select gen_random_uuid()::text, id, $2, $3, $4 from webhook_endpoints
-                   where organization_id = $1 and enabled and (event_types = '{}' or $3 = any(event_types))";
-        let body = serde_json::to_string(&event)?;
-        transaction.execute(sql, &[&job.organization_id, &event.id, &event.kind, &body]).await?;
-    }
-    if imported {
-        super::integrations::request_push(transaction, job.project_id.as_deref().unwrap_or_default(), None).await?;
-    }
-    Ok(())
-}
-
-fn event(kind: &str, data: WebhookEventData) -> WebhookEvent {
-    let id = format!("evt_{}", new_id().replace('-', ""));
-    WebhookEvent { id, kind: kind.to_owned(), created_at: rfc3339(jiff::Timestamp::now()), data }
 }
 
 fn endpoint(row: &Row) -> WebhookEndpoint {

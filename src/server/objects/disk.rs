@@ -15,7 +15,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::OwnedRwLockWriteGuard;
 
 /// A file of which the metadata does not know may be one that is about to be known.
-const FORGOTTEN_AFTER: Duration = Duration::from_hours(1);
+const ORPHAN_AGE: Duration = Duration::from_hours(1);
 
 /// A folder of objects, with signed URLs for uploads.
 pub(crate) struct Disk {
@@ -120,7 +120,7 @@ impl Disk {
     }
 
     /// The right to write a part; whoever else writes it is ended.
-    pub(crate) async fn turn(&self, key: &str, part: u32) -> Result<PartLock, ObjectError> {
+    pub(crate) async fn lock(&self, key: &str, part: u32) -> Result<PartLock, ObjectError> {
         self.part_locks.part(key, part).await.ok_or(ObjectError::Superseded)
     }
 
@@ -138,10 +138,10 @@ impl Disk {
         file: File,
         (start, length): (u64, u64),
         body: impl Stream<Item = Result<Bytes, E>> + Unpin,
-        turn: Arc<PartLock>,
+        lock: Arc<PartLock>,
     ) -> Result<u64, ObjectError> {
-        let over = turn.over.clone();
-        let received = receive(&self.space, file, start, length, body, turn);
+        let over = lock.over.clone();
+        let received = receive(&self.space, file, start, length, body, lock);
         over.run_until_cancelled(received).await.unwrap_or(Err(ObjectError::Superseded))
     }
 
@@ -163,7 +163,7 @@ impl Disk {
             for entry in fs::read_dir(folder)?.flatten() {
                 let written = entry.metadata().and_then(|about| about.modified()).ok();
                 let age = written.and_then(|written| written.elapsed().ok()).unwrap_or_default();
-                if age > FORGOTTEN_AFTER && !known.contains(&*entry.file_name().to_string_lossy()) {
+                if age > ORPHAN_AGE && !known.contains(&*entry.file_name().to_string_lossy()) {
                     remove(&entry.path())?;
                 }
             }
@@ -320,12 +320,12 @@ mod tests {
         let key = super::super::new_key();
         disk.begin(&key, 8).expect("begins");
         for (number, start, text) in [(2, 5, "fgh"), (1, 0, "wrong"), (1, 0, "abcde")] {
-            let turn = Arc::new(disk.turn(&key, number).await.expect("a turn"));
+            let lock = Arc::new(disk.lock(&key, number).await.expect("a turn"));
             let file = disk.unfinished(&key).expect("opens");
-            disk.put_part(file, (start, text.len() as u64), body(text), turn).await.expect("stores");
+            disk.put_part(file, (start, text.len() as u64), body(text), lock).await.expect("stores");
         }
-        let turn = Arc::new(disk.turn(&key, 1).await.expect("a turn"));
-        let cut_off = disk.put_part(disk.unfinished(&key).expect("opens"), (0, 5), body("ab"), turn).await;
+        let lock = Arc::new(disk.lock(&key, 1).await.expect("a turn"));
+        let cut_off = disk.put_part(disk.unfinished(&key).expect("opens"), (0, 5), body("ab"), lock).await;
         assert!(matches!(cut_off, Err(ObjectError::Incomplete)));
         assert!(!disk.path(&key).exists());
         let _alone = disk.lock_exclusively(&key).await;
@@ -342,7 +342,7 @@ mod tests {
         for key in ["imports/a.dump", "imports/b.dump", "imports/c.dump"] {
             disk.begin(key, 8).expect("begins");
         }
-        let old = SystemTime::now() - 2 * FORGOTTEN_AFTER;
+        let old = SystemTime::now() - 2 * ORPHAN_AGE;
         for key in ["imports/a.dump", "imports/b.dump"] {
             disk.unfinished(key).and_then(|file| Ok(file.set_modified(old)?)).expect("ages");
         }

@@ -40,8 +40,8 @@ impl PartLocks {
             *older = over.clone();
             (object.all.clone(), lock.clone())
         };
-        let turn = PartLock { over, _all: all.read_owned().await, _part: lock.lock_owned().await };
-        (!turn.over.is_cancelled()).then_some(turn)
+        let lock = PartLock { over, _all: all.read_owned().await, _part: lock.lock_owned().await };
+        (!lock.over.is_cancelled()).then_some(lock)
     }
 
     /// Ends all writers of an object, and keeps others out while the guard is held.

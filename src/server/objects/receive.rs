@@ -20,38 +20,38 @@ const WRITE_BLOCK: usize = 1 << 20;
 const STALL: Duration = Duration::from_mins(1);
 
 /// An upload must bring at least this much, in bytes, …
-const LEAST: u64 = 1 << 20;
+const MIN_PROGRESS: u64 = 1 << 20;
 /// … in this time.
-const PATIENCE: Duration = Duration::from_mins(5);
+const STALL_LIMIT: Duration = Duration::from_mins(5);
 
 /// Free space that no upload may take: the databases on the same disk need it to go on. In
 /// bytes.
-const RESERVE: u64 = 256 << 20;
+const MIN_FREE_DISK: u64 = 256 << 20;
 
 /// Room on a disk.
 pub(super) struct DiskSpace {
     folder: PathBuf,
     /// Bytes that running uploads have announced and not yet sent.
-    promised: AtomicU64,
+    reserved: AtomicU64,
 }
 
 impl DiskSpace {
     pub(super) fn new(folder: PathBuf) -> Self {
-        Self { folder, promised: AtomicU64::new(0) }
+        Self { folder, reserved: AtomicU64::new(0) }
     }
 
     /// Whether there is room for so many bytes beside those that are on their way.
     pub(super) fn has(&self, length: u64) -> Result<(), ObjectError> {
-        drop(self.promise(length)?);
+        drop(self.reservation(length)?);
         Ok(())
     }
 
     /// Sets room aside.
-    fn promise(&self, length: u64) -> Result<Reservation<'_>, ObjectError> {
-        let others = self.promised.fetch_add(length, Ordering::Relaxed);
-        let promise = Reservation { promised: &self.promised, left: length };
-        let needed = length.saturating_add(others).saturating_add(RESERVE);
-        if self.free()? < needed { Err(ObjectError::NoRoom) } else { Ok(promise) }
+    fn reservation(&self, length: u64) -> Result<Reservation<'_>, ObjectError> {
+        let others = self.reserved.fetch_add(length, Ordering::Relaxed);
+        let reservation = Reservation { reserved: &self.reserved, left: length };
+        let needed = length.saturating_add(others).saturating_add(MIN_FREE_DISK);
+        if self.free()? < needed { Err(ObjectError::NoRoom) } else { Ok(reservation) }
     }
 
     /// Free space, in bytes.
@@ -70,7 +70,7 @@ pub(super) async fn receive<E>(
     mut body: impl Stream<Item = Result<Bytes, E>> + Unpin,
     held: impl Send + Sync + 'static,
 ) -> Result<u64, ObjectError> {
-    let mut promise = disk_space.promise(length)?;
+    let mut reservation = disk_space.reservation(length)?;
     let (file, held) = (Arc::new(file), Arc::new(held));
     let (mut sum, mut stored) = (crc_fast::Digest::new(Crc64Nvme), 0);
     let (mut since, mut before) = (Instant::now(), 0);
@@ -86,12 +86,12 @@ pub(super) async fn receive<E>(
         if arrived > length {
             return Err(ObjectError::Incomplete);
         }
-        if arrived - before >= LEAST {
-            if disk_space.free()? < RESERVE {
+        if arrived - before >= MIN_PROGRESS {
+            if disk_space.free()? < MIN_FREE_DISK {
                 return Err(ObjectError::NoRoom);
             }
             (since, before) = (Instant::now(), arrived);
-        } else if since.elapsed() > PATIENCE {
+        } else if since.elapsed() > STALL_LIMIT {
             return Err(ObjectError::Stalled);
         }
         if gathered.len() < WRITE_BLOCK && more {
@@ -105,7 +105,7 @@ pub(super) async fn receive<E>(
             written.map(|()| (gathered, sum))
         });
         (gathered, sum) = writing.await.map_err(io::Error::other)??;
-        promise.keep(gathered.len() as u64);
+        reservation.keep(gathered.len() as u64);
         stored += gathered.len() as u64;
         gathered.clear();
     }
@@ -119,7 +119,7 @@ pub(super) async fn receive<E>(
 
 /// Room that is set aside for what has not come yet.
 struct Reservation<'a> {
-    promised: &'a AtomicU64,
+    reserved: &'a AtomicU64,
     left: u64,
 }
 
@@ -128,7 +128,7 @@ impl Reservation<'_> {
     fn keep(&mut self, bytes: u64) {
         let bytes = bytes.min(self.left);
         self.left -= bytes;
-        self.promised.fetch_sub(bytes, Ordering::Relaxed);
+        self.reserved.fetch_sub(bytes, Ordering::Relaxed);
     }
 }
 

@@ -4,7 +4,8 @@
 use super::{ObjectError, URL_LIFE};
 use crate::server::outbound::egress;
 use crate::server::postgres::{RunAs, private_file};
-use crate::wire::UploadPart;
+use crate::util::format::printable;
+use crate::wire::{S3Error, S3Parts, S3Upload, UploadPart};
 use anyhow::Context;
 use rusty_s3::actions::{
     AbortMultipartUpload, CompleteMultipartUpload, CreateMultipartUpload, ListParts, UploadPart as SignedPart,
@@ -98,7 +99,9 @@ impl S3 {
         let object = self.object(key);
         let action = CreateMultipartUpload::new(&self.bucket, Some(&self.credentials), &object);
         let answer = self.call(self.http.post(action.sign(OWN_LIFE))).await?;
-        element(&answer, "UploadId").map(unescaped).ok_or_else(|| strange("it named no upload"))
+        S3Upload::parse(&answer)
+            .map(|upload| upload.upload_id)
+            .ok_or_else(|| unexpected("the response has no upload id"))
     }
 
     /// The parts that have arrived, in order.
@@ -110,10 +113,10 @@ impl S3 {
                 action.set_part_number_marker(after);
             }
             let answer = self.call(self.http.get(action.sign(OWN_LIFE))).await?;
-            parts.extend(parts_of(&answer));
-            let next = element(&answer, "NextPartNumberMarker").and_then(|number| number.parse().ok());
-            let goes_on = element(&answer, "IsTruncated") == Some("true") && next > after;
-            if !goes_on {
+            let page = S3Parts::parse(&answer).ok_or_else(|| unexpected("the list of parts cannot be read"))?;
+            let next = page.next_page().filter(|next| Some(*next) > after);
+            parts.extend(page.into_parts());
+            if next.is_none() {
                 parts.sort_unstable_by_key(|part| part.part_number);
                 return Ok(parts);
             }
@@ -129,9 +132,9 @@ impl S3 {
         let url = action.sign(OWN_LIFE);
         // Success is told before it is known; the body says how it went.
         let answer = self.call(self.http.post(url).body(action.body())).await?;
-        match element(&answer, "Code") {
+        match S3Error::parse(&answer) {
             None => Ok(()),
-            Some(code) => Err(strange(code)),
+            Some(error) => Err(unexpected(&error.code)),
         }
     }
 
@@ -145,9 +148,9 @@ impl S3 {
             200 => {
                 let length = answer.headers().get(reqwest::header::CONTENT_LENGTH);
                 let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
-                length.map(Some).ok_or_else(|| strange("it told no length"))
+                length.map(Some).ok_or_else(|| unexpected("the response has no length"))
             }
-            other => Err(strange(&format!("status {other}"))),
+            other => Err(unexpected(&format!("status {other}"))),
         }
     }
 
@@ -203,8 +206,8 @@ impl S3 {
         if status == reqwest::StatusCode::NOT_FOUND {
             return Err(ObjectError::NoUpload);
         }
-        let code = element(&text, "Code").unwrap_or_default();
-        Err(strange(&format!("status {}, {}", status.as_u16(), crate::util::format::printable(code, 60))))
+        let code = S3Error::parse(&text).unwrap_or_default().code;
+        Err(unexpected(&format!("status {}, {}", status.as_u16(), printable(&code, 60))))
     }
 }
 
@@ -213,52 +216,6 @@ fn lost(error: reqwest::Error) -> ObjectError {
     ObjectError::Storage(io::Error::other(error.without_url()))
 }
 
-fn strange(what: &str) -> ObjectError {
+fn unexpected(what: &str) -> ObjectError {
     ObjectError::Storage(io::Error::other(format!("object storage: {what}")))
-}
-
-/// The text of the first element of this name. S3's answers are flat, and differ from store to
-/// store in what they leave out.
-fn element<'a>(xml: &'a str, name: &str) -> Option<&'a str> {
-    let from = xml.find(&format!("<{name}>"))? + name.len() + 2;
-    let length = xml[from..].find("</")?;
-    Some(&xml[from..from + length])
-}
-
-fn unescaped(text: &str) -> String {
-    text.replace("&quot;", "\"").replace("&#34;", "\"").replace("&amp;", "&")
-}
-
-fn parts_of(xml: &str) -> impl Iterator<Item = UploadPart> {
-    xml.split("<Part>").skip(1).filter_map(|part| {
-        Some(UploadPart {
-            part_number: element(part, "PartNumber")?.parse().ok()?,
-            size_bytes: element(part, "Size")?.parse().ok()?,
-            etag: element(part, "ETag").map(unescaped),
-            checksum_crc64nvme: element(part, "ChecksumCRC64NVME").map(str::to_owned),
-        })
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    #[test]
-    fn a_list_of_parts_is_read() {
-        let xml = "<?xml version=\"1.0\"?><ListPartsResult xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><UploadId>u</UploadId>\
-            <Part><PartNumber>2</PartNumber><ETag>&quot;ab&quot;</ETag><Size>5</Size></Part>\
-            <Part><PartNumber>1</PartNumber><Size>8388608</Size></Part><IsTruncated>false</IsTruncated></ListPartsResult>";
-        let parts: Vec<_> = parts_of(xml).collect();
-        assert_eq!((parts[0].part_number, parts[0].size_bytes, parts[0].etag.as_deref()), (2, 5, Some("\"ab\"")));
-        assert_eq!((parts[1].part_number, parts[1].size_bytes, parts[1].etag.as_deref()), (1, 8_388_608, None));
-    }
-
-    proptest! {
-        #[test]
-        fn any_answer_is_read(text in "(<Part>|<PartNumber>|</|[0-9<>a-z&;é]){0,60}") {
-            let _ = parts_of(&text).count();
-        }
-    }
 }

@@ -29,7 +29,7 @@ pub(crate) fn http() -> reqwest::ClientBuilder {
 
 /// A client for receivers of webhooks. Every address is judged before it is dialled, and no
 /// proxy dials for us, because it would resolve the name again.
-pub(crate) fn receivers(allow_loopback: bool) -> anyhow::Result<reqwest::Client> {
+pub(crate) fn webhook_client(allow_loopback: bool) -> anyhow::Result<reqwest::Client> {
     let client = http()
         .user_agent(WEBHOOK_AGENT)
         .no_proxy()
@@ -41,7 +41,7 @@ pub(crate) fn receivers(allow_loopback: bool) -> anyhow::Result<reqwest::Client>
 }
 
 /// A client for the providers of integrations.
-pub(crate) fn providers() -> anyhow::Result<reqwest::Client> {
+pub(crate) fn provider_client() -> anyhow::Result<reqwest::Client> {
     let agent = concat!("capydb-integrations/", env!("CARGO_PKG_VERSION"));
     Ok(http().user_agent(agent).connect_timeout(CONNECT_TIMEOUT).timeout(2 * CALL_TIMEOUT).build()?)
 }

@@ -20,13 +20,13 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// Pauses between the attempts, in seconds: a receiver that is being deployed is back within the
 /// first few, one that is broken over night within the rest.
-const PAUSES: [f64; MAX_DELIVERY_ATTEMPTS as usize - 1] = [5.0, 30.0, 120.0, 600.0, 1800.0, 3600.0, 10800.0];
+const RETRY_DELAYS: [f64; MAX_DELIVERY_ATTEMPTS as usize - 1] = [5.0, 30.0, 120.0, 600.0, 1800.0, 3600.0, 10800.0];
 
 /// Seconds until the next attempt after this one. The receiver may ask for more, but for no more
 /// than the longest.
-pub(crate) fn pause<T>(attempt: i32, result: &Result<T, DeliveryError>) -> f64 {
-    let longest = PAUSES[PAUSES.len() - 1];
-    let usual = usize::try_from(attempt - 1).ok().and_then(|at| PAUSES.get(at)).unwrap_or(&longest);
+pub(crate) fn retry_delay<T>(attempt: i32, result: &Result<T, DeliveryError>) -> f64 {
+    let longest = RETRY_DELAYS[RETRY_DELAYS.len() - 1];
+    let usual = usize::try_from(attempt - 1).ok().and_then(|at| RETRY_DELAYS.get(at)).unwrap_or(&longest);
     let retry_after = result.as_ref().err().and_then(|error| error.retry_after);
     retry_after.map_or(*usual, |retry_after| retry_after.as_secs_f64().clamp(*usual, longest))
 }
@@ -44,11 +44,11 @@ pub(crate) async fn run<T: OutboxItem, P: Future<Output = anyhow::Result<()>> + 
     claim: impl AsyncFn(&Core, usize, &[String]) -> anyhow::Result<Vec<T>>,
     tell: impl Fn(Arc<Core>, T) -> P,
 ) {
-    let (mut under_way, mut receivers) = (JoinSet::new(), HashMap::<task::Id, String>::new());
+    let (mut running, mut receivers) = (JoinSet::new(), HashMap::<task::Id, String>::new());
     while !stop.is_cancelled() {
         let mut news = pin!(core.wakeups.outbox.notified());
         news.as_mut().enable(); // what happens from here on is not missed
-        let capacity = AT_A_TIME.saturating_sub(under_way.len()).min(FOR_ONE);
+        let capacity = AT_A_TIME.saturating_sub(running.len()).min(FOR_ONE);
         let item = if capacity == 0 { Ok(Vec::new()) } else { claim(&core, capacity, &busy(&receivers)).await };
         let item = item.unwrap_or_else(|error| {
             tracing::error!("what is due cannot be read: {error:#}");
@@ -57,21 +57,21 @@ pub(crate) async fn run<T: OutboxItem, P: Future<Output = anyhow::Result<()>> + 
         let idle = item.is_empty();
         for item in item {
             let receiver = item.receiver().to_owned();
-            let telling = under_way.spawn(tell(core.clone(), item));
-            receivers.insert(telling.id(), receiver);
+            let delivery = running.spawn(tell(core.clone(), item));
+            receivers.insert(delivery.id(), receiver);
         }
         if !idle {
             continue; // there may be more
         }
         tokio::select! {
-            Some(result) = under_way.join_next_with_id() => note(result, &mut receivers),
+            Some(result) = running.join_next_with_id() => finish(result, &mut receivers),
             () = news => {}
             () = stop.cancelled() => {}
             () = tokio::time::sleep(PAUSE) => {}
         }
     }
-    while let Some(result) = under_way.join_next_with_id().await {
-        note(result, &mut receivers);
+    while let Some(result) = running.join_next_with_id().await {
+        finish(result, &mut receivers);
     }
 }
 
@@ -84,7 +84,7 @@ fn busy(receivers: &HashMap<task::Id, String>) -> Vec<String> {
     counts.into_iter().filter(|(_, count)| *count >= FOR_ONE).map(|(receiver, _)| receiver.clone()).collect()
 }
 
-fn note(result: Result<(task::Id, anyhow::Result<()>), JoinError>, receivers: &mut HashMap<task::Id, String>) {
+fn finish(result: Result<(task::Id, anyhow::Result<()>), JoinError>, receivers: &mut HashMap<task::Id, String>) {
     let (id, result) = match result {
         Ok(result) => result,
         Err(error) => (error.id(), Err(anyhow::anyhow!("given up: {error}"))),
@@ -101,7 +101,7 @@ mod tests {
 
     #[test]
     fn pauses_grow() {
-        let pauses: Vec<f64> = (1..=9).map(|attempt| pause(attempt, &Ok(()))).collect();
+        let pauses: Vec<f64> = (1..=9).map(|attempt| retry_delay(attempt, &Ok(()))).collect();
         assert!(pauses.is_sorted() && pauses[0] < 10.0 && pauses[8] > 3600.0);
     }
 
@@ -109,10 +109,10 @@ mod tests {
     fn a_receiver_may_ask_for_a_longer_pause() {
         let retry_after = |seconds| {
             let retry_after = Some(Duration::from_secs(seconds));
-            pause::<()>(2, &Err(DeliveryError { retry_after, ..DeliveryError::transient("busy") }))
+            retry_delay::<()>(2, &Err(DeliveryError { retry_after, ..DeliveryError::transient("busy") }))
         };
         assert_eq!(
-            [retry_after(0), retry_after(90), retry_after(u64::MAX)].map(|pause| format!("{pause:.0}")),
+            [retry_after(0), retry_after(90), retry_after(u64::MAX)].map(|retry_delay| format!("{retry_delay:.0}")),
             ["30", "90", "10800"]
         );
     }

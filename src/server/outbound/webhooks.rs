@@ -30,7 +30,7 @@ async fn deliver(core: Arc<Core>, item: DueDelivery) -> anyhow::Result<()> {
         }
     }
     core.metrics.delivered(&result);
-    core.store.end_delivery(&item, &result, outbox::pause(item.attempt, &result)).await
+    core.store.end_delivery(&item, &result, outbox::retry_delay(item.attempt, &result)).await
 }
 
 /// Gives the status with which the receiver took it.
@@ -45,7 +45,7 @@ async fn send(core: &Core, item: &DueDelivery) -> Result<u16, DeliveryError> {
     let url = egress::receiver(&item.url, core.is_local).map_err(DeliveryError::permanent)?;
     let secret = core.secret_box.open(&item.secret).map_err(|error| DeliveryError::transient(error.to_string()))?;
     let request = core
-        .receivers
+        .webhook_client
         .post(url)
         .header(CONTENT_TYPE, "application/json")
         .header(EVENT_HEADER, &item.event_type)

@@ -4,9 +4,10 @@ const BASE = "/api/capydb";
 const KEPT = "capydb-key";
 
 export class ApiError extends Error {
-  constructor(message, status, retryAfter) {
+  constructor(message, status, retryAfter, code) {
     super(message);
     this.status = status;
+    this.code = code;
     this.retryAfter = retryAfter;
   }
 }
@@ -59,7 +60,7 @@ export async function call(method, path, body, { signal, patience = PATIENCE } =
   if (answer.ok && read === null) throw new ApiError("The control plane's answer broke off.", 0);
   if (answer.ok) return read;
   const wait = Number(answer.headers.get("Retry-After")) || null;
-  throw new ApiError(read?.error ? sentence(read.error) : `The control plane answered ${answer.status}.`, answer.status, wait);
+  throw new ApiError(read?.error ? sentence(read.error) : `The control plane answered ${answer.status}.`, answer.status, wait, read?.code);
 }
 
 /** A sentence begins with a capital and ends with a full stop. */

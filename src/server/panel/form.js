@@ -92,7 +92,7 @@ function finish(project, ready, start, started) {
 }
 
 function advice(error) {
-  if (error.status === 409 && /running/.test(error.message)) return "It is in the list of jobs.";
+  if (error.code === "import_running") return "It is in the list of jobs.";
   if (error.status === 409) return "Wait a moment, then try again.";
   if (error.status === 401 || error.status === 403) return "Use a key that may write to this project.";
   return null;

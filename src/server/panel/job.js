@@ -186,10 +186,10 @@ function running(job, project) {
 
 function failed(job, result) {
   const errors = result.errors ?? [];
-  const cancelled = job.error === "cancelled by request";
+  const cancelled = result.code === "cancelled";
   const fix = errors.map((error) => error.fix).find(Boolean)
     ?? (cancelled ? null : job.retry_classification === "transient" ? "This may pass: run the import again." : "Fix the cause, then run the import again.");
-  const partly = (job.error ?? "").includes("committed by the dump itself");
+  const partly = result.code === "partly_committed";
   const untouched = partly ? null : "The target is as it was before.";
   const more = errors.map((error) => {
     const facts = [["Object", error.entry], ["Line", error.line], ["Code", error.sqlstate], ["Cause", error.cause && sentence(error.cause)], ["If skipped", CLASSES[error.class]]];

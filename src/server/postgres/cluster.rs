@@ -69,11 +69,10 @@ impl Cluster {
             };
             let mut cluster = Self { child: spawn(options, &data, port)?, port };
             let Err(error) = cluster.wait_until_ready(options).await else { return Ok(cluster) };
-            let log = fs::read_to_string(options.folder.join("log")).unwrap_or_default();
-            if log.contains("could not bind") && ports < MOST_PORTS {
-                ports += 1;
-            } else if !(log.contains("is still in use") && started.elapsed() < STOP_TIMEOUT) {
-                return Err(error);
+            match StartFailure::read(&options.folder.join("log")) {
+                StartFailure::PortTaken if ports < MOST_PORTS => ports += 1,
+                StartFailure::OldSessions if started.elapsed() < STOP_TIMEOUT => {}
+                _ => return Err(error),
             }
             // The sessions of a server that was killed end by themselves, but not at once.
             tokio::time::sleep(Duration::from_millis(100)).await;
@@ -136,6 +135,27 @@ impl Drop for Cluster {
             let _ = kill_process(Pid::from_child(&self.child), Signal::INT);
             let _ = self.child.wait(); // so that its folder can be removed
         }
+    }
+}
+
+/// Why a server did not start, where another attempt may succeed.
+enum StartFailure {
+    /// Another process has the port.
+    PortTaken,
+    /// Sessions of a server that was killed still hold its shared memory.
+    OldSessions,
+    Other,
+}
+
+impl StartFailure {
+    /// Postgres exits with the same code for all of them: only its log tells them apart. The server
+    /// runs with `LC_ALL=C`, so the messages are the English ones.
+    fn read(log: &Path) -> Self {
+        let log = fs::read_to_string(log).unwrap_or_default();
+        if log.contains("could not bind") {
+            return Self::PortTaken;
+        }
+        if log.contains("is still in use") { Self::OldSessions } else { Self::Other }
     }
 }
 

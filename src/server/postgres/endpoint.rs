@@ -5,6 +5,7 @@ use deadpool_postgres::{Manager, ManagerConfig, RecyclingMethod};
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
+use tokio_postgres::error::SqlState;
 use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::{Client, Config};
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -26,10 +27,7 @@ impl Endpoint {
     /// Reads a connection URL. What it says of TLS counts as with libpq; without a word TLS is
     /// taken where the server has it.
     pub fn parse(url: &str) -> anyhow::Result<Self> {
-        let url = SourceUrl::parse(url).map_err(|problem| {
-            // The words are those for a source, which this is not.
-            anyhow::anyhow!("{}", problem.to_string().replace("the source URL", "the connection URL"))
-        })?;
+        let url = SourceUrl::parse(url)?;
         let mut config = Config::new();
         config.host(url.host()).port(url.port()).user(url.user()).dbname(url.database());
         if let Some(password) = url.password() {
@@ -80,7 +78,7 @@ impl Endpoint {
         let connecting = Box::pin(self.config.connect(self.tls.clone()));
         let connected = tokio::time::timeout(CONNECT_TIMEOUT, connecting).await;
         let connected = connected.map_err(|_| anyhow::anyhow!("the server does not answer"))?;
-        let (client, connection) = connected.map_err(|error| said(&error))?;
+        let (client, connection) = connected.map_err(|error| SessionError::new(&error))?;
         let running = tokio::spawn(async move {
             let _ = connection.await;
         });
@@ -99,7 +97,7 @@ impl Endpoint {
             let mut tls = self.tls.clone();
             let tls = MakeTlsConnect::<BoundedStream<TcpStream>>::make_tls_connect(&mut tls, &self.host)?;
             let connected = self.config.connect_raw(BoundedStream::counted(stream, most), tls).await;
-            connected.map_err(|error| said(&error))
+            anyhow::Ok(connected.map_err(|error| SessionError::new(&error))?)
         };
         let connected = tokio::time::timeout(CONNECT_TIMEOUT, work).await;
         let (client, connection) = connected.map_err(|_| anyhow::anyhow!("the server does not answer"))??;
@@ -146,10 +144,22 @@ impl Endpoint {
     }
 }
 
-/// What the server said, or what went wrong on the way.
-fn said(error: &tokio_postgres::Error) -> anyhow::Error {
-    let said = error.as_db_error().map(|error| error.message().to_owned());
-    anyhow::anyhow!("{}", said.unwrap_or_else(|| crate::util::error::chain(error)))
+/// Why a session could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct SessionError {
+    /// What the server said, or what went wrong on the way.
+    message: String,
+    /// The server's error code, where the server answered.
+    pub code: Option<SqlState>,
+}
+
+impl SessionError {
+    fn new(error: &tokio_postgres::Error) -> Self {
+        let answered = error.as_db_error();
+        let message = answered.map_or_else(|| crate::util::error::chain(error), |error| error.message().to_owned());
+        Self { message, code: answered.map(|error| error.code().clone()) }
+    }
 }
 
 /// Reads the major version of the server at the other end of a session.

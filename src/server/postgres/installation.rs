@@ -1,12 +1,10 @@
 use super::RunAs;
+use crate::preflight::TARGET_MAJOR;
 use anyhow::{Context, bail};
 use std::ffi::OsStr;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-
-/// The major that targets run.
-const WANTED: u32 = 17;
 
 /// The script that fetches a Postgres on Debian. The Makefile runs the same file.
 const FETCH_DEBIAN: &str = include_str!("fetch-debian.sh");
@@ -76,34 +74,38 @@ fn version(text: &str) -> Option<(u32, u32)> {
 pub fn find(named: Option<&Path>, tell: &dyn Fn(&str)) -> anyhow::Result<Programs> {
     if let Some(bin) = named {
         let programs = Programs::at(bin)?;
-        if programs.version.0 < WANTED {
+        if programs.version.0 < TARGET_MAJOR {
             tell(&older(&programs));
         }
         return Ok(programs);
     }
     let cache = cache_folder()?;
-    let cached = cache.join(WANTED.to_string());
-    let cached_bin = cached.join(format!("usr/lib/postgresql/{WANTED}/bin"));
+    let cached = cache.join(TARGET_MAJOR.to_string());
+    let cached_bin = cached.join(format!("usr/lib/postgresql/{TARGET_MAJOR}/bin"));
     if cached.join("READY").is_file()
         && let Ok(programs) = Programs::at(&cached_bin)
     {
         return Ok(programs);
     }
     let installed = installed();
-    if let Some(programs) = installed.iter().filter(|found| found.version.0 >= WANTED).min_by_key(|found| found.version)
+    if let Some(programs) =
+        installed.iter().filter(|found| found.version.0 >= TARGET_MAJOR).min_by_key(|found| found.version)
     {
         return Ok(programs.clone());
     }
-    tell(&format!("No Postgres {WANTED} on this machine; fetching a private one into {} (once)", cached.display()));
+    tell(&format!(
+        "No Postgres {TARGET_MAJOR} on this machine; fetching a private one into {} (once)",
+        cached.display()
+    ));
     match fetch(&cached) {
         Ok(bin) => Programs::at(&bin),
         Err(error) => {
             let Some(older) = installed.iter().max_by_key(|found| found.version) else {
                 return Err(error.context(format!(
-                    "no Postgres found; install Postgres {WANTED}, or name its programs with --postgres-bin DIR"
+                    "no Postgres found; install Postgres {TARGET_MAJOR}, or name its programs with --postgres-bin DIR"
                 )));
             };
-            tell(&format!("Could not fetch Postgres {WANTED} ({error:#})"));
+            tell(&format!("Could not fetch Postgres {TARGET_MAJOR} ({error:#})"));
             tell(&self::older(older));
             Ok(older.clone())
         }
@@ -113,7 +115,7 @@ pub fn find(named: Option<&Path>, tell: &dyn Fn(&str)) -> anyhow::Result<Program
 /// What a target older than the hosted service's means.
 fn older(programs: &Programs) -> String {
     let major = programs.version.0;
-    format!("warning: the target is Postgres {major}, not {WANTED}: sources newer than {major} will be refused")
+    format!("warning: the target is Postgres {major}, not {TARGET_MAJOR}: sources newer than {major} will be refused")
 }
 
 /// Where fetched copies are kept. Root's own cache folder would be closed to the user that
@@ -134,7 +136,7 @@ fn installed() -> Vec<Programs> {
 fn fetch(into: &Path) -> anyhow::Result<PathBuf> {
     std::fs::create_dir_all(into).with_context(|| format!("create {}", into.display()))?;
     let mut child = Command::new("bash")
-        .args([OsStr::new("-s"), OsStr::new("--"), OsStr::new(&WANTED.to_string()), into.as_os_str()])
+        .args([OsStr::new("-s"), OsStr::new("--"), OsStr::new(&TARGET_MAJOR.to_string()), into.as_os_str()])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()

@@ -7,6 +7,6 @@ mod installation;
 mod os_user;
 
 pub use cluster::{Cluster, ClusterOptions};
-pub use endpoint::{Endpoint, server_major};
+pub use endpoint::{Endpoint, SessionError, server_major};
 pub use installation::{Programs, Tools, find};
 pub use os_user::{RunAs, private_file, run_as};

@@ -1,7 +1,9 @@
 //! Looking into a project's database for its owner: extensions, and statements of theirs.
 
 use super::TargetServer;
+use crate::dump::statement::{count_statements, is_copy};
 use crate::preflight::ALLOWED_EXTENSIONS;
+use crate::server::postgres::SessionError;
 use crate::wire::{ProjectExtension, SqlRequest, SqlResult};
 use futures_util::{StreamExt, pin_mut};
 use serde_json::value::{RawValue, to_raw_value};
@@ -25,7 +27,7 @@ const MOST_VALUES: usize = 500_000;
 const USUAL_ROWS: u32 = 1000;
 const MOST_ROWS: u32 = 10_000;
 /// What is no statement is refused in these words.
-const NO_STATEMENT: &str = "query must be one SQL statement";
+const NOT_ONE_STATEMENT: &str = "query must be one SQL statement";
 
 /// Why a statement gives nothing.
 #[derive(Debug)]
@@ -65,7 +67,7 @@ pub(crate) async fn extensions(server: &TargetServer, database: &str) -> anyhow:
 }
 
 /// Who runs a statement, and where.
-pub(crate) struct Login<'a> {
+pub(crate) struct RoleLogin<'a> {
     pub(crate) database: &'a str,
     pub(crate) role: &'a str,
     pub(crate) password: &'a str,
@@ -74,11 +76,11 @@ pub(crate) struct Login<'a> {
 /// Runs one statement as the project's own role.
 pub(crate) async fn query(
     server: &Arc<TargetServer>,
-    login: &Login<'_>,
+    login: &RoleLogin<'_>,
     request: &SqlRequest,
 ) -> Result<SqlResult, QueryError> {
     if request.query.trim().is_empty() || request.query.contains('\0') {
-        return Err(QueryError::Statement(NO_STATEMENT.to_owned()));
+        return Err(QueryError::Statement(NOT_ONE_STATEMENT.to_owned()));
     }
     let endpoint = server.endpoint.with(|config| {
         config.user(login.role).password(login.password).dbname(login.database).application_name("capydb sql");
@@ -107,7 +109,7 @@ pub(crate) async fn query(
         }
         Err(error) => error,
     };
-    Err(explain(&error, started.elapsed()))
+    Err(explain(&request.query, &error, started.elapsed()))
 }
 
 /// Ends a backend unless it is done.
@@ -137,9 +139,10 @@ impl Drop for TerminateOnDrop {
 }
 
 fn no_session(error: &anyhow::Error) -> QueryError {
-    tracing::warn!("a project's database could not be entered: {error:#}");
-    if error.to_string().contains("password authentication failed") {
-        return QueryError::Changed("the role's password is not the one that was given to it; set it back");
+    tracing::warn!("cannot connect to a project's database: {error:#}");
+    let code = error.downcast_ref::<SessionError>().and_then(|error| error.code.as_ref());
+    if code == Some(&SqlState::INVALID_PASSWORD) {
+        return QueryError::Changed("the password of the project's role was changed; set it back");
     }
     QueryError::Unreachable("the database cannot be reached; try again")
 }
@@ -240,13 +243,13 @@ fn value(text: Option<&str>, kind: &Type) -> Box<RawValue> {
     written.or_else(quoted).unwrap_or_default()
 }
 
-fn explain(error: &tokio_postgres::Error, took: Duration) -> QueryError {
+fn explain(query: &str, error: &tokio_postgres::Error, took: Duration) -> QueryError {
     const COPIES: &str = "COPY from or to the client cannot be done here; nothing was done";
     if let Some(said) = error.as_db_error() {
         return match said.code().code() {
             "57014" if took >= STATEMENT_TIMEOUT => too_long(),
             code if code.starts_with("57P") => QueryError::Unreachable("the database ended the session; try again"),
-            "42601" if said.message().contains("multiple commands") => QueryError::Statement(NO_STATEMENT.to_owned()),
+            "42601" if count_statements(query) > 1 => QueryError::Statement(NOT_ONE_STATEMENT.to_owned()),
             code => {
                 let hint = said.hint().map_or_else(String::new, |hint| format!(" ({hint})"));
                 QueryError::Statement(format!("{code}: {}{hint}", said.message()))
@@ -266,8 +269,8 @@ fn explain(error: &tokio_postgres::Error, took: Duration) -> QueryError {
         }
         cause = current.source();
     }
-    // The driver has no other word for it.
-    if error.to_string().contains("unexpected message") {
+    // The driver stops at the server's request for rows, and says no more than that.
+    if is_copy(query) {
         return QueryError::Statement(COPIES.to_owned());
     }
     QueryError::Unreachable("the connection to the database was lost; nothing says whether the statement was done")

@@ -175,7 +175,7 @@ impl TargetServer {
 
     /// Waits until the sessions of a program that is over have ended, so that the server has
     /// counted what they did.
-    pub(crate) async fn settle(&self, application: &str) -> anyhow::Result<()> {
+    pub(crate) async fn wait_for_sessions_to_end(&self, application: &str) -> anyhow::Result<()> {
         let server = self.session("postgres").await?;
         for _ in 0..500 {
             let sql = "select count(*) from pg_stat_activity where application_name = $1";
@@ -226,12 +226,12 @@ impl TargetServer {
         &self,
         application: &str,
         database: &str,
-        made: &CreatedObjects,
+        created: &CreatedObjects,
     ) -> anyhow::Result<()> {
         let drops =
-            made.extensions.iter().rev().map(|name| format!("drop extension if exists {}", escape_identifier(name)));
-        let drops =
-            drops.chain(made.schemas.iter().map(|name| format!("drop schema if exists {}", escape_identifier(name))));
+            created.extensions.iter().rev().map(|name| format!("drop extension if exists {}", escape_identifier(name)));
+        let drops = drops
+            .chain(created.schemas.iter().map(|name| format!("drop schema if exists {}", escape_identifier(name))));
         drop_unused(&self.session_as(application, database).await?, drops.collect()).await
     }
 

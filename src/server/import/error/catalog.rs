@@ -4,7 +4,7 @@ use crate::wire::{ErrorClass, ImportError};
 
 /// An error that is known, by its code or, where a program does not tell the code, by words
 /// of its message (they are those of an English server).
-struct Known {
+struct CatalogEntry {
     sqlstate: &'static str,
     /// Any of these; `…` stands for whatever is between two parts.
     words: &'static [&'static str],
@@ -14,11 +14,11 @@ struct Known {
 
 const REPLACE: &str = "import with --recreate to replace the target's contents, or drop the object there first";
 const WHOLE: &str = "dump the whole database, without --table, --schema or --exclude options";
-const MEND_ROWS: &str = "mend the rows in the source, then dump again";
+const FIX_ROWS: &str = "mend the rows in the source, then dump again";
 const AGAIN: &str = "run the import again";
 
 /// Postgres, "Error Codes". Where words of one are words of another, the special one is first.
-const KNOWN: &[Known] = &[
+const CATALOG: &[CatalogEntry] = &[
     known("42P06", &["schema \"…already exists"], "the target has a schema of this name", REPLACE),
     known("42723", &["function \"…already exists"], "the target has a function of this name", REPLACE),
     known("42P07", &["relation \"…already exists"], "the target has a table, view or index of this name", REPLACE),
@@ -96,19 +96,19 @@ const KNOWN: &[Known] = &[
         "23503",
         &["violates foreign key"],
         "a row points to one that is not there: the dump is a part, or a constraint of the source was never checked",
-        MEND_ROWS,
+        FIX_ROWS,
     ),
     known(
         "23502",
         &["violates not-null", "contains null values"],
         "a row lacks a value that the table demands",
-        MEND_ROWS,
+        FIX_ROWS,
     ),
     known(
         "23514",
         &["violates check constraint", "is violated by some row"],
         "a row breaks a rule of its table: a function in the rule may see other data than in the source",
-        MEND_ROWS,
+        FIX_ROWS,
     ),
     known(
         "22021",
@@ -116,8 +116,8 @@ const KNOWN: &[Known] = &[
         "the text is not in the encoding that the dump says it is",
         "dump with pg_dump --encoding=UTF8",
     ),
-    known("22P02", &["invalid input syntax"], "a value does not fit the type of its column", MEND_ROWS),
-    known("22001", &["value too long"], "a value is longer than its column allows", MEND_ROWS),
+    known("22P02", &["invalid input syntax"], "a value does not fit the type of its column", FIX_ROWS),
+    known("22001", &["value too long"], "a value is longer than its column allows", FIX_ROWS),
     known(
         "22P04",
         &["extra data after last", "missing data for column"],
@@ -200,11 +200,11 @@ const fn known(
     words: &'static [&'static str],
     cause: &'static str,
     fix: &'static str,
-) -> Known {
-    Known { sqlstate, words, cause, fix }
+) -> CatalogEntry {
+    CatalogEntry { sqlstate, words, cause, fix }
 }
 
-impl Known {
+impl CatalogEntry {
     fn speaks(&self, message: &str) -> bool {
         self.words.iter().any(|words| {
             let mut rest = message;
@@ -233,13 +233,13 @@ pub(crate) struct ErrorLocation {
 
 /// The error of a program, from what it wrote to standard error: the first error of the
 /// server, or else the last thing that it said.
-pub(crate) fn explain_error(stderr: &str, place: &ErrorLocation) -> ImportError {
+pub(crate) fn explain_error(stderr: &str, location: &ErrorLocation) -> ImportError {
     let lines: Vec<&str> = stderr.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     let at = lines.iter().position(|line| line.contains("ERROR:") || line.contains("FATAL:"));
     let (code, message) = at.map_or_else(|| (None, last_words(&lines)), |at| message(&lines[at..]));
-    let entry = place.entry.clone().or_else(|| entry_of(&lines[..at.unwrap_or(0)]));
-    let kind = place.kind.clone().or_else(|| entry.as_deref().and_then(kind_of).map(str::to_owned));
-    let known = KNOWN.iter().filter(|known| code.as_deref().is_none_or(|code| code == known.sqlstate));
+    let entry = location.entry.clone().or_else(|| entry_of(&lines[..at.unwrap_or(0)]));
+    let kind = location.kind.clone().or_else(|| entry.as_deref().and_then(kind_of).map(str::to_owned));
+    let known = CATALOG.iter().filter(|known| code.as_deref().is_none_or(|code| code == known.sqlstate));
     // A code may mean several things; where none of the words fits, nothing is claimed.
     let known = known.clone().find(|known| known.speaks(&message)).or_else(|| {
         let same = known.clone().count() == 1 && code.is_some();
@@ -250,7 +250,7 @@ pub(crate) fn explain_error(stderr: &str, place: &ErrorLocation) -> ImportError 
         class: class(sqlstate.as_deref(), kind.as_deref()),
         sqlstate,
         entry: entry.map(|entry| crate::util::format::printable(&entry, 300)),
-        line: place.line,
+        line: location.line,
         message: crate::util::format::printable(&message, 700),
         cause: known.map(|known| known.cause.to_owned()),
         fix: known.map(|known| known.fix.to_owned()),
@@ -260,7 +260,7 @@ pub(crate) fn explain_error(stderr: &str, place: &ErrorLocation) -> ImportError 
 /// What a program said of an end that no server has explained: a line that tells of a lost
 /// connection, or else the last one.
 fn last_words(lines: &[&str]) -> String {
-    let lost = |line: &&&str| KNOWN.iter().any(|known| known.sqlstate == "08006" && known.speaks(line));
+    let lost = |line: &&&str| CATALOG.iter().any(|known| known.sqlstate == "08006" && known.speaks(line));
     let line = lines.iter().find(lost).or(lines.last()).copied().unwrap_or("it gave no reason");
     let line = line.split_once("<stdin>:").and_then(|(_, rest)| rest.split_once(": ")).map_or(line, |(_, rest)| rest);
     line.strip_prefix("error: ").unwrap_or(line).to_owned()
@@ -359,8 +359,8 @@ mod tests {
 
     #[test]
     fn an_error_of_psql_brings_its_code() {
-        let place = ErrorLocation { kind: Some("TABLE".into()), line: Some(12), entry: None };
-        let error = explain_error("psql:<stdin>:12: ERROR:  42P07: relation \"t\" already exists\n", &place);
+        let location = ErrorLocation { kind: Some("TABLE".into()), line: Some(12), entry: None };
+        let error = explain_error("psql:<stdin>:12: ERROR:  42P07: relation \"t\" already exists\n", &location);
         assert_eq!(error.message, "ERROR: relation \"t\" already exists");
         assert_eq!((error.sqlstate.as_deref(), error.line), (Some("42P07"), Some(12)));
         assert_eq!(error.class, ErrorClass::DataLost);

@@ -1,7 +1,7 @@
 //! Where in a dump psql met an error.
 
 use super::catalog::ErrorLocation;
-use crate::dump::sql::{Kind, Script};
+use crate::dump::sql::{PieceKind, Script};
 use crate::dump::statement::rough_kind;
 use crate::server::import::input::{Input, InputKind};
 use crate::server::import::process::ExitedProcess;
@@ -9,9 +9,9 @@ use crate::server::import::script::ScriptObserver;
 use std::fs::File;
 
 /// The place of the first error that psql reports, from its line.
-pub(crate) fn locate(finished: &ExitedProcess, input: &Input, watcher: &ScriptObserver) -> ErrorLocation {
+pub(crate) fn locate(finished: &ExitedProcess, input: &Input, observer: &ScriptObserver) -> ErrorLocation {
     let Some(line) = line_of(&finished.stderr) else { return ErrorLocation::default() };
-    let heading = watcher.heading(line).and_then(|heading| read_heading(&heading));
+    let heading = observer.heading(line).and_then(|heading| read_heading(&heading));
     let kind = heading.as_ref().map(|(kind, _)| kind.clone());
     match input.kind {
         // Its lines are those of a text that nobody has seen.
@@ -34,8 +34,8 @@ fn read_heading(heading: &str) -> Option<(String, String)> {
     let (name, rest) = heading.strip_prefix("Name: ")?.split_once("; Type: ")?;
     let (kind, rest) = rest.split_once("; Schema: ")?;
     let schema = rest.split(';').next().unwrap_or_default();
-    let place = if schema == "-" { String::new() } else { format!("{schema}.") };
-    Some((kind.to_owned(), format!("{kind} {place}{name}")))
+    let location = if schema == "-" { String::new() } else { format!("{schema}.") };
+    Some((kind.to_owned(), format!("{kind} {location}{name}")))
 }
 
 /// Kind of the object that the last statement up to a line makes. Only asked for a script
@@ -43,7 +43,7 @@ fn read_heading(heading: &str) -> Option<(String, String)> {
 fn kind_at(script: File, line: u64) -> Option<String> {
     let (mut script, mut found) = (Script::new(script), None);
     while let Ok(Some(piece)) = script.next_piece() {
-        if !matches!(piece.kind, Kind::Statement | Kind::StatementStart | Kind::Inserts(_)) {
+        if !matches!(piece.kind, PieceKind::Statement | PieceKind::StatementStart | PieceKind::Inserts(_)) {
             continue;
         }
         if piece.line() > line {

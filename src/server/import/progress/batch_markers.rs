@@ -10,7 +10,7 @@ pub(crate) struct BatchMarkers {
     /// A setting that lasts as long as the transaction it was made in.
     batch: String,
     /// What psql's output repeats, and nobody else can know.
-    told: String,
+    marker_prefix: String,
     arrived: AtomicBool,
 }
 
@@ -37,7 +37,7 @@ impl Marker {
 
 impl BatchMarkers {
     pub(crate) fn new() -> Self {
-        Self { batch: random_hex(8), told: random_hex(8), arrived: AtomicBool::new(false) }
+        Self { batch: random_hex(8), marker_prefix: random_hex(8), arrived: AtomicBool::new(false) }
     }
 
     /// Stands at the start of every transaction.
@@ -61,13 +61,13 @@ impl BatchMarkers {
     }
 
     /// Has psql tell when it comes to something.
-    pub(crate) fn tell(&self, what: Marker) -> String {
-        format!("select '{} {}';", self.told, what.word())
+    pub(crate) fn marker(&self, what: Marker) -> String {
+        format!("select '{} {}';", self.marker_prefix, what.word())
     }
 
     /// Takes a line of psql's output.
-    pub(crate) fn hear(&self, line: &str, tracker: &ProgressTracker) {
-        match line.strip_prefix(&self.told).map(str::trim) {
+    pub(crate) fn observe_line(&self, line: &str, tracker: &ProgressTracker) {
+        match line.strip_prefix(&self.marker_prefix).map(str::trim) {
             Some("table") => tracker.table_begins(),
             Some("index") => tracker.index_begins(),
             Some("end") => self.arrived.store(true, Ordering::Release),
@@ -76,7 +76,7 @@ impl BatchMarkers {
     }
 
     /// Whether psql has run everything.
-    pub(crate) fn have_arrived(&self) -> bool {
+    pub(crate) fn reached_end(&self) -> bool {
         self.arrived.load(Ordering::Acquire)
     }
 }

@@ -12,7 +12,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// Keeps the meter up to date with what the server says (Postgres, "Progress Reporting"),
 /// for as long as it is polled. What cannot be learned is not shown.
 /// Rows are only those of this import in a database that is its own.
-pub(crate) async fn follow(import: &Import<'_>, database: &str, own: bool) -> Infallible {
+pub(crate) async fn poll_progress(import: &Import<'_>, database: &str, own: bool) -> Infallible {
     let mut session = None;
     loop {
         tokio::time::sleep(PAUSE).await;

@@ -51,7 +51,7 @@ const MOST_TABLES: usize = 60;
 pub(in crate::server) struct ProgressTracker {
     state: Mutex<State>,
     /// Bytes of a script that have gone to psql. Counted for every piece, so without the lock.
-    fed: Arc<AtomicU64>,
+    bytes_fed: Arc<AtomicU64>,
     /// Rows that have gone there.
     rows_fed: AtomicU64,
 }
@@ -86,7 +86,7 @@ struct State {
     indexes_finished: u64,
     indexes_begun: u64,
     /// The most bytes that were ever told: estimates must not make it less.
-    told: u64,
+    marker_prefix: u64,
     /// What the server says of the tables that are being loaded.
     copied: u64,
     rows: u64,
@@ -104,7 +104,7 @@ impl ProgressTracker {
     /// A phase begins, with so many bytes to do where they are known.
     pub(crate) fn enter(&self, phase: Phase, bytes_total: Option<u64>) {
         *self.state() = State { phase, since: Some(Instant::now()), bytes_total, ..State::default() };
-        self.fed.store(0, Ordering::Relaxed);
+        self.bytes_fed.store(0, Ordering::Relaxed);
         self.rows_fed.store(0, Ordering::Relaxed);
     }
 
@@ -128,7 +128,7 @@ impl ProgressTracker {
     }
 
     pub(crate) fn feed(&self, bytes: usize, rows: usize) {
-        self.fed.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.bytes_fed.fetch_add(bytes as u64, Ordering::Relaxed);
         self.rows_fed.fetch_add(rows as u64, Ordering::Relaxed);
     }
 
@@ -153,7 +153,7 @@ impl ProgressTracker {
 
     /// Counts the bytes that are read or fed, for those who do it.
     pub(crate) fn counter(&self) -> Arc<AtomicU64> {
-        self.fed.clone()
+        self.bytes_fed.clone()
     }
 
     /// The next index begins; to a restorer with a single hand that means that all rows are there.
@@ -178,12 +178,13 @@ impl ProgressTracker {
     /// Where things stand.
     pub(in crate::server) fn progress(&self) -> ImportProgress {
         let mut state = self.state();
-        let (fed, rows_fed) = (self.fed.load(Ordering::Relaxed), self.rows_fed.load(Ordering::Relaxed));
+        let (bytes_fed, rows_fed) = (self.bytes_fed.load(Ordering::Relaxed), self.rows_fed.load(Ordering::Relaxed));
         let took = state.since.map(|since| since.elapsed()).unwrap_or_default();
         let indexing = state.phase == Phase::Indexing;
         let total = state.bytes_total.unwrap_or(u64::MAX);
-        state.told = state.told.max(state.loaded(fed).min(total));
-        let bytes_done = Some(state.told).filter(|told| !indexing && (*told > 0 || state.bytes_total.is_some()));
+        state.marker_prefix = state.marker_prefix.max(state.loaded(bytes_fed).min(total));
+        let bytes_done = Some(state.marker_prefix)
+            .filter(|marker_prefix| !indexing && (*marker_prefix > 0 || state.bytes_total.is_some()));
         let part = if indexing { state.indexes_built() } else { part(bytes_done, state.bytes_total) };
         let left = part.filter(|part| *part > 0.0 && took > SOON).map(|part| took.as_secs_f64() * (1.0 - part) / part);
         let rate = bytes_done.filter(|_| took > SOON).map(|done| whole(real(done) / took.as_secs_f64()));
@@ -244,9 +245,9 @@ impl State {
     }
 
     /// Bytes of the phase that are done.
-    fn loaded(&self, fed: u64) -> u64 {
+    fn loaded(&self, bytes_fed: u64) -> u64 {
         if self.tables.is_empty() {
-            return self.bytes_done.max(fed);
+            return self.bytes_done.max(bytes_fed);
         }
         let copied = if self.compressed { self.copied / TEXT_A_BYTE } else { self.copied };
         if !self.parallel {

@@ -1,8 +1,8 @@
 //! Pushing a project's connection strings to where its application runs.
 
-mod caller;
 mod dotenv;
 mod netlify;
+mod provider_client;
 mod vercel;
 
 use super::outbox::OutboxItem;
@@ -10,7 +10,7 @@ use super::{egress, outbox};
 use crate::server::Core;
 use crate::server::metadata::{DeliveryError, DuePush, MAX_DELIVERY_ATTEMPTS};
 use crate::wire::{DATABASE_URL, DATABASE_URL_UNPOOLED};
-use caller::Caller;
+use provider_client::ProviderClient;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use url::Url;
 
 /// A place of a kind that we know how to push to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Provider {
+pub(crate) enum IntegrationProvider {
     /// A project of Vercel.
     Vercel,
     /// A site of Netlify.
@@ -28,7 +28,7 @@ pub(crate) enum Provider {
     Dotenv,
 }
 
-impl Provider {
+impl IntegrationProvider {
     /// By the word of the API.
     pub(crate) fn named(word: &str) -> Option<Self> {
         [Self::Vercel, Self::Netlify, Self::Dotenv].into_iter().find(|provider| provider.word() == word)
@@ -58,13 +58,13 @@ impl Provider {
 }
 
 /// How the providers are called.
-pub(crate) struct Providers {
+pub(crate) struct ProviderApis {
     http: reqwest::Client,
     vercel: Url,
     netlify: Url,
 }
 
-impl Providers {
+impl ProviderApis {
     /// Their own addresses, unless the environment names others.
     pub(crate) fn from_environment() -> anyhow::Result<Self> {
         let address = |name: &str, usual: &str| {
@@ -73,7 +73,7 @@ impl Providers {
             url.ok_or_else(|| anyhow::anyhow!("{name} is not a URL"))
         };
         Ok(Self {
-            http: egress::providers()?,
+            http: egress::provider_client()?,
             vercel: address("CAPYDB_VERCEL_API_URL", "https://api.vercel.com")?,
             netlify: address("CAPYDB_NETLIFY_API_URL", "https://api.netlify.com")?,
         })
@@ -108,7 +108,7 @@ async fn push(core: Arc<Core>, item: DuePush) -> anyhow::Result<()> {
         }
     }
     core.metrics.pushed(&item.provider, &pushed);
-    core.store.end_push(&item, &pushed, outbox::pause(item.attempt, &pushed)).await
+    core.store.end_push(&item, &pushed, outbox::retry_delay(item.attempt, &pushed)).await
 }
 
 /// Gives what the provider calls the place that has the connection strings now.
@@ -134,24 +134,24 @@ async fn attempt(core: &Core, item: &DuePush) -> Result<String, DeliveryError> {
         (DATABASE_URL, connections.pooled_url.unwrap_or_default()),
         (DATABASE_URL_UNPOOLED, connections.direct_url.unwrap_or_default()),
     ];
-    let caller = |provider, base: &Url| Caller {
+    let client = |provider, base: &Url| ProviderClient {
         provider,
         http: core.providers.http.clone(),
         base: base.clone(),
         secrets: vec![token.clone(), variables[0].1.clone(), variables[1].1.clone(), password.clone()],
         token: token.clone(),
     };
-    let pushed = match Provider::named(&item.provider) {
+    let pushed = match IntegrationProvider::named(&item.provider) {
         Some(provider) if provider.wants_token() && token.is_empty() => {
             Err(DeliveryError::permanent("its token is gone; connect it again"))
         }
-        Some(Provider::Vercel) => {
-            vercel::push(&caller("Vercel", &core.providers.vercel), &item.config, &variables).await
+        Some(IntegrationProvider::Vercel) => {
+            vercel::push(&client("Vercel", &core.providers.vercel), &item.config, &variables).await
         }
-        Some(Provider::Netlify) => {
-            netlify::push(&caller("Netlify", &core.providers.netlify), &item.config, &variables).await
+        Some(IntegrationProvider::Netlify) => {
+            netlify::push(&client("Netlify", &core.providers.netlify), &item.config, &variables).await
         }
-        Some(Provider::Dotenv) if core.is_local => dotenv::push(&item.config, variables.clone()).await,
+        Some(IntegrationProvider::Dotenv) if core.is_local => dotenv::push(&item.config, variables.clone()).await,
         _ => Err(DeliveryError::permanent("this control plane does not push there")),
     };
     pushed.map(|id| crate::util::format::printable(&id, 300))
@@ -192,24 +192,25 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn settings(provider: Provider, config: &Value) -> Result<Value, String> {
+    fn settings(provider: IntegrationProvider, config: &Value) -> Result<Value, String> {
         provider.settings(config.as_object().expect("an object"))
     }
 
     #[test]
     fn settings_are_those_of_the_provider() {
-        let stored = settings(Provider::Vercel, &json!({ "project_id": "shop", "team_id": null })).expect("fine");
+        let stored =
+            settings(IntegrationProvider::Vercel, &json!({ "project_id": "shop", "team_id": null })).expect("fine");
         assert_eq!(stored, json!({ "project_id": "shop", "targets": ["development", "preview", "production"] }));
-        assert!(settings(Provider::Netlify, &json!({ "site_id": "a.netlify.app" })).is_ok());
+        assert!(settings(IntegrationProvider::Netlify, &json!({ "site_id": "a.netlify.app" })).is_ok());
         for (provider, config, message) in [
-            (Provider::Vercel, json!({}), "config.project_id is missing"),
-            (Provider::Vercel, json!({ "project_id": "a", "x": 1 }), "config.x is not known"),
-            (Provider::Vercel, json!({ "project_id": "../x" }), "config.project_id must be"),
-            (Provider::Vercel, json!({ "project_id": ".." }), "config.project_id must be"),
-            (Provider::Vercel, json!({ "project_id": "a", "targets": ["prod"] }), "config.targets must be"),
-            (Provider::Netlify, json!({ "site_id": 7 }), "config.site_id must be"),
-            (Provider::Dotenv, json!({ "path": "x/.env" }), "config.path must be"),
-            (Provider::Dotenv, json!({ "path": "/etc/passwd" }), "config.path must be"),
+            (IntegrationProvider::Vercel, json!({}), "config.project_id is missing"),
+            (IntegrationProvider::Vercel, json!({ "project_id": "a", "x": 1 }), "config.x is not known"),
+            (IntegrationProvider::Vercel, json!({ "project_id": "../x" }), "config.project_id must be"),
+            (IntegrationProvider::Vercel, json!({ "project_id": ".." }), "config.project_id must be"),
+            (IntegrationProvider::Vercel, json!({ "project_id": "a", "targets": ["prod"] }), "config.targets must be"),
+            (IntegrationProvider::Netlify, json!({ "site_id": 7 }), "config.site_id must be"),
+            (IntegrationProvider::Dotenv, json!({ "path": "x/.env" }), "config.path must be"),
+            (IntegrationProvider::Dotenv, json!({ "path": "/etc/passwd" }), "config.path must be"),
         ] {
             let said = settings(provider, &config).expect_err("is refused");
             assert!(said.starts_with(message), "{config}: {said}");

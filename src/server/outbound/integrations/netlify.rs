@@ -1,6 +1,6 @@
 //! Netlify's API: environment variables belong to an account, with a site to restrict them to.
 
-use super::caller::Caller;
+use super::provider_client::ProviderClient;
 use super::{Variables, is_name, name, only};
 use crate::server::metadata::DeliveryError;
 use reqwest::{Method, StatusCode};
@@ -11,28 +11,32 @@ pub(super) fn settings(config: &Map<String, Value>) -> Result<Value, String> {
     Ok(json!({ "site_id": name(config, "site_id")? }))
 }
 
-pub(super) async fn push(caller: &Caller, config: &Value, variables: &Variables) -> Result<String, DeliveryError> {
+pub(super) async fn push(
+    client: &ProviderClient,
+    config: &Value,
+    variables: &Variables,
+) -> Result<String, DeliveryError> {
     let named = config["site_id"].as_str().unwrap_or_default();
-    let site = caller.call(Method::GET, &["api", "v1", "sites", named], &[], None).await?.taken("site of this name")?;
+    let site = client.call(Method::GET, &["api", "v1", "sites", named], &[], None).await?.taken("site of this name")?;
     // They become parts of addresses.
     let text = |key: &str| site[key].as_str().filter(|text| is_name(text));
     let (Some(id), Some(account)) = (text("id"), text("account_id").or_else(|| text("account_slug"))) else {
-        return Err(caller.strange());
+        return Err(client.strange());
     };
     for (key, value) in variables {
         let variable = json!({ "key": key, "values": [{ "context": "all", "value": value }] });
         let (there, query) = (["api", "v1", "accounts", account, "env", key], [("site_id", id)]);
-        let answer = caller.call(Method::PUT, &there, &query, Some(&variable)).await?;
+        let answer = client.call(Method::PUT, &there, &query, Some(&variable)).await?;
         let result = if answer.status == StatusCode::NOT_FOUND {
             // It is not there yet.
             let all = Value::Array(vec![variable]);
-            let answer = caller.call(Method::POST, &there[..5], &query, Some(&all)).await?;
+            let answer = client.call(Method::POST, &there[..5], &query, Some(&all)).await?;
             answer.taken("account for this site")?.get(0).cloned().unwrap_or_default()
         } else {
             answer.taken("account for this site")?
         };
         if result["key"] != **key {
-            return Err(caller.strange());
+            return Err(client.strange());
         }
     }
     Ok(id.to_owned())

@@ -1,6 +1,6 @@
 //! Vercel's REST API: "Create one or more environment variables" of a project.
 
-use super::caller::Caller;
+use super::provider_client::ProviderClient;
 use super::{Variables, name, only, optional_name};
 use crate::server::metadata::DeliveryError;
 use reqwest::Method;
@@ -26,17 +26,21 @@ pub(super) fn settings(config: &Map<String, Value>) -> Result<Value, String> {
     Ok(settings)
 }
 
-pub(super) async fn push(caller: &Caller, config: &Value, variables: &Variables) -> Result<String, DeliveryError> {
+pub(super) async fn push(
+    client: &ProviderClient,
+    config: &Value,
+    variables: &Variables,
+) -> Result<String, DeliveryError> {
     let project = config["project_id"].as_str().unwrap_or_default();
     let team: Vec<(&str, &str)> = config["team_id"].as_str().map(|team| ("teamId", team)).into_iter().collect();
-    let found = caller.call(Method::GET, &["v9", "projects", project], &team, None).await?;
+    let found = client.call(Method::GET, &["v9", "projects", project], &team, None).await?;
     let found = found.taken("project of this name")?;
-    let id = found["id"].as_str().ok_or_else(|| caller.strange())?;
+    let id = found["id"].as_str().ok_or_else(|| client.strange())?;
     let variable = |(key, value): &(&str, String)| json!({ "key": key, "value": value, "type": "encrypted", "target": config["targets"] });
     let body = Value::Array(variables.iter().map(variable).collect());
     let query = [&[("upsert", "true")], team.as_slice()].concat();
     let path = ["v10", "projects", project, "env"];
-    let answer = caller.call(Method::POST, &path, &query, Some(&body)).await?.taken("project of this name")?;
+    let answer = client.call(Method::POST, &path, &query, Some(&body)).await?.taken("project of this name")?;
     // Some of them may have been refused all the same.
     if let Some(failed) = answer["failed"].as_array().and_then(|failed| failed.first()) {
         let said = failed.pointer("/error/message").and_then(Value::as_str).unwrap_or("it did not say why");
@@ -46,7 +50,7 @@ pub(super) async fn push(caller: &Caller, config: &Value, variables: &Variables)
         )));
     }
     if answer["created"].is_null() {
-        return Err(caller.strange());
+        return Err(client.strange());
     }
     Ok(id.to_owned())
 }

@@ -1,17 +1,18 @@
 //! What an import refuses before it writes, on this side and on the other.
 
-use crate::support::world::{Plane, Source, fingerprint, open_folder, plane, source};
+use crate::support::fixtures::{ControlPlane, Source, control_plane, fingerprint, open_folder, source};
 use serde_json::json;
 use std::fs;
 
 #[test]
 fn a_preflight_shows_checks_and_facts() {
-    let ran =
-        plane().run(&["import", "preflight", "--project", "dev", "--source-url", &source().url("sample")]).succeeds();
+    let ran = control_plane()
+        .run(&["import", "preflight", "--project", "dev", "--source-url", &source().url("sample")])
+        .succeeds();
     for words in ["source_size_within_plan", "Postgres 15 into 17", "server", "shop", "Reports & more"] {
         assert!(ran.stdout.contains(words), "no «{words}» in {ran:#?}");
     }
-    let ran = plane()
+    let ran = control_plane()
         .run(&["import", "preflight", "--project", "dev", "--source-url", &source().url("sample"), "-o", "json"])
         .succeeds();
     let report = &ran.json()["preflight"];
@@ -22,7 +23,8 @@ fn a_preflight_shows_checks_and_facts() {
 #[test]
 fn a_source_on_standard_input_works_too() {
     use std::io::Write;
-    let mut command = plane().capydb(&["import", "preflight", "--project", "dev", "--source-url", "-", "-o", "json"]);
+    let mut command =
+        control_plane().capydb(&["import", "preflight", "--project", "dev", "--source-url", "-", "-o", "json"]);
     let mut child = command.stdin(std::process::Stdio::piped()).spawn().expect("runs");
     child.stdin.take().expect("a pipe").write_all(format!("{}\n", source().url("sample")).as_bytes()).expect("written");
     let ran = crate::support::Ran::of(&child.wait_with_output().expect("ends")).succeeds();
@@ -33,10 +35,10 @@ fn a_source_on_standard_input_works_too() {
 fn a_source_that_is_too_new_is_refused_twice() {
     let newer = Source::start(18, &[]);
     let url = newer.create("newer", "create table t (x int)");
-    let project = plane().project("newer");
+    let project = control_plane().project("newer");
     project.sql("create table old (x int)");
     let before = fingerprint(&project.url);
-    let ran = plane().run(&["import", "preflight", "--project", &project.slug, "--source-url", &url]);
+    let ran = control_plane().run(&["import", "preflight", "--project", &project.slug, "--source-url", &url]);
     let ran = ran.fails(5, "the source runs Postgres 18, the target 17");
     assert!(ran.stdout.contains("fail") && ran.stdout.contains("a newer server's dump does not load"), "{ran:#?}");
     let ran = project.import(&["--source-url", &url, "--recreate", "--wait", "-o", "json"]).fails(5, "Postgres 18");
@@ -57,7 +59,7 @@ fn a_source_that_is_too_new_is_refused_twice() {
 #[test]
 fn extensions_outside_the_list_are_named() {
     let url = source().create("outside", "create extension isn; create extension tablefunc; create extension hstore");
-    let project = plane().project("outside");
+    let project = control_plane().project("outside");
     let before = fingerprint(&project.url);
     project.import(&["--source-url", &url, "--recreate", "--wait"]).fails(5, "isn, tablefunc");
     let job = project.import_by_api(&json!({ "confirm": true, "recreate": true, "source_url": url }));
@@ -76,8 +78,8 @@ fn extensions_outside_the_list_are_named() {
 
 #[test]
 fn the_plan_limit_holds_everywhere() {
-    let plane = Plane::start(&["--plan-limit", "14MB"]);
-    let project = plane.project("small");
+    let control_plane = ControlPlane::start(&["--plan-limit", "14MB"]);
+    let project = control_plane.project("small");
     project.sql("create table old (x int)");
     let before = fingerprint(&project.url);
     let bulky = "create table bulky as select repeat('x', 500) as t from generate_series(1, 30000)";
@@ -97,19 +99,19 @@ fn the_plan_limit_holds_everywhere() {
     let path = folder.join("large.sql");
     fs::write(&path, format!("SELECT 1;\n{}", "-- and so on\n".repeat(1_200_000))).expect("written");
     project.import(&["--file", path.to_str().expect("a path"), "--wait"]).fails(5, "15.6 MB of 14.0 MB");
-    let (_, slot) = plane.call("POST", &format!("/v1/projects/{}/imports/uploads", project.id), None);
+    let (_, slot) = control_plane.call("POST", &format!("/v1/projects/{}/imports/uploads", project.id), None);
     let url = slot["upload"]["upload_url"].as_str().expect("a URL");
-    let (status, answer) = crate::support::world::call("PUT", url, "", Some(&json!("x".repeat(15_000_000))));
+    let (status, answer) = crate::support::fixtures::call("PUT", url, "", Some(&json!("x".repeat(15_000_000))));
     assert_eq!(status, 413, "{answer}");
     assert!(answer.to_string().contains("EntityTooLarge"), "{answer}");
     assert_eq!(fingerprint(&project.url), before);
-    plane.has_no_leftovers();
+    control_plane.has_no_leftovers();
 }
 
 #[test]
 fn a_name_that_became_reserved_is_explained() {
     let url = source().create("reserved", "create function f(json json) returns json language sql as 'select $1'");
-    let project = plane().project("reserved");
+    let project = control_plane().project("reserved");
     project.import(&["--source-url", &url, "--recreate", "--wait"]).succeeds();
     let path = open_folder().join("reserved.dump");
     source().dump("reserved", "custom", &path);
@@ -122,7 +124,7 @@ fn a_name_that_became_reserved_is_explained() {
 fn an_object_that_cannot_be_restored_is_named_and_the_target_stays() {
     let sql = "create view v as select 1 as x; create or replace view v as select x from v; create table t (x int)";
     let url = source().create("circular", sql);
-    let project = plane().project("circular");
+    let project = control_plane().project("circular");
     project.sql("create table old (x int)");
     let before = fingerprint(&project.url);
     let ran = project

@@ -1,19 +1,19 @@
 //! Imports while they run, when somebody changes their mind, and what their errors say.
 
 use crate::support::archive::{Entry, archive};
+use crate::support::fixtures::{ControlPlane, Project, control_plane, fingerprint, held_by, open_folder, source};
 use crate::support::until;
-use crate::support::world::{Plane, Project, fingerprint, held_by, open_folder, plane, source};
 use serde_json::{Value, json};
 
 fn start(project: &Project<'_>, recreate: bool, url: &str) -> String {
     let body = json!({ "confirm": true, "recreate": recreate, "source_url": url });
-    let (status, answer) = plane().call("POST", &format!("/v1/projects/{}/imports", project.id), Some(&body));
+    let (status, answer) = control_plane().call("POST", &format!("/v1/projects/{}/imports", project.id), Some(&body));
     assert_eq!(status, 202, "{answer}");
     answer["job"]["id"].as_str().expect("an id").to_owned()
 }
 
-fn job(plane: &Plane, id: &str) -> Value {
-    plane.call("GET", &format!("/v1/jobs/{id}"), None).1["job"].clone()
+fn job(control_plane: &ControlPlane, id: &str) -> Value {
+    control_plane.call("GET", &format!("/v1/jobs/{id}"), None).1["job"].clone()
 }
 
 /// Enough rows that an import can be watched.
@@ -36,11 +36,11 @@ fn heavy() -> String {
 #[test]
 fn a_running_import_tells_how_far_it_is() {
     for recreate in [true, false] {
-        let project = plane().project(&format!("watched {recreate}"));
+        let project = control_plane().project(&format!("watched {recreate}"));
         let id = start(&project, recreate, &heavy());
         let mut seen: Vec<Value> = Vec::new();
         until("it is over", || {
-            let job = job(plane(), &id);
+            let job = job(control_plane(), &id);
             if job["state"] == "running" && !job["result"]["progress"].is_null() {
                 seen.push(job["result"]["progress"].clone());
             }
@@ -57,7 +57,7 @@ fn a_running_import_tells_how_far_it_is() {
 
 #[test]
 fn the_command_line_draws_it() {
-    let project = plane().project("drawn");
+    let project = control_plane().project("drawn");
     let lines = project.import(&["--source-url", &heavy(), "--recreate", "--wait"]).succeeds();
     assert!(lines.stderr.contains("tables ") && lines.stderr.contains(" of 2"), "{lines:#?}");
     let events = project.import(&["--source-url", &heavy(), "--recreate", "--wait", "--progress", "json"]).succeeds();
@@ -70,28 +70,28 @@ fn the_command_line_draws_it() {
 fn a_cancelled_import_leaves_everything_as_it_was() {
     let url = source().create("cancelled", &held_by("wish"));
     for recreate in [true, false] {
-        let project = plane().project(&format!("cancelled {recreate}"));
+        let project = control_plane().project(&format!("cancelled {recreate}"));
         project.sql("create table old (x int)");
         let before = fingerprint(&project.url);
-        plane().hold("wish");
+        control_plane().hold("wish");
         let id = start(&project, recreate, &url);
-        until("rows are loaded", || job(plane(), &id)["result"]["progress"]["phase"] == "loading");
-        let ran = plane().run(&["jobs", "cancel", &id]).succeeds();
+        until("rows are loaded", || job(control_plane(), &id)["result"]["progress"]["phase"] == "loading");
+        let ran = control_plane().run(&["jobs", "cancel", &id]).succeeds();
         assert!(ran.stdout.contains("cancelled by request. The target is as it was before."), "{ran:#?}");
         assert_eq!(fingerprint(&project.url), before);
-        plane().run(&["jobs", "cancel", &id]).fails(5, "the job is over: it failed");
-        plane().run(&["jobs", "wait", &id]).fails(1, "cancelled by request");
-        plane().let_go("wish");
+        control_plane().run(&["jobs", "cancel", &id]).fails(5, "the job is over: it failed");
+        control_plane().run(&["jobs", "wait", &id]).fails(1, "cancelled by request");
+        control_plane().let_go("wish");
         project.import(&["--source-url", &url, "--recreate", "--wait"]).succeeds();
-        plane().run(&["jobs", "cancel", "nonsense"]).fails(4, "no such job");
+        control_plane().run(&["jobs", "cancel", "nonsense"]).fails(4, "no such job");
         let staging = format!("select count(*) from pg_database where datname like '%{}%'", id.replace('-', ""));
-        assert_eq!(plane().admin("postgres", &staging), "0");
+        assert_eq!(control_plane().admin("postgres", &staging), "0");
     }
 }
 
 #[test]
 fn a_commit_that_is_under_way_is_waited_for_or_stopped() {
-    let project = plane().project("committing");
+    let project = control_plane().project("committing");
     let folder = open_folder();
     // The commit itself takes long, under a name that the worker does not know.
     let script = "SET application_name = 'somebody else';
@@ -104,11 +104,11 @@ fn a_commit_that_is_under_way_is_waited_for_or_stopped() {
     let ran = project.import(&["--file", file.to_str().expect("a path"), "-o", "json"]).succeeds();
     let id = ran.json()["job"]["id"].as_str().expect("an id").to_owned();
     let committing = "select count(*) from pg_stat_activity where query ilike 'commit%' and state = 'active'";
-    until("it commits", || plane().admin("postgres", committing) != "0");
-    plane().call("POST", &format!("/v1/jobs/{id}/cancel"), None);
+    until("it commits", || control_plane().admin("postgres", committing) != "0");
+    control_plane().call("POST", &format!("/v1/jobs/{id}/cancel"), None);
     let mut ended = Value::Null;
     until("it is over", || {
-        ended = job(plane(), &id);
+        ended = job(control_plane(), &id);
         ended["state"] == "failed" || ended["state"] == "completed"
     });
     std::thread::sleep(std::time::Duration::from_secs(7)); // longer than what may still be under way
@@ -119,27 +119,27 @@ fn a_commit_that_is_under_way_is_waited_for_or_stopped() {
 #[test]
 fn a_wish_to_cancel_outlives_the_control_plane() {
     let url = source().create("cancelled_twice", &held_by("will"));
-    let plane = Plane::start(&[]);
-    plane.hold("will");
-    let project = plane.project("cancelled twice");
+    let control_plane = ControlPlane::start(&[]);
+    control_plane.hold("will");
+    let project = control_plane.project("cancelled twice");
     project.sql("create table old (x int)");
     let (before, slug) = (fingerprint(&project.url), project.slug.clone());
     let body = json!({ "confirm": true, "recreate": true, "source_url": url });
-    let (_, answer) = plane.call("POST", &format!("/v1/projects/{}/imports", project.id), Some(&body));
+    let (_, answer) = control_plane.call("POST", &format!("/v1/projects/{}/imports", project.id), Some(&body));
     let id = answer["job"]["id"].as_str().expect("an id").to_owned();
-    until("it has begun", || job(&plane, &id)["state"] == "running");
-    assert_eq!(plane.call("POST", &format!("/v1/jobs/{id}/cancel"), None).0, 202);
-    let plane = Plane::start_again(&plane.kill());
-    plane.run(&["jobs", "wait", &id]).fails(1, "cancelled by request");
-    let url = plane.run(&["projects", "url", "--project", &slug]).succeeds().stdout;
+    until("it has begun", || job(&control_plane, &id)["state"] == "running");
+    assert_eq!(control_plane.call("POST", &format!("/v1/jobs/{id}/cancel"), None).0, 202);
+    let control_plane = ControlPlane::start_again(&control_plane.kill());
+    control_plane.run(&["jobs", "wait", &id]).fails(1, "cancelled by request");
+    let url = control_plane.run(&["projects", "url", "--project", &slug]).succeeds().stdout;
     assert_eq!(fingerprint(url.trim()), before);
-    plane.has_no_leftovers();
+    control_plane.has_no_leftovers();
 }
 
 #[test]
 fn what_waits_or_never_ends_can_be_cancelled() {
-    let plane = Plane::throw_away();
-    let (busy, waits) = (plane.project("busy"), plane.project("waits"));
+    let control_plane = ControlPlane::throw_away();
+    let (busy, waits) = (control_plane.project("busy"), control_plane.project("waits"));
     let folder = open_folder();
     std::fs::write(folder.join("sleeps.sql"), "CREATE TABLE a (x int);\nSELECT pg_sleep(100000);\n").expect("written");
     let file = folder.join("sleeps.sql");
@@ -147,22 +147,22 @@ fn what_waits_or_never_ends_can_be_cancelled() {
     let ran = busy.import(&["--file", file, "-o", "json"]).succeeds();
     let sleeps = ran.json()["job"]["id"].as_str().expect("an id").to_owned();
     until("it sleeps", || {
-        plane.admin("postgres", "select count(*) from pg_stat_activity where query like '%pg_sleep(100000)%' and backend_type = 'client backend' and pid <> pg_backend_pid()") != "0"
+        control_plane.admin("postgres", "select count(*) from pg_stat_activity where query like '%pg_sleep(100000)%' and backend_type = 'client backend' and pid <> pg_backend_pid()") != "0"
     });
-    plane.project("made meanwhile"); // nobody waits for that
+    control_plane.project("made meanwhile"); // nobody waits for that
     let ran = waits.import(&["--file", file, "-o", "json"]).succeeds();
     let pending = ran.json()["job"]["id"].as_str().expect("an id").to_owned();
-    assert_eq!(job(&plane, &pending)["state"], "pending");
-    plane.run(&["jobs", "cancel", &pending]).succeeds();
-    assert_eq!(job(&plane, &pending)["attempts"], 0, "nobody has begun it");
-    plane.run(&["jobs", "cancel", &sleeps]).succeeds();
+    assert_eq!(job(&control_plane, &pending)["state"], "pending");
+    control_plane.run(&["jobs", "cancel", &pending]).succeeds();
+    assert_eq!(job(&control_plane, &pending)["attempts"], 0, "nobody has begun it");
+    control_plane.run(&["jobs", "cancel", &sleeps]).succeeds();
     assert_eq!(busy.sql("select to_regclass('a') is null"), "t");
-    plane.has_no_leftovers();
+    control_plane.has_no_leftovers();
 }
 
 #[test]
 fn an_error_is_told_with_code_place_cause_and_fix() {
-    let project = plane().project("told errors");
+    let project = control_plane().project("told errors");
     project.sql("create table taken (x int)");
     let url = source().create("told_errors", "create table taken (x int)");
     let folder = open_folder();
@@ -224,7 +224,7 @@ fn the_code_is_the_same_whoever_tells_it() {
         "ALTER TABLE public.t ADD FOREIGN KEY (x) REFERENCES public.u;",
         "ALTER TABLE public.t ADD COLUMN z varchar(1) DEFAULT 'long';",
     ];
-    let project = plane().project("codes");
+    let project = control_plane().project("codes");
     let path = open_folder().join("codes.dump");
     for statement in statements {
         let second = format!("{statement}\n");

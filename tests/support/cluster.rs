@@ -1,8 +1,8 @@
 //! The processes of one control plane: what `capydb server` is, several times.
 #![allow(dead_code, unreachable_pub, missing_docs, reason = "each test program uses its own part")]
 
-use crate::store;
-use crate::support::world::{Source, call, open_folder, postgres, psql};
+use crate::object_store;
+use crate::support::fixtures::{Source, call, open_folder, postgres, psql};
 use crate::support::{capydb, run, until};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
@@ -27,7 +27,7 @@ impl Ground {
         let all = [&["max_connections=300", "max_locks_per_transaction=512"], settings].concat();
         let server = Source::start(17, &all);
         psql(&server.url("postgres"), "create database capydb");
-        Self { server, bucket: store::bucket(), folder: open_folder() }
+        Self { server, bucket: object_store::bucket(), folder: open_folder() }
     }
 
     /// A command of `capydb server`.
@@ -37,7 +37,7 @@ impl Ground {
             .env("CAPYDB_DATABASE_URL", self.server.url("capydb"))
             .env("CAPYDB_SECRET_KEY", KEY)
             .env("CAPYDB_POSTGRES_BIN", postgres(17))
-            .envs(store::variables(&self.bucket.0, store::SECRET));
+            .envs(object_store::variables(&self.bucket.0, object_store::SECRET));
         command
     }
 
@@ -114,18 +114,18 @@ impl Drop for Process {
 
 /// Several API processes, of which every call goes to the next.
 pub(crate) struct Apis {
-    pub(crate) processes: Vec<Process>,
+    pub(crate) cluster: Vec<Process>,
     pub(crate) key: String,
     next: std::cell::Cell<usize>,
 }
 
 impl Apis {
-    pub(crate) fn new(processes: Vec<Process>, key: String) -> Self {
-        Self { processes, key, next: std::cell::Cell::new(0) }
+    pub(crate) fn new(cluster: Vec<Process>, key: String) -> Self {
+        Self { cluster, key, next: std::cell::Cell::new(0) }
     }
 
     pub(crate) fn call(&self, method: &str, path: &str, body: Option<&Value>) -> (u16, Value) {
-        let process = &self.processes[self.next.get() % self.processes.len()];
+        let process = &self.cluster[self.next.get() % self.cluster.len()];
         self.next.set(self.next.get() + 1);
         call(method, &format!("http://{}/api/capydb{path}", process.address), &self.key, body)
     }

@@ -5,7 +5,7 @@ use std::net::{TcpListener, TcpStream};
 
 /// Starts one on a free port. `greet` has the connection after the startup message, `answer`
 /// has it after every query.
-pub fn stranger(
+pub fn fake_postgres(
     greet: impl Fn(&mut TcpStream) -> io::Result<()> + Send + Sync + 'static,
     answer: impl Fn(&mut TcpStream) -> io::Result<()> + Send + Sync + 'static,
 ) -> u16 {

@@ -1,15 +1,15 @@
 //! Sources that only this machine can reach, and a closer look at live sources.
 
 use crate::support::Ran;
-use crate::support::world::{Plane, fingerprint, open_folder, plane, postgres, psql, source};
+use crate::support::fixtures::{ControlPlane, control_plane, fingerprint, open_folder, postgres, psql, source};
 use serde_json::Value;
 use std::os::unix::fs::PermissionsExt;
 
 /// A command that believes its control plane is elsewhere: it is reached by a proxy.
 fn far(arguments: &[&str]) -> std::process::Command {
-    let plane = plane();
-    let address = plane.api_url.trim_start_matches("http://").split('/').next().expect("an address");
-    let mut command = plane.capydb(arguments);
+    let control_plane = control_plane();
+    let address = control_plane.api_url.trim_start_matches("http://").split('/').next().expect("an address");
+    let mut command = control_plane.capydb(arguments);
     command
         .env("CAPYDB_API_URL", "http://control.capydb.example/api/capydb")
         .env("http_proxy", format!("http://{}", forwarder(address)))
@@ -96,7 +96,7 @@ fn on_a_terminal(from: &std::process::Command, typed: &str) -> Ran {
 
 #[test]
 fn a_person_is_offered_the_way_through_this_machine() {
-    let project = plane().project("offered way");
+    let project = control_plane().project("offered way");
     let url = source().url("sample");
     let mut command =
         far(&["import", "--recreate", "--yes", "--wait", "--project", &project.slug, "--source-url", &url]);
@@ -111,12 +111,12 @@ fn a_person_is_offered_the_way_through_this_machine() {
 
 #[test]
 fn via_dump_moves_what_only_this_machine_reaches() {
-    let project = plane().project("near");
+    let project = control_plane().project("near");
     let url = source().url("sample");
     let path = format!("{}:{}", postgres(17).display(), std::env::var("PATH").unwrap_or_default());
     let import = |more: &[&str]| {
         let mut command =
-            plane().capydb(&[&["import", "--via-dump", "--wait", "--project", &project.slug], more].concat());
+            control_plane().capydb(&[&["import", "--via-dump", "--wait", "--project", &project.slug], more].concat());
         command.env("PATH", &path).env("CAPYDB_SOURCE_URL", &url);
         ran(command)
     };
@@ -130,10 +130,17 @@ fn via_dump_moves_what_only_this_machine_reaches() {
     let broken = source().create("broken", "create table t (x int)");
     psql(&broken, "create role blind login password 'source-secret'; alter table t enable row level security");
     let blind = broken.replace("owner:", "blind:");
-    let mut command =
-        plane().capydb(&["import", "--via-dump", "--recreate", "--project", &project.slug, "--source-url", &blind]);
+    let mut command = control_plane().capydb(&[
+        "import",
+        "--via-dump",
+        "--recreate",
+        "--project",
+        &project.slug,
+        "--source-url",
+        &blind,
+    ]);
     command.env("PATH", &path);
-    let failed = ran(command).fails(5, "everything_readable");
+    let failed = ran(command).fails(5, "source_readable");
     assert!(failed.stderr.contains("GRANT SELECT ON"), "{failed:#?}");
     assert_eq!(fingerprint(&project.url), before);
 }
@@ -143,7 +150,8 @@ fn the_right_pg_dump_is_chosen_or_named() {
     // Only an 18, which is newer than the target.
     let folder = open_folder();
     let url = source().url("sample");
-    let mut command = plane().capydb(&["import", "--via-dump", "--recreate", "--project", "dev", "--source-url", &url]);
+    let mut command =
+        control_plane().capydb(&["import", "--via-dump", "--recreate", "--project", "dev", "--source-url", &url]);
     let only = folder.join("only-18");
     std::fs::create_dir(&only).expect("made");
     std::os::unix::fs::symlink(postgres(18).join("pg_dump"), only.join("pg_dump")).expect("linked");
@@ -162,11 +170,11 @@ fn a_socket_is_dumped_from_here() {
     let folder = open_folder();
     std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o777)).expect("opened");
     let socket = format!("unix_socket_directories={}", folder.display());
-    let near = crate::support::world::Source::start(15, &[&socket]);
+    let near = crate::support::fixtures::Source::start(15, &[&socket]);
     near.create("local", "create table t as select 1 as x");
     let url = format!("postgres://owner:source-secret@:{}/local?host={}", near.port, folder.display());
-    let project = plane().project("socket");
-    let mut command = plane().capydb(&[
+    let project = control_plane().project("socket");
+    let mut command = control_plane().capydb(&[
         "import",
         "--via-dump",
         "--recreate",
@@ -179,8 +187,9 @@ fn a_socket_is_dumped_from_here() {
     command.env("PATH", format!("{}:/usr/bin:/bin", postgres(17).display()));
     ran(command).succeeds();
     assert_eq!(project.sql("select x from t"), "1");
-    let told =
-        plane().run(&["import", "--project", "dev", "--source-url", &url]).fails(5, "a Unix socket of this machine");
+    let told = control_plane()
+        .run(&["import", "--project", "dev", "--source-url", &url])
+        .fails(5, "a Unix socket of this machine");
     assert!(told.stderr.contains("--via-dump"), "{told:#?}");
 }
 
@@ -197,7 +206,7 @@ fn a_password_is_no_argument_and_is_not_repeated() {
     std::fs::set_permissions(&tool, std::fs::Permissions::from_mode(0o755)).expect("executable");
     let url = source().url("sample");
     let arguments = ["import", "-vv", "--via-dump", "--recreate", "--project", "dev", "--source-url", &url];
-    let mut command = plane().capydb(&arguments);
+    let mut command = control_plane().capydb(&arguments);
     command.env("PATH", format!("{}:/usr/bin:/bin", folder.display()));
     let ran = ran(command).fails(1, "pg_dump failed");
     assert!(ran.stderr.contains("pg_dump 17.99") && ran.stderr.contains("it said ***"), "{ran:#?}");
@@ -251,10 +260,10 @@ fn a_closer_look_tells_what_a_dump_would_meet() {
          create schema closed; create table closed.t (x int); create table unseen (x int)",
     );
     // What an interrupted CREATE INDEX CONCURRENTLY leaves behind.
-    crate::support::world::try_psql(&url, "create unique index concurrently twice_x on twice (x)");
+    crate::support::fixtures::try_psql(&url, "create unique index concurrently twice_x on twice (x)");
     let found = local(&url, &[]).succeeds().json();
     says(&found, "extensions_available_on_target", &["pass", "hstore is used by", "column a of table"]);
-    says(&found, "everything_readable", &["pass"]);
+    says(&found, "source_readable", &["pass"]);
     says(&found, "all_rows_visible", &["pass"]);
     says(&found, "no_unlogged_tables", &["warn", "public.quick"]);
     says(&found, "constraints_validated", &["warn", "fk on public.child"]);
@@ -268,17 +277,17 @@ fn a_closer_look_tells_what_a_dump_would_meet() {
     let found = local(&url, &[]).succeeds().json();
     says(&found, "collations_current", &["warn", "the collation of the database", "REFRESH COLLATION VERSION"]);
     let reader = url.replace("owner:", "reader:");
-    let found = local(&reader, &[]).fails(5, "everything_readable").json();
-    says(&found, "everything_readable", &["fail", "closed", "GRANT USAGE ON SCHEMA closed TO"]);
+    let found = local(&reader, &[]).fails(5, "source_readable").json();
+    says(&found, "source_readable", &["fail", "closed", "GRANT USAGE ON SCHEMA closed TO"]);
     says(&found, "all_rows_visible", &["fail", "public.hidden", "BYPASSRLS"]);
     psql(&url, "grant usage on schema closed to reader");
-    let found = local(&reader, &[]).fails(5, "everything_readable").json();
-    says(&found, "everything_readable", &["closed.t", "public.unseen", "GRANT SELECT ON"]);
+    let found = local(&reader, &[]).fails(5, "source_readable").json();
+    says(&found, "source_readable", &["closed.t", "public.unseen", "GRANT SELECT ON"]);
 }
 
 #[test]
 fn the_service_still_refuses_what_it_cannot_reach() {
-    let plane = Plane::start(&["--allow-private-sources", "false"]);
-    let ran = plane.run(&["import", "preflight", "--source-url", &source().url("sample")]);
+    let control_plane = ControlPlane::start(&["--allow-private-sources", "false"]);
+    let ran = control_plane.run(&["import", "preflight", "--source-url", &source().url("sample")]);
     ran.fails(1, "must be publicly reachable");
 }

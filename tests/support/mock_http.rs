@@ -45,8 +45,9 @@ impl Peer {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("an address").to_string();
         let seen = Arc::new(Mutex::new(Vec::new()));
-        let peer = Self { address, seen };
-        let (inside, script) = (Peer { address: peer.address.clone(), seen: peer.seen.clone() }, Arc::new(script));
+        let mock_http = Self { address, seen };
+        let (inside, script) =
+            (Peer { address: mock_http.address.clone(), seen: mock_http.seen.clone() }, Arc::new(script));
         let inside = Arc::new(inside);
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
@@ -54,7 +55,7 @@ impl Peer {
                 std::thread::spawn(move || serve(stream, &inside, &*script));
             }
         });
-        peer
+        mock_http
     }
 
     pub fn api_url(&self) -> String {
@@ -71,19 +72,19 @@ impl Peer {
     }
 }
 
-fn serve(stream: TcpStream, peer: &Peer, script: &dyn Fn(&Peer, &Request, usize) -> Answer) {
+fn serve(stream: TcpStream, mock_http: &Peer, script: &dyn Fn(&Peer, &Request, usize) -> Answer) {
     let mut reader = BufReader::new(stream.try_clone().expect("a handle"));
     let mut writer = stream;
     while let Some(request) = read(&mut reader) {
         let before = {
-            let mut seen = peer.seen.lock().expect("not poisoned");
+            let mut seen = mock_http.seen.lock().expect("not poisoned");
             // Dumps would fill the memory.
             let body = if request.body.len() > 1 << 20 { Vec::new() } else { request.body.clone() };
             let (method, path, headers) = (request.method.clone(), request.path.clone(), request.headers.clone());
             seen.push(Request { method, path, headers, body });
             seen.iter().filter(|other| other.line() == request.line()).count() - 1
         };
-        let (status, head, body) = match script(peer, &request, before) {
+        let (status, head, body) = match script(mock_http, &request, before) {
             Answer::Drop => return,
             Answer::Json(status, body) => (status, "Content-Type: application/json", body),
             Answer::Raw(status, head, body) => (status, head, body),

@@ -203,7 +203,7 @@ pub fn fingerprint(url: &str) -> String {
 pub const SAMPLE: &str = include_str!("../../demo/sample.sql");
 
 /// A running `capydb dev`.
-pub struct Plane {
+pub struct ControlPlane {
     pub api_url: String,
     pub api_key: String,
     /// Where its data lives.
@@ -211,7 +211,7 @@ pub struct Plane {
     child: Child,
 }
 
-impl Plane {
+impl ControlPlane {
     pub fn start(options: &[&str]) -> Self {
         let folder = open_folder();
         Self::start_with(options, &[], &folder.join("data"))
@@ -234,9 +234,9 @@ impl Plane {
         let folder = open_folder();
         let mut command = capydb(&["dev", "--ephemeral", "--postgres-bin"]);
         command.arg(postgres(17)).args(options).env("TMPDIR", &folder);
-        let mut plane = Self::spawn(command, folder.clone());
-        plane.data_dir = fs::read_dir(folder).expect("lists").flatten().next().expect("its data").path();
-        plane
+        let mut control_plane = Self::spawn(command, folder.clone());
+        control_plane.data_dir = fs::read_dir(folder).expect("lists").flatten().next().expect("its data").path();
+        control_plane
     }
 
     /// Starts again on the data of one that has ended.
@@ -300,7 +300,7 @@ impl Plane {
         let id = text(&answer["project"]["id"]);
         let (_, connections) = self.call("GET", &format!("/v1/projects/{id}/connections"), None);
         Project {
-            plane: self,
+            control_plane: self,
             slug: text(&answer["project"]["slug"]),
             url: text(&connections["connections"]["direct_url"]),
             id,
@@ -315,7 +315,7 @@ impl Plane {
         psql(&format!("postgres://capydb:{password}@127.0.0.1:{port}/{database}"), sql)
     }
 
-    /// Imports of what [`held_by`] this name is in wait until [`Plane::let_go`].
+    /// Imports of what [`held_by`] this name is in wait until [`ControlPlane::let_go`].
     pub fn hold(&self, name: &str) {
         self.admin("postgres", &format!("create role {name}"));
     }
@@ -341,7 +341,7 @@ impl Plane {
     }
 }
 
-impl Drop for Plane {
+impl Drop for ControlPlane {
     fn drop(&mut self) {
         drop(self.child.stdin.take());
         let _ = self.child.wait();
@@ -379,7 +379,7 @@ pub fn ask(
 }
 
 pub struct Project<'a> {
-    plane: &'a Plane,
+    control_plane: &'a ControlPlane,
     pub id: String,
     pub slug: String,
     /// Connects as the project's role.
@@ -389,19 +389,20 @@ pub struct Project<'a> {
 impl Project<'_> {
     /// `capydb import … --project THIS`.
     pub fn import(&self, arguments: &[&str]) -> Ran {
-        self.plane.run(&[&["import", "--project", &self.slug], arguments].concat())
+        self.control_plane.run(&[&["import", "--project", &self.slug], arguments].concat())
     }
 
     /// Starts an import by the API alone and gives the job when it is over.
     pub fn import_by_api(&self, body: &Value) -> Value {
-        let (status, answer) = self.plane.call("POST", &format!("/v1/projects/{}/imports", self.id), Some(body));
+        let (status, answer) =
+            self.control_plane.call("POST", &format!("/v1/projects/{}/imports", self.id), Some(body));
         assert_eq!(status, 202, "{answer}");
         let path = format!("/v1/jobs/{}", answer["job"]["id"].as_str().expect("an id"));
         let mut job = Value::Null;
         super::until("the job is over", || {
             // Tests share a key, and a key may only make so many calls.
             std::thread::sleep(std::time::Duration::from_millis(80));
-            job = self.plane.call("GET", &path, None).1["job"].clone();
+            job = self.control_plane.call("GET", &path, None).1["job"].clone();
             job["state"] == "completed" || job["state"] == "failed"
         });
         job
@@ -410,7 +411,7 @@ impl Project<'_> {
     /// Uploads a file and imports it by the API alone, as a client that looks at nothing would.
     pub fn import_unseen(&self, file: &Path, recreate: bool) -> Value {
         let path = format!("/v1/projects/{}/imports/uploads", self.id);
-        let (_, slot) = self.plane.call("POST", &path, None);
+        let (_, slot) = self.control_plane.call("POST", &path, None);
         let (url, key) = (slot["upload"]["upload_url"].as_str().expect("a URL"), &slot["upload"]["object_key"]);
         let (status, answer) = put(url, fs::read(file).expect("reads"));
         assert_eq!(status, 200, "{answer}");
@@ -424,9 +425,9 @@ impl Project<'_> {
 }
 
 /// The control plane that most tests share.
-pub fn plane() -> &'static Plane {
-    static PLANE: OnceLock<Plane> = OnceLock::new();
-    PLANE.get_or_init(Plane::throw_away)
+pub fn control_plane() -> &'static ControlPlane {
+    static PLANE: OnceLock<ControlPlane> = OnceLock::new();
+    PLANE.get_or_init(ControlPlane::throw_away)
 }
 
 /// The Postgres 15 source that most tests share; it has the sample database.

@@ -1,4 +1,4 @@
-use crate::client::{CallError, Cause, UploadError};
+use crate::client::{CallError, CallErrorKind, StatusError, UploadError};
 use crate::dump::DumpError;
 use crate::source::SourceUrlError;
 use crate::util::format::bytes;
@@ -6,9 +6,9 @@ use serde_json::Value;
 
 /// An error as a person gets it: what failed, and what to do next.
 #[derive(Debug)]
-pub struct Failure {
+pub struct CliError {
     /// The kind, which decides on the exit code.
-    pub kind: Kind,
+    pub kind: ErrorKind,
     /// What failed and why.
     pub message: String,
     /// What to do about it.
@@ -19,7 +19,7 @@ pub struct Failure {
 
 /// The kinds of errors, with the exit codes that scripts rely on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum ErrorKind {
     /// Anything else, a failed job among it.
     Error,
     /// The command line is not right.
@@ -36,7 +36,7 @@ pub enum Kind {
     Interrupted,
 }
 
-impl Kind {
+impl ErrorKind {
     /// The exit code.
     pub fn exit_code(self) -> u8 {
         match self {
@@ -64,9 +64,9 @@ impl Kind {
     }
 }
 
-impl Failure {
+impl CliError {
     /// An error without advice.
-    pub fn new(kind: Kind, message: impl Into<String>) -> Self {
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self { kind, message: message.into(), hint: None, extra: None }
     }
 
@@ -83,39 +83,37 @@ impl Failure {
     }
 }
 
-impl From<anyhow::Error> for Failure {
+impl From<anyhow::Error> for CliError {
     fn from(error: anyhow::Error) -> Self {
-        Self::new(Kind::Error, format!("{error:#}"))
+        Self::new(ErrorKind::Error, format!("{error:#}"))
     }
 }
 
-impl From<CallError> for Failure {
+impl From<CallError> for CliError {
     fn from(error: CallError) -> Self {
-        let status = match error.cause {
-            Cause::Status(status, _) => status,
-            Cause::Transport => {
-                return Self::new(Kind::Error, error.message)
+        let is_route_missing = error.is_route_missing();
+        let StatusError { status, retry_after, .. } = match error.kind {
+            CallErrorKind::Status(error) => error,
+            CallErrorKind::Transport => {
+                return Self::new(ErrorKind::Error, error.message)
                     .hint("check the address (--api-url, CAPYDB_API_URL) and the network, then run the command again");
             }
-            Cause::Garbled => {
-                return Self::new(Kind::Error, error.message)
+            CallErrorKind::InvalidResponse => {
+                return Self::new(ErrorKind::Error, error.message)
                     .hint("check the address: the base URL ends in /api/capydb (--api-url, CAPYDB_API_URL)");
             }
         };
         let kind = match status {
-            401 | 403 => Kind::Auth,
-            404 | 410 => Kind::NotFound,
-            409 | 412 | 428 => Kind::Conflict,
-            408 | 504 => Kind::Timeout,
-            _ => Kind::Error,
+            401 | 403 => ErrorKind::Auth,
+            404 | 410 => ErrorKind::NotFound,
+            409 | 412 | 428 => ErrorKind::Conflict,
+            408 | 504 => ErrorKind::Timeout,
+            _ => ErrorKind::Error,
         };
         let failure = Self::new(kind, error.message);
-        match (status, error_wait(error.cause)) {
+        match (status, retry_after.map(|wait| wait.as_secs())) {
             (401 | 403, _) => failure.hint("check the API key (--api-key, CAPYDB_API_KEY, or the saved login)"),
-            (404, _)
-                if failure.message.ends_with("404 Not Found")
-                    || failure.message.contains("nothing at this address") =>
-            {
+            (404, _) if is_route_missing => {
                 failure.hint("check the address: the base URL ends in /api/capydb (--api-url, CAPYDB_API_URL)")
             }
             (429, Some(seconds)) => failure.hint(format!("too many calls; try again in {seconds} seconds")),
@@ -126,42 +124,35 @@ impl From<CallError> for Failure {
     }
 }
 
-fn error_wait(cause: Cause) -> Option<u64> {
-    match cause {
-        Cause::Status(_, wait) => wait.map(|wait| wait.as_secs()),
-        _ => None,
-    }
-}
-
-impl From<SourceUrlError> for Failure {
+impl From<SourceUrlError> for CliError {
     fn from(problem: SourceUrlError) -> Self {
-        Self::new(Kind::Usage, problem.to_string())
+        Self::new(ErrorKind::Usage, problem.to_string())
             .hint("it should look like postgres://user:password@host:5432/database")
     }
 }
 
-impl From<DumpError> for Failure {
+impl From<DumpError> for CliError {
     fn from(problem: DumpError) -> Self {
         let dump = "make a dump with: pg_dump -Fc -f app.dump \"postgres://user@host/database\"";
         match &problem {
-            DumpError::Unreadable(..) => Self::new(Kind::Error, problem.to_string()),
-            DumpError::NotADump(..) => Self::new(Kind::Conflict, problem.to_string()).hint(dump),
-            DumpError::Packed(..) => Self::new(Kind::Conflict, problem.to_string())
+            DumpError::Unreadable(..) => Self::new(ErrorKind::Error, problem.to_string()),
+            DumpError::NotADump(..) => Self::new(ErrorKind::Conflict, problem.to_string()).hint(dump),
+            DumpError::Packed(..) => Self::new(ErrorKind::Conflict, problem.to_string())
                 .hint(format!("copy it again, unpack it first (gunzip, zstd -d --long=31), or {dump}")),
             DumpError::Archive(..) => {
-                Self::new(Kind::Conflict, problem.to_string()).hint(format!("copy it again, or {dump}"))
+                Self::new(ErrorKind::Conflict, problem.to_string()).hint(format!("copy it again, or {dump}"))
             }
         }
     }
 }
 
-impl From<UploadError> for Failure {
+impl From<UploadError> for CliError {
     fn from(error: UploadError) -> Self {
         let transient = error.is_transient();
         let kind = match &error {
-            UploadError::Changed | UploadError::Replaced | UploadError::TooLargeForOne(_) => Kind::Conflict,
-            UploadError::Refused(refusal) if refusal.status == 413 => Kind::Conflict,
-            _ => Kind::Error,
+            UploadError::Changed | UploadError::Replaced | UploadError::TooLargeForOne(_) => ErrorKind::Conflict,
+            UploadError::Rejected(rejection) if rejection.status == 413 => ErrorKind::Conflict,
+            _ => ErrorKind::Error,
         };
         let message = error.to_string();
         match error {

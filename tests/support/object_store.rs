@@ -1,7 +1,7 @@
 //! An object store that speaks S3 and checks signatures.
 #![allow(dead_code, unreachable_pub, missing_docs, reason = "each test program uses its own part")]
 
-use crate::support::world::open_folder;
+use crate::support::fixtures::open_folder;
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderValue};
 use hyper::service::service_fn;

@@ -12,7 +12,7 @@ use url::Url;
 const LONGEST: usize = 4 << 20;
 
 /// Calls one provider for one project.
-pub(super) struct Caller {
+pub(super) struct ProviderClient {
     /// Its name.
     pub(super) provider: &'static str,
     pub(super) http: reqwest::Client,
@@ -24,7 +24,7 @@ pub(super) struct Caller {
 
 /// What a provider answered.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(super) struct ProviderResponse {
     provider: &'static str,
     pub(super) status: StatusCode,
     /// What it says, without secrets; `null` when that is not JSON.
@@ -32,14 +32,14 @@ pub(super) struct Answer {
     retry_after: Option<Duration>,
 }
 
-impl Caller {
+impl ProviderClient {
     pub(super) async fn call(
         &self,
         method: Method,
         path: &[&str],
         query: &[(&str, &str)],
         body: Option<&Value>,
-    ) -> Result<Answer, DeliveryError> {
+    ) -> Result<ProviderResponse, DeliveryError> {
         let provider = self.provider;
         let lost = |error: reqwest::Error| DeliveryError::transient(format!("{provider}: {}", egress::error(&error)));
         let request = self.http.request(method, address(&self.base, path, query)).bearer_auth(&self.token);
@@ -57,7 +57,7 @@ impl Caller {
             Err(_) if status.is_success() => {
                 Err(DeliveryError::transient(format!("{provider} answered something else than JSON")))
             }
-            read => Ok(Answer { provider, status, body: read.unwrap_or_default(), retry_after }),
+            read => Ok(ProviderResponse { provider, status, body: read.unwrap_or_default(), retry_after }),
         }
     }
 
@@ -67,7 +67,7 @@ impl Caller {
     }
 }
 
-impl Answer {
+impl ProviderResponse {
     /// What a successful answer says, or what another one means. `what` was asked for.
     pub(super) fn taken(self, what: &str) -> Result<Value, DeliveryError> {
         if self.status.is_success() {
@@ -117,7 +117,7 @@ mod tests {
 
     fn refused(status: StatusCode, body: Value) -> DeliveryError {
         let retry_after = Some(Duration::from_secs(9));
-        Answer { provider: "Vercel", status, body, retry_after }.taken("project").expect_err("is refused")
+        ProviderResponse { provider: "Vercel", status, body, retry_after }.taken("project").expect_err("is refused")
     }
 
     #[test]

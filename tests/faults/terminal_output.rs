@@ -1,6 +1,6 @@
 //! How the tool looks on all kinds of terminals and streams.
 
-use crate::support::peer::Peer;
+use crate::support::mock_http::Peer;
 use crate::support::{Ran, capydb, run};
 use crate::{KEY, against, folder, works};
 use std::process::{Command, Stdio};
@@ -84,36 +84,36 @@ fn a_reader_that_goes_away_has_seen_enough() {
 }
 
 /// Asks the program for candidates as the script of bash does.
-fn candidates(peer: &Peer, words: &[&str]) -> String {
+fn candidates(mock_http: &Peer, words: &[&str]) -> String {
     let mut command = capydb(&[&["--"], words].concat());
     command
         .env("CAPYDB_COMPLETE", "bash")
         .env("_CLAP_COMPLETE_INDEX", (words.len() - 1).to_string())
         .env("_CLAP_IFS", "\n")
-        .env("CAPYDB_API_URL", peer.api_url())
+        .env("CAPYDB_API_URL", mock_http.api_url())
         .env("CAPYDB_API_KEY", KEY);
     run(command).succeeds().stdout
 }
 
 #[test]
 fn projects_files_and_providers_are_completed() {
-    let peer = Peer::start(|peer, request, _| works(peer, request));
-    assert!(candidates(&peer, &["capydb", "import", "--project", "sh"]).contains("shop"));
-    assert!(candidates(&peer, &["capydb", "link", ""]).contains("shop"));
-    assert!(candidates(&peer, &["capydb", "import", "guide", "sup"]).contains("supabase"));
-    assert!(candidates(&peer, &["capydb", "import", "--via"]).contains("--via-dump"));
+    let mock_http = Peer::start(|mock_http, request, _| works(mock_http, request));
+    assert!(candidates(&mock_http, &["capydb", "import", "--project", "sh"]).contains("shop"));
+    assert!(candidates(&mock_http, &["capydb", "link", ""]).contains("shop"));
+    assert!(candidates(&mock_http, &["capydb", "import", "guide", "sup"]).contains("supabase"));
+    assert!(candidates(&mock_http, &["capydb", "import", "--via"]).contains("--via-dump"));
     let folder = folder();
     let file = troubled(&folder);
-    assert!(candidates(&peer, &["capydb", "import", "--file", &file[..file.len() - 4]]).contains("app.sql"));
+    assert!(candidates(&mock_http, &["capydb", "import", "--file", &file[..file.len() - 4]]).contains("app.sql"));
     // Without a network there are none, and no error.
-    let nowhere = Peer::start(|_, _, _| crate::support::peer::Answer::Json(500, "{}".into()));
+    let nowhere = Peer::start(|_, _, _| crate::support::mock_http::Answer::Json(500, "{}".into()));
     assert!(!candidates(&nowhere, &["capydb", "import", "--project", "sh"]).contains("shop"));
 }
 
 #[test]
 fn a_slip_of_the_finger_is_understood() {
-    let peer = Peer::start(|peer, request, _| works(peer, request));
-    assert!(against(&peer, &["import", "--recraete"]).fails(2, "--recreate").stderr.contains("similar"));
-    assert!(against(&peer, &["imprt"]).fails(2, "import").stderr.contains("similar"));
-    against(&peer, &["jobs", "list", "--project", "shpo"]).fails(4, "did you mean shop?");
+    let mock_http = Peer::start(|mock_http, request, _| works(mock_http, request));
+    assert!(against(&mock_http, &["import", "--recraete"]).fails(2, "--recreate").stderr.contains("similar"));
+    assert!(against(&mock_http, &["imprt"]).fails(2, "import").stderr.contains("similar"));
+    against(&mock_http, &["jobs", "list", "--project", "shpo"]).fails(4, "did you mean shop?");
 }
