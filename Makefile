@@ -1,24 +1,24 @@
-# Everything a newcomer needs: `make demo` shows the product, `make test` checks it.
-# Both fetch what they need by themselves (a private Postgres 15, 17 and 18, a schema fuzzer);
-# installed is nothing but, by root, Chromium for the tests of the page.
+# Entry points for development: `make demo` shows the product, `make test` runs the test suite.
+# Both download their dependencies (a private Postgres 15, 17 and 18, a schema fuzzer) into a cache.
+# Nothing is installed except Chromium for the web panel tests, and only when run as root.
 
-# Root's own cache would be closed to the user that Postgres runs as.
+# Postgres runs as an unprivileged user, who cannot read root's home directory.
 CACHE := $(if $(filter 0,$(shell id -u)),/var/cache/capydb,$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/capydb)
 FETCH := bash src/server/postgres/fetch-debian.sh
 
-.PHONY: build demo test setup completions check bench-dump bench-upload fuzz kills fleet
+.PHONY: build demo test setup completions openapi check bench-dump bench-upload fuzz kills fleet
 
 build:
 	cargo build --release --locked
 
-# One after the other: they share the mirror and the two cores.
+# Sequential, because the downloads share one mirror and few cores.
 setup:
 	$(FETCH) 17 $(CACHE)/postgres/17 >/dev/null
 	$(FETCH) 15 $(CACHE)/postgres/15 >/dev/null
 	$(FETCH) 18 $(CACHE)/postgres/18 >/dev/null
 	@if python3 -c 'import venv, ensurepip' 2>/dev/null; \
 	then bash tests/support/schemathesis.sh $(CACHE)/schemathesis >/dev/null; \
-	else echo "NOT TESTED: python3 with venv is not here, so the API is not fuzzed against its description"; fi
+	else echo "NOT TESTED: api-fuzz: python3 with venv is not installed"; fi
 	@bash tests/support/browser.sh $(CACHE)/axe
 
 demo: build
@@ -32,6 +32,10 @@ check:
 	cargo clippy --locked --all-targets -- -D warnings
 	cargo clippy --locked --all-targets --no-default-features -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
+
+# Regenerates docs/openapi.json from the API's code.
+openapi: setup
+	CAPYDB_UPDATE_OPENAPI=1 cargo test --locked --test schema the_committed_description_is_current
 
 completions:
 	cargo build --locked
@@ -47,15 +51,15 @@ bench-upload:
 bench-dump: build
 	bash bench/dump.sh
 
-# Imports while things die, many more than `make test` has time for.
+# Kills processes at random during imports: many more rounds than `make test` runs.
 kills: setup
 	CAPYDB_KILLS=300 cargo test --locked --release --test kills
 
-# One control plane in six processes, of which workers are killed.
+# Runs one control plane as six processes and kills workers at random.
 fleet: setup
 	CAPYDB_FLEET=60 cargo test --locked --release --test fleet -- --nocapture --test-threads=1
 
-# Ten minutes of hostile dumps. It needs a C++ compiler, and no nightly Rust.
+# Fuzzes the dump parser for ten minutes. Needs a C++ compiler; stable Rust is enough.
 fuzz:
 	mkdir -p fuzz/corpus
 	cd fuzz && RUSTFLAGS="-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# How fast dumps are looked at, against the tools that everybody has:
+# Benchmark: time to inspect a dump, compared with standard tools:
 #
-#   a 20,000-table archive   capydb import preflight   against   pg_restore -l
-#   1 GiB of COPY rows       capydb import preflight   against   wc -l
-#   1 GiB of INSERTs         capydb import preflight   against   wc -l
+#   a 20,000-table archive   capydb import preflight   vs.   pg_restore -l
+#   1 GiB of COPY rows       capydb import preflight   vs.   wc -l
+#   1 GiB of INSERTs         capydb import preflight   vs.   wc -l
 #
-# The dumps are made once, by a real pg_dump of a real server, and kept in BENCH_DIR
-# (default: a folder below the cache). Rounds are interleaved; the medians are compared.
+# The dumps are created once, by pg_dump from a running server, and kept in BENCH_DIR
+# (default: the cache directory's bench/). Rounds are interleaved; medians are compared.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 rounds=${ROUNDS:-7}
@@ -16,7 +16,7 @@ bin=$(bash src/server/postgres/fetch-debian.sh 17 "$cache/postgres/17")
 capydb=target/release/capydb
 
 make_dumps() {
-    echo "Making the dumps in $folder (once) …" >&2
+    echo "Creating the dumps in $folder (once)…" >&2
     mkdir -p "$folder"
     local place
     place=$(mktemp -d)
@@ -61,7 +61,7 @@ look() { "$capydb" import preflight --file "$1" --target-version 17 --plan-limit
 compare() {
     local title=$1 file=$2 ours=() theirs=() round
     shift 2
-    cat "$file" >/dev/null # both find it in memory
+    cat "$file" >/dev/null # warm the page cache for both
     look "$file" >/dev/null 2>&1 || true
     for ((round = 0; round < rounds; round++)); do
         ours+=("$(seconds look "$file")")

@@ -1,9 +1,9 @@
-//! What uploads are measured against: it takes bodies and forgets them, over plain HTTP and
-//! TLS, and plays the control plane that sends the dump there. Prints its two ports; writes
-//! the certificate to trust into the file that is named first.
+//! The server that `bench/upload.sh` uploads to: discards bodies over plain HTTP and TLS, and
+//! mocks the control plane calls around an upload. Prints its two ports; writes the certificate
+//! to trust to the path in the first argument.
 //!
-//! `capydb` finds a control plane at `/plain` and at `/tls`; `rclone` a WebDAV folder at `/`.
-#![allow(missing_docs, clippy::expect_used, clippy::print_stdout, reason = "a tool for measuring")]
+//! The control plane is served at `/plain` and `/tls`, a WebDAV directory for `rclone` at `/`.
+#![allow(missing_docs, clippy::expect_used, clippy::print_stdout, reason = "a benchmark tool")]
 
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use std::collections::HashMap;
@@ -13,9 +13,9 @@ use std::sync::{Arc, Mutex};
 
 fn main() {
     let trusted =
-        std::env::args().skip(1).find(|argument| !argument.starts_with('-')).expect("a file for the certificate");
+        std::env::args().skip(1).find(|argument| !argument.starts_with('-')).expect("a path for the certificate");
     let made = rcgen::generate_simple_self_signed(vec!["localhost".into()]).expect("a certificate");
-    std::fs::write(trusted, made.cert.pem()).expect("written");
+    std::fs::write(trusted, made.cert.pem()).expect("write the certificate");
     let key = rustls::pki_types::PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().expect("versions");
@@ -31,7 +31,7 @@ fn main() {
             let (config, sizes) = (config.clone(), known.clone());
             std::thread::spawn(move || {
                 let connection = ServerConnection::new(config).expect("a connection");
-                let _ = serve(&mut StreamOwned::new(connection, stream), ports, &sizes, drain_tls); // until it goes
+                let _ = serve(&mut StreamOwned::new(connection, stream), ports, &sizes, drain_tls); // until it closes
             });
         }
     });
@@ -41,7 +41,7 @@ fn main() {
     }
 }
 
-/// Lengths of the bodies that came, by path.
+/// Lengths of the uploaded bodies in bytes, by path.
 type Sizes = Mutex<HashMap<String, u64>>;
 
 fn serve<S: Read + Write>(
@@ -69,7 +69,7 @@ fn serve<S: Read + Write>(
     }
 }
 
-/// A head is short and comes at once; what follows belongs to the body.
+/// Reads a request head byte by byte, so that nothing of the body is consumed.
 fn head(stream: &mut impl Read) -> io::Result<String> {
     let mut head = Vec::new();
     let mut byte = [0];
@@ -80,7 +80,7 @@ fn head(stream: &mut impl Read) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&head).into_owned())
 }
 
-/// The kernel throws the bytes away without copying them.
+/// With `MSG_TRUNC` the kernel discards the bytes without copying them.
 fn drain_plain(stream: &mut TcpStream, mut left: u64) -> io::Result<()> {
     let mut buffer = vec![0; 1 << 20];
     while left > 0 {
@@ -107,13 +107,13 @@ fn drain_tls(stream: &mut StreamOwned<ServerConnection, TcpStream>, mut left: u6
 }
 
 fn answer(method: &str, path: &str, length: u64, [plain, tls]: [u16; 2], sizes: &Sizes) -> (u16, String) {
-    let mut sizes = sizes.lock().expect("whole");
+    let mut sizes = sizes.lock().expect("no thread panicked");
     match (method, path) {
         ("PUT", path) => {
             sizes.insert(path.to_owned(), length);
             (200, String::new())
         }
-        // What a control plane says on the way to an upload and after it.
+        // The control plane calls before and after an upload.
         ("GET", path) if path.ends_with("/v1/projects") => {
             (200, r#"{"projects":[{"id":"p","slug":"shop","name":"shop","storage_limit_bytes":1000000000000}]}"#.into())
         }
@@ -127,7 +127,7 @@ fn answer(method: &str, path: &str, length: u64, [plain, tls]: [u16; 2], sizes: 
             (201, format!(r#"{{"upload":{{"object_key":"k","upload_url":"{url}"}}}}"#))
         }
         ("POST", _) => (202, r#"{"job":{"id":"j","type":"project.import","state":"pending"}}"#.into()),
-        // What WebDAV asks before and after.
+        // The WebDAV calls before and after an upload.
         ("PROPFIND", path) => match sizes.get(path) {
             None => (404, String::new()),
             Some(size) => (

@@ -1,16 +1,15 @@
 #!/usr/bin/env bash
-# How fast a dump is uploaded, against the tools that everybody has:
+# Benchmark: time to upload a dump, compared with standard tools:
 #
-#   capydb import --file   against   curl -T   and   rclone (WebDAV)
+#   capydb import --file   vs.   curl -T   and   rclone (WebDAV)
 #
-# One `PUT` of 1 GiB to a sink that forgets it, over plain HTTP and over TLS, and of 256 MiB
-# over a line of 1 Gbit/s. `capydb` does all that an import does before and after: it reads
-# the dump, asks a control plane for a slot, draws its progress, starts the job. Rounds are
-# interleaved with curl's, their order turned round every time; ratios are medians of the
-# ratios to curl in the same round.
+# One `PUT` of 1 GiB to a sink that discards the body, over plain HTTP and over TLS, and one of
+# 256 MiB over a 1 Gbit/s link. The `capydb` time is that of a whole import command: read the
+# dump, request an upload, draw progress, start the job. Rounds alternate with curl's and swap
+# their order each time; a ratio is the median of the ratios to curl within a round.
 #
-# It runs in a network of its own, with `cubic`, which most machines use: results over BBR and
-# the loopback interface mean nothing.
+# Runs in a network namespace of its own with `cubic`, the usual default: results with BBR over
+# the loopback interface are meaningless.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 rounds=${ROUNDS:-11}
@@ -22,14 +21,14 @@ if [ "${1-}" != inside ]; then
     bin=$(bash src/server/postgres/fetch-debian.sh 17 "$cache/postgres/17")
     mkdir -p "$folder"
     if [ ! -f "$folder/upload-small.dump" ]; then
-        echo "Making the dumps in $folder (once) …" >&2
+        echo "Creating the dumps in $folder (once)…" >&2
         place=$(mktemp -d)
         chmod 755 "$place"
         coproc SERVER { exec bash tests/support/source-server.sh "$bin" "$place" max_wal_size=8GB; }
         server=${SERVER[1]}
         read -r port <&"${SERVER[0]}"
         export PGHOST=127.0.0.1 PGPORT=$port PGUSER=owner PGPASSWORD=source-secret PGDATABASE=postgres
-        # Text of random digits, as it is: each row has 8 KiB.
+        # Random hexadecimal text, uncompressed: 8 KiB per row.
         for size in 32768:small 131072:large; do
             "$bin/psql" -qX -c "create database ${size#*:}"
             "$bin/psql" -qX "${size#*:}" -c "create table noise as select i, (select string_agg(md5(random()::text || i || j), '') from generate_series(1, 255) j) from generate_series(1, ${size%:*}) i"
@@ -49,16 +48,16 @@ if [ "${1-}" != inside ]; then
 fi
 
 ip link set lo up
-# Some systems allow `cubic` to the first network only; on a line that loses nothing `reno` is its equal.
+# Some systems allow `cubic` only in the initial namespace; without packet loss `reno` is equivalent.
 sysctl -qw net.ipv4.tcp_congestion_control=cubic 2>/dev/null || sysctl -qw net.ipv4.tcp_congestion_control=reno
-# No upload begins with what the one before it has learnt of the line.
+# Do not carry TCP metrics over from one upload to the next.
 sysctl -qw net.ipv4.tcp_no_metrics_save=1
 echo "congestion control: $(sysctl -n net.ipv4.tcp_congestion_control)"
 work=$(mktemp -d)
 exec 3< <(exec "$SINK" "$work/trusted.pem")
 sink=$!
 read -r plain tls <&3
-# A terminal, so that the line of progress is drawn.
+# A terminal, so that capydb draws its progress bar.
 exec 5< <(exec script -qfc 'tty; exec sleep infinity' /dev/null </dev/null)
 screen=$!
 read -r terminal <&5
@@ -68,8 +67,8 @@ trap 'kill $sink $screen 2>/dev/null; wait 2>/dev/null; rm -rf "$work"' EXIT
 export SSL_CERT_FILE=$work/trusted.pem CAPYDB_API_KEY=capy_live_bench HOME=$work XDG_CONFIG_HOME=$work XDG_STATE_HOME=$work TERM=xterm
 unset HTTP_PROXY HTTPS_PROXY ALL_PROXY http_proxy https_proxy all_proxy CAPYDB_API_URL
 contenders=capydb
-exec 4>&2 # what is timed has standard error for itself
-if command -v rclone >/dev/null; then contenders+=" rclone"; else echo "rclone is not installed; left out" >&2; fi
+exec 4>&2 # stderr of timed commands is captured
+if command -v rclone >/dev/null; then contenders+=" rclone"; else echo "rclone is not installed; skipped" >&2; fi
 
 run() {
     local url=http://127.0.0.1:$plain api=http://127.0.0.1:$plain/$2
@@ -83,11 +82,11 @@ run() {
 
 median() { sort -n | awk '{ all[NR] = $1 } END { print all[int((NR + 1) / 2)] }'; }
 
-# compare TITLE KIND FILE IDEAL: prints seconds, and ratios to curl. Each contender has rounds
-# with curl alone: the first upload after rclone is slower, whoever makes it.
+# compare TITLE KIND FILE IDEAL: prints seconds and ratios to curl. Each contender is paired with
+# curl separately, because the first upload after rclone is slower for any tool.
 compare() {
     local who
-    cat "$3" >/dev/null # all find it in memory
+    cat "$3" >/dev/null # warm the page cache for all
     for who in $contenders; do pair "$who" "$@"; done
 }
 
@@ -96,10 +95,10 @@ pair() {
     rm -f "$work"/times.*
     for ((round = -1; round <= rounds; round++)); do
         for one in $(((round % 2)) && echo "curl $who" || echo "$who curl"); do
-            sleep 0.3 # what the one before has left is cleared away
+            sleep 0.3 # let the previous upload's resources be released
             TIMEFORMAT='%R %U %S'
             { time run "$one" "$kind" "$file"; } 2>"$work/time"
-            ((round < 1)) || awk '{ print $1, $2 + $3 }' "$work/time" >>"$work/times.$one" # the first two warm up
+            ((round < 1)) || awk '{ print $1, $2 + $3 }' "$work/time" >>"$work/times.$one" # the first two rounds are warm-up
         done
     done
     paste -d' ' "$work/times.$who" "$work/times.curl" >"$work/pairs"
@@ -129,8 +128,8 @@ compare tls tls "$large"
 memory plain "$large"
 memory tls "$large"
 if tc qdisc add dev lo root tbf rate 1gbit burst 256kb limit 8mb 2>"$work/said"; then
-    # The wire carries 40 bytes of headers in each packet beside the bytes of the file.
+    # The ideal time ignores the 40 bytes of headers in each packet.
     compare 1gbit tls "$small" "$(stat -c %s "$small" | awk '{ print $1 * 8 / 1e9 }')"
 else
-    echo "the line of 1 Gbit/s is left out: $(cat "$work/said")" >&2
+    echo "the 1 Gbit/s link is skipped: $(cat "$work/said")" >&2
 fi

@@ -1,17 +1,17 @@
 #!/usr/bin/env bash
-# Shows the whole product on this machine: a Postgres 15 source with a sample database, a
-# control plane, a preflight, and the same database imported by URL, from a custom dump and
-# from a plain dump. Leaves nothing behind.
+# Demo of the whole product on this machine: a Postgres 15 source with a sample database, a
+# control plane, a preflight, and three imports of that database: by URL, from a custom-format
+# dump and from a plain SQL dump. Removes everything at the end.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 capydb=$PWD/target/release/capydb
 
 if [ "${1:-}" != inside ]; then
-    # The control plane runs as long as the demo, and fetches its Postgres if need be.
+    # The control plane runs for the duration of the demo and fetches Postgres if necessary.
     exec "$capydb" dev --ephemeral -- bash demo/demo.sh inside
 fi
 
-# A Postgres 15 to come from: the machine's own, or a private one.
+# The source is Postgres 15: the installed one, or a private copy.
 bin=/usr/lib/postgresql/15/bin
 if ! [ -x "$bin/initdb" ]; then
     cache=${XDG_CACHE_HOME:-$HOME/.cache}/capydb
@@ -23,7 +23,7 @@ mkdir -m 755 "$work/server"
 chmod 711 "$work"
 coproc SERVER { exec tests/support/source-server.sh "$bin" "$work/server"; }
 finish() {
-    exec {SERVER[1]}>&- # the server ends with its input
+    exec {SERVER[1]}>&- # the server stops when its standard input closes
     wait "$SERVER_PID" 2>/dev/null || true
     rm -rf "$work"
 }
@@ -49,7 +49,7 @@ select (select count(*) from shop.customer) as customers, (select count(*) from 
 SQL
 }
 
-echo "A Postgres $("$bin/postgres" --version | grep -o '[0-9][0-9.]*' | head -n 1) with a sample shop is the source (its URL is in CAPYDB_SOURCE_URL)."
+echo "A Postgres $("$bin/postgres" --version | grep -o '[0-9][0-9.]*' | head -n 1) with a sample shop database is the source (its URL is in CAPYDB_SOURCE_URL)."
 run import preflight
 run import --recreate --wait
 rows
@@ -64,4 +64,4 @@ show "pg_dump -f shop.sql"
 run import --file "$work/shop.sql" --recreate --wait
 rows
 
-printf '\nThe demo is over: three imports, the same rows each time.\n'
+printf '\nDemo complete: three imports with identical row counts.\n'

@@ -1,4 +1,4 @@
--- A small shop: one of many kinds of objects that applications have. Loads into Postgres 15
+-- Sample shop database with many of the object kinds that applications use. Loads into Postgres 15
 -- and later, with or without pgvector and PostGIS.
 set client_min_messages = warning;
 

@@ -1,14 +1,14 @@
-//! `capydb` moves a Postgres database into `CapyDB`, and runs the control plane that does it.
+//! `capydb` imports Postgres databases into `CapyDB` and runs the control plane for these imports.
 //!
-//! Dependencies point down this list:
+//! A module depends only on modules below it in this list:
 //!
-//! - [`cli`]: what a person types and sees.
+//! - [`cli`]: the command line.
 //! - `server`: a control plane (feature `server`).
-//! - [`client`]: calling a control plane.
-//! - [`preflight`]: facts and limits become a graded report.
+//! - [`client`]: the API client.
+//! - [`preflight`]: graded reports on a source.
 //! - [`source`]: a live source database. [`dump`]: a dump file. [`config`]: saved settings.
-//! - [`wire`]: the API's JSON shapes. [`platforms`]: objects that belong to a provider's platform.
-//!   [`util`]: files, addresses, processes and text, without a domain.
+//! - [`wire`]: the API's JSON types. [`platforms`]: objects that belong to a provider's platform.
+//!   [`util`]: domain-independent helpers for files, addresses, processes and text.
 
 pub mod cli;
 pub mod client;

@@ -1,4 +1,4 @@
-//! The `capydb` program: parse, run, exit code.
+//! The `capydb` executable.
 
 use std::process::ExitCode;
 

@@ -1,24 +1,23 @@
-//! Marks of the providers that databases come from: what belongs to their platform and not to
-//! the application.
+//! Hosting providers, recognized by the roles, schemas and settings of their platforms.
 
-/// A provider's platform inside a database.
+/// A provider's platform, as visible in a database.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Platform {
-    /// The word in reports.
+    /// Identifier in reports.
     pub id: &'static str,
-    /// Its name for people.
+    /// Display name.
     pub name: &'static str,
-    /// Roles that only it has.
+    /// Roles specific to the platform.
     pub roles: &'static [&'static str],
-    /// Schemas whose objects are the platform's.
+    /// Schemas that may belong to the platform.
     pub schemas: &'static [&'static str],
-    /// Those of them that nobody else has, so they give it away.
+    /// The subset of `schemas` that identifies the platform.
     pub own_schemas: &'static [&'static str],
-    /// Prefix of its settings.
+    /// Prefix of its settings; empty if it has none.
     pub settings: &'static str,
 }
 
-/// All platforms that are known, the clearest signs first.
+/// All known platforms, in order of precedence.
 pub const PLATFORMS: [Platform; 11] = [
     Platform {
         id: "supabase",
@@ -134,7 +133,7 @@ pub const PLATFORMS: [Platform; 11] = [
     },
 ];
 
-/// The platform that these roles, schemas and setting prefixes give away, and by which of them.
+/// The platform identified by these roles, schemas and setting prefixes, and the signs that match.
 pub fn recognize(roles: &[&str], schemas: &[&str], settings: &[&str]) -> Option<(&'static Platform, Vec<String>)> {
     PLATFORMS.iter().find_map(|platform| {
         let named = |kind: &str, names: &[&str], known: &[&str]| -> Vec<String> {
@@ -145,7 +144,7 @@ pub fn recognize(roles: &[&str], schemas: &[&str], settings: &[&str]) -> Option<
         if !platform.settings.is_empty() {
             signs.extend(named("setting", settings, &[platform.settings]));
         }
-        // Three ordinary words together are Supabase's.
+        // Each of these names is common, but all three together are Supabase's.
         if platform.id == "supabase" && ["auth", "storage", "realtime"].iter().all(|part| schemas.contains(part)) {
             signs.push("schemas auth, storage and realtime".to_owned());
         }
@@ -153,7 +152,7 @@ pub fn recognize(roles: &[&str], schemas: &[&str], settings: &[&str]) -> Option<
     })
 }
 
-/// Whether a schema may belong to some platform; ordinary words are among them.
+/// Whether a schema may belong to a platform. Common names such as `auth` are included.
 pub fn may_be_platform(schema: &str) -> bool {
     PLATFORMS.iter().any(|platform| platform.schemas.contains(&schema))
 }
@@ -163,7 +162,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_platform_is_known_by_its_signs() {
+    fn a_platform_is_recognized_by_its_signs() {
         let known = |roles: &[&str], schemas: &[&str]| recognize(roles, schemas, &[]).map(|(platform, _)| platform.id);
         assert_eq!(known(&["supabase_admin"], &[]), Some("supabase"));
         assert_eq!(known(&[], &["auth", "public", "realtime", "storage"]), Some("supabase"));

@@ -16,7 +16,7 @@ use support::fixtures::{ControlPlane, open_folder};
 fn fuzzer() -> Option<PathBuf> {
     let python = Command::new("python3").args(["-c", "import venv, ensurepip"]).stderr(Stdio::null()).status();
     if !python.is_ok_and(|status| status.success()) {
-        eprintln!("NOT TESTED: python3 with venv is needed to fuzz the API against its description");
+        support::skip("api-fuzz", "python3 with venv is not installed");
         return None;
     }
     let folder = support::fixtures::cache().join("schemathesis");
@@ -138,4 +138,16 @@ fn every_call_of_the_contract_is_described() {
     }
     assert_eq!(document["servers"][0]["url"], "/api/capydb");
     assert!(document["components"]["schemas"]["Job"]["properties"]["state"].is_object());
+}
+
+/// `docs/openapi.json` is the description that the API serves. Update it with `make openapi`.
+#[test]
+fn the_committed_description_is_current() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/openapi.json");
+    let served = format!("{:#}\n", document(support::fixtures::control_plane()));
+    if std::env::var_os("CAPYDB_UPDATE_OPENAPI").is_some() {
+        std::fs::write(file, &served).expect("writes the description");
+    }
+    let committed = std::fs::read_to_string(file).unwrap_or_default();
+    assert!(committed == served, "docs/openapi.json is out of date: run make openapi");
 }

@@ -1,4 +1,4 @@
-//! `login`, `logout`, `whoami`, `link`, `unlink`: who makes the calls, and what they mean.
+//! `login`, `logout`, `whoami`, `link` and `unlink`: the API key and the project in use.
 
 use super::context::{Context, check_key};
 use super::output::{Output, report};
@@ -13,23 +13,22 @@ use serde_json::json;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// How long a login waits when the service does not say.
+/// Lifetime of a login session when the control plane sends no valid expiry time.
 const USUAL_LIFE: Duration = Duration::from_mins(15);
 
-/// Pause between two looks at a login that waits for a person.
+/// Pause between two polls of a pending login.
 const POLL: Duration = Duration::from_secs(2);
 
-/// A key with what is known of the organization that it is for.
+/// A new key with its organization, if known.
 struct Granted {
     key: SecretString,
     organization: Option<Organization>,
 }
 
-/// `capydb login`. With a key it is checked and saved; without one a person approves in the
-/// browser.
+/// `capydb login`. Checks and saves the given key; without one, the user approves in the browser.
 pub(super) async fn login(context: &Context<'_>, key_given: bool) -> Result<(), CliError> {
     let path = login_path()?;
-    config::saved_login(&path)?; // a file that cannot be read is told before anybody goes to the browser
+    config::saved_login(&path)?; // report an unreadable file before the browser step
     let granted = match &context.api_key {
         Some(key) if key_given => Granted { key: key.clone(), organization: None },
         _ => approved(context).await?,
@@ -37,9 +36,7 @@ pub(super) async fn login(context: &Context<'_>, key_given: bool) -> Result<(), 
     check_key(&granted.key)?;
     let me = Api::new(context.api_url.clone(), Some(granted.key.clone()))?.me().await?;
     let Some(Organization { id, name, slug }) = me.organization.or(granted.organization) else {
-        return Err(
-            CliError::new(ErrorKind::Auth, "the key belongs to no organization").hint("make one in the dashboard")
-        );
+        return Err(CliError::new(ErrorKind::Auth, "the key has no organization").hint("create one in the dashboard"));
     };
     let login = Login {
         organization_id: id,
@@ -50,15 +47,15 @@ pub(super) async fn login(context: &Context<'_>, key_given: bool) -> Result<(), 
         app_url: Some(context.app_url.as_str().trim_end_matches('/').to_owned()),
     };
     if let Some(other) = config::saved_elsewhere(&path, &login)? {
-        let what =
-            format!("a login for the same organization is saved for another control plane: {}", printable(&other, 200));
-        return Err(CliError::new(ErrorKind::Conflict, what).hint("capydb logout first, if it shall be replaced"));
+        let what = format!("this organization has a saved login for another server: {}", printable(&other, 200));
+        return Err(CliError::new(ErrorKind::Conflict, what).hint("to replace the login, run capydb logout first"));
     }
     config::save_login(&path, &login)?;
     if std::env::var_os(config::ENV_API_KEY).is_some() {
-        context.output.warn("CAPYDB_API_KEY is set and goes before the saved login");
+        context.output.warn("CAPYDB_API_KEY is set and overrides the saved login");
     }
-    let text = format!("Logged in to {} at {}. The key is in {}.", called(&login), context.api_url, path.display());
+    let (name, url) = (called(&login), &context.api_url);
+    let text = format!("Logged in to {name} at {url}. The key is saved in {}.", path.display());
     context.output.result(&text, || {
         let organization = json!({ "id": login.organization_id, "name": login.name, "slug": login.slug });
         json!({ "organization": organization, "api_url": context.api_url.as_str() })
@@ -67,8 +64,7 @@ pub(super) async fn login(context: &Context<'_>, key_given: bool) -> Result<(), 
 }
 
 fn login_path() -> Result<PathBuf, CliError> {
-    config::login_path()
-        .ok_or_else(|| CliError::new(ErrorKind::Error, "there is no home directory to save the login in"))
+    config::login_path().ok_or_else(|| CliError::new(ErrorKind::Error, "cannot save the login: no home directory"))
 }
 
 fn called(login: &Login) -> String {
@@ -76,7 +72,7 @@ fn called(login: &Login) -> String {
     names.into_iter().find(|name| !name.is_empty()).map_or_else(String::new, |name| printable(name, 80))
 }
 
-/// Has a person approve this machine in the browser, and gives the new key.
+/// Has the user approve this machine in the browser; returns the new key.
 async fn approved(context: &Context<'_>) -> Result<Granted, CliError> {
     let api = context.anonymous()?;
     let device = std::env::var("HOSTNAME").ok().or_else(host_name);
@@ -88,7 +84,7 @@ async fn approved(context: &Context<'_>) -> Result<Granted, CliError> {
     }
     page.query_pairs_mut().append_pair("session", &session.session_id);
     context.output.urgent(&format!(
-        "Open this page and approve the login; it shows the code {}:\n\n  {page}\n\nWaiting … (Ctrl-C gives up)",
+        "Open this page, check that it shows code {}, and approve the login:\n\n  {page}\n\nWaiting … (Ctrl-C cancels)",
         short_code(&session.session_id)
     ));
     wait_for_key(&api, &session).await
@@ -105,8 +101,7 @@ fn host_name() -> Option<String> {
 }
 
 async fn wait_for_key(api: &Api, session: &LoginSession) -> Result<Granted, CliError> {
-    let too_late =
-        || CliError::new(ErrorKind::Timeout, "nobody approved the login in time").hint("run capydb login again");
+    let too_late = || CliError::new(ErrorKind::Timeout, "login timed out").hint("run capydb login again");
     let end: jiff::Timestamp = session.expires_at.parse().unwrap_or_else(|_| jiff::Timestamp::now() + USUAL_LIFE);
     loop {
         let state = match api.login_state(session).await {
@@ -128,9 +123,9 @@ async fn wait_for_key(api: &Api, session: &LoginSession) -> Result<Granted, CliE
             "approved" => {
                 return Err(CliError::new(
                     ErrorKind::Auth,
-                    "the login was approved, and its key went to an answer that was lost",
+                    "the login was approved, but the response with the key was lost",
                 )
-                .hint("run capydb login again; the lost key can be revoked in the dashboard"));
+                .hint("run capydb login again, and revoke the lost key in the dashboard"));
             }
             other => {
                 let state = printable(other, 40);
@@ -142,10 +137,10 @@ async fn wait_for_key(api: &Api, session: &LoginSession) -> Result<Granted, CliE
 
 /// `capydb logout`.
 pub(super) fn logout(context: &Context<'_>, all: bool) -> Result<(), CliError> {
-    let gone = config::forget_logins(&login_path()?, all)?;
+    let gone = config::remove_logins(&login_path()?, all)?;
     let text = match gone.as_slice() {
-        [] => "Nobody was logged in.".to_owned(),
-        names => format!("Logged out of {}. The key itself stays valid.", names.join(", ")),
+        [] => "You were not logged in.".to_owned(),
+        names => format!("Logged out of {}. The key itself remains valid.", names.join(", ")),
     };
     context.output.result(&text, || json!({ "logged_out": gone }));
     Ok(())
@@ -185,7 +180,7 @@ pub(super) async fn link(context: &Context<'_>, wanted: Option<&str>) -> Result<
     };
     let here = std::env::current_dir().map_err(anyhow::Error::from)?;
     let path = config::link_project(&here, &link)?;
-    let text = format!("This directory is linked to project {} ({}).", printable(label(&project), 60), path.display());
+    let text = format!("Linked this directory to project {} ({}).", printable(label(&project), 60), path.display());
     context.output.result(&text, || json!({ "project": project }));
     Ok(())
 }
@@ -194,7 +189,7 @@ pub(super) async fn link(context: &Context<'_>, wanted: Option<&str>) -> Result<
 pub(super) fn unlink(output: &Output) -> Result<(), CliError> {
     let here = std::env::current_dir().map_err(anyhow::Error::from)?;
     let was = config::unlink_project(&here)?;
-    let text = if was { "This directory is linked to no project any more." } else { "This directory was not linked." };
+    let text = if was { "Unlinked this directory." } else { "This directory was not linked." };
     output.result(text, || json!({ "unlinked": was }));
     Ok(())
 }

@@ -1,3 +1,5 @@
+//! Shell completion: the scripts, and the candidates that they request.
+
 use super::args::{self, Global};
 use super::context::Context;
 use super::output::{Output, OutputFormat, ProgressForm};
@@ -7,24 +9,24 @@ use clap_complete::env::{CompleteEnv, Shells};
 use std::ffi::OsStr;
 use std::time::Duration;
 
-/// The environment variable by which the shell's script asks us for candidates.
+/// The environment variable with which a shell's script requests candidates.
 const VARIABLE: &str = "CAPYDB_COMPLETE";
 
-/// How long a person may wait for a list of projects.
+/// Maximum time to list projects for a completion.
 const PATIENCE: Duration = Duration::from_millis(1500);
 
-/// Answers the shell's script; ends the program when it was asked.
+/// Prints candidates and exits if the shell's script runs this process.
 pub(super) fn answer() {
     CompleteEnv::with_factory(command).var(VARIABLE).complete();
 }
 
-/// The command line, with the completion of project names.
+/// The command line with completion of project names.
 fn command() -> clap::Command {
     with_projects(args::command())
 }
 
-/// Completes the argument `project` of a command and its subcommands. It is attached here, because
-/// listing projects needs the context of a command, which depends on the arguments.
+/// Completes the argument `project` of a command and its subcommands. Attached here and not in
+/// `args`, because listing projects needs a [`Context`], which depends on `args`.
 fn with_projects(command: clap::Command) -> clap::Command {
     let command = command.mut_args(|argument| match argument.get_id().as_str() {
         "project" => argument.add(ArgValueCompleter::new(projects)),
@@ -33,8 +35,8 @@ fn with_projects(command: clap::Command) -> clap::Command {
     command.mut_subcommands(with_projects)
 }
 
-/// The completion script of a shell. It asks the program itself for candidates, so that it
-/// never grows old.
+/// The completion script of a shell. It requests candidates from this program, so it never becomes
+/// outdated.
 pub(super) fn script(shell: clap_complete::Shell) -> String {
     let name = shell.to_string();
     let mut text = Vec::new();
@@ -44,7 +46,7 @@ pub(super) fn script(shell: clap_complete::Shell) -> String {
     String::from_utf8_lossy(&text).trim_end().to_owned()
 }
 
-/// The projects that begin so. Without a key or a network there are none.
+/// The projects whose slug starts with `prefix`; none without a key or a network.
 fn projects(prefix: &OsStr) -> Vec<CompletionCandidate> {
     let prefix = prefix.to_string_lossy().to_lowercase();
     let found = fetch_projects().unwrap_or_default();
@@ -68,7 +70,7 @@ fn fetch_projects() -> Option<Vec<(String, String)>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
     let next = runtime.block_on(async { tokio::time::timeout(PATIENCE, api.projects()).await });
     let projects = next.ok()?.ok()?;
-    // A name that the shell would have to quote is not offered.
+    // Omit names that the shell would have to quote.
     let plain = |name: &str| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
     let known = projects.iter().filter(|project| plain(label(project)));
     Some(known.map(|project| (label(project).to_owned(), crate::util::format::printable(&project.name, 60))).collect())

@@ -1,4 +1,4 @@
-//! `capydb config show`: every setting and where it comes from.
+//! `capydb config show`: every setting and its origin.
 
 use super::CliError;
 use super::context::Context;
@@ -8,7 +8,7 @@ use crate::source::SourceUrl;
 use secrecy::ExposeSecret;
 use serde_json::json;
 
-/// A key for people: enough to tell two apart, not enough to use.
+/// A short hash that identifies a key without revealing it.
 fn fingerprint(key: &str) -> String {
     let digest = ring::digest::digest(&ring::digest::SHA256, key.as_bytes());
     let start = digest.as_ref().iter().take(6).fold(0_u64, |value, byte| value << 8 | u64::from(*byte));
@@ -49,7 +49,7 @@ pub(super) fn run(context: &Context<'_>) -> Result<(), CliError> {
         .iter()
         .filter_map(|(name, file)| file.as_ref().map(|(path, there)| (name, path, *there)))
         .map(|(name, path, there)| {
-            vec![format!("  {name}"), path.clone(), if there { "" } else { "is not there" }.to_owned()]
+            vec![format!("  {name}"), path.clone(), if there { "" } else { "missing" }.to_owned()]
         })
         .collect();
     let text = format!("{}\n\nFiles\n{}", report::rows(&rows), report::rows(&files));

@@ -1,3 +1,5 @@
+//! The settings of a command, resolved from flags, environment, link and login.
+
 use super::args::Global;
 use super::output::Output;
 use super::output::report::label;
@@ -11,43 +13,43 @@ use crate::wire::Project;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
-/// All settings of one command, resolved once.
+/// All settings of a command, resolved once.
 pub(super) struct Context<'a> {
     pub(super) output: &'a Output,
-    /// Only the directory's link names the control plane, and nobody has named it before: it
-    /// gets neither a key nor the URL of a source.
+    /// Only the directory's link names the control plane, and the user has not named it before:
+    /// neither a key nor a source URL is sent to it.
     unnamed: bool,
     pub(super) api_url: Url,
-    /// Where the address came from, in words.
+    /// Origin of `api_url`, for display.
     pub(super) api_url_from: &'static str,
     pub(super) api_key: Option<SecretString>,
-    /// Where the key came from, in words.
+    /// Origin of `api_key`, for display.
     pub(super) api_key_from: &'static str,
     pub(super) link: Option<LinkedProject>,
-    /// The address that the directory's link is for, when it is another than is used.
+    /// The API URL of the directory's link, if it differs from `api_url`.
     unused_link: Option<String>,
-    /// The dashboard that belongs to the control plane.
+    /// The control plane's dashboard.
     pub(super) app_url: Url,
-    /// Where its address came from, in words.
+    /// Origin of `app_url`, for display.
     pub(super) app_url_from: &'static str,
 }
 
 const NOWHERE: &str = "not set";
 
-/// The first value that is set, with where it came from.
+/// The first value that is set, with its origin.
 fn first<T>(values: impl IntoIterator<Item = (Option<T>, &'static str)>) -> (Option<T>, &'static str) {
     let found = values.into_iter().find_map(|(value, from)| Some((value?, from)));
     found.map_or((None, NOWHERE), |(value, from)| (Some(value), from))
 }
 
 impl<'a> Context<'a> {
-    /// Flags before environment before the linked project before the saved login.
+    /// Resolves the settings. Precedence: flags, environment, linked project, saved login.
     pub(super) fn resolve(global: &Global, output: &'a Output) -> Result<Self, CliError> {
         Self::resolve_with(global, output, true)
     }
 
-    /// The same without the directory's link, for a login: whoever cloned a directory has not
-    /// chosen the server that its link names.
+    /// Like [`Context::resolve`], but ignores the directory's link. For a login: a cloned
+    /// directory's link may name a server that the user did not choose.
     pub(super) fn resolve_unlinked(global: &Global, output: &'a Output) -> Result<Self, CliError> {
         Self::resolve_with(global, output, false)
     }
@@ -55,17 +57,17 @@ impl<'a> Context<'a> {
     fn resolve_with(global: &Global, output: &'a Output, linked: bool) -> Result<Self, CliError> {
         let here = std::env::current_dir().map_err(anyhow::Error::from)?;
         let link = if linked { config::linked_project(&here) } else { Ok(None) };
-        let link = link.map_err(|error| CliError::from(error).hint("take it away with: capydb unlink"))?;
+        let link = link.map_err(|error| CliError::from(error).hint("delete the link with: capydb unlink"))?;
         let set = |text: &String| !text.trim().is_empty();
         let variable = |name: &str| std::env::var(name).ok().filter(set);
         let given_url =
             first([(global.api_url.clone().filter(set), "--api-url"), (variable(ENV_API_URL), ENV_API_URL)]);
         let given_key = first([(key_flag(global)?, "--api-key"), (variable(ENV_API_KEY), ENV_API_KEY)]);
-        // A login that is not needed must not be in the way.
+        // An unreadable login file must not matter when no value comes from it.
         let login = match config::login_path() {
             Some(path) if given_url.0.is_none() || given_key.0.is_none() => {
                 config::saved_login(&path).map_err(|error| {
-                    CliError::from(error).hint(format!("mend or remove {}, then run: capydb login", path.display()))
+                    CliError::from(error).hint(format!("fix or delete {}, then run: capydb login", path.display()))
                 })?
             }
             _ => None,
@@ -81,15 +83,15 @@ impl<'a> Context<'a> {
             (Some(DEFAULT_API_URL.to_owned()), "the default"),
         ]);
         let api_url = parse_api_url(api_url.as_deref().map_or(DEFAULT_API_URL, str::trim))?;
-        // A directory's link comes with whatever was cloned: it must not lead the saved key to
-        // a server that the key is not for.
+        // The link of a cloned directory is untrusted: it must not send the saved key to another
+        // server.
         let foreign = by_link && api_url.origin() != login_origin;
         let hosted = parse_api_url(DEFAULT_API_URL)?.origin() == api_url.origin();
         let unnamed = foreign && !hosted && !is_loopback_url(&api_url);
         let saved_key = login.as_ref().filter(|_| !foreign).and_then(|login| login.api_key.clone());
         let given_key = (given_key.0.map(|key| SecretString::from(key.trim())), given_key.1);
         let (api_key, api_key_from) = first([given_key, (saved_key, "the saved login")]);
-        // Nor does a link name a project of another control plane.
+        // A link applies only to projects of its own control plane.
         let elsewhere = |linked: &String| parse_api_url(linked.trim()).map_or(true, |url| url != api_url);
         let unused_link = linked_url.clone().filter(elsewhere);
         let link = link.filter(|_| unused_link.is_none());
@@ -111,19 +113,19 @@ impl<'a> Context<'a> {
         })
     }
 
-    /// A client of the control plane.
+    /// An API client with the key. Fails without a key, or if only the link names the server.
     pub(super) fn api(&self) -> Result<Api, CliError> {
         self.check_named()?;
         let Some(key) = &self.api_key else {
             return Err(CliError::new(ErrorKind::Auth, "no API key").hint(format!(
-                "capydb login, or set CAPYDB_API_KEY to a key of your organization ({DASHBOARD_URL}), or run against `capydb dev`"
+                "run capydb login, or set CAPYDB_API_KEY to a key from {DASHBOARD_URL} or from capydb dev"
             )));
         };
         check_key(key)?;
         Ok(Api::new(self.api_url.clone(), Some(key.clone()))?)
     }
 
-    /// A client for the calls that need no key.
+    /// An API client without a key.
     pub(super) fn anonymous(&self) -> Result<Api, CliError> {
         self.check_named()?;
         Ok(Api::new(self.api_url.clone(), None)?)
@@ -133,9 +135,9 @@ impl<'a> Context<'a> {
         if !self.unnamed {
             return Ok(());
         }
-        let what = format!("this directory is linked to a control plane that you have not named yet: {}", self.api_url);
+        let what = format!("this directory is linked to a server that you have not used before: {}", self.api_url);
         Err(CliError::new(ErrorKind::Conflict, what)
-            .hint("if you trust it with your key, name it with --api-url or CAPYDB_API_URL; else: capydb unlink"))
+            .hint("if you trust it with your key, set --api-url or CAPYDB_API_URL; otherwise run capydb unlink"))
     }
 
     /// Whether the control plane runs on this machine.
@@ -143,7 +145,7 @@ impl<'a> Context<'a> {
         is_loopback_url(&self.api_url)
     }
 
-    /// The project to link to: the named one, the only one, or the one that a person chooses.
+    /// The project to link to: the named one, the only one, or the user's choice.
     pub(super) async fn project_to_link(&self, api: &Api, wanted: Option<&str>) -> Result<Project, CliError> {
         match wanted {
             Some(wanted) => named(&api.projects().await?, wanted),
@@ -151,7 +153,7 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// The project that is meant, without asking anybody; `None` when there are several.
+    /// The linked or only project, without a prompt; `None` if there are none or several.
     pub(super) async fn project_unasked(&self, api: &Api) -> Result<Option<Project>, CliError> {
         if let Some(link) = &self.link {
             return Ok(Some(api.project(&link.project_id).await?));
@@ -160,12 +162,11 @@ impl<'a> Context<'a> {
         Ok(if projects.len() == 1 { projects.pop() } else { None })
     }
 
-    /// The project that is meant: the named one, the linked one, the only one, or the one
-    /// that a person chooses.
+    /// The named project, the linked one, the only one, or the user's choice.
     pub(super) async fn project(&self, api: &Api, wanted: Option<&str>) -> Result<Project, CliError> {
         if let Some(wanted) = wanted {
             if wanted.trim().is_empty() {
-                return Err(CliError::new(ErrorKind::Usage, "--project names no project"));
+                return Err(CliError::new(ErrorKind::Usage, "--project is empty"));
             }
             return named(&api.projects().await?, wanted);
         }
@@ -176,17 +177,16 @@ impl<'a> Context<'a> {
                     return failure;
                 }
                 failure.hint(format!(
-                    "this directory is linked to the project {} (.capydb/project.json); name another with --project",
+                    "this directory is linked to project {} (.capydb/project.json); choose another with --project",
                     if link.project_slug.is_empty() { &link.project_id } else { &link.project_slug }
                 ))
             });
         }
         if let Some(url) = &self.unused_link {
             let linked = printable(url, 200);
-            let what = format!("this directory is linked to a project of {linked}, and {} is used", self.api_url);
-            return Err(
-                CliError::new(ErrorKind::Conflict, what).hint("name the project with --project, or: capydb link")
-            );
+            let what =
+                format!("this directory is linked to a project of {linked}, but the server in use is {}", self.api_url);
+            return Err(CliError::new(ErrorKind::Conflict, what).hint("choose a project with --project or capydb link"));
         }
         self.any_project(api).await
     }
@@ -194,26 +194,26 @@ impl<'a> Context<'a> {
     async fn any_project(&self, api: &Api) -> Result<Project, CliError> {
         let mut projects = api.projects().await?;
         match projects.len() {
-            0 => Err(CliError::new(ErrorKind::NotFound, "there is no project to import into")
-                .hint(format!("create one first: {DASHBOARD_URL}"))),
+            0 => Err(CliError::new(ErrorKind::NotFound, "the organization has no project")
+                .hint(format!("create a project first: {DASHBOARD_URL}"))),
             1 => Ok(projects.swap_remove(0)),
             _ if is_interactive() => choose(self.output, projects).await,
-            _ => Err(CliError::new(ErrorKind::Usage, "there are several projects")
-                .hint(format!("name one with --project: {}", list(&projects)))),
+            _ => Err(CliError::new(ErrorKind::Usage, "no project chosen: the organization has several")
+                .hint(format!("choose a project with --project: {}", list(&projects)))),
         }
     }
 }
 
-/// A key that can stand in a header.
+/// Rejects a key that is not a valid HTTP header value.
 pub(super) fn check_key(key: &SecretString) -> Result<(), CliError> {
     let key = key.expose_secret();
     if key.is_empty() || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(CliError::new(ErrorKind::Auth, "the API key has characters that no key has"));
+        return Err(CliError::new(ErrorKind::Auth, "the API key contains characters not allowed in a key"));
     }
     Ok(())
 }
 
-/// The key of the flag; `-` reads it from standard input.
+/// The key of `--api-key`; `-` reads standard input.
 fn key_flag(global: &Global) -> Result<Option<String>, CliError> {
     match global.api_key.as_deref().map(str::trim) {
         None => Ok(None),
@@ -223,14 +223,14 @@ fn key_flag(global: &Global) -> Result<Option<String>, CliError> {
     }
 }
 
-/// Longest key that is read, in bytes.
+/// Maximum length of a key, in bytes.
 pub(super) const LONGEST_KEY: u64 = 4096;
 
-/// The dashboard: as set, else at the control plane's own address.
+/// The dashboard URL: as set, else the root of the API's server.
 fn app_url(api_url: &Url, set: Option<String>) -> Result<Url, CliError> {
     let bad = || {
-        CliError::new(ErrorKind::Usage, "the address of the dashboard is not an http or https URL")
-            .hint("it should look like https://capydb.dev (CAPYDB_APP_URL)")
+        CliError::new(ErrorKind::Usage, "the dashboard URL is not an http or https URL")
+            .hint("expected a URL such as https://capydb.dev (CAPYDB_APP_URL)")
     };
     let url = if let Some(text) = set {
         Url::parse(text.trim()).map_err(|_| bad())?
@@ -244,8 +244,8 @@ fn app_url(api_url: &Url, set: Option<String>) -> Result<Url, CliError> {
 
 fn parse_api_url(text: &str) -> Result<Url, CliError> {
     let bad = || {
-        CliError::new(ErrorKind::Usage, "the address of the control plane is not an http or https URL")
-            .hint("it should look like https://capydb.dev/api/capydb (--api-url, CAPYDB_API_URL)")
+        CliError::new(ErrorKind::Usage, "the API URL is not an http or https URL")
+            .hint("expected a URL such as https://capydb.dev/api/capydb (--api-url, CAPYDB_API_URL)")
     };
     let mut url = Url::parse(text).map_err(|_| bad())?;
     if !matches!(url.scheme(), "http" | "https")
@@ -276,17 +276,17 @@ fn named(projects: &[Project], wanted: &str) -> Result<Project, CliError> {
         (Some(_), Some(_)) => Err(CliError::new(ErrorKind::Usage, format!("several projects are named {wanted}"))
             .hint(format!("use the slug: {}", list(projects)))),
         (None, _) => {
-            let failure = CliError::new(ErrorKind::NotFound, format!("there is no project {wanted}"));
+            let failure = CliError::new(ErrorKind::NotFound, format!("project not found: {wanted}"));
             Err(match nearest(projects, &lower) {
                 _ if projects.is_empty() => failure,
-                Some(near) => failure.hint(format!("did you mean {near}? there are: {}", list(projects))),
-                None => failure.hint(format!("there are: {}", list(projects))),
+                Some(near) => failure.hint(format!("did you mean {near}? projects: {}", list(projects))),
+                None => failure.hint(format!("projects: {}", list(projects))),
             })
         }
     }
 }
 
-/// The project whose name is a slip of the finger away.
+/// The project with the most similar name, if it is similar enough to be a typo.
 fn nearest<'a>(projects: &'a [Project], wanted: &str) -> Option<&'a str> {
     let likeness = |project: &&Project| strsim::jaro_winkler(&label(project).to_lowercase(), wanted);
     let near = projects.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)))?;
@@ -302,11 +302,11 @@ fn list(projects: &[Project]) -> String {
 async fn choose(output: &Output, mut projects: Vec<Project>) -> Result<Project, CliError> {
     let lines =
         projects.iter().enumerate().map(|(at, project)| format!("  {}  {}\n", at + 1, printable(label(project), 60)));
-    let question = format!("There are several projects:\n{}Number: ", lines.collect::<String>());
+    let question = format!("Choose a project:\n{}Number: ", lines.collect::<String>());
     let answer: usize = ask(output, &question).await?.parse().unwrap_or(0);
     if answer == 0 || answer > projects.len() {
         return Err(
-            CliError::new(ErrorKind::Usage, "that is none of the numbers").hint("name the project with --project")
+            CliError::new(ErrorKind::Usage, "invalid choice of project").hint("choose a project with --project")
         );
     }
     Ok(projects.swap_remove(answer - 1))
@@ -329,8 +329,8 @@ mod tests {
         assert_eq!(named(&all(), "the shop").expect("by name").id, "1");
         assert_eq!(named(&all(), "nope").expect_err("none").kind, ErrorKind::NotFound);
         let hint = |wanted: &str| named(&all(), wanted).expect_err("none").hint.expect("a hint");
-        assert_eq!(hint("shpo"), "did you mean shop? there are: shop, blog, blog-2");
-        assert_eq!(hint("nothing"), "there are: shop, blog, blog-2");
+        assert_eq!(hint("shpo"), "did you mean shop? projects: shop, blog, blog-2");
+        assert_eq!(hint("nothing"), "projects: shop, blog, blog-2");
         let twice = vec![project("2", "b1", "Blog"), project("3", "b2", "Blog")];
         assert_eq!(named(&twice, "blog").expect_err("two").kind, ErrorKind::Usage);
     }

@@ -1,3 +1,5 @@
+//! `capydb dev`: runs a local control plane, optionally for one command.
+
 use super::args::DevArgs;
 use super::output::{Output, log_to_stderr};
 use super::signals::{SignalStream, StopSignal};
@@ -8,7 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use std::ffi::OsString;
 use std::os::unix::process::ExitStatusExt;
 
-/// `capydb dev`: runs until Ctrl-C, or as long as a command runs.
+/// `capydb dev`: runs until Ctrl-C, or until the given command exits.
 pub(super) fn run(args: DevArgs, output: &Output) -> Result<u8, CliError> {
     let talks = args.command.is_empty() && !output.is_quiet();
     log_to_stderr(if talks { tracing::Level::INFO } else { tracing::Level::ERROR });
@@ -38,7 +40,7 @@ async fn serve(args: DevArgs, output: &Output) -> Result<u8, CliError> {
     let tell = |line: &str| output.note(line);
     let started = tokio::select! {
         started = dev::start(options, &tell) => started?,
-        _ = stop.next() => return Err(CliError::new(ErrorKind::Interrupted, "stopped while it was starting")),
+        _ = stop.next() => return Err(CliError::new(ErrorKind::Interrupted, "interrupted during startup")),
     };
     if args.command.is_empty() {
         stay(started, stop, output, args.allow_private_sources).await
@@ -65,17 +67,17 @@ async fn stay(mut dev: Dev, mut stop: SignalStream, output: &Output, private: bo
 }
 
 fn ended_by_itself() -> CliError {
-    let why = "the private Postgres ended by itself; its log is in the data folder, under postgres/log";
+    let why = "the private Postgres stopped unexpectedly; its log is postgres/log in the data directory";
     CliError::new(ErrorKind::Error, why)
-        .hint("a full disk is the usual cause; nothing is lost: start again with the same data folder")
+        .hint("the usual cause is a full disk; no data is lost: start again with the same data directory")
 }
 
-/// What a person needs to use it. The key stays in its file, so that it reaches no log.
+/// How to use the control plane. The key is not printed, so that it reaches no log.
 fn banner(dev: &Dev, private: bool) -> String {
     let (url, key, data) = (&dev.api_url, dev.key_file.display(), dev.data_dir.display());
     let panel = url.trim_end_matches("api/capydb");
-    let sources = if private { "allowed" } else { "refused" };
-    let fate = if dev.is_ephemeral() { "its data goes with it" } else { "the data stays" };
+    let sources = if private { "allowed" } else { "rejected" };
+    let fate = if dev.is_ephemeral() { "its data is deleted" } else { "its data is kept" };
     format!(
         "CapyDB is running on this machine (Postgres {}, project dev).\n\n  \
          panel            {panel}\n  \
@@ -90,7 +92,7 @@ fn banner(dev: &Dev, private: bool) -> String {
     )
 }
 
-/// Runs a command against the control plane and gives its exit code.
+/// Runs a command against the control plane; returns its exit code.
 async fn run_command(mut dev: Dev, mut stop: SignalStream, words: &[OsString]) -> Result<u8, CliError> {
     let (program, arguments) = words.split_first().ok_or_else(|| CliError::new(ErrorKind::Usage, "no command"))?;
     let spawned = tokio::process::Command::new(program)
@@ -116,11 +118,11 @@ async fn run_command(mut dev: Dev, mut stop: SignalStream, words: &[OsString]) -
                 StopSignal::Terminate
             }
         };
-        // A terminal's Ctrl-C reaches the command too, and it decides when it is over. What
-        // was meant for us alone is passed on; a command that does not listen is ended.
+        // A terminal sends Ctrl-C to the command too, which decides when to exit. A signal sent to
+        // this process alone is forwarded; a second one kills the command.
         if let (StopSignal::Terminate, Some(pid)) = (request, pid) {
             let signal = if next { Signal::KILL } else { Signal::TERM };
-            let _ = kill_process(pid, signal); // it may be over already
+            let _ = kill_process(pid, signal); // the command may have exited
             next = true;
             tokio::time::sleep(std::time::Duration::from_millis(100)).await;
         }
@@ -131,7 +133,7 @@ async fn run_command(mut dev: Dev, mut stop: SignalStream, words: &[OsString]) -
         return Err(ended_by_itself());
     }
     stopped?;
-    // As shells do: 128 and the number of the signal.
+    // As in shells: 128 plus the signal number.
     let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(1);
     Ok(u8::try_from(code).unwrap_or(1))
 }

@@ -21,10 +21,10 @@ fn with_fix(check: Check, fix: &str) -> Check {
     Check { fix: Some(fix.to_owned()), ..check }
 }
 
-/// `capydb doctor`: everything is looked at, whatever fails.
+/// `capydb doctor`: runs all checks, even after a failed one.
 pub(super) async fn doctor(context: &Context<'_>) -> Result<(), CliError> {
     let mut checks = vec![login_file(), service(context).await];
-    // Without a service there is nobody to ask about a key.
+    // A key cannot be checked without the control plane.
     if checks[1].status != CheckStatus::Fail || context.api_key.is_none() {
         checks.extend(key_and_project(context).await);
     }
@@ -35,7 +35,7 @@ pub(super) async fn doctor(context: &Context<'_>) -> Result<(), CliError> {
         checks.iter().filter(|check| check.status == CheckStatus::Fail).map(|check| check.name.as_str()).collect();
     if !failed.is_empty() {
         let kind = if failed.contains(&"key") { ErrorKind::Auth } else { ErrorKind::Error };
-        return Err(CliError::new(kind, format!("not in order: {}", failed.join(", "))).with("checks", &checks));
+        return Err(CliError::new(kind, format!("checks failed: {}", failed.join(", "))).with("checks", &checks));
     }
     context.output.json_result(|| json!({ "checks": checks }));
     Ok(())
@@ -44,14 +44,14 @@ pub(super) async fn doctor(context: &Context<'_>) -> Result<(), CliError> {
 fn login_file() -> Check {
     let name = "login_file";
     let Some(path) = config::login_path().filter(|path| path.exists()) else {
-        return check(name, CheckStatus::Pass, "there is none; the key comes from the environment or a flag".into());
+        return check(name, CheckStatus::Pass, "no saved login (optional)".into());
     };
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
         let open = std::fs::metadata(&path).is_ok_and(|about| about.permissions().mode() & 0o077 != 0);
         if open {
-            let what = check(name, CheckStatus::Warn, format!("others on this machine can read {}", path.display()));
+            let what = check(name, CheckStatus::Warn, format!("other users can read {}", path.display()));
             return with_fix(what, &format!("chmod 600 {}", path.display()));
         }
     }
@@ -73,7 +73,7 @@ async fn service(context: &Context<'_>) -> Check {
             check(
                 name,
                 verdict,
-                format!("{at} is {} and answered in {took} ms", crate::util::format::printable(&status.status, 40)),
+                format!("{at} is {} and responded in {took} ms", crate::util::format::printable(&status.status, 40)),
             )
         }
         Err(message) => {
@@ -89,7 +89,7 @@ async fn key_and_project(context: &Context<'_>) -> Vec<Check> {
         Err(failure) => {
             return vec![with_fix(
                 check("key", CheckStatus::Fail, failure.message),
-                "capydb login, or set CAPYDB_API_KEY",
+                "run capydb login, or set CAPYDB_API_KEY",
             )];
         }
     };
@@ -104,7 +104,9 @@ async fn key_and_project(context: &Context<'_>) -> Vec<Check> {
                 format!("valid for {} ({from}), scopes: {scopes}", crate::util::format::printable(&organization, 80)),
             )
         }
-        Err(error) => with_fix(check("key", CheckStatus::Fail, error.message), "capydb login, or check CAPYDB_API_KEY"),
+        Err(error) => {
+            with_fix(check("key", CheckStatus::Fail, error.message), "run capydb login, or check CAPYDB_API_KEY")
+        }
     };
     if key.status == CheckStatus::Fail {
         return vec![key];
@@ -112,42 +114,38 @@ async fn key_and_project(context: &Context<'_>) -> Vec<Check> {
     let project = match context.project_unasked(&api).await {
         Ok(Some(project)) => check("project", CheckStatus::Pass, format!("{} ({})", label(&project), project.state)),
         Ok(None) => with_fix(
-            check("project", CheckStatus::Warn, "several, and none is linked".into()),
-            "capydb link PROJECT, or name one with --project",
+            check("project", CheckStatus::Warn, "no project linked; the key can access none or several".into()),
+            "run capydb link PROJECT, or choose a project with --project",
         ),
         Err(failure) => {
-            with_fix(check("project", CheckStatus::Fail, failure.message), "capydb link PROJECT, or capydb unlink")
+            with_fix(check("project", CheckStatus::Fail, failure.message), "run capydb link PROJECT, or capydb unlink")
         }
     };
     vec![key, project]
 }
 
-/// The tools for `--via-dump`.
+/// Checks the `pg_dump` programs for `--via-dump`.
 fn tools() -> Check {
     let name = "pg_dump";
     let found = pg_programs::pg_dumps(&[]);
     if found.is_empty() {
-        let what = check(name, CheckStatus::Warn, "none on this machine: needed for --via-dump only".into());
+        let what = check(name, CheckStatus::Warn, "pg_dump is not installed (needed only for --via-dump)".into());
         return with_fix(what, "apt install postgresql-client-17, brew install postgresql@17");
     }
     let all: Vec<String> = found.iter().map(|tool| format!("{} ({})", tool.major, tool.path.display())).collect();
     let best = found.iter().rev().find(|tool| tool.major <= 17);
     match best {
         Some(tool) if tool.major < 17 => with_fix(
-            check(
-                name,
-                CheckStatus::Warn,
-                format!("{}; sources up to {} can be dumped here", all.join(", "), tool.major),
-            ),
+            check(name, CheckStatus::Warn, format!("{}; can dump Postgres ≤ {}", all.join(", "), tool.major)),
             "for newer sources: apt install postgresql-client-17, brew install postgresql@17",
         ),
         Some(tool) => check(
             name,
             CheckStatus::Pass,
-            format!("{}; for sources up to {} on a target of 17", all.join(", "), tool.major),
+            format!("{}; can dump Postgres ≤ {} for a Postgres 17 target", all.join(", "), tool.major),
         ),
         None => with_fix(
-            check(name, CheckStatus::Warn, format!("{}; all newer than a target of 17", all.join(", "))),
+            check(name, CheckStatus::Warn, format!("{}; all are newer than the Postgres 17 target", all.join(", "))),
             "apt install postgresql-client-17",
         ),
     }
@@ -157,13 +155,10 @@ fn disk() -> Check {
     let (name, folder) = ("spool_folder", spool::folder());
     if let Err(error) = spool::create(0) {
         let what = check(name, CheckStatus::Warn, format!("{}: {error}", folder.display()));
-        return with_fix(
-            what,
-            "set TMPDIR to a folder that can be written; needed for pipes, compressed dumps and --via-dump",
-        );
+        return with_fix(what, "set TMPDIR to a writable directory; pipes, compressed dumps and --via-dump need one");
     }
     let free =
-        free_disk(&folder).map_or_else(|| "free space is not known".to_owned(), |free| format!("{} free", bytes(free)));
+        free_disk(&folder).map_or_else(|| "free space unknown".to_owned(), |free| format!("{} free", bytes(free)));
     let what = format!("{}: {free}, for dumps from pipes, compressed dumps and --via-dump", folder.display());
     check(name, CheckStatus::Pass, what)
 }

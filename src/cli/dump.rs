@@ -1,3 +1,5 @@
+//! Dumps given with `--file`: opens, decompresses, reads and grades them.
+
 use super::args::ImportOptions;
 use super::context::Context;
 use super::output::progress::{Activity, ByteProgress};
@@ -15,7 +17,7 @@ use std::fs::File;
 use std::io::{self, IsTerminal};
 use std::path::Path;
 
-/// What a dump is graded against.
+/// The limits and the import mode that a dump is graded against.
 pub(super) struct Target {
     pub(super) limits: Limits,
     pub(super) mode: ImportMode,
@@ -32,7 +34,7 @@ impl Target {
         }
     }
 
-    /// A target of which only the flags tell. It does what the hosted service does.
+    /// A target known only from flags, with the import mode of the hosted service.
     pub(super) fn given(version: Option<u32>, plan_limit: Option<u64>, recreate: bool) -> Self {
         let limits = limits(plan_limit.unwrap_or_default(), version.map(|major| major.to_string()));
         Self { limits, mode: ImportMode { recreate, ..ImportMode::default() } }
@@ -47,13 +49,13 @@ fn limits(storage_limit_bytes: u64, version: Option<String>) -> Limits {
     }
 }
 
-/// Opens a dump. A pipe becomes a private copy first.
+/// Opens a dump; `-` copies standard input into a private file first.
 pub(super) async fn open(context: &Context<'_>, path: &Path) -> Result<DumpFile, CliError> {
     if path == Path::new("-") {
         if io::stdin().is_terminal() {
             return Err(CliError::new(
                 ErrorKind::Usage,
-                "standard input is a terminal, and --file - reads a dump from it",
+                "--file - reads a dump from standard input, which is a terminal",
             )
             .hint("pg_dump -Fc \"$DATABASE_URL\" | capydb import --file -"));
         }
@@ -63,11 +65,11 @@ pub(super) async fn open(context: &Context<'_>, path: &Path) -> Result<DumpFile,
     Ok(detect::open(path)?)
 }
 
-/// The dump as it can be uploaded: a file that is compressed as a whole becomes a private copy.
+/// Decompresses a `.gz` or `.zst` dump into a private copy; other dumps are returned unchanged.
 pub(super) async fn unpacked(context: &Context<'_>, dump: DumpFile) -> Result<DumpFile, CliError> {
     let Some(outer_compression) = dump.outer_compression else { return Ok(dump) };
     let DumpFile { file, size, shown, origin, .. } = dump;
-    // SQL unpacks to three times its size at least; beyond that the disk is watched as it fills.
+    // Compressed SQL grows to at least three times its size; the copy checks the disk as it fills.
     let copy = spooled(context, Some(size.saturating_mul(3)), move || outer_compression.unpack(file)).await;
     let copy = copy.map_err(|error| match error {
         SpoolError::Read(error) => DumpError::Packed(shown.clone(), outer_compression.name(), error).into(),
@@ -80,7 +82,7 @@ pub(super) async fn unpacked(context: &Context<'_>, dump: DumpFile) -> Result<Du
 
 type ByteSource = Box<dyn io::Read + Send>;
 
-/// Copies what a reader gives into a private file, with progress.
+/// Copies a reader into a private file, with progress. `expected` is in bytes.
 async fn spooled(
     context: &Context<'_>,
     expected: Option<u64>,
@@ -102,23 +104,23 @@ pub(super) fn no_copy(error: SpoolError) -> CliError {
         SpoolError::NoRoom(folder, free, needed) => CliError::new(
             ErrorKind::Conflict,
             format!(
-                "there is no room for a copy of the dump: {} has {} free, {} are needed",
+                "not enough disk space to copy the dump: {} has {} free, {} are needed",
                 folder.display(),
                 bytes(free),
                 bytes(needed)
             ),
         )
-        .hint("make room, or set TMPDIR to a folder on a larger disk"),
-        SpoolError::Read(error) => CliError::new(ErrorKind::Error, format!("the dump cannot be read: {error}")),
+        .hint("free some space, or set TMPDIR to a directory on a larger disk"),
+        SpoolError::Read(error) => CliError::new(ErrorKind::Error, format!("cannot read the dump: {error}")),
         other => CliError::new(
             ErrorKind::Conflict,
-            format!("the dump cannot be copied into {}: {other}", spool::folder().display()),
+            format!("cannot copy the dump to {}: {other}", spool::folder().display()),
         )
-        .hint("make room, or set TMPDIR to a folder on a larger disk"),
+        .hint("free some space, or set TMPDIR to a directory on a larger disk"),
     }
 }
 
-/// Reads what the dump holds, with progress.
+/// Reads the contents of a dump, with progress.
 pub(super) async fn look(context: &Context<'_>, dump: &DumpFile) -> Result<Contents, CliError> {
     let (format, size) = (dump.format.name(), bytes(dump.size));
     let packed = dump
@@ -133,7 +135,7 @@ pub(super) async fn look(context: &Context<'_>, dump: &DumpFile) -> Result<Conte
     Ok(found)
 }
 
-/// Stops for what is wrong with the dump itself, whatever the target.
+/// Fails if the dump itself is unusable, whatever the target.
 pub(super) fn check_itself(
     context: &Context<'_>,
     dump: &DumpFile,
@@ -145,15 +147,15 @@ pub(super) fn check_itself(
     let report = grade_dump(dump, found, &limits, &mode);
     let itself = |check: &&Check| INTRINSIC.contains(&check.name.as_str());
     let sound = report.checks.iter().filter(itself).all(|check| check.status != CheckStatus::Fail);
-    // All troubles at once: who mends one should not meet the next an hour later.
+    // Show the findings of all checks at once, so that they can be fixed in one go.
     if sound { Ok(()) } else { settle(context, &report, &preflight_command(&options.source)) }
 }
 
-/// Checks that need no target.
+/// Checks that do not depend on the target.
 const INTRINSIC: [&str; 5] =
     ["dump_complete", "dump_format_supported", "single_database", "no_psql_commands", "no_server_access"];
 
-/// Grades a dump; stops on a failed check, shows warnings.
+/// Grades a dump; a failed check is an error, warnings are shown.
 pub(super) fn check(
     context: &Context<'_>,
     dump: &DumpFile,
@@ -172,18 +174,18 @@ pub(super) fn check(
         tables => format!("{tables} tables"),
     };
     context.output.note(&format!(
-        "Looked at the dump{origin}: {tables}, {} into project {}",
+        "Preflight passed: dump{origin}, {tables}, {}, into project {}",
         bytes(found.size),
         label(project)
     ));
     Ok(())
 }
 
-/// Shows a report as far as it matters before an import; a failed check is an error.
+/// Shows failed checks and warnings before an import; a failed check is an error.
 pub(super) fn settle(context: &Context<'_>, report: &Preflight, again: &str) -> Result<(), CliError> {
     if !report.ok {
         context.output.urgent(&report::troubles(report));
-        return Err(super::preflight::failed(report, again));
+        return Err(CliError::preflight_failed(report, again));
     }
     let troubles = report::troubles(report);
     if !troubles.is_empty() {

@@ -1,38 +1,42 @@
+//! The error of a command: message, hint and exit code.
+
 use crate::client::{CallError, CallErrorKind, StatusError, UploadError};
 use crate::dump::DumpError;
+use crate::preflight::failure;
 use crate::source::SourceUrlError;
 use crate::util::format::bytes;
+use crate::wire::Preflight;
 use serde_json::Value;
 
-/// An error as a person gets it: what failed, and what to do next.
+/// An error of a command, as it is shown.
 #[derive(Debug)]
 pub struct CliError {
-    /// The kind, which decides on the exit code.
+    /// The kind, which determines the exit code.
     pub kind: ErrorKind,
     /// What failed and why.
     pub message: String,
-    /// What to do about it.
+    /// How to fix it.
     pub hint: Option<String>,
-    /// What else is known, under its name in the JSON document.
+    /// An extra field of the JSON document: name and value.
     pub extra: Option<(&'static str, Value)>,
 }
 
 /// The kinds of errors, with the exit codes that scripts rely on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorKind {
-    /// Anything else, a failed job among it.
+    /// Any other error, including a failed job.
     Error,
-    /// The command line is not right.
+    /// Usage error.
     Usage,
-    /// No key, or one that is refused.
+    /// The API key is missing or rejected.
     Auth,
-    /// No such thing.
+    /// The object does not exist.
     NotFound,
-    /// Something is in the way.
+    /// A conflict or a failed precondition.
     Conflict,
-    /// It took too long.
+    /// A time limit expired.
     Timeout,
-    /// The person stopped it.
+    /// Interrupted by the user or a signal.
     Interrupted,
 }
 
@@ -50,7 +54,7 @@ impl ErrorKind {
         }
     }
 
-    /// The word in the JSON document.
+    /// The value of `code` in the JSON document.
     pub fn code(self) -> &'static str {
         match self {
             Self::Error => "error",
@@ -65,18 +69,26 @@ impl ErrorKind {
 }
 
 impl CliError {
-    /// An error without advice.
+    /// An error without a hint.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self { kind, message: message.into(), hint: None, extra: None }
     }
 
-    /// With what to do about it.
+    /// The error of a preflight with failed checks; `again` is the command to run after fixing them.
+    pub fn preflight_failed(found: &Preflight, again: &str) -> Self {
+        let why = failure(found).unwrap_or_else(|| "the server reported no failed check".to_owned());
+        Self::new(ErrorKind::Conflict, format!("the import would fail: {why}"))
+            .hint(format!("fix the failed checks, then run: {again}"))
+            .with("preflight", found)
+    }
+
+    /// Sets the hint.
     #[must_use]
     pub fn hint(self, hint: impl Into<String>) -> Self {
         Self { hint: Some(hint.into()), ..self }
     }
 
-    /// With something for the JSON document.
+    /// Sets the extra field of the JSON document.
     #[must_use]
     pub fn with(self, name: &'static str, value: &impl serde::Serialize) -> Self {
         Self { extra: serde_json::to_value(value).ok().map(|value| (name, value)), ..self }
@@ -116,9 +128,9 @@ impl From<CallError> for CliError {
             (404, _) if is_route_missing => {
                 failure.hint("check the address: the base URL ends in /api/capydb (--api-url, CAPYDB_API_URL)")
             }
-            (429, Some(seconds)) => failure.hint(format!("too many calls; try again in {seconds} seconds")),
-            (429, None) => failure.hint("too many calls; try again in a minute"),
-            (500.., _) => failure.hint("the control plane has trouble; try again in a few minutes"),
+            (429, Some(seconds)) => failure.hint(format!("wait {seconds} seconds, then run the command again")),
+            (429, None) => failure.hint("wait a minute, then run the command again"),
+            (500.., _) => failure.hint("the control plane has an internal error; try again in a few minutes"),
             _ => failure,
         }
     }
@@ -127,20 +139,20 @@ impl From<CallError> for CliError {
 impl From<SourceUrlError> for CliError {
     fn from(problem: SourceUrlError) -> Self {
         Self::new(ErrorKind::Usage, problem.to_string())
-            .hint("it should look like postgres://user:password@host:5432/database")
+            .hint("expected a URL such as postgres://user:password@host:5432/database")
     }
 }
 
 impl From<DumpError> for CliError {
     fn from(problem: DumpError) -> Self {
-        let dump = "make a dump with: pg_dump -Fc -f app.dump \"postgres://user@host/database\"";
+        let dump = "create a dump with: pg_dump -Fc -f app.dump \"postgres://user@host/database\"";
         match &problem {
             DumpError::Unreadable(..) => Self::new(ErrorKind::Error, problem.to_string()),
             DumpError::NotADump(..) => Self::new(ErrorKind::Conflict, problem.to_string()).hint(dump),
             DumpError::Packed(..) => Self::new(ErrorKind::Conflict, problem.to_string())
-                .hint(format!("copy it again, unpack it first (gunzip, zstd -d --long=31), or {dump}")),
+                .hint(format!("copy the file again, decompress it first (gunzip, zstd -d --long=31), or {dump}")),
             DumpError::Archive(..) => {
-                Self::new(ErrorKind::Conflict, problem.to_string()).hint(format!("copy it again, or {dump}"))
+                Self::new(ErrorKind::Conflict, problem.to_string()).hint(format!("copy the file again, or {dump}"))
             }
         }
     }
@@ -157,11 +169,10 @@ impl From<UploadError> for CliError {
         let message = error.to_string();
         match error {
             UploadError::Call(error) => Self::from(error),
-            UploadError::TooLargeForOne(size) => Self::new(kind, format!("{message} (it has {})", bytes(size))).hint(
-                "import from the live source (--source-url), or make a smaller dump (pg_dump -Fc -Z9, without what can be left out)",
-            ),
+            UploadError::TooLargeForOne(size) => Self::new(kind, format!("{message} (the dump has {})", bytes(size)))
+                .hint("import from the live source (--source-url), or create a smaller dump (pg_dump -Fc -Z9)"),
             UploadError::Tls(..) => Self::new(kind, message)
-                .hint("an authority of your own is named with SSL_CERT_FILE; nothing was imported"),
+                .hint("nothing was imported; for a private certificate authority, set SSL_CERT_FILE"),
             _ if transient => Self::new(kind, message).hint("nothing was imported; run the command again"),
             _ => Self::new(kind, message),
         }

@@ -1,3 +1,5 @@
+//! `capydb import`: inspects the source, uploads a dump where needed, starts the job.
+
 use super::args::{ImportOptions, UploadArgs};
 use super::context::Context;
 use super::dump::Target;
@@ -8,7 +10,7 @@ use super::signals::interrupted;
 use super::source::{self, SourceArg};
 use super::{CliError, ErrorKind, dump, jobs, via_dump};
 use crate::cli::output::report::label;
-use crate::client::{Api, Sending, UploadEvent, UploadOptions, Uploaded, upload};
+use crate::client::{Api, UploadEvent, UploadOptions, UploadSource, Uploaded, upload};
 use crate::dump::{Contents, DumpFile, detect};
 use crate::preflight::REPLICATION;
 use crate::source::SourceUrl;
@@ -21,16 +23,16 @@ use std::future::Future;
 use std::path::Path;
 use std::time::Duration;
 
-/// A source that was looked at as far as this machine can without the network.
+/// A source inspected as far as possible without the network.
 enum InspectedSource {
-    /// The service dials it.
+    /// The control plane connects to the source.
     Url(SourceUrl),
-    /// This machine dials it and uploads a dump.
+    /// This machine connects to the source and uploads a dump.
     Here(SourceUrl),
     Dump(DumpFile, Box<Contents>),
 }
 
-/// Where an import goes.
+/// The control plane and target project of an import.
 struct Destination {
     api: Api,
     project: Project,
@@ -40,7 +42,7 @@ struct Destination {
 pub(super) async fn run(context: &Context<'_>, options: ImportOptions) -> Result<(), CliError> {
     let opened = open(context, &options).await?;
     let (destination, inspected) = match opened {
-        // What takes long to read is not read for somebody whose key or project is wrong.
+        // Check key and project before a source that takes long to read.
         OpenedSource::Pipe => {
             let destination = destination(context, &options).await?;
             (destination, inspect_pipe(context, &options).await?)
@@ -82,7 +84,7 @@ pub(super) async fn run(context: &Context<'_>, options: ImportOptions) -> Result
         request.upload_key = Some(uploaded.key);
         journal = uploaded.journal;
     }
-    // Should it not start, the same command finds what was sent.
+    // The journal is kept for now: if the start fails, the same command reuses the upload.
     let job = start(context, &api, &project, &request).await?;
     if !options.wait {
         context.output.result(&report::started(&job, &project), || json!({ "job": job }));
@@ -91,27 +93,27 @@ pub(super) async fn run(context: &Context<'_>, options: ImportOptions) -> Result
     context.output.note(&format!("Import job {}", job.id));
     let job = jobs::follow(context, &api, &job.id, options.wait_timeout).await?;
     if let Some(journal) = journal {
-        journal.remove(); // the dump has been used
+        journal.remove(); // the upload has been imported
     }
     context.output.result(&report::ended(&job, Some(&project)), || json!({ "job": job }));
     Ok(())
 }
 
-/// The control plane and the project, in which no import may be running.
+/// Resolves the target project; an unfinished import in it is a conflict.
 async fn destination(context: &Context<'_>, options: &ImportOptions) -> Result<Destination, CliError> {
     let api = context.api()?;
     let project = context.project(&api, options.project.as_deref()).await?;
     if let Some(job) = Api::unfinished_import(&api.jobs(&project.id, 25).await?) {
         return Err(CliError::new(
             ErrorKind::Conflict,
-            format!("an import of project {} is running already", label(&project)),
+            format!("an import of project {} is already running", label(&project)),
         )
-        .hint(format!("wait for it with: capydb jobs wait {}", job.id)));
+        .hint(format!("wait for the import with: capydb jobs wait {}", job.id)));
     }
     Ok(Destination { api, project })
 }
 
-/// What was given, opened as far as that takes no time.
+/// The source as given, opened as far as possible without delay.
 enum OpenedSource {
     Pipe,
     Dump(DumpFile),
@@ -132,7 +134,7 @@ async fn open(context: &Context<'_>, options: &ImportOptions) -> Result<OpenedSo
     let Err(why) = source::check_reachable(context, &url).await else { return Ok(OpenedSource::Url(url)) };
     if is_interactive() {
         let question = format!(
-            "The service cannot reach this source: {why}.\nDump it on this machine and upload the dump? [Y/n] "
+            "The control plane cannot reach this source: {why}.\nDump it on this machine and upload the dump? [Y/n] "
         );
         if ["", "y", "yes"].contains(&ask(context.output, &question).await?.to_ascii_lowercase().as_str()) {
             return Ok(OpenedSource::Here(source::resolve_here(&text, no_rewrite, context.output)?));
@@ -146,7 +148,7 @@ async fn inspect_pipe(context: &Context<'_>, options: &ImportOptions) -> Result<
     inspected(context, options, dump::unpacked(context, dump).await?).await
 }
 
-/// Reads a dump, and stops for what is wrong with it whatever the target.
+/// Reads a dump, and fails on errors that do not depend on the target.
 async fn inspected(
     context: &Context<'_>,
     options: &ImportOptions,
@@ -157,7 +159,7 @@ async fn inspected(
     Ok(InspectedSource::Dump(dump, Box::new(found)))
 }
 
-/// Looks at the source from this machine, asks, and dumps it.
+/// Inspects the source from this machine, asks for confirmation, and dumps it.
 async fn dump_here(
     context: &Context<'_>,
     project: &Project,
@@ -167,7 +169,7 @@ async fn dump_here(
 ) -> Result<DumpFile, CliError> {
     let limits = Target::of(project, options.recreate).limits;
     let mut report = via_dump::look(context, url, &limits).await?;
-    // That matters only for following the source, which this is not.
+    // Logical replication does not matter for a dump.
     report.checks.retain(|check| check.name != REPLICATION);
     dump::settle(context, &report, &source::preflight_command(&options.source))?;
     let tool = via_dump::choose(context, &report.source.server_version, &limits.target_version)?;
@@ -178,7 +180,7 @@ async fn dump_here(
     Ok(dump)
 }
 
-/// Has the control plane look at the source; stops on a failed check, shows warnings.
+/// Runs the preflight on the control plane; a failed check is an error, warnings are shown.
 async fn check_source(
     context: &Context<'_>,
     api: &Api,
@@ -186,7 +188,7 @@ async fn check_source(
     options: &ImportOptions,
     url: &SourceUrl,
 ) -> Result<(), CliError> {
-    context.output.note("Looking at the source …");
+    context.output.note("Checking the source …");
     let found = api.preflight(&project.id, &PreflightRequest { source_url: url.expose().to_owned() }).await?;
     dump::settle(context, &found, &source::preflight_command(&options.source))?;
     let (size, version) = (found.source.database_size_bytes, &found.source.server_version);
@@ -209,7 +211,7 @@ async fn send(
         concurrency: args.upload_concurrency.into(),
         resume: !args.no_resume,
     };
-    let sending = Sending { file: &dump.file, identity: dump.identity, origin: dump.origin.as_ref() };
+    let sending = UploadSource { file: &dump.file, identity: dump.identity, origin: dump.origin.as_ref() };
     let progress = ByteCounter::default();
     let meter = ByteProgress::start(context.output, Activity::Uploading, Some(dump.size), progress.clone());
     let resumable = Cell::new(false);
@@ -222,14 +224,14 @@ async fn send(
         UploadEvent::Resumed(there) => {
             meter.resume_from(there);
             let (there, size) = (bytes(there), bytes(dump.size));
-            meter.aside(|| context.output.note(&format!("Going on with the upload: {there} of {size} are there")));
+            meter.aside(|| context.output.note(&format!("Resuming upload: {there} of {size} done")));
         }
         UploadEvent::AlreadyUploaded => {
             meter.resume_from(dump.size);
-            meter.aside(|| context.output.note("The dump is in storage already, from an earlier run"));
+            meter.aside(|| context.output.note("The dump was already uploaded by an earlier run"));
         }
         UploadEvent::Restarted(why) => {
-            meter.aside(|| context.output.note(&format!("The upload of an earlier run cannot go on: {why}")));
+            meter.aside(|| context.output.note(&format!("Cannot resume the earlier upload: {why}")));
         }
     };
     let uploading = upload(api, &project.id, &sending, &options, &progress, &tell);
@@ -247,14 +249,14 @@ async fn send(
         Err((may_pass, failure)) => {
             meter.give_up();
             let goes_on = resumable.get() && may_pass;
-            Err(if goes_on { failure.hint("the same command goes on with what has arrived") } else { failure })
+            Err(if goes_on { failure.hint("run the same command again to resume the upload") } else { failure })
         }
     }
 }
 
 async fn start(context: &Context<'_>, api: &Api, project: &Project, request: &ImportRequest) -> Result<Job, CliError> {
     let known = api.jobs(&project.id, 25).await?;
-    let unknown = "whether the import began is not known; see: capydb jobs list";
+    let unknown = "could not confirm that the import started; check with: capydb jobs list";
     let starting = tokio::select! {
         starting = api.start_import(&project.id, request, &known) => starting,
         () = interrupted() => return Err(CliError::new(ErrorKind::Interrupted, "interrupted").hint(unknown)),
@@ -265,7 +267,7 @@ async fn start(context: &Context<'_>, api: &Api, project: &Project, request: &Im
         if transient { failure.hint(unknown) } else { failure }
     })?;
     if started.recovered {
-        context.output.warn("the answer to the start was lost; the job was found in the project's list");
+        context.output.warn("the response to the start request was lost; the job was found in the project's job list");
     }
     Ok(started.job)
 }

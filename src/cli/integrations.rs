@@ -1,4 +1,4 @@
-//! `capydb integrations …`: where a project's connection strings are pushed to.
+//! `capydb integrations …`: syncs a project's connection strings to providers.
 
 use super::args::{ConnectCommand, IntegrationsCommand};
 use super::context::Context;
@@ -8,17 +8,17 @@ use super::{CliError, ErrorKind, interrupted};
 use crate::cli::output::report::label;
 use crate::client::Api;
 use crate::util::format::printable;
-use crate::wire::{ConnectIntegration, DATABASE_URL, DATABASE_URL_UNPOOLED, Integration, Project};
+use crate::wire::{ConnectIntegration, DATABASE_URL, DATABASE_URL_UNPOOLED, Integration, IntegrationProvider, Project};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// How long one waits for the first push.
+/// Maximum wait for the first push.
 const PUSH_PATIENCE: Duration = Duration::from_secs(30);
-/// Pause between two looks at it.
+/// Pause between two polls of the integration.
 const PUSH_PAUSE: Duration = Duration::from_millis(300);
-/// Longest token that is read, in bytes.
+/// Maximum length of a token, in bytes.
 const LONGEST_TOKEN: u64 = 4096;
 
 pub(super) async fn run(context: &Context<'_>, command: IntegrationsCommand) -> Result<(), CliError> {
@@ -34,7 +34,7 @@ pub(super) async fn run(context: &Context<'_>, command: IntegrationsCommand) -> 
             let project = context.project(&api, project.as_deref()).await?;
             api.disconnect_integration(&project.id, &provider).await?;
             let (shown, name) = (printable(&provider, 60), label(&project));
-            let text = format!("{name} is not connected with {shown} any more. What was pushed stays there.");
+            let text = format!("Disconnected {name} from {shown}. Pushed variables are kept.");
             context.output.result(&text, || json!({ "disconnected": provider }));
         }
     }
@@ -51,15 +51,21 @@ async fn connect(context: &Context<'_>, api: &Api, command: ConnectCommand) -> R
             if !targets.is_empty() {
                 config["targets"] = json!(targets);
             }
-            ("vercel", project, config, secret(token.as_deref(), "VERCEL_TOKEN")?)
+            (IntegrationProvider::Vercel, project, config, secret(token.as_deref(), "VERCEL_TOKEN")?)
         }
-        ConnectCommand::Netlify { site, token, project } => {
-            ("netlify", project, json!({ "site_id": site }), secret(token.as_deref(), "NETLIFY_AUTH_TOKEN")?)
+        ConnectCommand::Netlify { site, token, project } => (
+            IntegrationProvider::Netlify,
+            project,
+            json!({ "site_id": site }),
+            secret(token.as_deref(), "NETLIFY_AUTH_TOKEN")?,
+        ),
+        ConnectCommand::Dotenv { file, project } => {
+            (IntegrationProvider::Dotenv, project, json!({ "path": absolute(&file)? }), None)
         }
-        ConnectCommand::Dotenv { file, project } => ("dotenv", project, json!({ "path": absolute(&file)? }), None),
     };
     let project = context.project(api, project.as_deref()).await?;
     let config: Map<String, Value> = config.as_object().cloned().unwrap_or_default();
+    let provider = provider.as_str();
     let credentials = token.map(|token| BTreeMap::from([("token".to_owned(), token)]));
     api.connect_integration(&project.id, provider, &ConnectIntegration { config, credentials }).await?;
     told(context, &project, &pushed(api, &project, provider).await?)
@@ -71,7 +77,7 @@ async fn pushed(api: &Api, project: &Project, provider: &str) -> Result<Integrat
     loop {
         let there = api.integrations(&project.id).await?;
         let found = there.into_iter().find(|found| found.provider == provider);
-        let found = found.ok_or_else(|| CliError::new(ErrorKind::NotFound, "the connection is gone already"))?;
+        let found = found.ok_or_else(|| CliError::new(ErrorKind::NotFound, "the integration was disconnected"))?;
         let tried = found.state != "pending" || found.last_error.is_some();
         if tried || next.elapsed() > PUSH_PATIENCE {
             return Ok(found);
@@ -79,8 +85,8 @@ async fn pushed(api: &Api, project: &Project, provider: &str) -> Result<Integrat
         tokio::select! {
             () = tokio::time::sleep(PUSH_PAUSE) => {}
             () = interrupted() => {
-                let failure = CliError::new(ErrorKind::Interrupted, "stopped waiting; the connection is made, and the push goes on");
-                return Err(failure.hint("see how it goes: capydb integrations list"));
+                let failure = CliError::new(ErrorKind::Interrupted, "stopped waiting; the push continues");
+                return Err(failure.hint("check the push with: capydb integrations list"));
             }
         }
     }
@@ -89,25 +95,27 @@ async fn pushed(api: &Api, project: &Project, provider: &str) -> Result<Integrat
 fn told(context: &Context<'_>, project: &Project, found: &Integration) -> Result<(), CliError> {
     let (name, provider) = (label(project), printable(&found.provider, 60));
     if let Some(why) = &found.last_error {
-        let what = format!("{name} is connected with {provider}, but the push failed: {}", printable(why, 300));
+        let what = format!("{name} is connected to {provider}, but the push failed: {}", printable(why, 300));
         let hint = match found.state.as_str() {
-            "pending" => "it is tried again; see how it goes: capydb integrations list",
-            _ => "mend it, then run the command again",
+            "pending" => "the push will be retried; check with: capydb integrations list",
+            _ => "fix the cause, then run the command again",
         };
         return Err(CliError::new(ErrorKind::Error, what).hint(hint).with("integration", found));
     }
     let text = match found.state.as_str() {
-        "pending" => format!("{name} is connected with {provider}. The push is under way: capydb integrations list"),
+        "pending" => {
+            format!("{name} is connected to {provider}. The push is in progress; check with: capydb integrations list")
+        }
         _ => format!(
-            "{name} is connected with {provider}: it has {DATABASE_URL} and {DATABASE_URL_UNPOOLED}, and gets them \
-             again after every import."
+            "{name} is connected to {provider}. {DATABASE_URL} and {DATABASE_URL_UNPOOLED} are set, and updated after \
+             every import."
         ),
     };
     context.output.result(&text, || json!({ "integration": found }));
     Ok(())
 }
 
-/// The token of the flag or of the provider's own variable. None keeps the one that is stored.
+/// The token from the flag or the provider's environment variable; `None` keeps the stored token.
 fn secret(given: Option<&str>, variable: &str) -> Result<Option<String>, CliError> {
     match given.map(str::trim) {
         Some("") => Err(CliError::new(ErrorKind::Usage, "--token is empty")),
@@ -117,14 +125,14 @@ fn secret(given: Option<&str>, variable: &str) -> Result<Option<String>, CliErro
     }
 }
 
-/// The control plane stands elsewhere than we do.
+/// The absolute path of `file`: the control plane has another working directory.
 fn absolute(file: &Path) -> Result<String, CliError> {
     let path = std::path::absolute(file).map_err(anyhow::Error::from)?;
-    // `..` and links are resolved here, where the person sees what they mean.
+    // Resolve `..` and symbolic links where the user sees them.
     let folder = path.parent().unwrap_or(&path);
     let folder = folder
         .canonicalize()
         .map_err(|error| CliError::new(ErrorKind::NotFound, format!("{}: {error}", folder.display())))?;
     let path = path.file_name().map_or(folder.clone(), |name| folder.join(name));
-    path.into_os_string().into_string().map_err(|_| CliError::new(ErrorKind::Usage, "the path is not text"))
+    path.into_os_string().into_string().map_err(|_| CliError::new(ErrorKind::Usage, "the path is not valid UTF-8"))
 }

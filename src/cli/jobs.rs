@@ -1,3 +1,5 @@
+//! `capydb jobs …`: shows, lists, cancels and watches jobs.
+
 use super::context::Context;
 use super::output::job_progress::JobProgress;
 use super::output::report;
@@ -32,18 +34,18 @@ pub(super) async fn wait(context: &Context<'_>, id: &str, timeout: Option<Durati
     Ok(())
 }
 
-/// `capydb jobs cancel`. Whoever asked in time for what is finished all the same must know.
+/// `capydb jobs cancel`. A job that completed before the cancellation is an error.
 pub(super) async fn cancel(context: &Context<'_>, id: &str) -> Result<(), CliError> {
     let api = context.api()?;
     let failed = |error: CallError| {
         let unsupported = error.is_route_missing();
         let failure = no_such_job(error);
-        if unsupported { failure.hint("this service may not support cancelling jobs") } else { failure }
+        if unsupported { failure.hint("this control plane may not support cancelling jobs") } else { failure }
     };
     api.cancel_job(id).await.map_err(failed)?;
     let job = watched(context, &api, id, None).await?;
     if job.state == JobState::Completed {
-        let failure = CliError::new(ErrorKind::Conflict, "the import had finished before it could be stopped");
+        let failure = CliError::new(ErrorKind::Conflict, "the import finished before it could be cancelled");
         return Err(failure.with("job", &job));
     }
     let target = match job.failure_code() {
@@ -58,11 +60,11 @@ pub(super) async fn cancel(context: &Context<'_>, id: &str) -> Result<(), CliErr
 fn no_such_job(error: CallError) -> CliError {
     let failure = CliError::from(error);
     let lacks = failure.kind == ErrorKind::NotFound && failure.hint.is_none();
-    if lacks { failure.hint("the jobs of a project: capydb jobs list") } else { failure }
+    if lacks { failure.hint("list the jobs of a project with: capydb jobs list") } else { failure }
 }
 
-/// Watches a job to its end, with a live line. A failed job is an error; Ctrl-C leaves the
-/// job alone and says how to come back.
+/// Watches a job to its end, with live progress. A failed job is an error. Ctrl-C stops the
+/// watching, not the job, and the hint names the command that resumes.
 pub(super) async fn follow(
     context: &Context<'_>,
     api: &Api,
@@ -73,15 +75,15 @@ pub(super) async fn follow(
     if job.state == JobState::Completed { Ok(job) } else { Err(failed(&job)) }
 }
 
-/// Watches a job to its end, whichever that is.
+/// Watches a job until it completes or fails.
 async fn watched(context: &Context<'_>, api: &Api, id: &str, timeout: Option<Duration>) -> Result<Job, CliError> {
-    let again = format!("come back with: capydb jobs wait {id}");
+    let again = format!("resume waiting with: capydb jobs wait {id}");
     let mut line = JobProgress::start(context.output);
     let watched = tokio::select! {
         watched = watch(api, id, timeout, |event| line.show(&event)) => watched,
         () = interrupted() => {
             line.end();
-            let stopped = CliError::new(ErrorKind::Interrupted, "stopped waiting; the job goes on");
+            let stopped = CliError::new(ErrorKind::Interrupted, "stopped waiting; the job is still running");
             return Err(stopped.hint(again).with("job_id", &id));
         }
     };
@@ -91,7 +93,7 @@ async fn watched(context: &Context<'_>, api: &Api, id: &str, timeout: Option<Dur
         if failure.kind == ErrorKind::Error { failure.hint(again.clone()) } else { failure }
     })?;
     match ended {
-        Watch::TimedOut => Err(CliError::new(ErrorKind::Timeout, "the job is not over yet; it goes on")
+        Watch::TimedOut => Err(CliError::new(ErrorKind::Timeout, "the wait timed out; the job is still running")
             .hint(again)
             .with("job_id", &id)),
         Watch::Ended(job) => Ok(*job),
@@ -100,7 +102,7 @@ async fn watched(context: &Context<'_>, api: &Api, id: &str, timeout: Option<Dur
 
 /// Why a job failed.
 fn why(job: &Job) -> String {
-    crate::util::format::printable(job.error.as_deref().unwrap_or("it gave no reason"), 1000)
+    crate::util::format::printable(job.error.as_deref().unwrap_or("no reason reported"), 1000)
 }
 
 fn failed(job: &Job) -> CliError {
@@ -110,7 +112,7 @@ fn failed(job: &Job) -> CliError {
     for error in &errors {
         message = format!("{message}\n{}", report::import_error(error));
     }
-    // What the error says already need not be said again.
+    // The stderr often repeats the error message.
     let news = |text: &&str| {
         errors.is_empty() && text.lines().any(|line| !line.trim().is_empty() && !line.contains(why.trim()))
     };
@@ -129,9 +131,11 @@ fn failed(job: &Job) -> CliError {
         (Some(FailureCode::PartlyCommitted), ..) => "the target was changed: inspect it first".to_owned(),
         (Some(FailureCode::Cancelled), ..) => "the target is unchanged; to import, run the command again".to_owned(),
         (_, Some(fix), _) => format!("the target is unchanged; {}", crate::util::format::printable(fix, 300)),
-        (_, None, Some("transient")) => "the target is unchanged; this may be temporary: run the import again".to_owned(),
+        (_, None, Some("transient")) => {
+            "the target is unchanged; this may be temporary: run the import again".to_owned()
+        }
         (_, None, _) => {
-            "the target is unchanged; fix the cause, then run the import again (with --recreate to replace what the target has)"
+            "the target is unchanged; fix the cause and run the import again (--recreate replaces the target database)"
                 .to_owned()
         }
     };

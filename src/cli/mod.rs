@@ -1,4 +1,4 @@
-//! What a person types and sees: arguments become settings, settings a plan, a plan calls.
+//! The command line: parses arguments, resolves settings, runs commands.
 
 mod account;
 mod args;
@@ -34,7 +34,12 @@ use output::Output;
 use signals::interrupted;
 use std::ffi::OsString;
 
-/// Runs one command line and gives the exit code.
+/// The command line, for documentation and tests.
+pub fn command_line() -> clap::Command {
+    args::command()
+}
+
+/// Runs a command line; returns the exit code.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     completion::answer();
     let arguments: Vec<OsString> = arguments.into_iter().collect();
@@ -43,7 +48,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Err(error) => return output::usage(&error, &arguments),
     };
     let output = Output::new(cli.global.output_options());
-    // A process that stays logs as it is told.
+    // A server process sets up its own log.
     if cli.global.verbose > 0 && !cli.command.is_server() {
         let level = if cli.global.verbose > 1 { tracing::Level::TRACE } else { tracing::Level::DEBUG };
         output::log_to_stderr(level);
@@ -65,7 +70,7 @@ fn execute(cli: Cli, output: &Output) -> Result<u8, CliError> {
             output.result(&script, || serde_json::json!({ "script": script }));
             return Ok(0);
         }
-        // A link that cannot be read must still be one that can be taken away.
+        // Before the settings are resolved: an unreadable link must still be deletable.
         Command::Unlink => {
             account::unlink(output)?;
             return Ok(0);
@@ -88,7 +93,7 @@ fn execute(cli: Cli, output: &Output) -> Result<u8, CliError> {
         Command::Login => Context::resolve_unlinked(&cli.global, output)?,
         _ => Context::resolve(&cli.global, output)?,
     };
-    // One thread is enough to talk to one server, and starts faster than a pool.
+    // One thread is enough for one server, and starts faster than a pool.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(anyhow::Error::from)?;
     let work = async {
         match command {
@@ -122,11 +127,11 @@ fn execute(cli: Cli, output: &Output) -> Result<u8, CliError> {
     };
     let done = runtime.block_on(async {
         tokio::select! {
-            biased; // where the work itself knows more about the moment, it answers
+            biased; // prefer the command's own, more specific interruption message
             done = work => done,
             () = interrupted() => Err(CliError::new(ErrorKind::Interrupted, "interrupted; nothing was changed")),
         }
     });
-    runtime.shutdown_background(); // a reader that waits for a pipe must not hold us
+    runtime.shutdown_background(); // do not wait for a blocked read of a pipe
     done.map(|()| 0)
 }

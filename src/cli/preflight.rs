@@ -1,3 +1,5 @@
+//! `capydb import preflight`: checks a source without changing anything.
+
 use super::args::PreflightArgs;
 use super::context::Context;
 use super::dump::{self, Target};
@@ -25,7 +27,7 @@ pub(super) async fn run(context: &Context<'_>, args: PreflightArgs) -> Result<()
             if args.target_version.is_some() || args.plan_limit.is_some() {
                 return Err(CliError::new(
                     ErrorKind::Usage,
-                    "--target-version and --plan-limit are for --file and --local",
+                    "--target-version and --plan-limit require --file or --local",
                 ));
             }
             by_service(context, &args, &text).await?
@@ -33,18 +35,18 @@ pub(super) async fn run(context: &Context<'_>, args: PreflightArgs) -> Result<()
     };
     context.output.text_result(&report::preflight(&found));
     if !found.ok {
-        return Err(failed(&found, &again));
+        return Err(CliError::preflight_failed(&found, &again));
     }
     context.output.json_result(|| json!({ "preflight": found }));
     Ok(())
 }
 
-/// What the source is graded against: the flags, or the project.
+/// The target to grade against: from the flags, else from the project.
 async fn target(context: &Context<'_>, args: &PreflightArgs) -> Result<Target, CliError> {
     if args.target_version.is_some() || args.plan_limit.is_some() {
         return Ok(Target::given(args.target_version, args.plan_limit, args.recreate));
     }
-    let offline = "or look without the service: --target-version 17 --plan-limit 10GB";
+    let offline = "or check offline with: --target-version 17 --plan-limit 10GB";
     let api = context.api().map_err(|failure| {
         let hint = failure.hint.clone().map_or_else(|| offline.to_owned(), |hint| format!("{hint}; {offline}"));
         failure.hint(hint)
@@ -56,7 +58,7 @@ async fn target(context: &Context<'_>, args: &PreflightArgs) -> Result<Target, C
 async fn of_file(context: &Context<'_>, args: &PreflightArgs, path: &Path) -> Result<Preflight, CliError> {
     let opened = match dump::open(context, path).await {
         Ok(dump) => dump,
-        // What is no dump gets a report too; what cannot be read at all does not.
+        // A file that is not a dump gets a report; an unreadable file is an error.
         Err(failure) if failure.kind == ErrorKind::Conflict => {
             return Ok(unreadable(&failure.message, &no_limits(args)));
         }
@@ -78,19 +80,11 @@ async fn by_service(context: &Context<'_>, args: &PreflightArgs, text: &str) -> 
     let url = source::resolve(text, args.source.no_rewrite, context.output)?;
     if let Err(why) = source::check_reachable(context, &url).await {
         let failure = source::unreachable_error(&why, &url);
-        return Err(failure.hint("look from this machine with --local; import with --via-dump"));
+        return Err(failure.hint("check from this machine with --local, and import with --via-dump"));
     }
     let api = context.api()?;
     let project = context.project(&api, args.project.as_deref()).await?;
-    context.output.note("Looking at the source …");
+    context.output.note("Checking the source …");
     let request = PreflightRequest { source_url: url.expose().to_owned() };
     Ok(api.preflight(&project.id, &request).await?)
-}
-
-/// The error of a preflight that failed.
-pub(super) fn failed(found: &Preflight, again: &str) -> CliError {
-    let why = crate::preflight::failure(found).unwrap_or_else(|| "the service says that it is not ok".to_owned());
-    CliError::new(ErrorKind::Conflict, format!("the import would fail: {why}"))
-        .hint(format!("mend what failed, then run: {again}"))
-        .with("preflight", found)
 }

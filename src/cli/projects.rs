@@ -1,3 +1,5 @@
+//! `capydb projects …`: lists projects and prints connection URLs.
+
 use super::context::Context;
 use super::output::report;
 use super::{CliError, ErrorKind};
@@ -18,7 +20,7 @@ pub(super) async fn url(context: &Context<'_>, project: Option<&str>, direct: bo
     let (first, second) = (connections.pooled_url, connections.direct_url);
     let url = if direct { second } else { first.or(second) };
     let url =
-        url.ok_or_else(|| CliError::new(ErrorKind::NotFound, "the service gives no such URL for this project"))?;
+        url.ok_or_else(|| CliError::new(ErrorKind::NotFound, "the control plane returned no such connection URL"))?;
     context.output.result(&url, || json!({ "url": url }));
     Ok(())
 }

@@ -1,10 +1,12 @@
+//! Questions on the terminal, and secrets from standard input.
+
 use super::signals::interrupted;
 use super::{CliError, ErrorKind, output::Output};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, IsTerminal};
 
-/// Whether there is a person who can be asked. Standard input may be taken by the source URL,
-/// so the terminal itself will do.
+/// Whether the user can be asked. The terminal itself is enough, because standard input may hold
+/// the source URL.
 pub(super) fn is_interactive() -> bool {
     io::stderr().is_terminal() && (io::stdin().is_terminal() || terminal().is_ok())
 }
@@ -13,7 +15,7 @@ fn terminal() -> io::Result<File> {
     File::open("/dev/tty")
 }
 
-/// Asks a question and reads one line.
+/// Asks a question and reads one line. Fails on the end of input and on an interruption.
 pub(super) async fn ask(output: &Output, question: &str) -> Result<String, CliError> {
     output.ask(question);
     let reading = tokio::task::spawn_blocking(|| {
@@ -36,7 +38,7 @@ pub(super) async fn ask(output: &Output, question: &str) -> Result<String, CliEr
 /// Asks before a database is replaced.
 pub(super) async fn confirm_recreate(output: &Output, project: &str, database: &str) -> Result<(), CliError> {
     let question = format!(
-        "This replaces the database {database} of project {project}: everything in it now is dropped once the \
+        "This replaces the database {database} of project {project}. Its current data is dropped once the \
          import has succeeded.\nContinue? [y/N] "
     );
     match ask(output, &question).await?.to_ascii_lowercase().as_str() {
@@ -45,12 +47,12 @@ pub(super) async fn confirm_recreate(output: &Output, project: &str, database: &
     }
 }
 
-/// Reads a secret or URL from standard input: one line, without echo where somebody types it.
+/// Reads one line of at most `longest` bytes from standard input; a terminal does not echo it.
 pub(super) fn read_secret_line(what: &str, longest: u64) -> Result<String, CliError> {
-    let nothing = || CliError::new(ErrorKind::Usage, format!("standard input holds no {what}"));
+    let nothing = || CliError::new(ErrorKind::Usage, format!("no {what} on standard input"));
     if io::stdin().is_terminal() {
         let term = console::Term::stderr();
-        let _ = term.write_str(&format!("{what}: ")); // a question that cannot be shown gets no answer
+        let _ = term.write_str(&format!("{what}: ")); // the read reports a broken terminal
         return term.read_secure_line().map_err(|_| nothing());
     }
     let mut line = String::new();

@@ -1,3 +1,5 @@
+//! `capydb server`: runs an API or worker process, and manages API keys.
+
 use super::args::{KeyArgs, LogForm, Role, ServerArgs, ServerCommand, SharedArgs};
 use super::context::LONGEST_KEY;
 use super::output::{Output, log_json, log_to_stderr};
@@ -11,7 +13,7 @@ use secrecy::SecretString;
 use std::path::PathBuf;
 use url::Url;
 
-/// `capydb server`: one process of a control plane, until it is told to stop.
+/// `capydb server`: runs until a stop signal.
 pub(super) fn run(args: ServerArgs, output: &Output, verbose: bool) -> Result<u8, CliError> {
     let level = if verbose { tracing::Level::DEBUG } else { tracing::Level::INFO };
     match args.options.log_format {
@@ -31,7 +33,7 @@ pub(super) fn run(args: ServerArgs, output: &Output, verbose: bool) -> Result<u8
 async fn new_key(args: KeyArgs, output: &Output) -> Result<u8, CliError> {
     let name = args.organization.trim();
     if name.is_empty() || name.chars().count() > 100 || name.chars().any(char::is_control) {
-        return Err(CliError::new(ErrorKind::Usage, "an organization's name has 1 to 100 printable characters"));
+        return Err(CliError::new(ErrorKind::Usage, "an organization name must have 1 to 100 printable characters"));
     }
     let key = service::new_key(&shared(args.shared)?, name).await?;
     output.result(&key, || serde_json::json!({ "api_key": key, "organization": name }));
@@ -39,12 +41,12 @@ async fn new_key(args: KeyArgs, output: &Output) -> Result<u8, CliError> {
 }
 
 async fn revoke_key(args: SharedArgs, output: &Output) -> Result<u8, CliError> {
-    // Never an argument: every user of the machine sees those.
+    // Never an argument: all users of the machine can see arguments.
     let key = read_secret_line("API key", LONGEST_KEY)?;
     if !service::revoke_key(&shared(args)?, &key).await? {
-        return Err(CliError::new(ErrorKind::NotFound, "no such API key: nothing was revoked"));
+        return Err(CliError::new(ErrorKind::NotFound, "API key not found; nothing was revoked"));
     }
-    output.result("The key is worthless from now on.", || serde_json::json!({ "revoked": true }));
+    output.result("Revoked the API key.", || serde_json::json!({ "revoked": true }));
     Ok(0)
 }
 
@@ -52,7 +54,7 @@ async fn serve(args: ServerArgs, output: &Output) -> Result<u8, CliError> {
     let ServerArgs { options, shared: common, .. } = args;
     let Some(object_store) = options.object_store else {
         return Err(CliError::new(ErrorKind::Usage, "--object-store is missing")
-            .hint("dumps need a place that all processes reach: --object-store s3://bucket/prefix"));
+            .hint("set a bucket that all processes can reach: --object-store s3://bucket/prefix"));
     };
     let at_a_time = usize::from(options.concurrency);
     let roles = match options.role {
@@ -78,16 +80,16 @@ async fn serve(args: ServerArgs, output: &Output) -> Result<u8, CliError> {
     let tell = |line: &str| output.note(line);
     let service = tokio::select! {
         started = service::start(options, &tell) => started?,
-        _ = stop.next() => return Err(CliError::new(ErrorKind::Interrupted, "stopped while it was starting")),
+        _ = stop.next() => return Err(CliError::new(ErrorKind::Interrupted, "interrupted during startup")),
     };
     output.result(&banner(&service, roles), || {
         serde_json::json!({ "api_url": roles.api.then_some(&service.api_url), "address": service.address.to_string() })
     });
     stop.next().await;
-    tracing::info!("stopping: what runs is handed back; asked again, it stops at once");
+    tracing::info!("stopping: running jobs are released; a second signal stops immediately");
     tokio::select! {
         () = service.stop() => tracing::info!("stopped"),
-        _ = stop.next() => tracing::warn!("stopped at once; what ran is found by the next worker"),
+        _ = stop.next() => tracing::warn!("stopped immediately; the next worker recovers the running jobs"),
     }
     Ok(0)
 }
@@ -95,31 +97,31 @@ async fn serve(args: ServerArgs, output: &Output) -> Result<u8, CliError> {
 fn banner(service: &Service, roles: Roles) -> String {
     let mut lines = Vec::new();
     if roles.api {
-        lines.push(format!("The API is at {}", service.api_url));
+        lines.push(format!("API: {}", service.api_url));
     }
     if let Some(at_a_time) = roles.worker {
-        lines.push(format!("Jobs: {at_a_time} at a time, into Postgres {}", service.postgres_major));
+        lines.push(format!("Worker: {at_a_time} concurrent imports into Postgres {}", service.postgres_major));
     }
-    lines.push(format!("Health and numbers: http://{}/livez, /readyz, /metrics", service.address));
+    lines.push(format!("Health and metrics: http://{}/livez, /readyz, /metrics", service.address));
     lines.join("\n")
 }
 
 fn shared(args: SharedArgs) -> Result<SharedOptions, CliError> {
     let missing = |what: &str, hint: &str| CliError::new(ErrorKind::Usage, format!("{what} is not set")).hint(hint);
     let database_url = given(args.database_url, ENV_DATABASE_URL);
-    // Never an argument: every user of the machine sees those.
+    // Never an argument: all users of the machine can see arguments.
     let secret_key = given(None, ENV_SECRET_KEY);
     Ok(SharedOptions {
         database_url: database_url.ok_or_else(|| {
-            missing(ENV_DATABASE_URL, "name the Postgres of the metadata: postgres://user:password@host/database")
+            missing(ENV_DATABASE_URL, "set the metadata database: postgres://user:password@host/database")
         })?,
         secret_key: secret_key.ok_or_else(|| {
-            missing(ENV_SECRET_KEY, "make one with: openssl rand -hex 32 — and give all processes the same")
+            missing(ENV_SECRET_KEY, "generate a key with: openssl rand -hex 32 (all processes need the same key)")
         })?,
     })
 }
 
-/// The flag before the variable; an empty one is not set.
+/// The value of the flag, else of the variable; empty values count as not set.
 fn given(flag: Option<String>, variable: &str) -> Option<SecretString> {
     let set = |text: &String| !text.trim().is_empty();
     flag.filter(set).or_else(|| std::env::var(variable).ok().filter(set)).map(|text| SecretString::from(text.trim()))
@@ -135,8 +137,8 @@ fn public_url(text: &str) -> Result<Url, CliError> {
     })
 }
 
-/// Where imports put what they load. Root's own folders are closed to the user that the programs
-/// run as.
+/// The default working directory of imports. For root it is fixed, because root's temporary
+/// directory may be inaccessible to the user that the Postgres programs run as.
 fn default_work_dir() -> PathBuf {
     if rustix::process::geteuid().is_root() {
         return PathBuf::from("/var/lib/capydb/work");

@@ -1,13 +1,13 @@
 //! Signals that end a command or stop a server process.
 
-/// Waits for a signal that ends this command: Ctrl-C, or the end of the terminal or of a CI job.
+/// Waits for a signal that ends this command: Ctrl-C, a closed terminal, or a cancelled CI job.
 #[cfg(unix)]
 pub(super) async fn interrupted() {
     match SignalStream::listen() {
         Ok(mut signals) => {
             signals.next().await;
         }
-        Err(_) => std::future::pending().await, // then the system ends the program by itself
+        Err(_) => std::future::pending().await, // the default action of the signal still applies
     }
 }
 
@@ -19,8 +19,8 @@ pub(super) async fn interrupted() {
     }
 }
 
-/// The signals that stop a server process: Ctrl-C, the one that service managers send, and the end
-/// of the terminal.
+/// The signals that stop a server process: Ctrl-C, SIGTERM from service managers, and a closed
+/// terminal.
 #[cfg(unix)]
 pub(super) struct SignalStream {
     interrupt: tokio::signal::unix::Signal,
@@ -28,7 +28,7 @@ pub(super) struct SignalStream {
     hangup: tokio::signal::unix::Signal,
 }
 
-/// Where a stop signal came from.
+/// The kind of a stop signal.
 #[cfg(unix)]
 #[derive(Debug, Clone, Copy)]
 pub(super) enum StopSignal {
@@ -40,7 +40,7 @@ pub(super) enum StopSignal {
 
 #[cfg(unix)]
 impl SignalStream {
-    /// Starts listening: from now on these signals no longer end the process by themselves.
+    /// Starts listening: from now on, these signals no longer end the process.
     pub(super) fn listen() -> std::io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
         Ok(Self {

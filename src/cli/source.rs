@@ -1,3 +1,5 @@
+//! The source URL or file of an import, resolved by the provider's rules.
+
 use super::args::{SOURCE_VARIABLE, SourceOptions};
 use super::context::Context;
 use super::prompt::read_secret_line;
@@ -7,10 +9,10 @@ use crate::source::providers::{self, Advice, Why};
 use crate::source::{SourceUrl, SourceUrlError};
 use std::path::PathBuf;
 
-/// Longest URL that is read from standard input, in bytes.
+/// Maximum length of a URL read from standard input, in bytes.
 const LONGEST_URL: u64 = 16 << 10;
 
-/// Where the data is, as it was given.
+/// The source as given.
 pub(super) enum SourceArg {
     Url(String),
     File(PathBuf),
@@ -32,7 +34,7 @@ pub(super) fn given(options: &SourceOptions) -> Result<SourceArg, CliError> {
     }
 }
 
-/// The command that looks at the same source again.
+/// The preflight command for the same source, for hints.
 pub(super) fn preflight_command(options: &SourceOptions) -> String {
     let flags = match (&options.file, &options.source_url) {
         (Some(path), _) => format!(" --file {}", path.display()),
@@ -42,8 +44,8 @@ pub(super) fn preflight_command(options: &SourceOptions) -> String {
     format!("capydb import preflight{flags}")
 }
 
-/// Reads a URL that the service will dial: mended by the provider's rules, with what was
-/// changed said, or refused.
+/// Parses a URL that the control plane connects to. The provider's rules may change the URL, which
+/// is reported, or reject it.
 pub(super) fn resolve(text: &str, no_rewrite: bool, output: &Output) -> Result<SourceUrl, CliError> {
     let url = parse(text, SourceUrl::parse)?;
     let advice = providers::advise(&url);
@@ -51,7 +53,7 @@ pub(super) fn resolve(text: &str, no_rewrite: bool, output: &Output) -> Result<S
     let (url, change) = match advice {
         Advice::Rewrite(_, direct, _) if !no_rewrite => (direct, Some(format!("using the direct endpoint: {problem}"))),
         Advice::Refuse(provider, _) => {
-            let hint = format!("{fix}; more: capydb import guide {}", provider.id);
+            let hint = format!("{fix}; see: capydb import guide {}", provider.id);
             return Err(CliError::new(ErrorKind::Conflict, problem).hint(hint));
         }
         Advice::Rewrite(..) | Advice::Fine => (url, None),
@@ -61,7 +63,7 @@ pub(super) fn resolve(text: &str, no_rewrite: bool, output: &Output) -> Result<S
     Ok(url)
 }
 
-/// Reads a URL that this machine will dial: sockets and private networks are fine.
+/// Parses a URL that this machine connects to: sockets and private networks are allowed.
 pub(super) fn resolve_here(text: &str, no_rewrite: bool, output: &Output) -> Result<SourceUrl, CliError> {
     let url = parse(text, SourceUrl::parse_here)?;
     let advice = providers::advise(&url);
@@ -87,8 +89,8 @@ fn tell(url: &SourceUrl, changes: impl Iterator<Item = String>, output: &Output)
 
 fn parse(text: &str, parse: fn(&str) -> Result<SourceUrl, SourceUrlError>) -> Result<SourceUrl, CliError> {
     parse(text).map_err(|problem| match problem {
-        SourceUrlError::Socket => CliError::new(ErrorKind::Conflict, "the source is a Unix socket of this machine")
-            .hint("add --via-dump: it dumps here and uploads the dump"),
+        SourceUrlError::Socket => CliError::new(ErrorKind::Conflict, "the source is a Unix socket on this machine")
+            .hint("add --via-dump to dump here and upload the dump"),
         SourceUrlError::PrismaProxy => {
             CliError::from(problem).hint("use the direct TCP connection string (capydb import guide xata)")
         }
@@ -96,21 +98,21 @@ fn parse(text: &str, parse: fn(&str) -> Result<SourceUrl, SourceUrlError>) -> Re
     })
 }
 
-/// Whether the service can reach the source, as far as this machine can tell. A control plane
-/// on this machine reaches what this machine reaches.
+/// Checks whether the control plane can reach the source, as far as this machine can know. A local
+/// control plane reaches the same hosts as this machine.
 pub(super) async fn check_reachable(context: &Context<'_>, url: &SourceUrl) -> Result<(), Unreachable> {
-    if context.api_is_local() { Ok(()) } else { address_policy::judge(url).await }
+    if context.api_is_local() { Ok(()) } else { address_policy::check_public(url).await }
 }
 
-/// The error for a source that the service cannot reach.
+/// The error for a source that the control plane cannot reach.
 pub(super) fn unreachable_error(why: &Unreachable, url: &SourceUrl) -> CliError {
-    let failure = CliError::new(ErrorKind::Conflict, format!("the service cannot reach the source: {why}"));
+    let failure = CliError::new(ErrorKind::Conflict, format!("the control plane cannot reach the source: {why}"));
     let provider = providers::recognize(url.host());
     match (why, provider) {
         (Unreachable::Ipv6Only(_), Some(provider)) => failure.hint(format!(
-            "{} has an address that works: {}; or add --via-dump, if this machine can reach it",
+            "the {} URL that works: {}; or add --via-dump if this machine can reach the source",
             provider.name, provider.string
         )),
-        _ => failure.hint("add --via-dump: it dumps on this machine and uploads the dump"),
+        _ => failure.hint("add --via-dump to dump on this machine and upload the dump"),
     }
 }

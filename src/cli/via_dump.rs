@@ -1,4 +1,4 @@
-//! A source that only this machine can reach: looked at from here, dumped here.
+//! `--via-dump` and `--local`: inspects and dumps a source from this machine.
 
 use super::context::Context;
 use super::dump::no_copy;
@@ -19,12 +19,12 @@ use std::time::Duration;
 use tokio::io::AsyncReadExt;
 use tokio::process::Command;
 
-/// So much of what `pg_dump` says is kept, in bytes.
+/// How much of the end of `pg_dump`'s stderr is kept, in bytes.
 const KEPT: usize = 64 << 10;
 
-/// Looks at a source from this machine and grades it.
+/// Inspects a source from this machine and grades it.
 pub(super) async fn look(context: &Context<'_>, url: &SourceUrl, limits: &Limits) -> Result<Preflight, CliError> {
-    context.output.note("Looking at the source from this machine …");
+    context.output.note("Checking the source from this machine …");
     let session = connect::connect(url, true).await.map_err(|error| {
         CliError::new(ErrorKind::Error, error.to_string()).hint("check the URL with psql on this machine")
     })?;
@@ -34,17 +34,17 @@ pub(super) async fn look(context: &Context<'_>, url: &SourceUrl, limits: &Limits
     Ok(grade_local(facts, &risks, limits))
 }
 
-/// Whether a `pg_dump` for the source is here, as a check of the report.
+/// The check whether this machine has a `pg_dump` for the source.
 pub(super) fn tool_check(report: &Preflight) -> Check {
     let tool = fitting(&report.source.server_version, &report.target_version);
     let (status, detail, fix) = match tool {
         Ok(tool) => (CheckStatus::Pass, format!("pg_dump {} ({})", tool.version, tool.path.display()), None),
-        Err(failure) => (CheckStatus::Warn, format!("{}: needed for --via-dump only", failure.message), failure.hint),
+        Err(failure) => (CheckStatus::Warn, format!("{} (needed only for --via-dump)", failure.message), failure.hint),
     };
     Check { name: "pg_dump_available".to_owned(), status, detail: Some(detail), evidence: Vec::new(), fix }
 }
 
-/// The `pg_dump` for a source of this version, and which it is said.
+/// Chooses the `pg_dump` for a source and target version, and reports the choice.
 pub(super) fn choose(context: &Context<'_>, source: &str, target: &str) -> Result<PgDump, CliError> {
     let tool = fitting(source, target)?;
     context.output.note(&format!("Dumping with pg_dump {} ({})", tool.version, tool.path.display()));
@@ -54,25 +54,24 @@ pub(super) fn choose(context: &Context<'_>, source: &str, target: &str) -> Resul
 fn fitting(source: &str, target: &str) -> Result<PgDump, CliError> {
     let (source, target) = (major(source).unwrap_or_default(), major(target).unwrap_or(TARGET_MAJOR));
     let tools = pg_programs::pg_dumps(&[]);
-    let Some(tool) = pg_programs::fitting(&tools, source, target) else {
+    let Some(tool) = pg_programs::best_match(&tools, source, target) else {
         let found: Vec<String> = tools.iter().map(|tool| format!("{} ({})", tool.major, tool.path.display())).collect();
-        let found =
-            if found.is_empty() { "none is installed".to_owned() } else { format!("found: {}", found.join(", ")) };
+        let found = if found.is_empty() { "none installed".to_owned() } else { format!("found: {}", found.join(", ")) };
         let wanted = if source == target { source.to_string() } else { format!("{source} to {target}") };
         return Err(CliError::new(ErrorKind::Conflict, format!("no pg_dump of version {wanted} on this machine; {found}"))
-            .hint(format!("install one: apt install postgresql-client-{target}, dnf install postgresql{target}, brew install postgresql@{target}")));
+            .hint(format!("install pg_dump: apt install postgresql-client-{target}, dnf install postgresql{target}, brew install postgresql@{target}")));
     };
     Ok(tool.clone())
 }
 
-/// Dumps a source into a private file. `size` is that of the database, in bytes.
+/// Dumps a source into a private file. `size` is the size of the database, in bytes.
 pub(super) async fn dump(
     context: &Context<'_>,
     url: &SourceUrl,
     tool: &PgDump,
     size: u64,
 ) -> Result<DumpFile, CliError> {
-    // Compressed, a dump is seldom larger than half of its database.
+    // A compressed dump is rarely larger than half of its database.
     let file = spool::create(size / 2).map_err(no_copy)?;
     let out = file.try_clone().map_err(anyhow::Error::from)?;
     let mut command = Command::new(&tool.path);
@@ -86,7 +85,7 @@ pub(super) async fn dump(
         .env("PGAPPNAME", "capydb import")
         .env("PGCONNECT_TIMEOUT", "15")
         .envs(pg_programs::connection(url))
-        // The server writes view and function texts with its own list of reserved words.
+        // The server prints views with its own list of reserved words, which later versions extend.
         .args(["--format=custom", "--quote-all-identifiers", "--no-password", "--lock-wait-timeout=60000"])
         .stdin(Stdio::null())
         .stdout(out)
@@ -96,7 +95,7 @@ pub(super) async fn dump(
         command.arg(format!("--dbname={}", pg_programs::KEEPALIVES));
     }
     kill_on_parent_death(command.as_std_mut(), rustix::process::Signal::KILL, None);
-    let mut child = command.spawn().map_err(|error| anyhow::anyhow!("run {}: {error}", tool.path.display()))?;
+    let mut child = command.spawn().map_err(|error| anyhow::anyhow!("cannot run {}: {error}", tool.path.display()))?;
     let progress = ByteCounter::default();
     let meter = ByteProgress::start(context.output, Activity::Dumping, None, progress.clone());
     let growing = async {
@@ -108,7 +107,7 @@ pub(super) async fn dump(
     let mut stderr = child.stderr.take();
     let said = async {
         let (mut said, mut block) = (Vec::new(), vec![0; 8 << 10]);
-        // Its end is kept; all of it is read, or pg_dump would wait for us.
+        // Read everything, or pg_dump would block on a full pipe; keep only the end.
         while let Some(pipe) = &mut stderr
             && let Ok(length @ 1..) = pipe.read(&mut block).await
         {
@@ -120,16 +119,16 @@ pub(super) async fn dump(
     };
     let (said, status) = tokio::select! {
         ended = async { (said.await, child.wait().await) } => ended,
-        () = growing => return Err(CliError::new(ErrorKind::Error, "watching the dump ended")),
+        () = growing => return Err(CliError::new(ErrorKind::Error, "the dump's progress task stopped")),
     };
     if !status.map_err(anyhow::Error::from)?.success() {
         drop(meter);
         let password = url.password().unwrap_or_default();
-        // A word that short says nothing, and would be found everywhere.
+        // Masking a very short password would garble unrelated text and hide nothing.
         let said = if password.len() < 4 { said } else { said.replace(&password, "***") };
         let said = crate::util::format::tail(&said, 1000);
         return Err(CliError::new(ErrorKind::Error, format!("pg_dump failed:\n  | {}", said.replace('\n', "\n  | ")))
-            .hint("nothing was uploaded; mend the cause and run the command again"));
+            .hint("nothing was uploaded; fix the cause and run the command again"));
     }
     progress.store(file.metadata().map_or(0, |about| about.len()), Ordering::Relaxed);
     meter.finish();

@@ -1,4 +1,4 @@
-//! `capydb webhooks …`: who is told of imports.
+//! `capydb webhooks …`: manages and tests webhook endpoints.
 
 use super::args::WebhooksCommand;
 use super::context::Context;
@@ -12,11 +12,11 @@ use crate::wire::{
 use serde_json::json;
 use std::time::{Duration, Instant};
 
-/// How long one waits for the first attempt of a test. The receiver itself has ten seconds.
+/// Maximum wait for the first attempt of a test. The receiver's own timeout is ten seconds.
 const TEST_PATIENCE: Duration = Duration::from_secs(20);
-/// Pause between two looks at it.
+/// Pause between two polls of the delivery.
 const TEST_PAUSE: Duration = Duration::from_millis(300);
-/// The word for all types of events.
+/// The value of `--event` that selects all event types.
 const ALL: &str = "all";
 
 pub(super) async fn run(context: &Context<'_>, command: WebhooksCommand) -> Result<(), CliError> {
@@ -30,14 +30,14 @@ pub(super) async fn run(context: &Context<'_>, command: WebhooksCommand) -> Resu
         WebhooksCommand::Create { url, events, description } => {
             let wanted = CreateWebhookEndpoint { url, description, event_types: types(&events) };
             let made = api.create_webhook_endpoint(&organization, &wanted).await?;
-            secret(context, &made, "Made");
+            secret(context, &made, "Created");
         }
         WebhooksCommand::Update { id, url, events, description, enable, disable } => {
             let enabled = (enable || disable).then_some(enable);
             let change = UpdateWebhookEndpoint { url, description, event_types: types(&events), enabled };
             if change == UpdateWebhookEndpoint::default() {
                 return Err(
-                    CliError::new(ErrorKind::Usage, "nothing to change").hint("see capydb webhooks update --help")
+                    CliError::new(ErrorKind::Usage, "no changes given").hint("see capydb webhooks update --help")
                 );
             }
             let changed = api.update_webhook_endpoint(&organization, &id, &change).await.map_err(no_such_endpoint)?;
@@ -46,12 +46,12 @@ pub(super) async fn run(context: &Context<'_>, command: WebhooksCommand) -> Resu
         }
         WebhooksCommand::Delete { id } => {
             api.delete_webhook_endpoint(&organization, &id).await.map_err(no_such_endpoint)?;
-            let text = format!("Deleted {}. It gets no more events.", printable(&id, 80));
+            let text = format!("Deleted {}. No more events are sent to it.", printable(&id, 80));
             context.output.result(&text, || json!({ "deleted": id }));
         }
         WebhooksCommand::RotateSecret { id } => {
             let rotated = api.rotate_webhook_secret(&organization, &id).await.map_err(no_such_endpoint)?;
-            secret(context, &rotated, "From now on another secret signs the deliveries of");
+            secret(context, &rotated, "Rotated the signing secret of");
         }
         WebhooksCommand::Deliveries { id, limit } => {
             let deliveries = api.webhook_deliveries(&organization, &id, limit).await.map_err(no_such_endpoint)?;
@@ -62,45 +62,45 @@ pub(super) async fn run(context: &Context<'_>, command: WebhooksCommand) -> Resu
     Ok(())
 }
 
-/// The organization that the key belongs to.
+/// The id of the key's organization.
 async fn organization(api: &Api) -> Result<String, CliError> {
     let me = api.me().await?;
     let named = me.organization.map(|organization| organization.id).or(me.principal.organization_id);
-    named.ok_or_else(|| CliError::new(ErrorKind::Auth, "the key belongs to no organization, and webhooks do"))
+    named.ok_or_else(|| CliError::new(ErrorKind::Auth, "the key has no organization, which webhooks require"))
 }
 
-/// `all` stands for no choice.
+/// The `event_types` for `--event`: `all` becomes an empty list, which selects every type.
 fn types(events: &[String]) -> Option<Vec<String>> {
     let all = events.iter().any(|event| event == ALL);
     (!events.is_empty()).then(|| if all { Vec::new() } else { events.to_vec() })
 }
 
-/// An endpoint with its secret, which is not shown again.
+/// Shows an endpoint with its secret, which the API returns only once.
 fn secret(context: &Context<'_>, answer: &WebhookEndpointAnswer, what: &str) {
     let WebhookEndpointAnswer { webhook_endpoint: WebhookEndpoint { id, url, .. }, plaintext_secret } = answer;
     let shown = plaintext_secret.as_deref().map_or_else(
-        || "The service did not send its secret.".to_owned(),
-        |secret| format!("Secret, shown this once: {}", printable(secret, 200)),
+        || "The control plane did not return the secret.".to_owned(),
+        |secret| format!("Secret, shown only once: {}", printable(secret, 200)),
     );
     let text = format!("{what} {} ({}).\n{shown}", printable(id, 80), printable(url, 300));
     context.output.result(&text, || json!(answer));
 }
 
-/// Sends a test event and waits for what becomes of it.
+/// Sends a test event and waits for the result of the first attempt.
 async fn test(context: &Context<'_>, api: &Api, organization: &str, id: &str) -> Result<(), CliError> {
     let lacks = |error: CallError| {
         let unsupported = error.is_route_missing();
         let failure = no_such_endpoint(error);
-        if unsupported { failure.hint("this service may not support testing endpoints") } else { failure }
+        if unsupported { failure.hint("this control plane may not support testing endpoints") } else { failure }
     };
     let mut delivery = api.test_webhook_endpoint(organization, id).await.map_err(lacks)?;
     let next = Instant::now();
-    let again = "what becomes of it: capydb webhooks deliveries";
+    let again = "check the delivery with: capydb webhooks deliveries";
     while !is_tried(&delivery) && next.elapsed() < TEST_PATIENCE {
         tokio::select! {
             () = tokio::time::sleep(TEST_PAUSE) => {}
             () = interrupted() => {
-                let failure = CliError::new(ErrorKind::Interrupted, "stopped waiting; the event is sent all the same");
+                let failure = CliError::new(ErrorKind::Interrupted, "stopped waiting; the event will still be sent");
                 return Err(failure.hint(format!("{again} {id}")));
             }
         }
@@ -108,21 +108,21 @@ async fn test(context: &Context<'_>, api: &Api, organization: &str, id: &str) ->
         delivery = deliveries.into_iter().find(|found| found.id == delivery.id).unwrap_or(delivery);
     }
     if !is_tried(&delivery) {
-        let failure = CliError::new(ErrorKind::Timeout, "the event has not been sent yet; it will be");
+        let failure = CliError::new(ErrorKind::Timeout, "timed out: the event is queued but not sent yet");
         return Err(failure.hint(format!("{again} {id}")).with("delivery", &delivery));
     }
     if delivery.state != "delivered" {
-        let why = printable(delivery.last_error.as_deref().unwrap_or("it did not say why"), 300);
-        let failure = CliError::new(ErrorKind::Error, format!("the receiver did not take the event: {why}"));
-        let more = if delivery.state == "pending" { "it is tried again" } else { "it is not tried again" };
+        let why = printable(delivery.last_error.as_deref().unwrap_or("no reason reported"), 300);
+        let failure = CliError::new(ErrorKind::Error, format!("the receiver did not accept the event: {why}"));
+        let more = if delivery.state == "pending" { "it will be retried" } else { "it will not be retried" };
         return Err(failure.hint(format!("{more}; {again} {id}")).with("delivery", &delivery));
     }
-    let text = format!("Delivered: the receiver answered {}.", delivery.last_status.unwrap_or_default());
+    let text = format!("Delivered: the receiver returned {}.", delivery.last_status.unwrap_or_default());
     context.output.result(&text, || json!({ "delivery": delivery }));
     Ok(())
 }
 
-/// Whether an attempt is over.
+/// Whether an attempt has finished.
 fn is_tried(delivery: &WebhookDelivery) -> bool {
     delivery.state != "pending" || delivery.last_error.is_some()
 }
@@ -130,7 +130,7 @@ fn is_tried(delivery: &WebhookDelivery) -> bool {
 fn no_such_endpoint(error: CallError) -> CliError {
     let failure = CliError::from(error);
     let lacks = failure.kind == ErrorKind::NotFound && failure.hint.is_none();
-    if lacks { failure.hint("the endpoints: capydb webhooks list") } else { failure }
+    if lacks { failure.hint("list the endpoints with: capydb webhooks list") } else { failure }
 }
 
 #[cfg(test)]

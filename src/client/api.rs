@@ -1,3 +1,5 @@
+//! The API client: one method per endpoint.
+
 use super::error::CallError;
 use super::retry::with_retry;
 use crate::wire::{
@@ -11,27 +13,27 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Serialize, de::DeserializeOwned};
 use std::time::{Duration, Instant};
 
-/// No answer of the API is larger; one that is must not fill the memory. In bytes.
-const LONGEST_ANSWER: usize = 16 << 20;
+/// Maximum length of a response body in bytes, to bound memory.
+const MAX_RESPONSE_BYTES: usize = 16 << 20;
 
-/// How long an ordinary call may take.
+/// Timeout of an ordinary call.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A preflight dials the source and reads it, which takes longer.
+/// Timeout of a preflight, which connects to the source.
 const PREFLIGHT_TIMEOUT: Duration = Duration::from_secs(90);
 
-/// Storage puts the parts together before it answers.
+/// Timeout of completing an upload: storage assembles the parts before it responds.
 const COMPLETE_TIMEOUT: Duration = Duration::from_mins(5);
 
-/// A control plane, and the key to it.
+/// A client of one control plane.
 pub struct Api {
     http: reqwest::Client,
     base: Url,
-    /// Some calls need none.
+    /// The API key; some calls need none.
     key: Option<SecretString>,
 }
 
-/// What a call brings along.
+/// Optional parts of a call.
 struct Call<'a, B = ()> {
     query: &'a [(&'a str, &'a str)],
     body: Option<&'a B>,
@@ -44,22 +46,22 @@ impl<B> Default for Call<'_, B> {
     }
 }
 
-/// What became of the one call that starts an import.
+/// The outcome of starting an import.
 #[derive(Debug)]
 pub struct StartedImport {
     /// The job.
     pub job: Job,
-    /// The answer was lost; the job was found in the project's list.
+    /// Whether the response was lost and the job was found in the project's job list.
     pub recovered: bool,
 }
 
 impl Api {
-    /// A client of the control plane at a base URL.
+    /// Creates a client of the control plane at a base URL.
     pub fn new(base: Url, key: Option<SecretString>) -> anyhow::Result<Self> {
         Ok(Self { http: super::http_client(&base)?, base, key })
     }
 
-    /// Its address, by which uploads that were begun are known.
+    /// The base URL, which identifies the control plane in upload journals.
     pub(super) fn base(&self) -> &Url {
         &self.base
     }
@@ -70,29 +72,29 @@ impl Api {
         self.base.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
     }
 
-    /// How the service is; needs no key.
+    /// The service status; needs no key.
     pub async fn status(&self) -> Result<Status, CallError> {
         self.call(Method::GET, &["status"], Call::<()>::default(), CALL_TIMEOUT).await
     }
 
-    /// Whose key this is.
+    /// The current key and its organization.
     pub async fn me(&self) -> Result<Me, CallError> {
         self.get(&["v1", "me"], &[]).await
     }
 
-    /// Begins a login that a person approves in the browser; needs no key.
+    /// Starts a login that the user approves in the browser; needs no key.
     pub async fn begin_login(&self, request: &LoginRequest) -> Result<LoginSession, CallError> {
         let ask = Call { body: Some(request), ..Call::default() };
         self.call(Method::POST, &["v1", "cli", "login", "sessions"], ask, CALL_TIMEOUT).await
     }
 
-    /// Where a login stands. The key comes once, so a lost answer loses it.
+    /// The state of a login. The key is returned only once, so a lost response loses the key.
     pub async fn login_state(&self, session: &LoginSession) -> Result<LoginState, CallError> {
         let ask = Call::<()> { poll_token: Some(&session.poll_token), ..Call::default() };
         self.call(Method::GET, &["v1", "cli", "login", "sessions", &session.session_id], ask, CALL_TIMEOUT).await
     }
 
-    /// All projects that the key may see.
+    /// All projects that the key can access.
     pub async fn projects(&self) -> Result<Vec<Project>, CallError> {
         Ok(self.get::<ProjectList>(&["v1", "projects"], &[]).await?.projects)
     }
@@ -102,7 +104,7 @@ impl Api {
         Ok(self.get::<crate::wire::ProjectAnswer>(&["v1", "projects", id], &[]).await?.project)
     }
 
-    /// How to connect to a project's database: secrets.
+    /// A project's connection strings, which are secrets.
     pub async fn connections(&self, id: &str) -> Result<Connections, CallError> {
         Ok(self.get::<ConnectionsAnswer>(&["v1", "projects", id, "connections"], &[]).await?.connections)
     }
@@ -112,13 +114,13 @@ impl Api {
         Ok(self.get::<JobAnswer>(&["v1", "jobs", id], &[]).await?.job)
     }
 
-    /// Asks for the end of an import: an addition of our control plane to the contract.
+    /// Cancels an import. An extension to the API contract.
     pub async fn cancel_job(&self, id: &str) -> Result<Job, CallError> {
         let path = ["v1", "jobs", id, "cancel"];
         Ok(self.call::<JobAnswer>(Method::POST, &path, Call::<()>::default(), CALL_TIMEOUT).await?.job)
     }
 
-    /// One job, asked once: the watcher has its own patience.
+    /// One job, without retries: the watcher has its own.
     pub(super) async fn job_once(&self, id: &str) -> Result<Job, CallError> {
         Ok(self.call::<JobAnswer>(Method::GET, &["v1", "jobs", id], Call::<()>::default(), CALL_TIMEOUT).await?.job)
     }
@@ -129,7 +131,7 @@ impl Api {
         Ok(self.get::<JobList>(&["v1", "projects", project, "jobs"], &[("limit", &limit)]).await?.jobs)
     }
 
-    /// Has the control plane look at a source. It changes nothing, so it may be repeated.
+    /// Runs a preflight on the control plane. Retried, because it changes nothing.
     pub async fn preflight(&self, project: &str, request: &PreflightRequest) -> Result<Preflight, CallError> {
         let path = ["v1", "projects", project, "imports", "preflight"];
         let call = || {
@@ -143,8 +145,8 @@ impl Api {
         Ok(with_retry(call).await?.preflight)
     }
 
-    /// A slot for a dump of this length in bytes, in parts where they are offered. An unused
-    /// slot expires, so asking twice does no harm.
+    /// Creates an upload slot for a dump of this length in bytes, in parts if supported. Retried,
+    /// because an unused slot expires.
     pub(super) async fn upload_slot(&self, project: &str, size_bytes: u64) -> Result<UploadSlot, CallError> {
         let path = ["v1", "projects", project, "imports", "uploads"];
         let body = UploadRequest { size_bytes, parts: true };
@@ -153,7 +155,7 @@ impl Api {
             self.call::<UploadSlotAnswer>(Method::POST, &path, ask, CALL_TIMEOUT).await
         };
         let answer = with_retry(|| call(Some(&body))).await;
-        // The contract knows of no body here; a service that minds gets none.
+        // The contract defines no body; retry without one if the service rejects the body.
         let minds = |error: &CallError| matches!(error.status(), Some(400 | 415 | 422));
         match answer {
             Err(error) if minds(&error) => Ok(with_retry(|| call(None)).await?.upload),
@@ -161,12 +163,12 @@ impl Api {
         }
     }
 
-    /// How far an upload in parts is.
+    /// The state of a multipart upload.
     pub(super) async fn upload(&self, project: &str, id: &str) -> Result<Upload, CallError> {
         Ok(self.get::<UploadAnswer>(&["v1", "projects", project, "imports", "uploads", id], &[]).await?.upload)
     }
 
-    /// Where parts go.
+    /// Presigned URLs for parts.
     pub(super) async fn part_slots(
         &self,
         project: &str,
@@ -182,7 +184,7 @@ impl Api {
         Ok(with_retry(call).await?.parts)
     }
 
-    /// Makes an object of the parts. Doing it twice does no harm.
+    /// Completes a multipart upload. Idempotent.
     pub(super) async fn complete_upload(
         &self,
         project: &str,
@@ -198,18 +200,17 @@ impl Api {
         Ok(with_retry(call).await?.upload)
     }
 
-    /// Tells storage that an upload in parts will not go on. Should it not hear, it finds out
-    /// by itself.
+    /// Aborts a multipart upload. Errors are ignored: the upload expires.
     pub(super) async fn abort_upload(&self, project: &str, id: &str) {
         let path = ["v1", "projects", project, "imports", "uploads", id];
         let call = self.call::<serde_json::Value>(Method::DELETE, &path, Call::<()>::default(), CALL_TIMEOUT);
         if let Err(error) = call.await {
-            tracing::debug!("the upload {id} was not ended: {error}");
+            tracing::debug!("cannot abort the upload {id}: {error}");
         }
     }
 
-    /// Starts an import, once. When the answer is lost the project's jobs are asked instead
-    /// of starting again; `known` are the jobs that were there before.
+    /// Starts an import, without retries. If the response is lost, looks for the job among the
+    /// project's jobs; `known` are the jobs that existed before.
     pub async fn start_import(
         &self,
         project: &str,
@@ -235,13 +236,13 @@ impl Api {
         }
     }
 
-    /// The project's import that is not over, if there is one.
+    /// The project's pending or running import, if any.
     pub fn unfinished_import(jobs: &[Job]) -> Option<&Job> {
         let waits = |job: &&Job| matches!(job.state, JobState::Pending | JobState::Running);
         jobs.iter().filter(waits).find(|job| job.kind == PROJECT_IMPORT)
     }
 
-    /// A call that is made once, however it goes.
+    /// A call without retries.
     pub(super) async fn once<T: DeserializeOwned>(
         &self,
         method: Method,
@@ -287,12 +288,12 @@ impl Api {
         let result = request.send().await;
         let mut response = result.map_err(|error| CallError::transport(&host, &error))?;
         let status = response.status();
-        tracing::debug!("{method} {shown} answered {} after {:?}", status.as_u16(), started.elapsed());
+        tracing::debug!("{method} {shown} returned {} after {:?}", status.as_u16(), started.elapsed());
         let retry_after = crate::wire::retry_after(response.headers());
         let mut answer = Vec::new();
         while let Some(block) = response.chunk().await.map_err(|error| CallError::transport(&host, &error))? {
-            if answer.len() + block.len() > LONGEST_ANSWER {
-                return Err(CallError::invalid_response(&host, "it is longer than 16 MiB"));
+            if answer.len() + block.len() > MAX_RESPONSE_BYTES {
+                return Err(CallError::invalid_response(&host, "longer than 16 MiB"));
             }
             answer.extend_from_slice(&block);
         }
@@ -300,22 +301,19 @@ impl Api {
             return Err(CallError::rejected(&host, status.as_u16(), retry_after, &answer));
         }
         if answer.is_empty() {
-            answer.extend_from_slice(b"null"); // a deletion need not say anything
+            answer.extend_from_slice(b"null"); // a deletion may have no body
         }
         serde_json::from_slice(&answer).map_err(|error| {
             let html = answer.trim_ascii_start().starts_with(b"<");
-            CallError::invalid_response(
-                &host,
-                &if html { "it is a web page".into() } else { describe_json_error(&error) },
-            )
+            CallError::invalid_response(&host, &if html { "a web page".into() } else { describe_json_error(&error) })
         })
     }
 }
 
-/// Where the JSON went wrong, without quoting it.
+/// Describes a JSON error without quoting the input.
 fn describe_json_error(error: &serde_json::Error) -> String {
     match error.classify() {
-        serde_json::error::Category::Data => "fields are missing or of another type".into(),
-        _ => "it is not JSON".into(),
+        serde_json::error::Category::Data => "fields are missing or have the wrong type".into(),
+        _ => "not JSON".into(),
     }
 }

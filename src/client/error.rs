@@ -1,28 +1,28 @@
-//! A failed call of the API, and whether it is worth retrying.
+//! Errors of API calls, and whether a retry may succeed.
 
 use crate::util::error::innermost;
 use crate::util::format::printable;
 use crate::wire::{ApiError, ErrorCode};
 use std::time::Duration;
 
-/// A call that failed, or whose response cannot be used.
+/// A failed API call.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct CallError {
-    /// What went wrong, for code that decides on it.
+    /// The kind of error, for programmatic decisions.
     pub kind: CallErrorKind,
-    /// One sentence for people; holds no secret.
+    /// One human-readable sentence; contains no secrets.
     pub message: String,
 }
 
-/// The ways in which a call fails.
+/// The kind of a [`CallError`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CallErrorKind {
-    /// No response: name, connection, TLS, or the connection broke.
+    /// No response: DNS, connection or TLS failed.
     Transport,
     /// A response outside 2xx.
     Status(StatusError),
-    /// A 2xx response that does not follow the contract.
+    /// A 2xx response that violates the API contract.
     InvalidResponse,
 }
 
@@ -31,11 +31,11 @@ pub enum CallErrorKind {
 pub struct StatusError {
     /// The HTTP status.
     pub status: u16,
-    /// How long the service asked to wait.
+    /// The value of `Retry-After`.
     pub retry_after: Option<Duration>,
-    /// The error code, where the service sends one.
+    /// The error code, if the service sent one.
     pub code: Option<ErrorCode>,
-    /// The body was an error of the API, not one of some other server or proxy.
+    /// Whether the body is an API error, not a page of another server or a proxy.
     pub is_from_api: bool,
 }
 
@@ -48,8 +48,8 @@ impl CallError {
         }
     }
 
-    /// The service does not have the route: the address is wrong, or the service is older or other
-    /// than this client expects.
+    /// Whether the service does not have the route: the base URL is wrong, or the service is an
+    /// older version or a different one.
     pub fn is_route_missing(&self) -> bool {
         let CallErrorKind::Status(error) = self.kind else { return false };
         match error.code {
@@ -58,7 +58,7 @@ impl CallError {
         }
     }
 
-    /// Whether the same call may succeed a little later.
+    /// Whether a retry may succeed.
     pub fn is_transient(&self) -> bool {
         match self.kind {
             CallErrorKind::Transport => true,
@@ -67,7 +67,7 @@ impl CallError {
         }
     }
 
-    /// How long the service asked to wait.
+    /// The value of `Retry-After`.
     pub fn retry_after(&self) -> Option<Duration> {
         match self.kind {
             CallErrorKind::Status(error) => error.retry_after,
@@ -77,7 +77,7 @@ impl CallError {
 
     pub(super) fn transport(host: &str, error: &reqwest::Error) -> Self {
         let message = if error.is_timeout() {
-            format!("{host} did not answer in time")
+            format!("{host} did not respond in time")
         } else {
             format!("cannot reach {host}: {}", innermost(error))
         };
@@ -89,14 +89,14 @@ impl CallError {
         Self { kind: CallErrorKind::InvalidResponse, message }
     }
 
-    /// A response outside 2xx: the message of the service, or the status when there is none.
+    /// An error for a response outside 2xx, with the service's message or else the status.
     pub(super) fn rejected(host: &str, status: u16, retry_after: Option<Duration>, body: &[u8]) -> Self {
         let error = serde_json::from_slice::<ApiError>(body).ok().filter(|error| !error.error.trim().is_empty());
         let code = error.as_ref().and_then(|error| error.code);
         let is_from_api = error.is_some();
         let message = match error {
             Some(error) => printable(&error.error, 500),
-            None => format!("{host} answered {} {}", status, reason(status)).trim_end().to_owned(),
+            None => format!("{host} returned {} {}", status, reason(status)).trim_end().to_owned(),
         };
         Self { kind: CallErrorKind::Status(StatusError { status, retry_after, code, is_from_api }), message }
     }
@@ -117,9 +117,9 @@ mod tests {
     #[test]
     fn a_response_without_a_message_still_reads_well() {
         assert_eq!(rejected(409, r#"{"error":"already running"}"#).message, "already running");
-        assert_eq!(rejected(502, "<html>Bad Gateway</html>").message, "api.example answered 502 Bad Gateway");
-        assert_eq!(rejected(500, "").message, "api.example answered 500 Internal Server Error");
-        assert_eq!(rejected(599, "{}").message, "api.example answered 599");
+        assert_eq!(rejected(502, "<html>Bad Gateway</html>").message, "api.example returned 502 Bad Gateway");
+        assert_eq!(rejected(500, "").message, "api.example returned 500 Internal Server Error");
+        assert_eq!(rejected(599, "{}").message, "api.example returned 599");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Calling a control plane: ours or the hosted service.
+//! Client of the control plane API: ours or the hosted service.
 
 mod api;
 mod error;
@@ -12,16 +12,16 @@ mod webhooks;
 pub use api::{Api, StartedImport};
 pub use error::{CallError, CallErrorKind, StatusError};
 pub use storage::UploadError;
-pub use upload::{Journal, Sending, UploadEvent, UploadOptions, Uploaded, upload};
+pub use upload::{Journal, UploadEvent, UploadOptions, UploadSource, Uploaded, upload};
 pub use watch::{Watch, WatchEvent, watch};
 
-/// How programs introduce themselves.
+/// The `User-Agent` header.
 pub const USER_AGENT: &str = concat!("capydb-cli/", env!("CARGO_PKG_VERSION"));
 
-/// Builds the one HTTP client of a process. Redirects are not followed: an API key or a
-/// dump must not go where an answer says.
+/// Builds the HTTP client. Redirects are not followed: a response must not decide where an API
+/// key or a dump is sent.
 fn http_client(base: &reqwest::Url) -> anyhow::Result<reqwest::Client> {
-    // A proxy of the network has no business with a control plane on this machine.
+    // A control plane on this machine is reached without a proxy.
     let here = crate::util::net::is_loopback_url(base);
     let tls = tls::config(&["h2", "http/1.1"], base.scheme() == "https")?;
     let builder = reqwest::Client::builder().tls_backend_preconfigured(tls);

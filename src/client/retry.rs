@@ -1,14 +1,16 @@
+//! Retries of idempotent API calls.
+
 use super::CallError;
 use std::future::Future;
 use std::time::Duration;
 
-/// Waits before the second, third and fourth try.
+/// Waits before the second, third and fourth attempt.
 const WAITS: [Duration; 3] = [Duration::from_millis(250), Duration::from_secs(1), Duration::from_secs(3)];
 
-/// A service that asks for more patience than this gets its answer shown instead.
-const LONGEST_WAIT: Duration = Duration::from_secs(30);
+/// Longest `Retry-After` that is honored; above it the error is returned.
+const MAX_WAIT: Duration = Duration::from_secs(30);
 
-/// Repeats a call that changes nothing while its failure is transient.
+/// Retries an idempotent call while its error is transient.
 pub(super) async fn with_retry<T, F: Future<Output = Result<T, CallError>>>(
     call: impl Fn() -> F,
 ) -> Result<T, CallError> {
@@ -18,10 +20,10 @@ pub(super) async fn with_retry<T, F: Future<Output = Result<T, CallError>>>(
             done => return done,
         };
         let wait = error.retry_after().unwrap_or(wait);
-        if wait > LONGEST_WAIT {
+        if wait > MAX_WAIT {
             return Err(error);
         }
-        tracing::debug!("trying again in {wait:?}: {error}");
+        tracing::debug!("retrying in {wait:?}: {error}");
         tokio::time::sleep(wait).await;
     }
     call().await

@@ -1,16 +1,16 @@
-//! Whom we trust: the authorities of the system, or those of `SSL_CERT_FILE`.
+//! TLS configuration: trusts the system's root certificates or those in `SSL_CERT_FILE`.
 
 use rustls::{ClientConfig, RootCertStore};
 
-/// A TLS configuration that offers these protocols, the dearest first. The authorities are
-/// about 150 files: whoever speaks plain HTTP does without them.
+/// A TLS configuration that offers these ALPN protocols in order of preference. Root
+/// certificates are loaded only if `encrypted` is set: they are about 150 files.
 pub(super) fn config(protocols: &[&str], encrypted: bool) -> anyhow::Result<ClientConfig> {
     let mut roots = RootCertStore::empty();
     if encrypted {
         let found = rustls_native_certs::load_native_certs();
         roots.add_parsable_certificates(found.certs);
         if let Some(error) = found.errors.first().filter(|_| roots.is_empty()) {
-            anyhow::bail!("no authority to trust is known (SSL_CERT_FILE, or the system's): {error}");
+            anyhow::bail!("no root certificates found (SSL_CERT_FILE or the system's): {error}");
         }
     }
     let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());

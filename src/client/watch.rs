@@ -1,46 +1,48 @@
+//! Polls a job until it is finished.
+
 use super::{Api, CallError, CallErrorKind};
 use crate::wire::Job;
 use std::time::{Duration, Instant};
 
-/// Shortest pause between two looks at a job: a short import must not wait for us.
+/// Shortest poll interval.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
-/// Longest pause, unless the service asks for a longer one.
-const LONGEST_PAUSE: Duration = Duration::from_secs(3);
-/// Longest pause that a service may ask for.
-const LONGEST_ASKED: Duration = Duration::from_mins(1);
+/// Longest poll interval, unless `Retry-After` is longer.
+const MAX_PAUSE: Duration = Duration::from_secs(3);
+/// Longest `Retry-After` that is honored.
+const MAX_REQUESTED_PAUSE: Duration = Duration::from_mins(1);
 
-/// Something worth drawing.
+/// A progress event.
 #[derive(Debug)]
 pub enum WatchEvent<'a> {
-    /// The job, as it is now.
+    /// The current job.
     Job(&'a Job),
-    /// The control plane cannot be asked at the moment.
-    Trouble(&'a CallError),
+    /// A poll failed and will be retried.
+    PollFailed(&'a CallError),
 }
 
-/// How a watch ended.
+/// The outcome of a watch.
 #[derive(Debug)]
 pub enum Watch {
-    /// The job is over.
+    /// The job finished.
     Ended(Box<Job>),
-    /// The deadline came first; the job goes on.
+    /// The timeout expired; the job is still running.
     TimedOut,
 }
 
-/// Looks at a job until it is over: often at first, then less so; through network trouble;
-/// without a deadline unless one is given.
+/// Polls a job until it is finished or the timeout expires, at growing intervals. Transient
+/// errors are retried without limit.
 pub async fn watch(
     api: &Api,
     id: &str,
     timeout: Option<Duration>,
-    mut told: impl FnMut(WatchEvent<'_>),
+    mut notify: impl FnMut(WatchEvent<'_>),
 ) -> Result<Watch, CallError> {
     let started = Instant::now();
     let deadline = timeout.and_then(|timeout| started.checked_add(timeout));
     let mut seen = false;
     loop {
-        // Whoever waits loses at most a tenth of the job's own time.
-        let mut wait = (started.elapsed() / 10).clamp(FIRST_PAUSE, LONGEST_PAUSE);
+        // The end of a job is noticed after at most a tenth of the elapsed time.
+        let mut wait = (started.elapsed() / 10).clamp(FIRST_PAUSE, MAX_PAUSE);
         let looked = match deadline {
             None => api.job_once(id).await,
             Some(deadline) => match tokio::time::timeout_at(deadline.into(), api.job_once(id)).await {
@@ -51,16 +53,16 @@ pub async fn watch(
         match looked {
             Ok(job) => {
                 seen = true;
-                told(WatchEvent::Job(&job));
+                notify(WatchEvent::Job(&job));
                 if job.state.is_final() {
                     return Ok(Watch::Ended(Box::new(job)));
                 }
             }
-            // A page of a proxy is trouble on the way, once the job is known to be there.
+            // Once the job is known to exist, a web page comes from a proxy and is transient.
             Err(error) if error.is_transient() || (seen && error.kind == CallErrorKind::InvalidResponse) => {
-                told(WatchEvent::Trouble(&error));
+                notify(WatchEvent::PollFailed(&error));
                 let asked = error.retry_after().unwrap_or(Duration::from_millis(500));
-                wait = wait.max(asked.min(LONGEST_ASKED));
+                wait = wait.max(asked.min(MAX_REQUESTED_PAUSE));
             }
             Err(error) => return Err(error),
         }

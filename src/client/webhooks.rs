@@ -1,4 +1,4 @@
-//! The calls that are about others who are told of imports: webhooks and integrations.
+//! API calls for webhook endpoints and integrations.
 
 use super::{Api, CallError};
 use crate::wire::{
@@ -8,7 +8,7 @@ use crate::wire::{
 use reqwest::Method;
 use serde_json::Value;
 
-/// No body.
+/// An empty body.
 const NOTHING: Option<&()> = None;
 
 impl Api {
@@ -18,7 +18,7 @@ impl Api {
         Ok(list.webhook_endpoints)
     }
 
-    /// Makes an endpoint. Its secret comes once, so a lost answer loses it.
+    /// Creates an endpoint. The secret is returned only once, so a lost response loses the secret.
     pub async fn create_webhook_endpoint(
         &self,
         organization: &str,
@@ -45,7 +45,7 @@ impl Api {
         self.once::<Value>(Method::DELETE, &path, NOTHING).await.map(|_| ())
     }
 
-    /// Gives an endpoint another secret, which comes once.
+    /// Replaces an endpoint's secret; the new one is returned only once.
     pub async fn rotate_webhook_secret(
         &self,
         organization: &str,
@@ -66,7 +66,7 @@ impl Api {
         Ok(self.get::<WebhookDeliveryList>(&path, &[("limit", &limit)]).await?.deliveries)
     }
 
-    /// Sends an endpoint a test event: an addition of our control plane to the contract.
+    /// Sends an endpoint a test event. An extension to the API contract.
     pub async fn test_webhook_endpoint(&self, organization: &str, id: &str) -> Result<WebhookDelivery, CallError> {
         let path = endpoint(organization, id, Some("test"));
         Ok(self.once::<WebhookDeliveryAnswer>(Method::POST, &path, NOTHING).await?.delivery)
@@ -77,7 +77,7 @@ impl Api {
         Ok(self.get::<IntegrationList>(&["v1", "projects", project, "integrations"], &[]).await?.integrations)
     }
 
-    /// Connects a project with a provider, or changes the connection.
+    /// Connects a project to a provider, or changes the settings.
     pub async fn connect_integration(
         &self,
         project: &str,
@@ -89,7 +89,7 @@ impl Api {
             .map(|_| ())
     }
 
-    /// Ends a connection.
+    /// Disconnects a project from a provider.
     pub async fn disconnect_integration(&self, project: &str, provider: &str) -> Result<(), CallError> {
         let path = ["v1", "projects", project, "integrations", provider];
         self.once::<Value>(Method::DELETE, &path, NOTHING).await.map(|_| ())

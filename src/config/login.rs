@@ -1,43 +1,45 @@
+//! The saved logins.
+
 use super::write::write_private;
 use anyhow::Context;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
 
-/// The saved login of one organization.
+/// A saved login to one organization.
 #[derive(Debug, Clone, Default)]
 pub struct Login {
-    /// The organization's id; empty in the oldest files.
+    /// Id of the organization; empty in the oldest files.
     pub organization_id: String,
-    /// Its display name.
+    /// Display name of the organization.
     pub name: String,
-    /// Its name in URLs.
+    /// Slug of the organization.
     pub slug: String,
-    /// The key, where one was saved.
+    /// The API key, if saved.
     pub api_key: Option<SecretString>,
-    /// The control plane, where one was saved.
+    /// URL of the control plane, if saved.
     pub api_url: Option<String>,
-    /// The dashboard that belongs to it, where one was saved.
+    /// URL of the dashboard, if saved.
     pub app_url: Option<String>,
 }
 
-/// Where the login is saved: `capydb/config.json` below the user's configuration folder.
-/// `None` when the machine names no home.
+/// Path of the login file: `capydb/config.json` under the user's configuration directory.
+/// `None` if there is no home directory.
 pub fn login_path() -> Option<PathBuf> {
     use etcetera::BaseStrategy;
     let base = etcetera::base_strategy::choose_native_strategy().ok()?;
-    // On macOS the configuration folder of the contract is the data folder of this crate.
+    // On macOS, the contract's configuration directory is what `etcetera` calls the data directory.
     let folder = if cfg!(target_os = "macos") { base.data_dir() } else { base.config_dir() };
     Some(folder.join("capydb").join("config.json"))
 }
 
-/// Reads the saved login: today's form with one entry an organization, or the older flat one.
+/// Reads the active login, in the current format (one entry per organization) or the old flat one.
 pub fn saved_login(path: &Path) -> anyhow::Result<Option<Login>> {
     let Some(file) = read(path)? else { return Ok(None) };
     let organizations = organizations(&file);
     let active = file.get("active_org").and_then(Value::as_str);
     let named = active.and_then(|id| organizations.iter().find(|(known, _)| known.as_str() == id));
-    // With one organization there is no doubt which is meant.
+    // A single organization is active by default.
     let entry = named.or_else(|| organizations.iter().next().filter(|_| organizations.len() == 1));
     Ok(Some(match entry {
         Some((id, entry)) => login(id, entry),
@@ -45,7 +47,7 @@ pub fn saved_login(path: &Path) -> anyhow::Result<Option<Login>> {
     }))
 }
 
-/// The control plane for which the same organization is saved already, when it is another one.
+/// The URL of another control plane for which the same organization is already saved.
 pub fn saved_elsewhere(path: &Path, new: &Login) -> anyhow::Result<Option<String>> {
     let entries = organizations(&modern(path)?);
     let known = entries.get(&new.organization_id).and_then(|entry| login("", entry).api_url);
@@ -53,7 +55,7 @@ pub fn saved_elsewhere(path: &Path, new: &Login) -> anyhow::Result<Option<String
     Ok(known.filter(|known| new.api_url.as_deref().and_then(origin) != origin(known)))
 }
 
-/// Adds a login, or renews it, and makes it the active one. Everything else in the file stays.
+/// Saves a login and makes it active. Preserves everything else in the file.
 pub fn save_login(path: &Path, new: &Login) -> anyhow::Result<()> {
     let _lock = lock(path)?;
     let mut file = modern(path)?;
@@ -73,9 +75,9 @@ pub fn save_login(path: &Path, new: &Login) -> anyhow::Result<()> {
     store(path, &file)
 }
 
-/// Forgets the active login, or all of them; gives the names of those that are gone. What is
-/// left stays as it is, and the next of it becomes active when there is just one.
-pub fn forget_logins(path: &Path, all: bool) -> anyhow::Result<Vec<String>> {
+/// Removes the active login or all logins, and returns the names of the removed ones. If one
+/// login remains, it becomes active.
+pub fn remove_logins(path: &Path, all: bool) -> anyhow::Result<Vec<String>> {
     let Some(active) = saved_login(path)? else { return Ok(Vec::new()) };
     let _lock = lock(path)?;
     let mut file = modern(path)?;
@@ -103,7 +105,7 @@ pub fn forget_logins(path: &Path, all: bool) -> anyhow::Result<Vec<String>> {
     Ok(if gone.is_empty() { vec!["the saved login".to_owned()] } else { gone })
 }
 
-/// The fields of the older form.
+/// The fields of the old format.
 const FLAT_FIELDS: [&str; 6] =
     ["api_key", "api_url", "app_url", "organization_id", "organization_name", "organization_slug"];
 
@@ -111,7 +113,7 @@ fn read(path: &Path) -> anyhow::Result<Option<Map<String, Value>>> {
     super::read_json(path)
 }
 
-/// The file in today's form.
+/// Reads the file in the current format, converting the old one.
 fn modern(path: &Path) -> anyhow::Result<Map<String, Value>> {
     let mut file = read(path)?.unwrap_or_default();
     let old = flat(&file);
@@ -159,17 +161,17 @@ fn flat(file: &Map<String, Value>) -> Login {
     Login { name: text("organization_name"), slug: text("organization_slug"), ..entry }
 }
 
-/// Keeps other processes of ours from changing the file at the same time, until it is dropped.
+/// Locks the login file against concurrent changes until the lock is dropped.
 fn lock(path: &Path) -> anyhow::Result<std::fs::File> {
-    super::write::make_folder(path)?;
-    let lock = std::fs::File::create(path.with_extension("lock")).context("lock the saved login")?;
-    lock.lock().context("lock the saved login")?;
+    super::write::create_parent_dir(path)?;
+    let lock = std::fs::File::create(path.with_extension("lock")).context("cannot lock the saved login")?;
+    lock.lock().context("cannot lock the saved login")?;
     Ok(lock)
 }
 
 fn store(path: &Path, file: &Map<String, Value>) -> anyhow::Result<()> {
     let text = serde_json::to_string_pretty(file)?;
-    write_private(path, text.as_bytes()).with_context(|| format!("write {}", path.display()))
+    write_private(path, text.as_bytes()).with_context(|| format!("cannot write {}", path.display()))
 }
 
 #[cfg(test)]
@@ -185,7 +187,7 @@ mod tests {
 
     fn saved(text: &str) -> Login {
         let (_folder, path) = file(text);
-        saved_login(&path).expect("reads").expect("is there")
+        saved_login(&path).expect("reads").expect("exists")
     }
 
     fn key(login: &Login) -> Option<&str> {
@@ -233,7 +235,7 @@ mod tests {
         assert_eq!((all["active_org"].as_str(), all["other"].as_i64()), (Some("c"), Some(1)));
         assert_eq!(all["organizations"]["a"]["more"][0], 1);
         assert_eq!(all["organizations"]["b"]["api_key"], "kb");
-        assert_eq!(key(&saved_login(&path).expect("reads").expect("is there")), Some("kn"));
+        assert_eq!(key(&saved_login(&path).expect("reads").expect("exists")), Some("kn"));
     }
 
     #[test]
@@ -251,21 +253,21 @@ mod tests {
     #[test]
     fn logging_out_forgets_the_active_login_only() {
         let (_folder, path) = file(TWO);
-        assert_eq!(forget_logins(&path, false).expect("forgets"), ["b"]);
-        assert_eq!(key(&saved_login(&path).expect("reads").expect("is there")), Some("ka"));
-        assert_eq!(forget_logins(&path, true).expect("forgets"), ["a"]);
-        assert_eq!(key(&saved_login(&path).expect("reads").expect("is there")), None);
-        assert!(forget_logins(&path, true).expect("forgets").is_empty());
+        assert_eq!(remove_logins(&path, false).expect("forgets"), ["b"]);
+        assert_eq!(key(&saved_login(&path).expect("reads").expect("exists")), Some("ka"));
+        assert_eq!(remove_logins(&path, true).expect("forgets"), ["a"]);
+        assert_eq!(key(&saved_login(&path).expect("reads").expect("exists")), None);
+        assert!(remove_logins(&path, true).expect("forgets").is_empty());
         let (_folder, path) = file(r#"{"api_key":"k","api_url":"u"}"#);
-        assert_eq!(forget_logins(&path, false).expect("forgets"), ["the saved login"]);
+        assert_eq!(remove_logins(&path, false).expect("forgets"), ["the saved login"]);
         assert!(!std::fs::read_to_string(&path).expect("reads").contains("\"k\""));
     }
 
     #[test]
     fn logging_out_of_all_forgets_every_key() {
         let (_folder, path) = file(&TWO.replace(r#""active_org":"b""#, r#""active_org":"""#));
-        assert!(forget_logins(&path, false).expect("forgets").is_empty(), "none is active");
-        assert_eq!(forget_logins(&path, true).expect("forgets"), ["a", "b"]);
+        assert!(remove_logins(&path, false).expect("forgets").is_empty(), "no login is active");
+        assert_eq!(remove_logins(&path, true).expect("forgets"), ["a", "b"]);
         assert!(!std::fs::read_to_string(&path).expect("reads").contains("\"ka\""));
     }
 
@@ -287,7 +289,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("capydb").join("config.json");
         save_login(&path, &new("c")).expect("saves");
-        let mode = |path: &Path| std::fs::metadata(path).expect("is there").permissions().mode() & 0o777;
+        let mode = |path: &Path| std::fs::metadata(path).expect("exists").permissions().mode() & 0o777;
         assert_eq!((mode(&path), mode(path.parent().expect("a folder"))), (0o600, 0o700));
         let names = std::fs::read_dir(path.parent().expect("a folder")).expect("lists").count();
         assert_eq!(names, 2, "the file and its lock");
@@ -296,10 +298,10 @@ mod tests {
     #[test]
     fn a_broken_file_is_named_without_its_text() {
         let (_folder, path) = file(r#"{"api_key":"capy_live_canary" oops"#);
-        let message = format!("{:#}", saved_login(&path).expect_err("is broken"));
-        assert!(message.contains("config.json is not valid: line 1"), "{message}");
+        let message = format!("{:#}", saved_login(&path).expect_err("is invalid"));
+        assert!(message.contains("config.json is not valid JSON: line 1"), "{message}");
         assert!(!message.contains("canary"), "{message}");
-        assert!(save_login(&path, &new("c")).is_err(), "a file that cannot be read is not overwritten");
+        assert!(save_login(&path, &new("c")).is_err(), "an invalid file is not overwritten");
     }
 
     #[test]

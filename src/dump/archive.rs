@@ -1,8 +1,8 @@
 //! Reader of the header and table of contents that `pg_dump` writes in its custom, tar and
 //! directory formats (archive versions 1.10 to 1.16, Postgres 8.4 to 18).
 //!
-//! The layout follows `pg_backup_archiver.c` of Postgres. Entries are handed out one at a
-//! time, so memory does not grow with their number.
+//! The layout follows `pg_backup_archiver.c` of Postgres. Entries are returned one by
+//! one, so memory does not grow with their number.
 
 use std::io::{self, BufRead};
 
@@ -11,18 +11,18 @@ use std::io::{self, BufRead};
 pub enum Layout {
     /// One file (`-Fc`).
     Custom,
-    /// A tar file or a directory; both carry this table of contents as `toc.dat`.
+    /// A tar file or a directory; both store this table of contents as `toc.dat`.
     Tar,
-    /// A directory, as versions before 17 marked it.
+    /// A directory written by a version before 17.
     Directory,
 }
 
 /// How the data is compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Compression {
-    /// It is not.
+    /// Not compressed.
     None,
-    /// gzip, the only one before Postgres 16.
+    /// gzip, the only method before Postgres 16.
     Gzip,
     /// lz4.
     Lz4,
@@ -31,7 +31,7 @@ pub enum Compression {
 }
 
 impl Compression {
-    /// The word of `pg_dump -Z`.
+    /// The method name of `pg_dump -Z`.
     pub fn name(self) -> &'static str {
         match self {
             Self::None => "none",
@@ -42,33 +42,33 @@ impl Compression {
     }
 }
 
-/// What stands before the table of contents.
+/// The header before the table of contents.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Header {
     /// Major and minor of the archive version.
     pub version: (u8, u8),
     /// How the data is stored.
     pub layout: Layout,
-    /// Bytes of a number, besides the one of its sign.
+    /// Length of an integer in bytes, without the sign byte.
     pub int_size: u8,
     /// How the data is compressed.
     pub compression: Compression,
     /// The source database's name.
     pub database: String,
-    /// As the source server said it (`15.18 (Debian …)`).
+    /// Version of the source server (`15.18 (Debian …)`).
     pub server_version: String,
-    /// As `pg_dump` said it.
+    /// Version of `pg_dump`.
     pub dump_version: String,
 }
 
-/// Where an entry's data lies.
+/// Location of an entry's data.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Data {
-    /// It has none.
+    /// No data.
     None,
-    /// Somewhere in the file: the dump was written to a pipe.
+    /// At an unknown offset: the dump was written to a pipe.
     Somewhere,
-    /// At this offset in a custom archive, in bytes.
+    /// At this byte offset in a custom archive.
     At(u64),
     /// In this file of a tar or directory archive.
     File(String),
@@ -77,41 +77,41 @@ pub enum Data {
 /// One entry of the table of contents.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// Number by which `pg_restore -L` names it.
+    /// Dump ID, the number used by `pg_restore -L`.
     pub id: i32,
-    /// Kind, as pg_dump calls it (`TABLE DATA`).
+    /// Kind in the words of pg_dump (`TABLE DATA`).
     pub kind: String,
     /// Schema; empty for objects outside schemas.
     pub schema: String,
-    /// Name, with the table's name before it for parts of tables.
+    /// Name; for parts of a table, prefixed with the table's name.
     pub tag: String,
-    /// The SQL that makes it; empty for data.
+    /// The SQL that creates it; empty for data.
     pub definition: String,
-    /// The role that owned it; empty for what has no owner.
+    /// The owner; empty for objects without one.
     pub owner: String,
-    /// The statement that copies its rows; empty when they come as statements.
+    /// The `COPY` statement of its rows; empty if they are `INSERT` statements.
     pub copy: String,
-    /// Its data.
+    /// Location of its data.
     pub data: Data,
 }
 
 /// Why an archive cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ArchiveError {
-    /// The magic is missing.
-    #[error("it does not start like an archive of pg_dump")]
+    /// The magic bytes are missing.
+    #[error("the file is not a pg_dump archive")]
     NotAnArchive,
-    /// Written by a pg_dump that is too old or too new for this reader.
-    #[error("its archive version {0}.{1} is not one of 1.10 to 1.16")]
+    /// The archive version is too old or too new for this reader.
+    #[error("archive version {0}.{1} is not supported (1.10 to 1.16)")]
     Version(u8, u8),
     /// The file ends inside the header or table of contents.
-    #[error("it ends in the middle of its table of contents: the file is cut off")]
+    #[error("the table of contents is truncated")]
     CutOff,
-    /// The bytes make no sense.
-    #[error("its table of contents is damaged: {0}")]
+    /// A value is invalid.
+    #[error("the table of contents is damaged: {0}")]
     Damaged(&'static str),
     /// Reading failed.
-    #[error("it cannot be read: {0}")]
+    #[error("read error: {0}")]
     Io(io::Error),
 }
 
@@ -124,13 +124,13 @@ impl From<io::Error> for ArchiveError {
 /// The first bytes of every archive.
 pub const MAGIC: &[u8; 5] = b"PGDMP";
 
-/// No statement of a sane archive is longer; what is must not fill the memory.
+/// Longest accepted string in bytes: a damaged length must not exhaust memory.
 const LONGEST_STRING: u64 = 64 << 20;
 
-/// Names have 63 bytes; some tags put several together.
+/// Longest accepted name in bytes. A name has at most 63, but some tags join several.
 const LONGEST_NAME: u64 = 4096;
 
-/// An archive that is being read, from its start.
+/// A streaming reader of an archive, from its start.
 pub struct Archive<R> {
     reader: R,
     int_size: usize,
@@ -156,13 +156,13 @@ impl<R: BufRead> Archive<R> {
             return Err(ArchiveError::Version(major, minor));
         }
         if !(1..=8).contains(&int_size) || !(1..=8).contains(&offset_size) {
-            return Err(ArchiveError::Damaged("impossible sizes of numbers"));
+            return Err(ArchiveError::Damaged("invalid integer size"));
         }
         let layout = match layout {
             1 => Layout::Custom,
             3 => Layout::Tar,
             5 => Layout::Directory,
-            _ => return Err(ArchiveError::Damaged("an unknown format")),
+            _ => return Err(ArchiveError::Damaged("unknown format")),
         };
         let header = Header {
             version: (major, minor),
@@ -185,10 +185,10 @@ impl<R: BufRead> Archive<R> {
                 1 => Compression::Gzip,
                 2 => Compression::Lz4,
                 3 => Compression::Zstd,
-                _ => return Err(ArchiveError::Damaged("an unknown compression")),
+                _ => return Err(ArchiveError::Damaged("unknown compression method")),
             }
         } else if self.int()? == 0 {
-            Compression::None // a level; all others are gzip's
+            Compression::None // a gzip level; zero is uncompressed
         } else {
             Compression::Gzip
         };
@@ -200,7 +200,7 @@ impl<R: BufRead> Archive<R> {
         self.header.dump_version = self.name()?;
         self.left = self.int()?;
         if self.left < 0 {
-            return Err(ArchiveError::Damaged("a negative number of entries"));
+            return Err(ArchiveError::Damaged("negative number of entries"));
         }
         Ok(())
     }
@@ -210,17 +210,17 @@ impl<R: BufRead> Archive<R> {
         &self.header
     }
 
-    /// The next entry; `None` after the last.
+    /// Reads the next entry; `None` after the last.
     pub fn next_entry(&mut self) -> Result<Option<Entry>, ArchiveError> {
         if self.left == 0 {
             return Ok(None);
         }
         self.left -= 1;
         let minor = self.header.version.1;
-        let id = i32::try_from(self.int()?).map_err(|_| ArchiveError::Damaged("an impossible entry number"))?;
+        let id = i32::try_from(self.int()?).map_err(|_| ArchiveError::Damaged("invalid entry number"))?;
         let has_data = self.int()? != 0;
-        self.skip_string()?; // table oid of the catalog entry
-        self.skip_string()?; // its oid
+        self.skip_string()?; // OID of the catalog table
+        self.skip_string()?; // OID of the object
         let tag = self.name()?;
         let kind = self.name()?;
         if minor >= 11 {
@@ -235,11 +235,11 @@ impl<R: BufRead> Archive<R> {
             self.skip_string()?; // table access method
         }
         if minor >= 16 {
-            self.int()?; // kind of relation
+            self.int()?; // relation kind
         }
         let owner = self.name()?;
-        self.skip_string()?; // whether the table has oids
-        while self.skip_string()? {} // dependencies, ended by a null
+        self.skip_string()?; // whether the table has OIDs
+        while self.skip_string()? {} // dependencies, terminated by a null
         let data = self.data_place(has_data)?;
         Ok(Some(Entry { id, kind, schema, tag, definition, owner, copy, data }))
     }
@@ -258,7 +258,7 @@ impl<R: BufRead> Archive<R> {
             2 => Ok(Data::At(offset)),
             1 if has_data => Ok(Data::Somewhere),
             1 | 3 => Ok(Data::None),
-            _ => Err(ArchiveError::Damaged("an unknown state of data")),
+            _ => Err(ArchiveError::Damaged("unknown data state")),
         }
     }
 
@@ -268,52 +268,52 @@ impl<R: BufRead> Archive<R> {
         Ok(byte[0])
     }
 
-    /// A sign byte, then the amount, least byte first.
+    /// Reads a sign byte, then the magnitude in little-endian order.
     fn int(&mut self) -> Result<i64, ArchiveError> {
         let mut bytes = [0; 9];
         let bytes = &mut bytes[..=self.int_size];
         self.reader.read_exact(bytes)?;
         let (sign, amount) = (bytes[0], &bytes[1..]);
         let amount = amount.iter().rev().fold(0_u64, |value, byte| (value << 8) | u64::from(*byte));
-        let amount = i64::try_from(amount).map_err(|_| ArchiveError::Damaged("a number out of range"))?;
+        let amount = i64::try_from(amount).map_err(|_| ArchiveError::Damaged("integer out of range"))?;
         Ok(if sign == 0 { amount } else { -amount })
     }
 
-    /// A string's length; `None` for a null.
+    /// Reads the length of a string in bytes; `None` for a null.
     fn length(&mut self) -> Result<Option<u64>, ArchiveError> {
         let Ok(length) = u64::try_from(self.int()?) else { return Ok(None) };
         if length > LONGEST_STRING {
-            return Err(ArchiveError::Damaged("an impossibly long text"));
+            return Err(ArchiveError::Damaged("string too long"));
         }
         Ok(Some(length))
     }
 
-    /// A string that is a name, and so not long.
+    /// Reads a string of at most [`LONGEST_NAME`] bytes.
     fn name(&mut self) -> Result<String, ArchiveError> {
         let text = self.string()?;
         if text.len() as u64 > LONGEST_NAME {
-            return Err(ArchiveError::Damaged("an impossibly long name"));
+            return Err(ArchiveError::Damaged("name too long"));
         }
         Ok(text)
     }
 
-    /// A string; a null reads as an empty one.
+    /// Reads a string; a null is returned as an empty string.
     fn string(&mut self) -> Result<String, ArchiveError> {
         let Some(length) = self.length()? else { return Ok(String::new()) };
-        let mut bytes = Vec::new(); // grows with what is really there, not with what is claimed
+        let mut bytes = Vec::new(); // grows with the bytes read, not with the stated length
         self.each(length, |block| bytes.extend_from_slice(block))?;
-        // Names are in the source's encoding, which need not be UTF-8.
+        // Strings are in the source's encoding, which need not be UTF-8.
         Ok(String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
     }
 
-    /// Passes over a string; false when it was a null.
+    /// Skips a string; false for a null.
     fn skip_string(&mut self) -> Result<bool, ArchiveError> {
         let Some(length) = self.length()? else { return Ok(false) };
         self.each(length, |_| {})?;
         Ok(true)
     }
 
-    /// Takes so many bytes, as they come.
+    /// Passes the next `left` bytes to `take`, block by block.
     fn each(&mut self, mut left: u64, mut take: impl FnMut(&[u8])) -> Result<(), ArchiveError> {
         while left > 0 {
             let block = match self.reader.fill_buf() {

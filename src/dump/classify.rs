@@ -1,18 +1,17 @@
-//! What a statement means for a report: the objects it makes, the roles, settings and schemas
-//! it names. Used for the statements of plain dumps and for those inside archives.
+//! Records what a statement contains: the objects it creates, and the roles, settings and schemas
+//! it names. Used for plain dumps and for the definitions in archives.
 
 use super::contents::{Contents, DumpLocation, Finding};
 use super::statement::{Refusal, RefusalScope, Treatment, extension, policy_roles};
 use super::tokens::{Token, Tokens, first_word};
 
-/// Where a statement stands; asked for only when it is shown.
+/// Location of a statement, computed only if it is shown.
 pub(super) type At<'a> = &'a dyn Fn() -> DumpLocation;
 
-/// A statement is understood up to this many tokens: no honest one of those that matter has
-/// more, and memory stays bounded.
+/// Tokens read of a statement. No relevant statement written by pg_dump has more; bounds memory.
 const MOST_TOKENS: usize = 20_000;
 
-/// Words that stand between `CREATE` and the kind of object.
+/// Words between `CREATE` and the kind of object.
 const MODIFIERS: [&str; 15] = [
     "OR",
     "REPLACE",
@@ -31,7 +30,7 @@ const MODIFIERS: [&str; 15] = [
     "NOT",
 ];
 
-/// Notes a statement of a plain dump, of which the treatment is known.
+/// Records a statement of a plain dump, given its treatment.
 pub(super) fn note_statement(contents: &mut Contents, text: &[u8], treatment: &Treatment, at: At<'_>) {
     let first = first_word(text).to_ascii_uppercase();
     note_treatment(contents, text, treatment, at);
@@ -77,7 +76,7 @@ fn note_treatment(contents: &mut Contents, text: &[u8], treatment: &Treatment, a
     }
 }
 
-/// The text of the one literal of a statement (`SET SESSION AUTHORIZATION 'bob'`).
+/// The text of a statement's first literal (`SET SESSION AUTHORIZATION 'bob'`).
 fn literal(text: &[u8], token: &Token) -> Option<String> {
     if *token != Token::Literal {
         return None;
@@ -90,7 +89,7 @@ fn mentions(text: &[u8], word: &str) -> bool {
     Tokens::new(text).any(|token| token.is(word))
 }
 
-/// Notes a `CREATE`.
+/// Records a `CREATE`.
 pub(super) fn note_create(contents: &mut Contents, text: &[u8], tokens: &[Token], at: At<'_>) {
     let is_modifier = |token: &Token| MODIFIERS.iter().any(|word| token.is(word));
     let Some(place) = tokens.iter().skip(1).position(|token| !is_modifier(token)) else { return };
@@ -145,7 +144,7 @@ pub(super) fn note_create(contents: &mut Contents, text: &[u8], tokens: &[Token]
     }
 }
 
-/// Only publications of everything and subscriptions are worth a word.
+/// Only subscriptions and publications of all tables or a schema become findings.
 fn note_publication(contents: &mut Contents, text: &[u8], kind: &str, name: Option<&Token>, at: At<'_>) {
     let name = name.and_then(Token::name).unwrap_or_default();
     if kind == "SUBSCRIPTION" {
@@ -163,7 +162,7 @@ fn note_policy(contents: &mut Contents, text: &[u8], at: At<'_>) {
     contents.add_policy_roles(policy_roles(text));
     let tokens: Vec<Token> = Tokens::new(text).take(MOST_TOKENS).collect();
     let mut into: Vec<String> = Vec::new();
-    // `name .` is a schema only inside expressions, not in the policy's own table.
+    // Only in the expressions: before them `name .` is the schema of the policy's own table.
     let expression = tokens.iter().position(|token| token.is("USING") || token.is("CHECK")).unwrap_or(tokens.len());
     for pair in tokens[expression..].windows(2) {
         if let Some(name) = pair[0].name().filter(|name| crate::platforms::may_be_platform(name))
@@ -179,9 +178,9 @@ fn note_policy(contents: &mut Contents, text: &[u8], at: At<'_>) {
 }
 
 fn note_language(contents: &mut Contents, text: &[u8], at: At<'_>) {
-    // A trusted language is there already or comes with an extension.
+    // Trusted languages exist on the target or are installed by an extension.
     const TRUSTED: [&str; 6] = ["sql", "plpgsql", "plperl", "pltcl", "plv8", "plrust"];
-    // A parameter or column may have that name; the clause stands outside of parentheses.
+    // Skip parentheses: a parameter or column may be named `language`.
     let mut depth = 0_u32;
     let mut tokens = Tokens::new(text).skip(1).filter(move |token| {
         depth += u32::from(*token == Token::Sign('('));
@@ -198,7 +197,7 @@ fn note_language(contents: &mut Contents, text: &[u8], at: At<'_>) {
     }
 }
 
-/// Notes an `ALTER`: owners, foreign keys, triggers that are switched off.
+/// Records an `ALTER`: owners, foreign keys, disabled triggers.
 pub(super) fn note_alter(contents: &mut Contents, text: &[u8], at: At<'_>) {
     let tokens: Vec<Token> = Tokens::new(text).filter(|token| *token != Token::Sign(';')).take(MOST_TOKENS).collect();
     let shown = || (at(), beginning(text));
@@ -249,7 +248,7 @@ fn note_constraint(contents: &mut Contents, text: &[u8], tokens: &[Token], at: A
     }
 }
 
-/// Notes a `GRANT` or `REVOKE`.
+/// Records a `GRANT` or `REVOKE`.
 pub(super) fn note_grant(contents: &mut Contents, text: &[u8], at: At<'_>) {
     let tokens: Vec<Token> = Tokens::new(text).take(MOST_TOKENS).collect();
     let Some(direction) = tokens.iter().rposition(|token| token.is("TO") || token.is("FROM")) else { return };
@@ -258,7 +257,7 @@ pub(super) fn note_grant(contents: &mut Contents, text: &[u8], at: At<'_>) {
     }
 }
 
-/// Roles up to the end or a word that ends the list.
+/// The roles of a list, up to a word that ends it.
 fn role_list(tokens: &[Token]) -> Vec<String> {
     let ends = |token: &&Token| !["WITH", "GRANTED", "CASCADE", "RESTRICT"].iter().any(|word| token.is(word));
     let ordinary =
@@ -277,7 +276,7 @@ fn default_privileges_roles(tokens: &[Token]) -> Vec<String> {
     roles
 }
 
-/// Words behind `SET` that are no settings.
+/// Words after `SET` that are not settings.
 const SPECIAL: [&str; 9] =
     ["time", "names", "schema", "role", "authorization", "transaction", "characteristics", "constraints", "xml"];
 
@@ -291,7 +290,7 @@ fn note_setting(contents: &mut Contents, text: &[u8], tokens: &[Token], at: At<'
     contents.note(Finding::Setting, &name, || (at(), beginning(text)));
 }
 
-/// A name with its schema, which may be missing.
+/// A schema and a name; the schema is empty if the name is unqualified.
 fn qualified(tokens: &[Token]) -> (String, String) {
     let mut tokens =
         tokens.iter().skip_while(|token| token.is("IF") || token.is("NOT") || token.is("EXISTS") || token.is("ONLY"));
@@ -302,8 +301,8 @@ fn qualified(tokens: &[Token]) -> (String, String) {
     }
 }
 
-/// The first words of a statement, for a report. What may be a secret or somebody's data is
-/// left out: literals, values, options, and what a setting is set to.
+/// The first words of a statement, for a report. Literals, values, options and setting values are
+/// omitted: they may hold secrets or row data.
 pub(super) fn beginning(text: &[u8]) -> String {
     const LAST_WORDS: [&str; 4] = ["PASSWORD", "OPTIONS", "VALUES", "CONNECTION"];
     let sets = ["SET", "RESET"].iter().any(|word| first_word(text).eq_ignore_ascii_case(word.as_bytes()));

@@ -1,3 +1,5 @@
+//! The contents of a dump, as collected for an import and its report.
+
 use super::Format;
 use super::archive::Compression;
 use super::sql::Unfinished;
@@ -6,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-/// What a dump holds, as far as an import must know. Its size does not grow with the dump's.
+/// What an import needs to know of a dump. Bounded in size, however large the dump is.
 #[derive(Debug, Clone, Default)]
 pub struct Contents {
     /// The format.
@@ -15,56 +17,56 @@ pub struct Contents {
     pub archive_version: Option<(u8, u8)>,
     /// How an archive's data is compressed; `None` for plain dumps.
     pub compression: Option<Compression>,
-    /// Version of the server that was dumped; empty when the dump does not tell.
+    /// Version of the dumped server; empty if the dump does not name it.
     pub server_version: String,
-    /// Version of the `pg_dump` that wrote it; empty when the dump does not tell.
+    /// Version of `pg_dump`; empty if the dump does not name it.
     pub dump_version: String,
-    /// Length of the dump in bytes, unpacked when it came compressed.
+    /// Length in bytes, decompressed.
     pub size: u64,
-    /// Objects by kind (`tables`).
+    /// Number of objects by kind (`tables`).
     pub objects: BTreeMap<&'static str, u64>,
-    /// Rows, where the format tells.
+    /// Number of rows, if the format shows it.
     pub rows: Option<u64>,
-    /// Tables that bring data.
+    /// Number of tables with data.
     pub tables_with_data: u64,
-    /// Tables and partitions that could.
+    /// Number of tables and partitions created.
     pub tables_for_data: u64,
-    /// Extensions that it creates, with the place.
+    /// Extensions that it creates, with their locations.
     pub extensions: Vec<(RequestedExtension, DumpLocation)>,
     /// Schemas that it creates.
     pub schemas: BTreeSet<String>,
     /// Roles that its policies name.
     pub policy_roles: Vec<String>,
-    /// Objects that an import leaves out, with how many and why.
+    /// Objects that an import skips, by kind: how many, and why.
     pub left_out: BTreeMap<&'static str, (u64, &'static str)>,
-    /// What a report speaks of, by subject (a role, a setting, a schema).
+    /// Findings by subject (a role, a setting, a schema).
     pub findings: BTreeMap<Finding, BTreeMap<String, Occurrences>>,
-    /// Foreign keys into schemas that may be a platform's: constraint, table, target.
+    /// Foreign keys into possible platform schemas: constraint, table, target.
     pub platform_keys: Vec<(String, String, String)>,
-    /// The first thing that cannot be part of an import: its place, and why.
+    /// The first statement or entry that cannot be imported, and why.
     pub refusal: Option<(DumpLocation, String)>,
-    /// What a plain dump ends in the middle of.
+    /// The construct that is open at the end of a plain dump.
     pub unfinished: Option<Unfinished>,
-    /// Why the dump is known to be incomplete.
+    /// Why the dump is truncated.
     pub cut_off: Option<String>,
-    /// A plain dump that begins as `pg_dump` begins its own.
+    /// A plain dump with the header comment of `pg_dump`.
     pub by_pg_dump: bool,
     /// Written by `pg_dumpall`.
     pub whole_server: bool,
-    /// The furthest offset of data in an archive, in bytes.
+    /// The highest data offset in an archive, in bytes.
     pub(super) furthest: u64,
-    /// Length of a number in an archive, sign included, in bytes.
+    /// Length of an integer in an archive in bytes, including the sign.
     pub(super) number_length: usize,
-    /// Tables that it makes, as hashes of their names.
+    /// Created tables, as hashes of their names.
     pub(super) tables: HashSet<u64>,
 }
 
-/// Where in a dump something is.
+/// A location in a dump.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DumpLocation {
     /// A line of a plain dump, from 1.
     Line(u64),
-    /// An entry of an archive, as `pg_restore -l` numbers them.
+    /// An entry of an archive, with its number in `pg_restore -l`.
     Entry(i32),
 }
 
@@ -77,12 +79,12 @@ impl fmt::Display for DumpLocation {
     }
 }
 
-/// What a report speaks of.
+/// A kind of finding in a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Finding {
-    /// An object is owned by a role.
+    /// Ownership of an object by a role.
     Owner,
-    /// A privilege is granted to or taken from a role.
+    /// A privilege granted to or revoked from a role.
     Grant,
     /// Default privileges of or for a role.
     DefaultPrivileges,
@@ -90,19 +92,19 @@ pub enum Finding {
     SetRole,
     /// `SET` of a setting.
     Setting,
-    /// A command of psql other than the two that pg_dump writes.
+    /// A psql command other than the two that pg_dump writes.
     PsqlCommand,
-    /// `COPY` with a program or a file of the server.
+    /// `COPY` with a program or file on the server.
     ServerFile,
     /// `CREATE ROLE`, `CREATE DATABASE` and the like.
     ServerObject,
     /// `BEGIN`, `COMMIT`, `ROLLBACK`.
     Transaction,
-    /// Anything else that cannot be part of an import.
+    /// Anything else that cannot be imported.
     Refused,
     /// An event trigger.
     EventTrigger,
-    /// A publication of everything.
+    /// A publication of all tables or a schema.
     Publication,
     /// A subscription.
     Subscription,
@@ -112,15 +114,15 @@ pub enum Finding {
     UserMapping,
     /// Large objects.
     LargeObject,
-    /// A foreign key that leads to a table that is not in the dump, by that table.
+    /// A foreign key to a table missing from the dump, by that table.
     DanglingKey,
-    /// A foreign key into a schema that may be a platform's, by schema.
+    /// A foreign key into a possible platform schema, by schema.
     PlatformKey,
-    /// A policy that uses a schema that may be a platform's, by schema.
+    /// A policy that uses a possible platform schema, by schema.
     PlatformPolicy,
-    /// A function in a language that only a superuser may use.
+    /// A function in an untrusted language.
     Language,
-    /// Triggers are switched off while data loads.
+    /// Triggers disabled while data loads.
     TriggersOff,
     /// Rows as `INSERT` statements.
     Inserts,
@@ -128,35 +130,35 @@ pub enum Finding {
     ZeroByte,
 }
 
-/// How often something was seen, and where first.
+/// How often a subject was found, and where first.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Occurrences {
-    /// How often.
+    /// Number of occurrences.
     pub count: u64,
-    /// The first places, with a few words of what stands there.
+    /// The first locations, each with an excerpt.
     pub first: Vec<String>,
 }
 
-/// Places that are kept of one subject.
+/// Locations kept per subject.
 const PLACES: usize = 3;
-/// Subjects that are kept of one finding: no honest dump has more, and memory stays bounded.
+/// Subjects kept per finding. Bounds memory; real dumps have fewer.
 const SUBJECTS: usize = 500;
-/// Longer names and subjects are cut, in bytes.
+/// Length in bytes to which names and subjects are truncated.
 const LONGEST_NAME: usize = 200;
-/// Foreign keys into platforms that are kept.
+/// Foreign keys into platform schemas kept.
 const KEYS: usize = 200;
-/// The most names that are kept.
+/// Names kept per list.
 const NAMES: usize = 10_000;
-/// The most tables that are remembered.
+/// Created tables kept.
 const TABLES: usize = 250_000;
 
 impl Contents {
-    /// Notes something. `place` is asked for only while places are still kept.
+    /// Records a finding. `place` is called only while locations are kept.
     pub(super) fn note(&mut self, finding: Finding, subject: &str, place: impl FnOnce() -> (DumpLocation, String)) {
         self.note_many(finding, subject, 1, place);
     }
 
-    /// Notes several of a kind that begin at one place.
+    /// Records `count` findings that begin at one location.
     pub(super) fn note_many(
         &mut self,
         finding: Finding,
@@ -222,34 +224,34 @@ impl Contents {
         }
     }
 
-    /// Whether the dump makes a table, as far as it was read; yes when it has too many to know.
+    /// Whether the part of the dump read so far creates a table; true if it has too many to track.
     pub(super) fn may_make_table(&self, schema: &str, name: &str) -> bool {
         self.tables.len() >= TABLES || self.tables.contains(&hash(schema, name))
     }
 
-    /// Everything that was seen of a finding.
+    /// The subjects of a finding, with their occurrences.
     pub fn seen(&self, finding: Finding) -> impl Iterator<Item = (&str, &Occurrences)> {
         self.findings.get(&finding).into_iter().flatten().map(|(subject, seen)| (subject.as_str(), seen))
     }
 
-    /// How often something was found, over all subjects.
+    /// Number of occurrences of a finding, over all subjects.
     pub fn times(&self, finding: Finding) -> u64 {
         self.seen(finding).map(|(_, seen)| seen.count).sum()
     }
 
-    /// How many objects of a kind there are.
+    /// Number of objects of a kind.
     pub fn number(&self, kind: &str) -> u64 {
         self.objects.get(kind).copied().unwrap_or_default()
     }
 
-    /// Roles that owners, privileges and policies name.
+    /// Roles named by owners, privileges and `SET ROLE`.
     pub fn roles(&self) -> BTreeSet<&str> {
         let findings = [Finding::Owner, Finding::Grant, Finding::DefaultPrivileges, Finding::SetRole];
         findings.into_iter().flat_map(|finding| self.seen(finding)).map(|(role, _)| role).collect()
     }
 }
 
-/// A name as far as it is kept: Postgres itself keeps 63 bytes.
+/// A name, truncated to [`LONGEST_NAME`] bytes; Postgres itself keeps 63.
 fn cut(name: &str) -> &str {
     let mut end = name.len().min(LONGEST_NAME);
     while !name.is_char_boundary(end) {

@@ -1,5 +1,5 @@
-//! The statements inside an archive: `pg_restore` hands them to the server as they are, so what
-//! a script may not say an archive may not hold either.
+//! Checks the SQL definitions in an archive. `pg_restore` sends them to the server unchanged, so the
+//! rules for plain SQL apply to them too.
 
 use super::archive::Entry;
 use super::scan::{INSIDE_STATEMENT, refused_command};
@@ -8,22 +8,21 @@ use super::statement::{Treatment, hides_backslashes, treat};
 use super::tokens::{Token, Tokens};
 use std::io::Cursor;
 
-/// Definitions are read in runs of about this length, in bytes.
+/// Approximate number of bytes of definitions parsed at once.
 const RUN: usize = 1 << 20;
 
-/// Why transaction commands have no place in an archive.
-const TRANSACTION: &str = "it ends or begins a transaction inside the import's own";
-/// Why rows must not follow a definition.
-const ROWS: &str = "it asks for rows where none follow";
-/// Why a statement that copies rows must be one.
-const NOT_A_COPY: &str = "its rows are not copied by one COPY … FROM stdin";
+/// Reason to refuse transaction commands in an archive.
+const TRANSACTION: &str = "the entry begins or ends a transaction";
+/// Reason to refuse `COPY … FROM stdin` in a definition.
+const ROWS: &str = "the definition contains COPY … FROM stdin";
+/// Reason to refuse any other copy statement than a single `COPY`.
+const NOT_A_COPY: &str = "the data is not loaded by a single COPY … FROM stdin";
+/// Reason to refuse an entry that does not end its statement.
+const OPEN: &str = "the definition contains an unterminated statement";
+/// Reason to refuse special entries that pg_dump would not write.
+const SETTING: &str = "the entry differs from what pg_dump writes";
 
-/// Why an entry must end what it begins.
-const OPEN: &str = "its statement does not end";
-/// Why settings of an archive must be those that pg_dump writes.
-const SETTING: &str = "it is not the setting that pg_dump writes there";
-
-/// Kinds that an import never restores; their statements are for the whole server.
+/// Kinds that an import never restores with `pg_restore`.
 const NOT_RESTORED: [&str; 8] = [
     "ACL",
     "DATABASE",
@@ -35,20 +34,19 @@ const NOT_RESTORED: [&str; 8] = [
     "SUBSCRIPTION",
 ];
 
-/// Reads the statements of an archive's entries and keeps the first that cannot be part of an
-/// import.
+/// Parses the definitions of an archive's entries and keeps the first refusal.
 #[derive(Default)]
 pub struct Definitions {
-    /// Definitions one after another, and where each begins.
+    /// Concatenated definitions, and the offset at which each begins.
     run: Vec<u8>,
     starts: Vec<(usize, i32)>,
-    /// How the archive reads strings; it stands before each run.
+    /// The `standard_conforming_strings` setting of the archive, prepended to each run.
     strings: Vec<u8>,
     refusal: Option<(i32, String)>,
 }
 
 impl Definitions {
-    /// Takes the next entry.
+    /// Adds the next entry.
     pub fn take(&mut self, entry: &Entry) {
         if self.refusal.is_some() || NOT_RESTORED.contains(&entry.kind.as_str()) {
             return;
@@ -70,14 +68,14 @@ impl Definitions {
         }
         self.starts.push((self.run.len(), entry.id));
         self.run.extend_from_slice(entry.definition.as_bytes());
-        // The server reads each definition by itself.
+        // The server parses each definition separately.
         self.run.extend_from_slice(b"\n;\n");
         if self.run.len() > RUN {
             self.read();
         }
     }
 
-    /// The entry that cannot be part of an import, and why.
+    /// The number of the first entry that cannot be imported, and why.
     pub fn finish(mut self) -> Option<(i32, String)> {
         self.read();
         self.refusal
@@ -93,7 +91,7 @@ impl Definitions {
             let crosses = |start: usize| at < start + before && start + before < end;
             let why = match piece.kind {
                 PieceKind::Between => None,
-                // What one entry leaves open would hide the next from us, but not from the server.
+                // An unterminated entry would hide the next one from this check, but not from the server.
                 _ if starts
                     .iter()
                     .skip(starts.partition_point(|(start, _)| start + before <= at))
@@ -102,7 +100,7 @@ impl Definitions {
                 {
                     Some(OPEN.to_owned())
                 }
-                PieceKind::Statement | PieceKind::StatementStart => refused(piece.bytes),
+                PieceKind::Statement | PieceKind::StatementStart => refused(&piece.statement()),
                 PieceKind::Command => refused_command(piece.bytes),
                 PieceKind::CommandInside => Some(INSIDE_STATEMENT.to_owned()),
                 _ => None,
@@ -118,7 +116,7 @@ impl Definitions {
     }
 }
 
-/// Beginnings of the statements of which there are most.
+/// Beginnings of the most frequent statements.
 const PLAIN: [&[u8]; 7] = [
     b"CREATE TABLE ",
     b"ALTER TABLE ",
@@ -129,15 +127,15 @@ const PLAIN: [&[u8]; 7] = [
     b"COMMENT ON ",
 ];
 
-/// Whether a text is one harmless statement, however its strings are read: its only semicolon is
-/// its end. So it need not be read.
+/// Whether a text is a single harmless statement under any string setting, because its only
+/// semicolon is at its end. Such a text is not parsed.
 fn is_plain(text: &[u8]) -> bool {
     let text = text.trim_ascii_end();
     PLAIN.iter().any(|start| text.starts_with(start))
         && memchr::memchr2(b';', b'\\', text).is_some_and(|at| at + 1 == text.len() && text[at] == b';')
 }
 
-/// Entries that `pg_restore` runs in a way of its own.
+/// Checks the entries that `pg_restore` treats specially.
 fn refused_setting(entry: &Entry) -> Option<&'static str> {
     let text = entry.definition.trim();
     let honest = match entry.kind.as_str() {
@@ -149,7 +147,7 @@ fn refused_setting(entry: &Entry) -> Option<&'static str> {
             .strip_prefix("SET client_encoding = '")
             .and_then(|rest| rest.strip_suffix("';"))
             .is_some_and(|name| !name.contains('\'') && !hides_backslashes(name.as_bytes())),
-        // Its lines become parts of a statement.
+        // pg_restore inserts its lines into a statement.
         "BLOB METADATA" => text.bytes().all(|byte| byte.is_ascii_digit() || byte.is_ascii_whitespace()),
         _ => true,
     };
@@ -165,14 +163,13 @@ fn refused(statement: &[u8]) -> Option<String> {
     }
 }
 
-/// Whether a text is one `COPY … FROM stdin;` as pg_dump writes it: names and signs, and
-/// nothing else.
+/// Whether a text is a single `COPY … FROM stdin;` in the form that pg_dump writes.
 fn is_one_copy(text: &str) -> bool {
     let text = text.as_bytes();
     let odd = |byte: &u8| matches!(byte, b'\'' | b'"' | b'\\' | b'$' | b'-' | b'/');
     let one = memchr::memchr(b';', text).is_some_and(|at| text[at..] == *b";\n");
     if one && text.starts_with(b"COPY ") && text.ends_with(b" FROM stdin;\n") && !text.iter().any(odd) {
-        return true; // there are many, and nearly all look so
+        return true; // fast path for nearly all entries
     }
     let mut ends = 0;
     for token in Tokens::new(text) {

@@ -1,4 +1,4 @@
-//! Tells what a file is by its content, before anything is asked or sent.
+//! Identifies a dump by its first bytes, before any network request.
 
 use super::archive::{ArchiveError, MAGIC};
 use super::tar;
@@ -23,7 +23,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// The word of `pg_dump --format`.
+    /// The format name of `pg_dump --format`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Custom => "custom",
@@ -34,49 +34,49 @@ impl Format {
     }
 }
 
-/// A dump that was opened and identified.
+/// An opened and identified dump.
 #[derive(Debug)]
 pub struct DumpFile {
-    /// The open file; of a directory its table of contents.
+    /// The open file; for a directory, its table of contents.
     pub file: File,
-    /// Its length in bytes; of a directory that of all its files.
+    /// Size in bytes; for a directory, the total of its files.
     pub size: u64,
-    /// What the open file is known by, should somebody change it.
+    /// Identity of the open file, to detect changes.
     pub identity: FileIdentity,
-    /// The file that was named. A private copy has one when it was unpacked from it.
+    /// The file given by the user; for a decompressed copy, the original.
     pub origin: Option<FileOrigin>,
-    /// How it is compressed as a whole.
+    /// Compression of the whole file.
     pub outer_compression: Option<OuterCompression>,
-    /// What it is, unpacked.
+    /// The format, after decompression.
     pub format: Format,
-    /// Its name in messages.
+    /// The name in messages.
     pub shown: String,
-    /// The folder of a dump in directory format.
+    /// The directory of a dump in directory format.
     pub(super) folder: Option<PathBuf>,
 }
 
 impl DumpFile {
-    /// The same dump for another thread.
+    /// Duplicates the handle, for use in another thread.
     pub fn again(&self) -> io::Result<Self> {
         let (shown, origin, folder) = (self.shown.clone(), self.origin.clone(), self.folder.clone());
         Ok(Self { file: self.file.try_clone()?, shown, origin, folder, ..*self })
     }
 }
 
-/// Why a file is not a dump that can be read.
+/// Why a file cannot be read as a dump.
 #[derive(Debug, thiserror::Error)]
 pub enum DumpError {
-    /// It cannot be opened or read.
+    /// The file cannot be opened or read.
     #[error("cannot read {0}: {1}")]
     Unreadable(String, io::Error),
-    /// It is something else.
+    /// The file is not a Postgres dump.
     #[error("{0} {1}")]
     NotADump(String, &'static str),
-    /// An archive that is damaged or cut off.
-    #[error("{0} is a dump in {1} format, but {2}")]
+    /// The archive is damaged or truncated.
+    #[error("cannot read {0} ({1} format): {2}")]
     Archive(String, &'static str, ArchiveError),
-    /// It is compressed as a whole, and cannot be unpacked.
-    #[error("{0} is compressed with {1} and cannot be unpacked: {2}")]
+    /// The file is compressed as a whole and cannot be decompressed.
+    #[error("cannot decompress {0} as {1}: {2}")]
     Packed(String, &'static str, io::Error),
 }
 
@@ -89,7 +89,7 @@ pub fn open(path: &Path) -> Result<DumpFile, DumpError> {
         return open_folder(path, shown);
     }
     if !about.is_file() {
-        return Err(DumpError::NotADump(shown, "is not a regular file; a pipe is read with --file -"));
+        return Err(DumpError::NotADump(shown, "is not a regular file; to read a pipe, use --file -"));
     }
     let file = File::open(path).map_err(unreadable)?;
     let mut dump = identify(file, shown)?;
@@ -98,7 +98,7 @@ pub fn open(path: &Path) -> Result<DumpFile, DumpError> {
     Ok(dump)
 }
 
-/// A dump in directory format, of which the table of contents can be read.
+/// Opens a dump in directory format.
 fn open_folder(path: &Path, shown: String) -> Result<DumpFile, DumpError> {
     let Ok(file) = File::open(path.join("toc.dat")) else {
         return Err(DumpError::NotADump(shown, "is a directory, not a dump file"));
@@ -155,9 +155,9 @@ fn read_start(reader: &mut impl Read) -> io::Result<Vec<u8>> {
 
 fn format_of(start: &[u8]) -> Result<Format, &'static str> {
     if start.starts_with(MAGIC) {
-        // The eleventh byte tells the layout; a directory's and a tar's contents have the same start.
+        // Byte 10 is the layout; toc.dat of a directory or tar archive has the same magic bytes.
         return match start.get(10) {
-            Some(3 | 5) => Err("is the table of contents of a dump in directory format; name its folder"),
+            Some(3 | 5) => Err("is the table of contents of a directory dump; use the path of its directory"),
             _ => Ok(Format::Custom),
         };
     }
@@ -168,47 +168,47 @@ fn format_of(start: &[u8]) -> Result<Format, &'static str> {
         return Err(what);
     }
     if !super::statement::starts_like_sql(start) {
-        return Err("is text, but not SQL that pg_dump or psql would write");
+        return Err("is text, but not SQL for psql");
     }
     Ok(Format::Plain)
 }
 
-/// Names a file that is no dump of Postgres, by its first bytes.
+/// Identifies a file that is not a Postgres dump by its first bytes.
 fn foreign(start: &[u8]) -> Option<&'static str> {
     let begins = |magic: &[u8]| start.starts_with(magic);
-    // What pg_dump wrote may speak of other databases in its comments and rows.
+    // Comments and rows of a Postgres dump may mention other databases.
     let ours = memchr::memmem::find(&start[..start.len().min(512)], b"-- PostgreSQL database").is_some();
     let has = |words: &[u8]| !ours && memchr::memmem::find(start, words).is_some();
     Some(match start {
         [] => "is empty",
         _ if tar::is_tar(start) => "is a tar archive, not a dump",
-        _ if begins(b"\x1f\x8b") || begins(b"\x28\xb5\x2f\xfd") => "is compressed twice; unpack it first",
-        _ if begins(b"BZh") => "is compressed with bzip2; unpack it first (bunzip2)",
-        _ if begins(b"\xfd7zXZ\0") => "is compressed with xz; unpack it first (unxz)",
-        _ if begins(b"\x04\x22\x4d\x18") => "is compressed with lz4; unpack it first (unlz4)",
-        _ if begins(b"7z\xbc\xaf\x27\x1c") => "is a 7z archive; unpack it first",
-        _ if begins(b"PK\x03\x04") => "is a zip archive; unpack it first",
+        _ if begins(b"\x1f\x8b") || begins(b"\x28\xb5\x2f\xfd") => "is compressed twice; decompress it first",
+        _ if begins(b"BZh") => "is compressed with bzip2; decompress it first (bunzip2)",
+        _ if begins(b"\xfd7zXZ\0") => "is compressed with xz; decompress it first (unxz)",
+        _ if begins(b"\x04\x22\x4d\x18") => "is compressed with lz4; decompress it first (unlz4)",
+        _ if begins(b"7z\xbc\xaf\x27\x1c") => "is a 7z archive; extract the dump first",
+        _ if begins(b"PK\x03\x04") => "is a zip archive; extract the dump first",
         _ if begins(b"SQLite format 3\0") => "is a SQLite database, not a Postgres dump",
-        _ if begins(b"PRAGMA foreign_keys") => "is a dump of SQLite, not of Postgres",
-        _ if begins(b"TAPE") && start.contains(&0) => "is a backup of Microsoft SQL Server, not a Postgres dump",
+        _ if begins(b"PRAGMA foreign_keys") => "is a SQLite dump, not a Postgres dump",
+        _ if begins(b"TAPE") && start.contains(&0) => "is a Microsoft SQL Server backup, not a Postgres dump",
         _ if has(b"SET ANSI_NULLS ON") || has(b"\nGO\r\n") || begins(b"USE [") => {
-            "is a script of Microsoft SQL Server, not of Postgres"
+            "is a Microsoft SQL Server script, not a Postgres dump"
         }
         _ if begins(b"-- MySQL dump") || begins(b"-- MariaDB dump") || begins(b"-- phpMyAdmin") => MYSQL,
         _ if begins(b"/*!") || begins(b"/*M!") || has(b") ENGINE=") || has(b"CREATE TABLE `") => MYSQL,
-        _ if begins(b"EXPORT:V") => "is an export of Oracle, not a Postgres dump",
-        _ if begins(b"\x6d\xe2\x99\x81") => "is a dump of MongoDB, not of Postgres",
+        _ if begins(b"EXPORT:V") => "is an Oracle export, not a Postgres dump",
+        _ if begins(b"\x6d\xe2\x99\x81") => "is a MongoDB dump, not a Postgres dump",
         _ if begins(b"\xff\xfe") || begins(b"\xfe\xff") => {
-            "is text in UTF-16 (PowerShell's > writes that); dump again with pg_dump -f FILE"
+            "is UTF-16, as written by > in PowerShell; dump again with pg_dump -f FILE"
         }
-        _ if start.contains(&0) && !starts_like_text(start) => "is a binary file, and not one that pg_dump writes",
+        _ if start.contains(&0) && !starts_like_text(start) => "is a binary file, not a Postgres dump",
         _ => return None,
     })
 }
 
-const MYSQL: &str = "is a dump of MySQL or MariaDB, not of Postgres";
+const MYSQL: &str = "is a MySQL or MariaDB dump, not a Postgres dump";
 
-/// A dump with a damaged place behind its start is still a dump, whose place can be told.
+/// Whether damage lies past the start, so that the file is still read and the damage located.
 fn starts_like_text(start: &[u8]) -> bool {
     !start[..start.len().min(256)].contains(&0)
 }
@@ -232,19 +232,19 @@ mod tests {
         for (bytes, words) in [
             (&b""[..], "it is empty"),
             (&tar, "it is a tar archive, not a dump"),
-            (b"\x1f\x8b\x08", "compressed with gzip and cannot be unpacked"),
+            (b"\x1f\x8b\x08", "cannot decompress it as gzip: "),
             (b"PK\x03\x04", "a zip archive"),
             (b"\x28\xb5\x2f\xfd", "zstd"),
             (b"SQLite format 3\0", "a SQLite database"),
-            (b"-- MySQL dump 10.13", "a dump of MySQL"),
+            (b"-- MySQL dump 10.13", "a MySQL or MariaDB dump"),
             (b"\x7fELF\x02\x01\x01\0", "a binary file"),
             (b"<!doctype html>", "is text, but not SQL"),
             (b"{\"a\": 1}", "is text, but not SQL"),
             (b"hello, this is my diary", "is text, but not SQL"),
-            (b"TAPE\0\0\x03\0", "backup of Microsoft SQL Server"),
-            (b"SET ANSI_NULLS ON\r\nGO\r\n", "script of Microsoft SQL Server"),
-            (b"CREATE TABLE `t` (`a` int) ENGINE=InnoDB;", "a dump of MySQL"),
-            (b"PRAGMA foreign_keys=OFF;", "a dump of SQLite"),
+            (b"TAPE\0\0\x03\0", "a Microsoft SQL Server backup"),
+            (b"SET ANSI_NULLS ON\r\nGO\r\n", "a Microsoft SQL Server script"),
+            (b"CREATE TABLE `t` (`a` int) ENGINE=InnoDB;", "a MySQL or MariaDB dump"),
+            (b"PRAGMA foreign_keys=OFF;", "a SQLite dump"),
         ] {
             let said = identified(bytes).expect_err(words);
             assert!(said.contains(words), "{said}");

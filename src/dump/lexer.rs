@@ -1,26 +1,28 @@
-//! psql's lexer within one statement: where it ends.
+//! Finds the end of a statement by the rules of psql's lexer.
 
 use super::tokens::{dollar_tag, is_space, is_word};
 
-/// What the lexer must remember inside a statement.
+/// State of the lexer inside a statement.
 #[derive(Clone, Default, PartialEq)]
 pub(super) struct Inside {
-    /// Bytes of the buffer that are understood.
+    /// Number of bytes of the buffer that are parsed.
     pub(super) at: usize,
-    /// There was more than space and comments.
+    /// Something other than white space and comments was read.
     begun: bool,
     literal: Literal,
     parentheses: u32,
-    /// Whether it makes a function, which may have a body of statements.
+    /// Whether the statement creates a function, which may have a body of statements.
     makes_function: MakesFunction,
-    /// `BEGIN` and `CASE` that wait for their `END`.
+    /// Number of `BEGIN` and `CASE` without their `END`.
     begins: u32,
-    /// Just behind a `$` that belongs to a word.
+    /// Position after the last `$` that belongs to a word.
     word_until: usize,
-    /// Since an `E'…'` literal there was only space and comments up to here: a literal that
-    /// follows on another line continues it, with its escapes (Postgres, "String Constants").
+    /// Earliest start of the current word: a literal or a lone `$` ended here.
+    word_from: usize,
+    /// Only white space and comments followed an `E'…'` literal up to here: a literal on a later
+    /// line continues it, with its escapes (Postgres, "String Constants").
     escape_until: Option<usize>,
-    /// The comment that is being passed stands behind such a literal.
+    /// The current comment follows such a literal.
     escape_goes_on: bool,
 }
 
@@ -46,11 +48,11 @@ enum MakesFunction {
     No,
 }
 
-/// What ends a statement, with its length.
+/// What ends a statement, with the statement's length in bytes.
 #[derive(Clone, Copy)]
 pub(super) enum End {
     Semicolon(usize),
-    /// A backslash outside of literals: a psql command in the middle of a statement.
+    /// A backslash outside literals: a psql command in the middle of a statement.
     Command(usize),
 }
 
@@ -62,14 +64,14 @@ impl End {
     }
 }
 
-/// Words up to this length are kept whole, in bytes.
+/// Length in bytes up to which words are kept whole.
 const LONGEST_WORD: usize = 4096;
 
-/// Bytes that mean something between words.
+/// Significant bytes between words.
 const SIGNS: [bool; 256] = table(b";\\'\"-/$()");
 
-/// The same for a plain `INSERT`. Parentheses do not count there: a semicolon inside of them
-/// is no SQL, and what follows it is judged by itself.
+/// The same for a plain `INSERT`. Parentheses are ignored: a semicolon inside them is not valid
+/// SQL, and the text after it is checked as a statement of its own.
 const PLAIN_SIGNS: [bool; 256] = table(b";\\\"-/$");
 
 const fn table(bytes: &[u8]) -> [bool; 256] {
@@ -82,7 +84,7 @@ const fn table(bytes: &[u8]) -> [bool; 256] {
     table
 }
 
-/// Whether a quote behind these bytes begins an `E'…'` literal.
+/// Whether a quote after these bytes begins an `E'…'` literal.
 fn escapes(before: &[u8]) -> bool {
     match before {
         [.., other, b'e' | b'E'] => !is_word(*other) && *other != b'$',
@@ -92,12 +94,12 @@ fn escapes(before: &[u8]) -> bool {
 }
 
 impl Inside {
-    /// Whether a script that ends here ends in the middle of something.
+    /// Whether a statement or comment is open here.
     pub(super) fn is_unfinished(&self) -> bool {
         self.begun || !matches!(self.literal, Literal::None | Literal::LineComment)
     }
 
-    /// Goes on from where it was; the end of the statement if it lies in these bytes.
+    /// Continues lexing; returns the end of the statement if it lies in these bytes.
     pub(super) fn advance(&mut self, bytes: &[u8], backslashes: bool, last: bool) -> Option<End> {
         while self.at < bytes.len() {
             if self.literal != Literal::None {
@@ -113,7 +115,7 @@ impl Inside {
             if rest.is_empty() {
                 return None;
             }
-            // These need a look at what follows.
+            // These depend on the following bytes.
             let needs_more = !last && rest.len() < 66 && matches!(rest[0], b'-' | b'/' | b'$');
             if needs_more {
                 return None;
@@ -129,7 +131,7 @@ impl Inside {
                 b'\'' => {
                     let backslash = backslashes
                         || self.continues_escape(bytes)
-                        || self.makes_function == MakesFunction::No && escapes(&bytes[..self.at]);
+                        || self.makes_function == MakesFunction::No && escapes(&bytes[self.word_from..self.at]);
                     self.enter(Literal::Quote { quote: b'\'', backslash }, 1);
                 }
                 b'"' => self.enter(Literal::Quote { quote: b'"', backslash: false }, 1),
@@ -142,18 +144,21 @@ impl Inside {
                     self.enter(Literal::BlockComment(1), 2);
                 }
                 b'$' if self.continues_word(bytes) => (self.at, self.word_until) = (self.at + 1, self.at + 1),
-                b'$' => match dollar_tag(rest) {
-                    Some(tag) => self.enter(Literal::Dollar(tag.to_vec()), tag.len()),
-                    None => self.at += 1,
-                },
+                b'$' => {
+                    if let Some(tag) = dollar_tag(rest) {
+                        self.enter(Literal::Dollar(tag.to_vec()), tag.len());
+                    } else {
+                        (self.at, self.word_from) = (self.at + 1, self.at + 1);
+                    }
+                }
                 b'(' => (self.parentheses, self.at) = (self.parentheses + 1, self.at + 1),
                 b')' => (self.parentheses, self.at) = (self.parentheses.saturating_sub(1), self.at + 1),
                 byte if is_word(byte) => {
                     let length = rest.iter().position(|byte| !is_word(*byte) && *byte != b'$').unwrap_or(rest.len());
                     if length == rest.len() && !last && length < LONGEST_WORD {
-                        return None; // the word may go on
+                        return None; // the word may continue
                     }
-                    // psql takes `:name` for one of its variables (psql, "SQL Interpolation").
+                    // `:name` is a psql variable (psql, "SQL Interpolation").
                     let colons = bytes[..self.at].iter().rev().take_while(|byte| **byte == b':').count();
                     if colons % 2 == 0 {
                         self.word(&rest[..length]);
@@ -170,7 +175,7 @@ impl Inside {
         None
     }
 
-    /// Whether only space and comments stand between an `E'…'` literal and here.
+    /// Whether only white space and comments separate an `E'…'` literal from here.
     fn continues_escape(&self, bytes: &[u8]) -> bool {
         let between = self.escape_until.and_then(|until| bytes.get(until..self.at));
         between.is_some_and(|between| between.iter().all(|byte| is_space(*byte)))
@@ -180,26 +185,32 @@ impl Inside {
         self.escape_until = self.escape_goes_on.then_some(self.at);
     }
 
-    /// Words matter only until it is clear that the statement makes no function; then all but
-    /// a few signs is passed over at once.
+    /// Skips to the next significant byte. Words matter only while the statement may create a
+    /// function.
     fn skip_words(&mut self, bytes: &[u8]) {
         let signs = bytes[self.at..].iter().position(|byte| SIGNS[usize::from(*byte)]);
         self.at = signs.map_or(bytes.len(), |length| self.at + length);
     }
 
-    /// Whether a `$` here is part of a word, and so begins no literal.
+    /// Whether a `$` here is part of a word, and so does not begin a literal.
     fn continues_word(&self, bytes: &[u8]) -> bool {
         let before = self.at.checked_sub(1).map(|at| bytes[at]);
         self.makes_function == MakesFunction::No
             && (before.is_some_and(is_word) || (before.is_some() && self.word_until == self.at))
     }
 
-    /// How much of these bytes may be handed out before the statement's end is seen. What
-    /// comes next begins at zero again, with the word that it may continue.
+    /// Number of bytes that can be returned before the statement's end is found. A word that may
+    /// continue is kept; the next bytes start at position zero.
     pub(super) fn hand_out(&mut self, bytes: &[u8], last: bool) -> usize {
+        let length = self.handed_out(bytes, last);
+        self.word_from = self.word_from.saturating_sub(length);
+        length
+    }
+
+    fn handed_out(&mut self, bytes: &[u8], last: bool) -> usize {
         let understood = std::mem::take(&mut self.at);
         self.word_until = 0;
-        // What follows begins at zero again; the worst is assumed where a literal ended just here.
+        // The next bytes start at zero. If a literal ended here, assume that it may continue.
         self.escape_until = self.escape_until.filter(|until| *until == understood).map(|_| 0);
         if last {
             return bytes.len();
@@ -216,13 +227,13 @@ impl Inside {
         self.at += length;
     }
 
-    /// Passes the end of the literal, if it lies in these bytes.
+    /// Moves past the end of the literal, if it lies in these bytes.
     fn leave_literal(&mut self, bytes: &[u8]) -> bool {
         let rest = &bytes[self.at..];
         match &mut self.literal {
             Literal::None => return true,
             Literal::Quote { quote, backslash: false } => {
-                // A doubled quote ends one literal and begins the next: the same in effect.
+                // A doubled quote counts as the end of one literal and the start of the next.
                 let Some(end) = memchr::memchr(*quote, rest) else {
                     self.at = bytes.len();
                     return false;
@@ -237,7 +248,7 @@ impl Inside {
                 let escape = rest[end] == b'\\' || rest.get(end + 1) == Some(quote);
                 if escape && rest.len() < end + 2 || rest.len() == end + 1 {
                     self.at += end;
-                    return rest.len() > end + 1; // what follows decides
+                    return rest.len() > end + 1; // depends on the next byte
                 }
                 self.at += end + 1 + usize::from(escape);
                 if escape {
@@ -269,7 +280,7 @@ impl Inside {
                 };
                 self.at += end;
                 match &rest[end..] {
-                    [_] => return false, // what follows decides
+                    [_] => return false, // depends on the next byte
                     [b'*', b'/', ..] if *depth == 1 => {
                         self.at += 2;
                         self.literal = Literal::None;
@@ -283,10 +294,11 @@ impl Inside {
             }
         }
         self.literal = Literal::None;
+        self.word_from = self.at;
         true
     }
 
-    /// Follows the words as psql does: the body of a SQL-standard function holds semicolons.
+    /// Tracks words as psql does: the body of a SQL-standard function contains semicolons.
     fn word(&mut self, word: &[u8]) {
         let is = |wanted: &[u8]| word.eq_ignore_ascii_case(wanted);
         self.makes_function = match self.makes_function {
@@ -307,9 +319,8 @@ impl Inside {
     }
 }
 
-/// Length and number of the `INSERT`s that these bytes begin with, as far as they are as plain
-/// as `pg_dump --inserts` writes them: there may be millions, so they are passed over fast.
-/// What is not plain is left to [`Inside`].
+/// Length in bytes and number of the `INSERT`s at the start, as far as they have the plain form of
+/// `pg_dump --inserts`. A fast path, because there may be millions; [`Inside`] handles the rest.
 pub(super) fn inserts(bytes: &[u8]) -> (usize, u64) {
     let mut plain = Plain { bytes, quotes: memchr::memchr_iter(b'\'', bytes), quote: None };
     plain.quote = plain.quotes.next();
@@ -322,23 +333,23 @@ pub(super) fn inserts(bytes: &[u8]) -> (usize, u64) {
     (length, count)
 }
 
-/// Bytes of which all single quotes are found in one go: looking for each anew takes longer.
+/// Bytes with one iterator over all single quotes, which is faster than a search for each.
 struct Plain<'a> {
     bytes: &'a [u8],
     quotes: memchr::Memchr<'a>,
-    /// The next one.
+    /// Position of the next quote.
     quote: Option<usize>,
 }
 
 impl Plain<'_> {
-    /// Where a statement ends that begins here; `None` when it has a comment, an escape or a
+    /// End of the statement that begins at `from`; `None` if it contains a comment, an escape or a
     /// dollar quote, or does not end in these bytes.
     fn statement_end(&mut self, from: usize) -> Option<usize> {
         let (bytes, mut at) = (self.bytes, from);
         loop {
             let until = self.quote.unwrap_or(bytes.len());
             if bytes[at..until] == *b", " {
-                at = until; // what stands between two literals, mostly
+                at = until; // the usual separator of two literals
             }
             while let Some(sign) = bytes[at..until].iter().position(|byte| PLAIN_SIGNS[usize::from(*byte)]) {
                 at += sign;
@@ -347,7 +358,7 @@ impl Plain<'_> {
                     b';' => return Some(at + 1),
                     b'-' if next()? != b'-' => {}
                     b'/' if next()? != b'*' => {}
-                    // A quoted name, without single quotes in it.
+                    // A quoted name without single quotes.
                     b'"' => at += 1 + memchr::memchr(b'"', &bytes[at + 1..until])?,
                     _ => return None,
                 }

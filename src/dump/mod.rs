@@ -1,7 +1,7 @@
-//! A dump file: what it is, and what it holds.
+//! Dump files: identification and contents.
 //!
-//! [`detect`] opens and identifies it, [`read()`] gives its [`Contents`]: of an archive from its
-//! table of contents ([`archive`]), of plain SQL in one pass ([`sql`], [`scan`]).
+//! [`detect`] opens and identifies a dump. [`read()`] returns its [`Contents`]: from the table of
+//! contents of an archive ([`archive`]), or in one pass over plain SQL ([`sql`], [`scan`]).
 
 pub mod archive;
 mod classify;
@@ -9,6 +9,8 @@ mod contents;
 pub mod definitions;
 pub mod detect;
 mod lexer;
+#[cfg(test)]
+mod lexer_agreement;
 mod read;
 pub mod scan;
 pub mod settings;

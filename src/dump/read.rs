@@ -1,4 +1,4 @@
-//! Reads what a dump holds, whatever its format.
+//! Reads the contents of a dump in any format.
 
 use super::archive::{Archive, ArchiveError, Data, Entry, Header};
 use super::classify::{note_alter, note_create, note_grant};
@@ -16,7 +16,8 @@ use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 use std::sync::atomic::Ordering;
 
-/// Reads the whole of a plain dump, and of an archive its table of contents and its end.
+/// Reads all of a plain dump, or the table of contents and the end of an archive. `progress` counts
+/// the bytes read.
 pub fn read(dump: &DumpFile, progress: &ByteCounter) -> Result<Contents, DumpError> {
     let unreadable = |error| DumpError::Unreadable(dump.shown.clone(), error);
     let mut file = dump.file.try_clone().map_err(unreadable)?;
@@ -53,7 +54,7 @@ impl Read for Counted {
 
 fn finish_plain(mut found: Contents) -> Contents {
     if found.cut_off.is_none() {
-        found.cut_off = found.unfinished.map(|unfinished| format!("it ends {unfinished}"));
+        found.cut_off = found.unfinished.map(|unfinished| format!("the file ends {unfinished}"));
     }
     found
 }
@@ -70,14 +71,14 @@ fn read_archive(dump: &DumpFile, reader: impl BufRead) -> Result<Contents, DumpE
     let mut file = dump.file.try_clone().map_err(io)?;
     let cut_off = match dump.format {
         Format::Custom => custom_end(&mut file, dump.size, &found).map_err(io)?,
-        Format::Tar => (!tar::is_whole(&mut file, dump.size).map_err(io)?).then_some("its last members are missing"),
+        Format::Tar => (!tar::is_whole(&mut file, dump.size).map_err(io)?).then_some("the last members are missing"),
         Format::Directory | Format::Plain => None,
     };
     found.cut_off = found.cut_off.or(cut_off.map(str::to_owned));
     Ok(found)
 }
 
-/// The rest is read too: only its end shows whether it was unpacked whole.
+/// Reads to the end, because only the end shows whether the file decompresses completely.
 fn read_packed_archive(
     dump: &DumpFile,
     inside: impl Read,
@@ -99,7 +100,7 @@ fn read_packed_archive(
     found.size = length;
     let whole = dump.format != Format::Custom || ends_well(end, &found);
     if found.cut_off.is_none() && (!whole || found.furthest >= length) {
-        found.cut_off = Some("the end of its last table is missing".to_owned());
+        found.cut_off = Some("the end of the last table's data is missing".to_owned());
     }
     Ok(found)
 }
@@ -107,7 +108,7 @@ fn read_packed_archive(
 struct Measured<R> {
     inside: R,
     length: u64,
-    /// The last bytes.
+    /// The last 16 bytes.
     end: Vec<u8>,
 }
 
@@ -121,15 +122,15 @@ impl<R: Read> Read for Measured<R> {
     }
 }
 
-/// Why the end of a custom archive is not one.
+/// Why the end of a custom archive is invalid; `None` if it is valid.
 fn custom_end(file: &mut File, size: u64, found: &Contents) -> io::Result<Option<&'static str>> {
     let mut end = Vec::new();
     file.seek(SeekFrom::Start(size.saturating_sub(16)))?;
     file.read_to_end(&mut end)?;
-    Ok((!ends_well(&end, found)).then_some("the end of its last table is missing"))
+    Ok((!ends_well(&end, found)).then_some("the end of the last table's data is missing"))
 }
 
-/// The last block of data ends with the number zero.
+/// The last data block ends with the integer zero.
 fn ends_well(end: &[u8], found: &Contents) -> bool {
     let has_data = found.tables_with_data > 0 || found.times(Finding::LargeObject) > 0;
     !has_data || end.iter().rev().take(found.number_length).all(|byte| *byte == 0)
@@ -162,7 +163,7 @@ fn of_header(header: &Header) -> Contents {
     }
 }
 
-/// Whether an entry's data lies where it should.
+/// Checks that an entry's data exists.
 fn note_place(found: &mut Contents, entry: &Entry, dump: &DumpFile) {
     if found.cut_off.is_some() {
         return;
@@ -177,16 +178,16 @@ fn note_place(found: &mut Contents, entry: &Entry, dump: &DumpFile) {
     };
     if missing {
         let name = crate::util::format::printable(&entry.tag, 60);
-        found.cut_off = Some(format!("the data of {name} (entry {}) lies beyond its end", entry.id));
+        found.cut_off = Some(format!("the data of {name} (entry {}) is missing", entry.id));
     }
 }
 
 fn has_file(folder: &Path, name: &str) -> bool {
-    // A name that leads elsewhere is none that pg_dump writes.
+    // pg_dump never writes a name with a slash.
     !name.contains('/') && ["", ".gz", ".lz4", ".zst"].iter().any(|end| folder.join(format!("{name}{end}")).is_file())
 }
 
-/// Notes an entry of an archive.
+/// Records an entry of an archive.
 fn note_entry(found: &mut Contents, entry: &Entry) {
     let at = || DumpLocation::Entry(entry.id);
     let named = || (at(), format!("{} {}", entry.kind, entry.tag));
@@ -261,7 +262,7 @@ fn note_entry(found: &mut Contents, entry: &Entry) {
     }
 }
 
-/// The statements of an entry; those of privileges hold nothing that hides a line end.
+/// Calls `note` with each statement of an entry. Statements of privileges contain no literals.
 fn each_statement(entry: &Entry, mut note: impl FnMut(&[u8])) {
     for line in entry.definition.split(";\n") {
         note(line.as_bytes());
@@ -275,7 +276,7 @@ mod tests {
     use proptest::prelude::*;
     use std::io::Write;
 
-    /// Small dumps by the real tools of 15, 17 and 18, which the fuzzer starts from as well.
+    /// Small dumps by pg_dump 15, 17 and 18, which are also the seeds of the fuzzer.
     fn corpus() -> Vec<(String, Vec<u8>)> {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/seeds");
         let files = std::fs::read_dir(folder).expect("a corpus").flatten();
@@ -314,7 +315,7 @@ mod tests {
     #[test]
     fn a_cut_real_dump_is_never_whole() {
         for (name, bytes) in corpus() {
-            // Behind their data these have an end that does not matter.
+            // Bytes after the data whose loss does not matter.
             let end = if name.contains("dump") || name.ends_with("gz") { 1 } else { 1100 };
             for length in (0..bytes.len().saturating_sub(end)).step_by(97) {
                 let whole =

@@ -1,4 +1,4 @@
-//! What a plain dump holds, read in one pass before any of it is run.
+//! Reads the contents of a plain dump in one pass, before any statement is executed.
 
 use super::classify::{beginning, note_statement};
 use super::contents::{Contents, DumpLocation, Finding};
@@ -7,15 +7,15 @@ use super::statement::treat;
 use super::tokens::first_word;
 use std::io::{self, Read};
 
-/// Why a dump with zero bytes is refused: psql would pass over the rest of each such line.
-pub const ZERO_BYTES: &str = "it holds zero bytes, so the file is damaged";
-/// Why a psql command within a statement is refused.
-pub const INSIDE_STATEMENT: &str = "a psql command stands in the middle of a statement";
+/// Reason to refuse a dump with zero bytes: psql would skip the rest of each such line.
+pub const ZERO_BYTES: &str = "the file is damaged: it contains zero bytes";
+/// Reason to refuse a psql command within a statement.
+pub const INSIDE_STATEMENT: &str = "psql command in the middle of a statement";
 
-/// What `INSERT`s are counted under.
+/// Subject of the finding for `INSERT`s.
 const INSERTS: &str = "rows";
 
-/// Reads a whole script.
+/// Reads a script to its end.
 pub fn scan(reader: impl Read + Send + 'static) -> io::Result<Contents> {
     let mut script = Script::new(reader);
     let mut scan = Scan::default();
@@ -27,9 +27,9 @@ pub fn scan(reader: impl Read + Send + 'static) -> io::Result<Contents> {
     found.rows = Some(scan.rows).filter(|_| !scan.several_rows);
     found.unfinished = script.unfinished();
     if scan.statements == 0 {
-        found.cut_off = Some("it holds no statement at all".into());
+        found.cut_off = Some("no statements found".into());
     } else if found.by_pg_dump && !scan.complete {
-        found.cut_off = Some("the line \"PostgreSQL database dump complete\" that ends every dump is missing".into());
+        found.cut_off = Some("the end marker \"PostgreSQL database dump complete\" is missing".into());
     }
     Ok(found)
 }
@@ -38,15 +38,15 @@ pub fn scan(reader: impl Read + Send + 'static) -> io::Result<Contents> {
 struct Scan {
     found: Contents,
     rows: u64,
-    /// `INSERT`s bring several rows each, so that rows are not counted.
+    /// `INSERT`s have several rows each, so rows cannot be counted.
     several_rows: bool,
-    /// The line on which the rows of a `COPY` began.
+    /// The line of the first row of a `COPY`.
     rows_from: Option<u64>,
-    /// Comments at the head are looked at for versions.
+    /// Number of statements; versions are read from the comments before the first.
     statements: u64,
-    /// The last comment of pg_dump was seen.
+    /// The final comment of pg_dump was found.
     complete: bool,
-    /// In the middle of a statement that is handed out in parts.
+    /// Inside a statement that arrives in parts.
     long: bool,
 }
 
@@ -68,7 +68,7 @@ impl Scan {
             PieceKind::Between if self.statements < 2 => self.head(piece.bytes),
             PieceKind::Between => self.end(piece.bytes),
             PieceKind::StatementPart if in_long => self.long = true,
-            PieceKind::StatementPart => self.refuse_piece(piece, "text follows COPY … FROM stdin on its line"),
+            PieceKind::StatementPart => self.refuse_piece(piece, "text follows COPY … FROM stdin on the same line"),
             PieceKind::CommandInside => {
                 self.command(piece);
                 self.refuse(piece, INSIDE_STATEMENT);
@@ -88,7 +88,7 @@ impl Scan {
         }
     }
 
-    /// Counts the rows up to a line; the line before it is the mark that ends them.
+    /// Counts the rows before `line`; the line directly before it is the end marker.
     fn end_rows(&mut self, line: u64) {
         if let Some(from) = self.rows_from.take() {
             self.rows += line.saturating_sub(from + 1);
@@ -100,28 +100,30 @@ impl Scan {
         if first_word(piece.bytes).eq_ignore_ascii_case(b"insert") {
             return self.inserts(piece, 1);
         }
-        let treatment = treat(piece.bytes);
-        note_statement(&mut self.found, piece.bytes, &treatment, &at);
+        let text = piece.statement();
+        let treatment = treat(&text);
+        note_statement(&mut self.found, &text, &treatment, &at);
     }
 
     fn inserts(&mut self, piece: &Piece<'_>, count: u64) {
         self.statements += count;
         self.rows += count;
-        // As `pg_dump --rows-per-insert` writes them.
+        // The form of `pg_dump --rows-per-insert`.
         self.several_rows |= memchr::memmem::find(&piece.bytes[..piece.bytes.len().min(4096)], b" VALUES\n").is_some();
-        self.found
-            .note_many(Finding::Inserts, INSERTS, count, || (DumpLocation::Line(piece.line()), beginning(piece.bytes)));
+        self.found.note_many(Finding::Inserts, INSERTS, count, || {
+            (DumpLocation::Line(piece.line()), beginning(&piece.statement()))
+        });
     }
 
     fn command(&mut self, piece: &Piece<'_>) {
         let name = command_name(piece.bytes);
-        // What follows a command may be a password.
+        // The arguments may contain a password.
         self.found.note(Finding::PsqlCommand, &name, || (DumpLocation::Line(piece.line()), name.clone()));
     }
 
-    /// Refuses what no other finding tells of.
+    /// Refuses a piece that no other finding covers.
     fn refuse_piece(&mut self, piece: &Piece<'_>, why: &str) {
-        self.found.note(Finding::Refused, why, || (DumpLocation::Line(piece.line()), beginning(piece.bytes)));
+        self.found.note(Finding::Refused, why, || (DumpLocation::Line(piece.line()), beginning(&piece.statement())));
         self.refuse(piece, why);
     }
 
@@ -131,7 +133,7 @@ impl Scan {
         }
     }
 
-    /// The comments that pg_dump writes before the first statement.
+    /// Reads the comments that pg_dump writes before the first statement.
     fn head(&mut self, comments: &[u8]) {
         let found = &mut self.found;
         if found.server_version.is_empty() {
@@ -146,7 +148,7 @@ impl Scan {
         self.end(comments);
     }
 
-    /// The comment that pg_dump writes after the last statement.
+    /// Checks for the comment that pg_dump writes after the last statement.
     fn end(&mut self, comments: &[u8]) {
         const WORDS: [&[u8]; 2] =
             [b"-- PostgreSQL database dump complete", b"-- PostgreSQL database cluster dump complete"];
@@ -161,16 +163,16 @@ fn command_name(command: &[u8]) -> String {
 }
 
 /// Why a psql command cannot be part of an import; `None` for the two that newer versions of
-/// `pg_dump` write around every dump.
+/// `pg_dump` write at the start and end of a plain dump.
 pub fn refused_command(command: &[u8]) -> Option<String> {
     let name = command_name(command);
     if name == "\\restrict" || name == "\\unrestrict" {
         return None;
     }
-    Some(format!("the psql command {name} would reach outside the import"))
+    Some(format!("the psql command {name} is not allowed"))
 }
 
-/// What stands behind these words on their line.
+/// The rest of the line after these words.
 fn behind(comments: &[u8], words: &[u8]) -> Option<String> {
     let from = memchr::memmem::find(comments, words)? + words.len();
     let line = comments[from..].split(|byte| *byte == b'\n').next()?;
@@ -260,7 +262,7 @@ mod tests {
         let rows = scanned("COPY t FROM stdin; COMMIT; \\! id\n1\n\\.\n");
         assert_eq!(rows.times(Finding::Refused), 1, "{rows:#?}");
         assert!(scanned("SELECT 1 /* a /* b */ ' */;\nCOMMIT;\n--';").times(Finding::Transaction) == 1);
-        // The server continues the literal of the line before, with its escapes.
+        // The server continues the literal of the previous line, with its escapes.
         assert_eq!(scanned("SELECT E'a'\n'\\' , ';\nCOMMIT;\n--';").times(Finding::Transaction), 1);
         assert_eq!(scanned("SELECT E'a' -- c\n '\\' , ';\nCOMMIT;\n--';").times(Finding::Transaction), 1);
         assert_eq!(scanned("/* /* x */ it's fine */\nINSERT INTO t VALUES (1);").cut_off, None);
@@ -285,7 +287,7 @@ mod tests {
         let refusal = |text: &str| scanned(text).refusal;
         assert_eq!(
             refusal("SELECT 1;\n\n\\! id\n"),
-            Some((DumpLocation::Line(3), "the psql command \\! would reach outside the import".into()))
+            Some((DumpLocation::Line(3), "the psql command \\! is not allowed".into()))
         );
         assert_eq!(refusal("SELECT 1 \\gexec\n").map(|(at, _)| at), Some(DumpLocation::Line(1)));
         assert_eq!(refusal("SELECT 1;\nCREATE ROLE x;\n").map(|(at, _)| at), Some(DumpLocation::Line(2)));

@@ -1,20 +1,21 @@
-//! The settings that `SET` can change, and since when (pg_settings of 15, 17 and 18; release
-//! notes of 16).
+//! Settings that `SET` can change, by version (pg_settings of Postgres 15, 17 and 18; release notes
+//! of 16).
 
-/// Whether a server of a major version knows a setting, and whether its owner may set it.
+/// Support for a setting in a major version of Postgres.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SettingSupport {
-    /// Everybody may set it.
+    /// Any role can set it.
     Yes,
-    /// Only a superuser may.
+    /// Only a superuser can set it.
     SuperuserOnly,
-    /// Not before this major version.
+    /// Added in this later major version.
     Since(u32),
-    /// In no version that this table covers.
+    /// Unknown in all versions covered.
     No,
 }
 
-/// Looks a setting up. One with a dot belongs to an extension or application: any server takes it.
+/// Looks up a setting. A name with a dot belongs to an extension or application and is always
+/// accepted.
 pub fn support(name: &str, major: u32) -> SettingSupport {
     let name = name.to_ascii_lowercase();
     let among = |names: &str| names.split_whitespace().any(|support| support == name);
@@ -33,8 +34,8 @@ pub fn support(name: &str, major: u32) -> SettingSupport {
     if all.iter().any(|names| among(names)) { SettingSupport::Yes } else { SettingSupport::No }
 }
 
-/// Settings of superusers that functions in dumps carry. They govern cost and statistics of
-/// the role's own sessions, so a role may be granted them (Postgres 15, "GRANT … ON PARAMETER").
+/// Superuser settings that functions in dumps use. They affect only limits, logging and statistics of
+/// the role's own sessions, so they can be granted (Postgres 15, "GRANT … ON PARAMETER").
 pub const HARMLESS: [&str; 6] = [
     "deadlock_timeout",
     "lc_messages",

@@ -1,5 +1,5 @@
-//! A private copy of a dump that came by a pipe or compressed: storage needs its length, and a
-//! look at it needs more than one pass.
+//! Private copies of dumps that are piped or compressed: an upload needs the length, and the checks
+//! need more than one pass.
 
 use crate::util::byte_counter::ByteCounter;
 use crate::util::fs::free_disk;
@@ -8,36 +8,36 @@ use std::io::{self, Read, Write};
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 
-/// Disk that must stay free for everybody else, in bytes.
+/// Disk space to leave free, in bytes.
 const SPARE: u64 = 64 << 20;
 
-/// Bytes between two looks at the disk.
+/// Bytes written between two checks of the free space.
 const LOOK_EVERY: u64 = 256 << 20;
 
-/// Why a copy did not come about.
+/// Why a copy failed.
 #[derive(Debug, thiserror::Error)]
 pub enum SpoolError {
-    /// The disk is too small.
-    #[error("{0} has {1} bytes free, and the dump needs {2}")]
+    /// Not enough disk space: directory, free bytes, required bytes.
+    #[error("not enough disk space in {0}: {1} bytes free, {2} required")]
     NoRoom(PathBuf, u64, u64),
-    /// It is larger than what the plan can take.
-    #[error("it is larger than {0} bytes")]
+    /// The dump exceeds the maximum, in bytes.
+    #[error("the dump is larger than {0} bytes")]
     TooLarge(u64),
     /// Reading failed.
-    #[error("reading failed: {0}")]
+    #[error("read error: {0}")]
     Read(io::Error),
     /// Writing failed.
-    #[error("writing failed: {0}")]
+    #[error("write error: {0}")]
     Write(io::Error),
 }
 
-/// Where copies are made: the folder for temporary files.
+/// The directory for copies: the directory for temporary files.
 pub fn folder() -> PathBuf {
     std::env::temp_dir()
 }
 
-/// An empty file that only its holder can reach. It has no name, so nothing is left of it
-/// however the program ends.
+/// Creates an unnamed temporary file, which the system deletes when the program ends. `expected` bytes
+/// must be free.
 pub fn create(expected: u64) -> Result<File, SpoolError> {
     let folder = folder();
     let needed = expected.saturating_add(SPARE);
@@ -47,8 +47,8 @@ pub fn create(expected: u64) -> Result<File, SpoolError> {
     tempfile::tempfile_in(&folder).map_err(SpoolError::Write)
 }
 
-/// Copies a reader into a private file. `expected` bytes must be free beforehand, `most` may
-/// come; `progress` counts what has come.
+/// Copies a reader into a private file. `expected` bytes must be free beforehand, `most` bytes are
+/// accepted; `progress` is set to the bytes copied.
 pub fn copy(mut reader: impl Read, expected: u64, most: u64, progress: &ByteCounter) -> Result<File, SpoolError> {
     let mut file = create(expected)?;
     let mut block = vec![0; 256 << 10];

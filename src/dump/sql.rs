@@ -1,57 +1,68 @@
-//! Cuts plain SQL into statements, psql commands and `COPY` rows, in one pass over a stream
-//! and with a bounded buffer, by the rules of psql's own lexer.
+//! Splits plain SQL into statements, psql commands and `COPY` rows by the rules of psql's lexer, in
+//! one pass over a stream with a bounded buffer.
 
 use super::lexer::{End, Inside};
 use super::statement::{Treatment, treat};
-use super::tokens::{Tokens, first_word, trim_space};
+use super::tokens::{Tokens, first_word, trim_space, with_standard_strings};
 use super::window::{BLOCK, Position, Window};
+use std::borrow::Cow;
 use std::io::{self, Read};
 
-/// Statements up to this length come in one piece, in bytes.
+/// Length in bytes up to which a statement is returned in one piece.
 pub const WHOLE_STATEMENT: usize = 1 << 20;
 
-/// A run of bytes of the script. All pieces together are the script, byte for byte.
+/// A run of bytes of the script. The pieces together are the script, byte for byte.
 #[derive(Debug, Clone, Copy)]
 pub struct Piece<'a> {
-    /// What they are.
+    /// The kind of piece.
     pub kind: PieceKind,
     /// The bytes.
     pub bytes: &'a [u8],
-    /// A zero byte may be among them.
+    /// The bytes may contain a zero byte.
     pub may_have_zero: bool,
+    /// Backslashes are escapes in all literals.
+    backslashes: bool,
     place: Position<'a>,
 }
 
 impl Piece<'_> {
-    /// The line on which it begins, from 1. Counting takes time, so it is done when asked.
+    /// The line on which the piece begins, from 1. Counted on demand, because it takes time.
     pub fn line(&self) -> u64 {
         1 + self.place.lines()
     }
 
-    /// Whether there is a zero byte, which no text of Postgres can hold.
+    /// The statement with standard strings, as [`treat`] and the like expect it.
+    pub fn statement(&self) -> Cow<'_, [u8]> {
+        if self.backslashes && memchr::memchr(b'\\', self.bytes).is_some() {
+            return Cow::Owned(with_standard_strings(self.bytes));
+        }
+        Cow::Borrowed(self.bytes)
+    }
+
+    /// Whether the piece contains a zero byte, which Postgres text cannot contain.
     pub fn has_zero(&self) -> bool {
         self.may_have_zero && memchr::memchr(0, self.bytes).is_some()
     }
 }
 
-/// What a piece of a script is.
+/// The kind of a piece of a script.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PieceKind {
     /// White space and comments between statements.
     Between,
-    /// A statement, up to and with its semicolon.
+    /// A statement, including its semicolon.
     Statement,
-    /// So many whole `INSERT`s in a row, with the white space behind each.
+    /// This number of complete `INSERT`s in a row, with the white space after each.
     Inserts(u64),
-    /// The beginning of a statement that is too long for one piece.
+    /// The start of a statement that is too long for one piece.
     StatementStart,
-    /// More of such a statement.
+    /// A further part of such a statement.
     StatementPart,
-    /// A backslash command of psql, up to and with the end of its line.
+    /// A psql backslash command, including its line end.
     Command,
-    /// The same in the middle of a statement, which may go on behind it.
+    /// The same in the middle of a statement, which may continue after it.
     CommandInside,
-    /// Rows of a `COPY … FROM stdin`, or a part of them, with the line `\.` at their end.
+    /// Rows of a `COPY … FROM stdin`, or some of them, including the end marker `\.`.
     Rows,
 }
 
@@ -62,12 +73,12 @@ impl PieceKind {
     }
 }
 
-/// Where a script that ended too early was.
+/// The construct that is open at the end of a truncated script.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unfinished {
-    /// In a statement without its semicolon.
+    /// A statement without its semicolon.
     Statement,
-    /// In the rows of a `COPY`.
+    /// The rows of a `COPY`.
     Rows,
 }
 
@@ -75,7 +86,7 @@ impl std::fmt::Display for Unfinished {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Statement => "in the middle of a statement",
-            Self::Rows => "in the middle of a table's rows",
+            Self::Rows => "in the middle of COPY data",
         })
     }
 }
@@ -83,34 +94,34 @@ impl std::fmt::Display for Unfinished {
 #[derive(Clone, PartialEq)]
 enum ScanState {
     Between,
-    /// In a statement that began at the buffer's start.
+    /// In a statement that began at the start of the buffer.
     Statement(Inside),
-    /// In a statement whose beginning was handed out.
+    /// In a statement whose start was returned.
     LongStatement(Inside),
-    /// After `COPY … FROM stdin;`, before the end of its line.
+    /// After `COPY … FROM stdin;`, before its line end.
     RowsAhead,
     Rows {
         line_start: bool,
     },
 }
 
-/// The reader. Call [`Script::next_piece`] until it gives `None`.
+/// Splits a script. Call [`Script::next_piece`] until it returns `None`.
 pub struct Script {
     window: Window,
     state: ScanState,
-    /// `standard_conforming_strings = off` was set: a backslash escapes in every string.
+    /// `standard_conforming_strings = off` was set: backslashes are escapes in all strings.
     backslashes: bool,
-    /// A psql command stands in the middle of a statement.
+    /// A psql command follows in the middle of a statement.
     interrupted: bool,
 }
 
 impl Script {
-    /// Begins a script.
+    /// Creates a reader of a script.
     pub fn new(reader: impl Read + Send + 'static) -> Self {
         Self { window: Window::new(reader), state: ScanState::Between, backslashes: false, interrupted: false }
     }
 
-    /// After the end: what the script was in the middle of.
+    /// After the end: the construct that is still open.
     pub fn unfinished(&self) -> Option<Unfinished> {
         match self.state {
             ScanState::Between => None,
@@ -121,18 +132,19 @@ impl Script {
         }
     }
 
-    /// The line that comes next, from 1.
+    /// The line of the next piece, from 1.
     pub fn line(&self) -> u64 {
         1 + self.window.lines()
     }
 
-    /// The next piece; `None` at the end of the stream.
+    /// Reads the next piece; `None` at the end of the stream.
     pub fn next_piece(&mut self) -> io::Result<Option<Piece<'_>>> {
         loop {
             if let Some((length, kind)) = self.cut() {
                 let may_have_zero = self.window.has_zero();
+                let backslashes = self.backslashes;
                 let (bytes, place) = self.window.take(length);
-                return Ok(Some(Piece { kind, bytes, may_have_zero, place }));
+                return Ok(Some(Piece { kind, bytes, may_have_zero, backslashes, place }));
             }
             if self.window.ended() {
                 return Ok(None);
@@ -141,7 +153,7 @@ impl Script {
         }
     }
 
-    /// Decides on the next piece, or asks for more bytes with `None`.
+    /// Finds the length and kind of the next piece; `None` if more bytes are needed.
     fn cut(&mut self) -> Option<(usize, PieceKind)> {
         let (bytes, ended) = (self.window.bytes(), self.window.ended());
         if bytes.is_empty() {
@@ -185,7 +197,7 @@ impl Script {
                     self.state = ScanState::Between;
                     self.interrupted = matches!(end, End::Command(_));
                     if end.length() == 0 {
-                        return self.cut(); // the command is at hand
+                        return self.cut(); // the command is next
                     }
                     return Some((end.length(), PieceKind::StatementPart));
                 }
@@ -195,7 +207,7 @@ impl Script {
             ScanState::RowsAhead => {
                 let length = whole_line(bytes, ended || bytes.len() > WHOLE_STATEMENT)?;
                 self.state = ScanState::Rows { line_start: true };
-                // Anything but space here would be read as SQL after the rows; nobody writes that.
+                // psql would read other text here as SQL after the rows. pg_dump never writes any.
                 let blank = bytes[..length].trim_ascii().is_empty();
                 Some((length, if blank { PieceKind::Between } else { PieceKind::StatementPart }))
             }
@@ -215,14 +227,16 @@ impl Script {
         let text = &self.window.bytes()[..end.length()];
         self.state = ScanState::Between;
         match end {
-            // psql would send what stands before a command only when the command says so.
+            // psql sends the text before a command only if the command does so.
             End::Command(length) => {
                 self.interrupted = true;
                 (length, PieceKind::StatementStart)
             }
             End::Semicolon(length) => {
                 let word = first_word(text);
-                if word.eq_ignore_ascii_case(b"copy") && treat(text) == Treatment::CopyRows {
+                let standard =
+                    if self.backslashes { Cow::Owned(with_standard_strings(text)) } else { Cow::Borrowed(text) };
+                if word.eq_ignore_ascii_case(b"copy") && treat(&standard) == Treatment::CopyRows {
                     self.state = ScanState::RowsAhead;
                 } else if word.eq_ignore_ascii_case(b"set")
                     && let Some(on) = conforming_strings(text)
@@ -235,7 +249,7 @@ impl Script {
     }
 }
 
-/// Length of the white space and whole comments at the start.
+/// Length in bytes of the white space and complete comments at the start.
 fn between(bytes: &[u8], last: bool) -> usize {
     let mut at = 0;
     loop {
@@ -256,12 +270,12 @@ fn between(bytes: &[u8], last: bool) -> usize {
     }
 }
 
-/// Length of the first line with its end.
+/// Length in bytes of the first line, including its end.
 fn whole_line(bytes: &[u8], last: bool) -> Option<usize> {
     memchr::memchr(b'\n', bytes).map(|end| end + 1).or(last.then_some(bytes.len()))
 }
 
-/// Length of the rows in these bytes, and whether their end mark is among them.
+/// Length of the rows in these bytes, and whether it includes the end marker.
 fn rows(bytes: &[u8], line_start: bool, last: bool) -> Option<(usize, bool)> {
     let mut from = 0;
     loop {
@@ -284,8 +298,8 @@ fn rows(bytes: &[u8], line_start: bool, last: bool) -> Option<(usize, bool)> {
     if last {
         return Some((bytes.len(), false));
     }
-    // Whole lines only, so that the mark is always looked for at the start of a line; a line
-    // longer than the buffer is handed out in parts.
+    // Whole lines only, so that the marker is searched at line starts. A line longer than the
+    // buffer is returned in parts.
     match memchr::memrchr(b'\n', bytes) {
         Some(end) => Some((end + 1, false)),
         None if bytes.len() >= 3 && bytes.len() >= BLOCK => Some((bytes.len(), false)),
@@ -293,8 +307,8 @@ fn rows(bytes: &[u8], line_start: bool, last: bool) -> Option<(usize, bool)> {
     }
 }
 
-/// `SET [SESSION|LOCAL] standard_conforming_strings = on|off`: how strings are to be read from
-/// here on.
+/// The value of `SET [SESSION|LOCAL] standard_conforming_strings = on|off`; `None` for other
+/// statements.
 fn conforming_strings(text: &[u8]) -> Option<bool> {
     let mut tokens = Tokens::new(text).skip(1).skip_while(|token| token.is("SESSION") || token.is("LOCAL"));
     if !tokens.next()?.name()?.eq_ignore_ascii_case("standard_conforming_strings") {

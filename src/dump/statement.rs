@@ -1,102 +1,102 @@
-//! One SQL statement, understood as far as an import must.
+//! Classifies a SQL statement for an import.
 
 use super::sql::Script;
 use super::tokens::{LONGEST_COMMENT, Token, Tokens, first_word, hides_head};
 use std::io::Cursor;
 
-/// What an import does with a statement of a plain dump. It gets the same data as from an
-/// archive restored with `--no-owner --no-privileges`.
+/// What an import does with a statement of a plain dump. The result is the same as for an archive
+/// restored with `--no-owner --no-privileges`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Treatment {
-    /// Run as it is.
+    /// Run unchanged.
     Run,
-    /// Run, unless this schema had to be made before.
+    /// Run, unless the import has already created this schema.
     CreateSchema(String),
-    /// Run, unless this schema had to be made before.
+    /// Run, unless the import has already created this schema.
     DropSchema(String),
-    /// `CREATE EXTENSION`: the administrator has created it before.
+    /// `CREATE EXTENSION`: skipped, because the administrator has already created it.
     CreateExtension(RequestedExtension),
-    /// `CREATE POLICY`: these roles must exist.
+    /// `CREATE POLICY`: run; these roles must exist.
     CreatePolicy(Vec<String>),
-    /// Left out without loss: ownership, privileges.
+    /// Skipped silently: ownership, privileges.
     Skip,
-    /// Left out: a transaction of the script begins, which is part of the import's own.
+    /// Skipped: begins a transaction of the script, which runs inside the import's transaction.
     Begin,
-    /// Left out: a transaction of the script ends.
+    /// Skipped: ends a transaction of the script.
     Commit,
-    /// Left out, and the person is told: an object of this kind, for this reason.
+    /// Skipped and reported: an object of this kind, for this reason.
     LeaveOut(&'static str, &'static str),
     /// Rows follow as `COPY` data.
     CopyRows,
-    /// Cannot be part of an import, for this reason.
+    /// Refused: it cannot be part of an import.
     Refuse(Refusal),
 }
 
 /// Why a statement cannot be part of an import.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Refusal {
-    /// What kind of reach the statement has.
+    /// What the statement would affect.
     pub scope: RefusalScope,
-    /// The reason in words.
+    /// The reason, for messages.
     pub reason: &'static str,
 }
 
-/// What a refused statement would reach.
+/// What a refused statement would affect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RefusalScope {
-    /// Roles, databases, tablespaces: what belongs to the whole server.
+    /// Roles, databases, tablespaces or settings of the whole server.
     WholeServer,
-    /// Files or programs of the server.
+    /// Files or programs on the server.
     ServerFiles,
-    /// The import itself, or how its script is read.
+    /// The import itself, or the parsing of its script.
     Import,
 }
 
 impl Treatment {
-    /// A statement that would interfere with the import itself.
+    /// Refuses a statement that would interfere with the import.
     const fn refuse(reason: &'static str) -> Self {
         Self::Refuse(Refusal { scope: RefusalScope::Import, reason })
     }
 
-    /// A statement that would change the whole server.
+    /// Refuses a statement that would change the whole server.
     const fn refuse_whole_server(reason: &'static str) -> Self {
         Self::Refuse(Refusal { scope: RefusalScope::WholeServer, reason })
     }
 
-    /// A statement that would reach the server's files or programs.
+    /// Refuses a statement that would access files or programs on the server.
     const fn refuse_server_files(reason: &'static str) -> Self {
         Self::Refuse(Refusal { scope: RefusalScope::ServerFiles, reason })
     }
 }
 
-/// An extension that a dump asks for.
+/// An extension that a dump creates.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestedExtension {
     /// Its name.
     pub name: String,
-    /// The schema that it shall live in.
+    /// The schema to create it in.
     pub schema: Option<String>,
 }
 
-/// Why event triggers are left out.
+/// Why event triggers are skipped.
 pub const EVENT_TRIGGER_REASON: &str = "only a superuser can create them";
-/// Why subscriptions are left out.
-pub const SUBSCRIPTION_REASON: &str = "they would keep pulling data from another server";
-/// Why security labels are left out.
-pub const SECURITY_LABEL_REASON: &str = "their provider does not exist on the target";
-/// Why a publication of everything is left out.
+/// Why subscriptions are skipped.
+pub const SUBSCRIPTION_REASON: &str = "they would keep replicating from another server";
+/// Why security labels are skipped.
+pub const SECURITY_LABEL_REASON: &str = "the label provider does not exist on the target";
+/// Why publications of all tables or a schema are skipped.
 pub const PUBLICATION_REASON: &str = "only a superuser can publish all tables or a whole schema";
 
-/// Why a statement that hides so is refused.
-pub const HIDDEN: &str = "its first words hide behind a comment of more than 64 KiB";
+/// Reason to refuse a statement that cannot be classified by its start.
+pub const HIDDEN: &str = "a comment over 64 KiB hides the statement's first words";
 
-/// Decides on a statement, given whole or, when it is very long, its beginning.
+/// Classifies a statement; of a very long one, `text` is only the start.
 pub fn treat(text: &[u8]) -> Treatment {
     if text.len() > LONGEST_COMMENT && hides_head(text) {
         return Treatment::refuse(HIDDEN);
     }
     if first_word(text).eq_ignore_ascii_case(b"insert") {
-        return Treatment::Run; // of these there are most
+        return Treatment::Run; // fast path for the most frequent statement
     }
     let mut head = Tokens::new(text);
     let words: Vec<Token> = head.by_ref().take(6).collect();
@@ -107,28 +107,28 @@ pub fn treat(text: &[u8]) -> Treatment {
     match (word(0), word(1), word(2)) {
         ("ALTER", ..) if changes_owner(text) => Treatment::Skip,
         ("GRANT" | "REVOKE", ..) | ("ALTER", "DEFAULT", "PRIVILEGES") => Treatment::Skip,
-        // They are checked at the end of the import anyway, and so is that it is the end.
+        // Constraints are checked at the end of the import in any case.
         ("SET", "CONSTRAINTS", _) => Treatment::Skip,
         ("SET" | "RESET", "ROLE", _)
         | ("SET" | "RESET", "SESSION", "AUTHORIZATION" | "ROLE")
         | ("SET", "LOCAL", "ROLE") => Treatment::Skip,
         ("BEGIN", ..) | ("START", "TRANSACTION", _) => Treatment::Begin,
-        ("COMMIT" | "ROLLBACK", "PREPARED", _) => Treatment::refuse("it ends a transaction of somebody else"),
+        ("COMMIT" | "ROLLBACK", "PREPARED", _) => Treatment::refuse("the statement ends a prepared transaction"),
         ("COMMIT" | "END", ..) => Treatment::Commit,
         ("ROLLBACK" | "ABORT", ..) if word(1) != "TO" && word(2) != "TO" => {
-            Treatment::refuse("it would roll the import back")
+            Treatment::refuse("the statement would roll back the import")
         }
         ("SET" | "RESET", ..) if names_strings(&words) && !sets_strings_plainly(text) => {
-            Treatment::refuse("it changes how strings are read in a way that leaves doubts")
+            Treatment::refuse("standard_conforming_strings is set in an unsupported way")
         }
-        // The worker's own settings are among them.
+        // It would also reset the worker's own settings.
         ("RESET", "ALL", _) => Treatment::Skip,
         ("SET", "CLIENT_ENCODING" | "NAMES", _) | ("SET", "SESSION" | "LOCAL", "CLIENT_ENCODING" | "NAMES")
             if hides_backslashes(text) =>
         {
-            Treatment::refuse("in this encoding a backslash can be a part of a character; dump with --encoding=UTF8")
+            Treatment::refuse("the client encoding is unsafe; dump with --encoding=UTF8")
         }
-        ("PREPARE", "TRANSACTION", _) => Treatment::refuse("it would leave a prepared transaction behind"),
+        ("PREPARE", "TRANSACTION", _) => Treatment::refuse("the statement would prepare a transaction"),
         ("COMMENT", "ON", "EXTENSION" | "EVENT" | "SUBSCRIPTION" | "DATABASE") => Treatment::Skip,
         ("ALTER", "EVENT", "TRIGGER") | ("ALTER", "SUBSCRIPTION", _) => Treatment::Skip,
         ("CREATE", "EVENT", "TRIGGER") => Treatment::LeaveOut("EVENT TRIGGER", EVENT_TRIGGER_REASON),
@@ -136,18 +136,18 @@ pub fn treat(text: &[u8]) -> Treatment {
         ("SECURITY", "LABEL", _) => Treatment::LeaveOut("SECURITY LABEL", SECURITY_LABEL_REASON),
         ("CREATE" | "ALTER" | "DROP", "ROLE" | "USER" | "GROUP", second) if second != "MAPPING" => {
             Treatment::refuse_whole_server(
-                "it manages roles; dump one database with pg_dump, not the server with pg_dumpall",
+                "the statement manages roles; dump one database with pg_dump instead of pg_dumpall",
             )
         }
         ("CREATE" | "ALTER" | "DROP", "DATABASE" | "TABLESPACE" | "SYSTEM", _) => Treatment::refuse_whole_server(
-            "it manages the server; dump one database with pg_dump without -C (--create)",
+            "the statement changes the server; dump one database with pg_dump, without --create (-C)",
         ),
         ("CREATE" | "ALTER", "PUBLICATION", _) => publication(text),
         ("DROP", "EXTENSION" | "SUBSCRIPTION", _) | ("DROP", "EVENT", "TRIGGER") => Treatment::Skip,
         ("DROP", "SCHEMA", _) => dropped_schema(&words),
         ("CREATE", "EXTENSION", _) => extension(text).map_or(Treatment::Run, Treatment::CreateExtension),
         ("CREATE", "SCHEMA", next) if next != "IF" && next != "AUTHORIZATION" => {
-            // What more it makes must be made, if need be by failing.
+            // A statement that creates more objects must run, even if it fails.
             let alone = Tokens::new(text).skip(3).all(|token| token == Token::Sign(';'))
                 || word(3) == "AUTHORIZATION" && Tokens::new(text).skip(5).all(|token| token == Token::Sign(';'));
             let name = words.get(2).and_then(Token::name).filter(|_| alone);
@@ -155,7 +155,7 @@ pub fn treat(text: &[u8]) -> Treatment {
         }
         ("CREATE", "POLICY", _) => Treatment::CreatePolicy(policy_roles(text)),
         ("SELECT" | "DO" | "WITH" | "VALUES" | "CALL", ..) if changes_strings(text) => {
-            Treatment::refuse("it changes how strings are read in the middle of the script")
+            Treatment::refuse("the statement changes how strings are parsed")
         }
         ("COPY", ..) => copy(text),
         ("SET", "DEFAULT_TABLESPACE", _) if !ends_with_empty_literal(text) => Treatment::Skip,
@@ -168,7 +168,7 @@ pub fn is_copy(text: &str) -> bool {
     first_word(text.as_bytes()).eq_ignore_ascii_case(b"copy")
 }
 
-/// How many statements a text has. Empty ones do not count.
+/// Number of statements in a text, without empty ones.
 pub fn count_statements(text: &str) -> usize {
     let mut script = Script::new(Cursor::new(text.as_bytes().to_vec()));
     let mut count = 0;
@@ -178,8 +178,8 @@ pub fn count_statements(text: &str) -> usize {
     count
 }
 
-/// What a statement that nobody has given a heading is about, in the words of pg_dump where
-/// it is about rows or tables.
+/// Approximate kind of a statement without a heading; for rows and tables, the kind that pg_dump
+/// uses.
 pub fn rough_kind(text: &[u8]) -> &'static str {
     let words: Vec<Token> = Tokens::new(text).take(6).collect();
     let first = |word: &str| words.first().is_some_and(|token| token.is(word));
@@ -193,7 +193,7 @@ pub fn rough_kind(text: &[u8]) -> &'static str {
     if first("COMMENT") || first("GRANT") || first("REVOKE") { "ACL" } else { "STATEMENT" }
 }
 
-/// Whether a statement builds an index, for itself or for a key.
+/// Whether a statement builds an index, also one of a primary key or unique constraint.
 pub fn builds_index(text: &[u8]) -> bool {
     let first = first_word(text);
     if first.eq_ignore_ascii_case(b"create") {
@@ -213,15 +213,15 @@ fn names_strings(words: &[Token]) -> bool {
     words.iter().take(3).any(|token| token.is("STANDARD_CONFORMING_STRINGS"))
 }
 
-/// `set_config('standard_conforming_strings', …)` and the like, by which a string could end
-/// elsewhere for Postgres than for us.
+/// Whether a statement may call `set_config('standard_conforming_strings', …)` or the like, so that
+/// Postgres could end a string elsewhere than this parser.
 fn changes_strings(text: &[u8]) -> bool {
     const NAMES: [&[u8]; 2] = [b"standard_conforming_strings", b"client_encoding"];
     NAMES.iter().any(|name| text.windows(name.len()).any(|part| part.eq_ignore_ascii_case(name)))
 }
 
-/// `ALTER kind name OWNER TO role`, and nothing more. `RENAME owner TO name` ends alike, and so
-/// does what follows on another change of the same object.
+/// Whether a statement is `ALTER kind name OWNER TO role` and nothing more. `RENAME owner TO name` and
+/// a list of changes can end the same way.
 fn changes_owner(text: &[u8]) -> bool {
     let tokens: Vec<Token> = Tokens::new(text).filter(|token| *token != Token::Sign(';')).collect();
     let [.., before, last, owner, to, _role] = tokens.as_slice() else { return false };
@@ -241,20 +241,20 @@ fn changes_owner(text: &[u8]) -> bool {
     !renames && !several && !last.is("ON")
 }
 
-/// Words that may stand between `RENAME` and the old name.
+/// Words between `RENAME` and the old name.
 const PARTS: [&str; 4] = ["COLUMN", "CONSTRAINT", "ATTRIBUTE", "VALUE"];
-/// Words before which stands `ALTER`, and behind which a name.
+/// Words between `ALTER` and a name.
 const KINDS: [&str; 8] = ["TABLE", "VIEW", "SEQUENCE", "INDEX", "TYPE", "DOMAIN", "SCHEMA", "ONLY"];
 
-/// Whether a client encoding has characters whose last byte is a backslash for everybody else
-/// (Postgres, "Supported Character Sets": those that a server cannot have).
+/// Whether a client encoding has multibyte characters that can end with the byte of a backslash
+/// (Postgres, "Supported Character Sets": those not supported on the server).
 pub(super) fn hides_backslashes(text: &[u8]) -> bool {
     const NAMES: [&[u8]; 8] = [b"big5", b"gb18030", b"gbk", b"johab", b"sjis", b"shift_jis", b"uhc", b"win9"];
     let text = text.to_ascii_lowercase();
     NAMES.iter().any(|name| memchr::memmem::find(&text, name).is_some())
 }
 
-/// Whether a statement sets how strings are read in a spelling that leaves no doubt.
+/// Whether a statement sets `standard_conforming_strings` in an unambiguous form.
 fn sets_strings_plainly(text: &[u8]) -> bool {
     let words: Vec<Token> = Tokens::new(text).collect();
     let [set, name, equals, value, Token::Sign(';')] = words.as_slice() else { return false };
@@ -263,7 +263,7 @@ fn sets_strings_plainly(text: &[u8]) -> bool {
         Token::Literal => [b"= 'on';".as_slice(), b"= 'off';"].iter().any(|end| text.ends_with(end)),
         _ => false,
     };
-    // A comment could stand between, and be read otherwise.
+    // A comment in between could be parsed differently.
     let plain = memchr::memmem::find(text, b"/*").is_none() && memchr::memmem::find(text, b"--").is_none();
     set.is("SET") && name.is("STANDARD_CONFORMING_STRINGS") && *equals == Token::Sign('=') && value && plain
 }
@@ -290,7 +290,7 @@ pub fn extension(text: &[u8]) -> Option<RequestedExtension> {
     Some(RequestedExtension { name, schema })
 }
 
-/// The roles of `CREATE POLICY … TO role, …`, without the ones that are words of SQL.
+/// The roles of `CREATE POLICY … TO role, …`, without SQL keywords such as `PUBLIC`.
 pub fn policy_roles(text: &[u8]) -> Vec<String> {
     let mut depth = 0_u32;
     let mut tokens = Tokens::new(text).skip(2).filter(move |token| {
@@ -318,16 +318,16 @@ fn copy(text: &[u8]) -> Treatment {
         !inside
     });
     if Tokens::new(text).any(|token| token.is("BINARY")) || binary_literal(text) {
-        return Treatment::refuse("rows in binary format do not show where they end");
+        return Treatment::refuse("COPY in binary format is not supported");
     }
     let Some(direction) = tokens.find(|token| token.is("FROM") || token.is("TO")) else { return Treatment::Run };
     match tokens.next() {
         Some(token) if token.is("STDIN") && direction.is("FROM") => Treatment::CopyRows,
-        Some(token) if token.is("STDOUT") => Treatment::refuse("COPY … TO reads data, it does not bring any"),
+        Some(token) if token.is("STDOUT") => Treatment::refuse("COPY … TO exports data instead of importing it"),
         Some(token) if token.is("PROGRAM") => {
             Treatment::refuse_server_files("COPY … PROGRAM runs a program on the server")
         }
-        _ => Treatment::refuse_server_files("COPY with a file name reads or writes a file of the server"),
+        _ => Treatment::refuse_server_files("COPY with a file name reads or writes a file on the server"),
     }
 }
 
@@ -337,7 +337,7 @@ fn binary_literal(text: &[u8]) -> bool {
     text.windows(WORD.len()).any(|part| part.eq_ignore_ascii_case(WORD))
 }
 
-/// Whether a text begins as SQL for psql does, after comments.
+/// Whether a text begins like SQL for psql, after comments.
 pub fn starts_like_sql(start: &[u8]) -> bool {
     const FIRST_WORDS: [&str; 37] = [
         "DECLARE",

@@ -1,8 +1,8 @@
-//! The members of a tar archive, as far as `pg_dump -Ft` writes them (POSIX ustar).
+//! Reads the members of a tar archive that `pg_dump -Ft` writes (POSIX ustar).
 
 use std::io::{self, Read, Seek, SeekFrom};
 
-/// A tar archive is made of these, in bytes.
+/// Block size of a tar archive, in bytes.
 const BLOCK: u64 = 512;
 
 /// Whether a file begins with the header of a tar member.
@@ -10,23 +10,23 @@ pub(super) fn is_tar(start: &[u8]) -> bool {
     start.get(257..262) == Some(b"ustar")
 }
 
-/// Whether its first member is the table of contents that pg_dump writes first.
+/// Whether its first member is the table of contents of a dump.
 pub(super) fn is_dump(start: &[u8]) -> bool {
     is_tar(start) && start.starts_with(b"toc.dat\0")
 }
 
-/// Length of the member whose header this is, in bytes.
+/// Length of a member in bytes, from its header.
 fn member_length(header: &[u8]) -> Option<u64> {
     let field = header.get(124..136)?;
     if field[0] & 0x80 != 0 {
-        // Lengths from 8 GiB on are written as a number, not as octal digits.
+        // Lengths of 8 GiB and more are binary instead of octal digits.
         return field[4..].iter().try_fold(0_u64, |value, byte| value.checked_mul(256)?.checked_add(u64::from(*byte)));
     }
     let digits = std::str::from_utf8(field).ok()?.trim_matches([' ', '\0']);
     u64::from_str_radix(digits, 8).ok()
 }
 
-/// Whether the archive is whole: every member lies inside of it and the end mark follows.
+/// Whether the archive is complete: all members fit into `size` bytes, and the end marker follows.
 pub(super) fn is_whole(file: &mut (impl Read + Seek), size: u64) -> io::Result<bool> {
     let mut at = 0;
     loop {
@@ -51,7 +51,7 @@ pub(super) fn is_whole(file: &mut (impl Read + Seek), size: u64) -> io::Result<b
     }
 }
 
-/// Puts a reader behind the header of the first member and ends it where the member ends.
+/// Returns a reader of the data of the first member.
 pub(super) fn first_member<R: Read>(mut reader: R) -> io::Result<io::Take<R>> {
     let mut header = [0; 512];
     reader.read_exact(&mut header)?;

@@ -1,6 +1,6 @@
-//! SQL in tokens.
+//! Splits SQL into tokens.
 
-/// A word or sign of a statement. Comments and the insides of literals are passed over.
+/// A token of a statement. Comments and the contents of literals are skipped.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Token {
     /// A bare word, in upper case.
@@ -18,7 +18,7 @@ impl Token {
         matches!(self, Self::Word(found) if found == word)
     }
 
-    /// The name that this token stands for: bare words are folded to lower case.
+    /// The identifier that this token denotes; bare words are folded to lower case.
     pub(super) fn name(&self) -> Option<String> {
         match self {
             Self::Word(word) => Some(word.to_lowercase()),
@@ -28,18 +28,28 @@ impl Token {
     }
 }
 
-/// Cuts SQL into tokens. A literal or comment that does not end takes all the rest.
+/// Iterates over the tokens of SQL. An unterminated literal or comment extends to the end.
 pub(super) struct Tokens<'a> {
     rest: &'a [u8],
+    /// Backslashes are escapes in all literals (`standard_conforming_strings = off`).
+    backslashes: bool,
+    /// The previous token was a literal with escapes: a literal that follows continues it, with its
+    /// escapes (Postgres, "String Constants").
+    after_escapes: bool,
 }
 
 impl<'a> Tokens<'a> {
-    /// Begins at the start of a text.
+    /// Tokens of a text with standard strings.
     pub(super) fn new(text: &'a [u8]) -> Self {
-        Self { rest: text }
+        Self::with_backslashes(text, false)
     }
 
-    /// The next token with its text as it stands there, and whether there is space before it.
+    /// The same; `backslashes` makes them escapes in all literals.
+    pub(super) fn with_backslashes(text: &'a [u8], backslashes: bool) -> Self {
+        Self { rest: text, backslashes, after_escapes: false }
+    }
+
+    /// The next token, its source text, and whether white space or a comment precedes it.
     pub(super) fn next_with_text(&mut self) -> Option<(Token, &'a [u8], bool)> {
         let before = self.rest.len();
         self.skip_space_and_comments();
@@ -68,7 +78,7 @@ impl<'a> Tokens<'a> {
     }
 }
 
-/// Length of a block comment; they nest.
+/// Length in bytes of a block comment, which may be nested.
 fn block_comment(text: &[u8]) -> usize {
     let (mut depth, mut at) = (0_usize, 0);
     while at < text.len() {
@@ -82,7 +92,7 @@ fn block_comment(text: &[u8]) -> usize {
     text.len()
 }
 
-/// Length of a quoted run, quotes included; a doubled quote stands for itself.
+/// Length in bytes of a quoted text, including its quotes; a doubled quote is part of it.
 fn quoted(text: &[u8], quote: u8, backslash: bool) -> usize {
     let mut at = 1;
     while at < text.len() {
@@ -96,7 +106,7 @@ fn quoted(text: &[u8], quote: u8, backslash: bool) -> usize {
     text.len()
 }
 
-/// The `$tag$` that a text begins with, if it begins with one.
+/// The `$tag$` at the start of a text, if any.
 pub(super) fn dollar_tag(text: &[u8]) -> Option<&[u8]> {
     let name = text.get(1..)?;
     let length = name.iter().position(|byte| !is_word(*byte)).unwrap_or(name.len());
@@ -104,7 +114,7 @@ pub(super) fn dollar_tag(text: &[u8]) -> Option<&[u8]> {
     (valid && text[0] == b'$').then(|| &text[..length + 2])
 }
 
-/// White space as Postgres and psql see it, which is one byte more than Rust's.
+/// White space of Postgres and psql: that of Rust, and the vertical tab.
 pub(super) fn is_space(byte: u8) -> bool {
     byte.is_ascii_whitespace() || byte == 0x0b
 }
@@ -114,7 +124,7 @@ pub(super) fn trim_space(text: &[u8]) -> &[u8] {
     &text[start..]
 }
 
-/// Whether a byte can stand inside a bare word (`$` aside). Bytes above ASCII can.
+/// Whether a byte can be part of a bare word, except `$`. Bytes above ASCII can.
 pub(super) fn is_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_' || byte >= 0x80
 }
@@ -125,8 +135,10 @@ impl Iterator for Tokens<'_> {
     fn next(&mut self) -> Option<Token> {
         self.skip_space_and_comments();
         let first = *self.rest.first()?;
+        let after_escapes = std::mem::take(&mut self.after_escapes);
         if first == b'\'' {
-            self.advance(quoted(self.rest, b'\'', false));
+            self.after_escapes = self.backslashes || after_escapes;
+            self.advance(quoted(self.rest, b'\'', self.after_escapes));
             return Some(Token::Literal);
         }
         if first == b'"' {
@@ -148,13 +160,37 @@ impl Iterator for Tokens<'_> {
         let word = self.advance(length);
         if word.eq_ignore_ascii_case(b"e") && self.rest.first() == Some(&b'\'') {
             self.advance(quoted(self.rest, b'\'', true));
+            self.after_escapes = true;
             return Some(Token::Literal);
         }
         Some(Token::Word(String::from_utf8_lossy(word).to_uppercase()))
     }
 }
 
-/// The first bare word of a statement; empty when it begins with something else.
+/// Converts a statement whose literals all have backslash escapes to one with the same tokens under
+/// standard strings, by replacing escaped characters.
+pub(super) fn with_standard_strings(text: &[u8]) -> Vec<u8> {
+    let (mut standard, mut tokens) = (text.to_vec(), Tokens::with_backslashes(text, true));
+    loop {
+        tokens.skip_space_and_comments();
+        let start = text.len() - tokens.rest.len();
+        if tokens.next().is_none() {
+            return standard;
+        }
+        let end = text.len() - tokens.rest.len();
+        if text[start] != b'\'' {
+            continue; // `E'…'` and dollar quotes are the same in both
+        }
+        let mut at = start;
+        while let Some(found) = memchr::memchr(b'\\', &text[at..end]) {
+            let escape = at + found;
+            at = (escape + 2).min(end); // the last escape of an unterminated literal may be incomplete
+            standard[escape..at].fill(b'x');
+        }
+    }
+}
+
+/// The first bare word of a statement; empty if it begins with another token.
 pub(super) fn first_word(text: &[u8]) -> &[u8] {
     let mut tokens = Tokens::new(text);
     tokens.skip_space_and_comments();
@@ -162,8 +198,8 @@ pub(super) fn first_word(text: &[u8]) -> &[u8] {
     &tokens.rest[..length]
 }
 
-/// Whether the beginning of a statement hides behind a comment of impossible length, so that a
-/// long statement cannot be told by what was read of it.
+/// Whether a very long comment separates the first tokens, so that the start of a long statement does
+/// not suffice to classify it.
 pub(super) fn hides_head(text: &[u8]) -> bool {
     let mut tokens = Tokens::new(text);
     for _ in 0..8 {
@@ -179,5 +215,5 @@ pub(super) fn hides_head(text: &[u8]) -> bool {
     false
 }
 
-/// No honest comment inside a statement is longer, in bytes.
+/// Longest accepted comment among the first tokens of a statement, in bytes.
 pub(super) const LONGEST_COMMENT: usize = 64 << 10;

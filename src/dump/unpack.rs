@@ -1,13 +1,13 @@
-//! Files that were compressed as a whole, unpacked on the fly.
+//! Decompresses files that are compressed as a whole.
 
 use flate2::read::MultiGzDecoder;
 use std::io::{self, Read};
 
-/// A larger zstd window would take more memory than a dump is worth; `zstd --long` and
-/// `--ultra` write such. In powers of two.
+/// Largest accepted zstd window, as a power of two. Bounds memory; `zstd --long` and `--ultra` write
+/// larger ones.
 const LARGEST_ZSTD_WINDOW: u32 = 23;
 
-/// How a file is compressed as a whole.
+/// Compression of a whole file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OuterCompression {
     /// gzip.
@@ -17,7 +17,7 @@ pub enum OuterCompression {
 }
 
 impl OuterCompression {
-    /// By the first bytes of a file.
+    /// Detects the compression by the first bytes of a file.
     pub(super) fn of(start: &[u8]) -> Option<Self> {
         match start {
             [0x1f, 0x8b, ..] => Some(Self::Gzip),
@@ -26,7 +26,7 @@ impl OuterCompression {
         }
     }
 
-    /// Its name.
+    /// The name in messages and reports.
     pub fn name(self) -> &'static str {
         match self {
             Self::Gzip => "gzip",
@@ -34,7 +34,7 @@ impl OuterCompression {
         }
     }
 
-    /// A reader of what is inside. Damage and an early end are errors of reading.
+    /// Returns a decompressing reader. Damaged or truncated input is a read error.
     pub fn unpack(self, packed: impl Read + Send + 'static) -> io::Result<Box<dyn Read + Send>> {
         Ok(match self {
             Self::Gzip => Box::new(MultiGzDecoder::new(packed)),

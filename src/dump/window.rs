@@ -1,5 +1,5 @@
-//! A moving window over a stream. A thread reads ahead into pooled blocks, so that reading
-//! and understanding overlap, and no byte is copied except what a block ends in the middle of.
+//! A moving window over a stream. A thread reads ahead into pooled blocks, so that reading and
+//! parsing overlap. Only bytes left over at the end of a block are copied.
 
 use super::lexer::inserts;
 use std::cell::Cell;
@@ -8,27 +8,27 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 
-/// Bytes that are read at a time.
+/// Size of a block in bytes.
 pub(super) const BLOCK: usize = 256 << 10;
 
-/// Room before a block's bytes for what the block before it ended in the middle of.
+/// Bytes reserved before a block for the bytes left over from the previous one.
 const HEADROOM: usize = 64 << 10;
 
-/// Blocks that wait to be understood.
+/// Blocks to read ahead.
 const AHEAD: usize = 3;
 
-/// A block that was read.
+/// A block of the stream.
 struct Block {
-    /// [`HEADROOM`], then what was read.
+    /// [`HEADROOM`] bytes, then the bytes read.
     bytes: Vec<u8>,
-    /// Bytes that were read; none at the end of the stream.
+    /// Number of bytes read; zero at the end of the stream.
     length: usize,
     has_zero: bool,
     run: Option<Run>,
 }
 
-/// A run of plain `INSERT`s in a block, if a statement begins where it does. The thread that
-/// reads looks for it while the other has enough to do; whoever comes to its start takes it.
+/// A run of plain `INSERT`s in a block, valid if a statement begins at its start. The reading thread
+/// searches for it while the parser is busy; the parser uses it when it reaches the start.
 #[derive(Debug, Clone, Copy)]
 struct Run {
     start: usize,
@@ -36,7 +36,7 @@ struct Run {
     count: u64,
 }
 
-/// The window. Memory is a few blocks, and what the caller leaves in it.
+/// A window over a stream. Memory is a few blocks and the bytes not yet taken.
 pub(super) struct Window {
     blocks: Receiver<io::Result<Block>>,
     spare: Sender<Vec<u8>>,
@@ -46,13 +46,13 @@ pub(super) struct Window {
     ended: bool,
     has_zero: bool,
     run: Option<Run>,
-    /// Blocks that wait to be understood.
+    /// Number of blocks not yet parsed.
     waiting: Arc<AtomicUsize>,
-    /// Up to where lines were counted, and how many.
+    /// Position up to which lines were counted, and their number.
     counted: Cell<(usize, u64)>,
 }
 
-/// A place in the window, of which the line can be told.
+/// A position in the window, whose line can be counted.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Position<'a> {
     before: &'a [u8],
@@ -60,7 +60,7 @@ pub(super) struct Position<'a> {
 }
 
 impl Position<'_> {
-    /// How many lines end before it. Counting goes on from where it was asked last.
+    /// Number of lines that end before it. Counting continues from the previous call.
     pub(super) fn lines(self) -> u64 {
         let (from, lines) = self.counted.get();
         let lines = lines + line_ends(&self.before[from..]);
@@ -90,7 +90,7 @@ impl Window {
         }
     }
 
-    /// The bytes that are not taken yet.
+    /// The bytes not yet taken.
     pub(super) fn bytes(&self) -> &[u8] {
         &self.bytes[self.start..self.end]
     }
@@ -100,40 +100,40 @@ impl Window {
         self.ended
     }
 
-    /// Whether a zero byte may be among them.
+    /// Whether the window may contain a zero byte.
     pub(super) fn has_zero(&self) -> bool {
         self.has_zero
     }
 
-    /// Length and number of the plain `INSERT`s that the window begins with.
+    /// Length in bytes and number of the plain `INSERT`s at the start of the window.
     pub(super) fn inserts(&self) -> (usize, u64) {
         let Some(run) = self.run.filter(|run| run.start >= self.start) else { return inserts(self.bytes()) };
         if run.start == self.start {
             return (run.length, run.count);
         }
-        // Up to the run that is known, if it begins where a statement does.
+        // Up to the known run, if a statement begins there.
         match inserts(&self.bytes[self.start..run.start]) {
             (length, count) if self.start + length == run.start => (length, count),
             _ => inserts(self.bytes()),
         }
     }
 
-    /// Takes bytes; gives them and where they stand.
+    /// Takes bytes; returns them and their position.
     pub(super) fn take(&mut self, length: usize) -> (&[u8], Position<'_>) {
         let from = self.start;
         self.start += length;
         (&self.bytes[from..self.start], Position { before: &self.bytes[..from], counted: &self.counted })
     }
 
-    /// How many lines end in what was taken.
+    /// Number of lines that end in the bytes taken.
     pub(super) fn lines(&self) -> u64 {
         Position { before: &self.bytes[..self.start], counted: &self.counted }.lines()
     }
 
-    /// Reads another block, or learns that there is none.
+    /// Appends the next block, or sets the end of the stream.
     pub(super) fn more(&mut self) -> io::Result<()> {
         let Ok(block) = self.blocks.recv() else {
-            self.ended = true; // the end was told before
+            self.ended = true; // the end or an error was received before
             return Ok(());
         };
         self.waiting.fetch_sub(1, Ordering::Relaxed);
@@ -149,14 +149,14 @@ impl Window {
             let mut next = bytes;
             next[HEADROOM - left..HEADROOM].copy_from_slice(&self.bytes[self.start..self.end]);
             let old = std::mem::replace(&mut self.bytes, next);
-            let _ = self.spare.send(old); // the reader has ended when it takes none back
+            let _ = self.spare.send(old); // fails only if the reading thread has ended
             self.run = run;
             (self.start, self.end) = (HEADROOM - left, HEADROOM + length);
         } else {
             self.bytes.truncate(self.end);
             self.bytes.drain(..self.start);
             self.bytes.extend_from_slice(&bytes[HEADROOM..HEADROOM + length]);
-            self.run = None; // it is told by its place in the block
+            self.run = None; // its position refers to the block
             (self.start, self.end) = (0, self.bytes.len());
             let _ = self.spare.send(bytes);
         }
@@ -165,12 +165,12 @@ impl Window {
     }
 }
 
-/// How many lines end in some bytes.
+/// Number of line ends in some bytes.
 pub(super) fn line_ends(bytes: &[u8]) -> u64 {
     memchr::memchr_iter(b'\n', bytes).count() as u64
 }
 
-/// Reads until the end, an error, or nobody listens.
+/// Reads until the end, an error, or the window is dropped.
 fn read_ahead(
     mut reader: impl Read,
     full: &SyncSender<io::Result<Block>>,
@@ -194,7 +194,7 @@ fn read_ahead(
     }
 }
 
-/// The plain `INSERT`s from the second one of a block on.
+/// Finds the plain `INSERT`s of a block, from the second one.
 fn find_run(bytes: &[u8]) -> Option<Run> {
     const BETWEEN: &[u8] = b");\nINSERT INTO ";
     let start = HEADROOM + memchr::memmem::find(&bytes[HEADROOM..], BETWEEN)? + b");\n".len();

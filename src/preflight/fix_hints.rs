@@ -1,22 +1,21 @@
+//! Fixes for the checks of every source.
+
 use super::{EXTENSIONS, SIZE, VERSION};
 use crate::wire::CheckStatus;
 
-/// What to do about a check that did not pass; `None` when nothing is to be done, or when
-/// the check is one that this version does not know.
+/// The fix for a check; `None` if the check passed or this version does not know it.
 pub fn fix_hint(check: &str, status: CheckStatus) -> Option<&'static str> {
     match (check, status) {
         (_, CheckStatus::Pass) => None,
-        (SIZE, CheckStatus::Warn) => Some(
-            "it fits, with little room to grow; a larger plan, or deleting old rows before the import, leaves more",
-        ),
-        (SIZE, CheckStatus::Fail) => Some(
-            "move the project to a larger plan, or make the source smaller (old rows, VACUUM FULL, unused indexes)",
-        ),
-        (VERSION, CheckStatus::Fail) => Some(
-            "a newer server's dump does not load into an older one; import from a copy on the target's version or older",
-        ),
+        (SIZE, CheckStatus::Warn) => Some("choose a larger plan, or delete old rows before the import"),
+        (SIZE, CheckStatus::Fail) => {
+            Some("choose a larger plan, or shrink the source (delete old rows, VACUUM FULL, drop unused indexes)")
+        }
+        (VERSION, CheckStatus::Fail) => {
+            Some("use a target of the source's major version or newer, or import a copy on an older version")
+        }
         (EXTENSIONS, CheckStatus::Fail) => Some(
-            "drop each of these on the source if nothing uses it (DROP EXTENSION name), or import from a copy without it",
+            "drop each extension on the source if nothing uses it (DROP EXTENSION name), or import from a copy without it",
         ),
         _ => None,
     }

@@ -1,5 +1,5 @@
-//! Grades a live source that was looked at from this machine: the three checks of every
-//! source, and those that need a closer look.
+//! Grades a live source inspected from this machine: the checks of every source, and those that need
+//! a direct connection.
 
 use super::{EXTENSIONS, Limits, check, fixed, grade, names, plural, with_evidence};
 use crate::platforms::PLATFORMS;
@@ -7,7 +7,7 @@ use crate::source::local_risks::LocalRisks;
 use crate::wire::{Check, CheckStatus, Preflight, Replication, SourceFacts};
 use CheckStatus::{Fail, Pass, Warn};
 
-/// Grades a source and what could go wrong with a dump of it.
+/// Grades a source, and the risks of dumping it.
 pub fn grade_local(source: SourceFacts, risks: &LocalRisks, limits: &Limits) -> Preflight {
     let mut found = grade(source, limits);
     for one in found.checks.iter_mut().filter(|check| check.name == EXTENSIONS) {
@@ -37,10 +37,10 @@ pub fn grade_local(source: SourceFacts, risks: &LocalRisks, limits: &Limits) -> 
     found
 }
 
-/// A check that passes when a list is empty, and else tells its first names.
+/// A check that passes if a list is empty, and otherwise shows its first items.
 fn none_of(name: &str, status: CheckStatus, list: &[String], what: impl FnOnce(usize) -> String, fix: &str) -> Check {
     if list.is_empty() {
-        return check(name, Pass, "nothing found".into());
+        return check(name, Pass, "none".into());
     }
     with_evidence(fixed(check(name, status, what(list.len())), fix), list.iter().take(5).cloned().collect())
 }
@@ -57,33 +57,36 @@ fn readable(risks: &LocalRisks) -> Check {
         let what = check(
             name,
             Fail,
-            format!("the role {role} may not use {}", count(risks.closed_schemas.len(), "schema", "schemas")),
+            format!(
+                "the role {role} has no USAGE privilege on {}",
+                count(risks.closed_schemas.len(), "schema", "schemas")
+            ),
         );
         let fix = format!(
-            "as the owner: GRANT USAGE ON SCHEMA {schemas} TO \"{role}\"; GRANT SELECT ON ALL TABLES IN SCHEMA {schemas} TO \"{role}\""
+            "run as the owner: GRANT USAGE ON SCHEMA {schemas} TO \"{role}\"; GRANT SELECT ON ALL TABLES IN SCHEMA {schemas} TO \"{role}\""
         );
         return with_evidence(fixed(what, fix), risks.closed_schemas.iter().take(5).cloned().collect());
     }
     if risks.unreadable.is_empty() {
-        return check(name, Pass, format!("the role {role} may read every table and sequence"));
+        return check(name, Pass, format!("the role {role} can read all tables and sequences"));
     }
     let what = check(
         name,
         Fail,
         format!(
-            "the role {role} may not read {}",
+            "the role {role} has no SELECT privilege on {}",
             count(risks.unreadable.len(), "table or sequence", "tables and sequences")
         ),
     );
     let shown: Vec<&str> = risks.unreadable.iter().take(5).map(String::as_str).collect();
-    let fix = format!("as the owner: GRANT SELECT ON {} TO \"{role}\"; or use the owner's URL", shown.join(", "));
+    let fix = format!("run as the owner: GRANT SELECT ON {} TO \"{role}\"; or use the owner's URL", shown.join(", "));
     with_evidence(fixed(what, fix), risks.unreadable.iter().take(5).cloned().collect())
 }
 
 fn rows_visible(risks: &LocalRisks) -> Check {
     let what = |number| {
         format!(
-            "row security hides rows of {} from the role {}, and pg_dump stops there",
+            "row security hides rows of {} from the role {}, so pg_dump fails",
             count(number, "table", "tables"),
             risks.role
         )
@@ -93,24 +96,24 @@ fn rows_visible(risks: &LocalRisks) -> Check {
         Fail,
         &risks.hidden_rows,
         what,
-        "use the URL of the tables' owner or of a role with BYPASSRLS; with FORCE ROW LEVEL SECURITY only the latter works",
+        "use the URL of a role with BYPASSRLS, or of the tables' owner unless FORCE ROW LEVEL SECURITY is set",
     )
 }
 
 fn platform_schemas(source: &SourceFacts) -> Check {
     let name = "no_platform_schemas";
     let platform = PLATFORMS.iter().find(|platform| Some(platform.id) == source.provider.as_deref());
-    let Some(platform) = platform else { return check(name, Pass, "no provider's platform is seen".into()) };
+    let Some(platform) = platform else { return check(name, Pass, "no platform schemas found".into()) };
     if source.provider_schemas.is_empty() {
-        return check(name, Pass, format!("from {}, without the schemas of its platform", platform.name));
+        return check(name, Pass, format!("no schemas of the {} platform", platform.name));
     }
     let schemas = names(source.provider_schemas.iter().map(String::as_str));
-    let what = check(name, Warn, format!("schemas of {}'s platform are in it: {schemas}", platform.name));
-    // Extensions live there, which the application uses.
+    let what = check(name, Warn, format!("contains schemas of the {} platform: {schemas}", platform.name));
+    // The application may use the extensions in this schema.
     let own = source.provider_schemas.iter().filter(|schema| *schema != "extensions");
     let exclude: Vec<String> = own.take(4).map(|schema| format!("-N {schema}")).collect();
     let fix = format!(
-        "they come along as ordinary schemas that nothing serves; to leave them out, import a dump: pg_dump -Fc {}",
+        "these schemas are imported but unused; to exclude them, import a dump: pg_dump -Fc {}",
         exclude.join(" ")
     );
     with_evidence(fixed(what, fix), source.provider_signals.iter().take(5).cloned().collect())
@@ -125,8 +128,8 @@ fn platform_references(source: &SourceFacts) -> Check {
     let all: Vec<String> = keys.chain(policies).collect();
     let what = |number| {
         format!(
-            "{} into the platform's schemas",
-            count(number, "foreign key or policy reaches", "foreign keys and policies reach")
+            "{} the platform's schemas",
+            count(number, "foreign key or policy references", "foreign keys and policies reference")
         )
     };
     none_of(
@@ -134,21 +137,13 @@ fn platform_references(source: &SourceFacts) -> Check {
         Warn,
         &all,
         what,
-        "the application must bring its own users table and functions such as auth.uid(); drop or rewrite these before the switch",
+        "before the cutover, replace the users table and functions like auth.uid(), or drop these references",
     )
 }
 
 fn superuser_objects(source: &SourceFacts) -> Check {
-    let what = |number| {
-        format!("left out, for only a superuser can make them: {}", count(number, "event trigger", "event triggers"))
-    };
-    none_of(
-        "no_superuser_objects",
-        Warn,
-        &source.event_triggers,
-        what,
-        "make sure that the application does not need them",
-    )
+    let what = |number| format!("skipped (require superuser): {}", count(number, "event trigger", "event triggers"));
+    none_of("no_superuser_objects", Warn, &source.event_triggers, what, "check that the application does not need them")
 }
 
 fn large_objects(risks: &LocalRisks) -> Check {
@@ -159,31 +154,26 @@ fn large_objects(risks: &LocalRisks) -> Check {
     let what = check(
         name,
         Warn,
-        format!("{}: they come along, one by one", plural(risks.large_objects, "large object", "large objects")),
+        format!("{}, imported one by one", plural(risks.large_objects, "large object", "large objects")),
     );
-    fixed(what, "expect a slower import; remove orphans with vacuumlo first")
+    fixed(what, "expect a slower import; remove orphaned objects with vacuumlo first")
 }
 
 fn unlogged(risks: &LocalRisks) -> Check {
-    let what = |number| {
-        format!(
-            "{}: a crash of the server empties them, there as here",
-            count(number, "unlogged table", "unlogged tables")
-        )
-    };
+    let what = |number| format!("{}: emptied after a server crash", count(number, "unlogged table", "unlogged tables"));
     none_of(
         "no_unlogged_tables",
         Warn,
         &risks.unlogged,
         what,
-        "their rows come along; ALTER TABLE … SET LOGGED if they should be safe",
+        "to make the tables durable: ALTER TABLE … SET LOGGED (their rows are imported either way)",
     )
 }
 
 fn indexes_valid(risks: &LocalRisks) -> Check {
     let what = |number| {
         format!(
-            "{} that an interrupted CREATE INDEX CONCURRENTLY left behind",
+            "{} left by an interrupted CREATE INDEX CONCURRENTLY",
             count(number, "invalid index", "invalid indexes")
         )
     };
@@ -192,28 +182,31 @@ fn indexes_valid(risks: &LocalRisks) -> Check {
         Warn,
         &risks.invalid_indexes,
         what,
-        "the import builds them anew, which fails where rows contradict a unique index: REINDEX INDEX or DROP INDEX before",
+        "run REINDEX INDEX or DROP INDEX first: rows that violate a unique index make the import fail",
     )
 }
 
 fn constraints_validated(risks: &LocalRisks) -> Check {
     let what = |number| {
-        format!("{}: rows may contradict them", count(number, "constraint is NOT VALID", "constraints are NOT VALID"))
+        format!(
+            "{}: existing rows may violate them",
+            count(number, "constraint is NOT VALID", "constraints are NOT VALID")
+        )
     };
     none_of(
         "constraints_validated",
         Warn,
         &risks.unvalidated,
         what,
-        "they come along as NOT VALID; ALTER TABLE … VALIDATE CONSTRAINT tells whether the rows are right",
+        "to validate the rows: ALTER TABLE … VALIDATE CONSTRAINT (the constraints are imported as NOT VALID)",
     )
 }
 
 fn collations_current(risks: &LocalRisks) -> Check {
     let what = |number| {
         format!(
-            "{}: text indexes of the source may be out of order",
-            count(number, "collation has changed its version", "collations have changed their version")
+            "{}: text indexes of the source may be corrupt",
+            count(number, "collation has a different version", "collations have a different version")
         )
     };
     none_of(
@@ -221,30 +214,27 @@ fn collations_current(risks: &LocalRisks) -> Check {
         Warn,
         &risks.collations,
         what,
-        "the import sorts anew, which may show duplicates in unique indexes; REINDEX on the source, then ALTER DATABASE … REFRESH COLLATION VERSION",
+        "run REINDEX, then ALTER DATABASE … REFRESH COLLATION VERSION on the source; otherwise unique indexes may fail",
     )
 }
 
-/// Name of the check of what a follower needs.
+/// Name of the check of the requirements for logical replication.
 pub const REPLICATION: &str = "replication_ready";
 
-/// Only a later move with almost no downtime needs it.
+/// An import does not need replication; only a migration with near-zero downtime does.
 fn replication(found: Option<&Replication>) -> Check {
     let name = REPLICATION;
-    let Some(found) = found else { return check(name, Pass, "not looked at".into()) };
+    let Some(found) = found else { return check(name, Pass, "not checked".into()) };
     if found.ready {
-        return check(name, Pass, "the source can be followed".into());
+        return check(name, Pass, "ready for logical replication".into());
     }
     let what = check(
         name,
         Warn,
         format!(
-            "an import works, following the source would not: {}",
+            "ready to import; not ready for logical replication: {}",
             names(found.blockers.iter().map(String::as_str))
         ),
     );
-    fixed(
-        what,
-        "nothing to do for an import; to follow: wal_level = logical, a free replication slot, a role with REPLICATION",
-    )
+    fixed(what, "for replication only: wal_level = logical, a free replication slot, and a role with REPLICATION")
 }

@@ -1,5 +1,5 @@
-//! Facts and limits become a graded report. Pure: one rule, one function, used by the
-//! preflight call, by the worker's gate, and for dumps.
+//! Grades a source or dump against the limits of its target. Pure functions, one per check, used by
+//! the preflight call and by the worker.
 
 mod dump;
 mod fix_hints;
@@ -12,7 +12,7 @@ pub use live::{REPLICATION, grade_local};
 use crate::util::format::{bytes, major};
 use crate::wire::{Check, CheckStatus, Extension, Preflight, SourceFacts};
 
-/// The API's allowlist. A target may have those of them that its server has.
+/// Extensions that the API allows, if the target server has them.
 pub const ALLOWED_EXTENSIONS: [&str; 13] = [
     "pg_stat_statements",
     "pgcrypto",
@@ -29,24 +29,24 @@ pub const ALLOWED_EXTENSIONS: [&str; 13] = [
     "btree_gist",
 ];
 
-/// Name of the check of the size.
+/// Name of the size check.
 pub const SIZE: &str = "source_size_within_plan";
-/// Name of the check of the version.
+/// Name of the version check.
 pub const VERSION: &str = "source_version_compatible";
-/// Name of the check of the extensions.
+/// Name of the extension check.
 pub const EXTENSIONS: &str = "extensions_available_on_target";
 
-/// Major version of Postgres that targets run, unless a control plane says otherwise.
+/// Default Postgres major version of targets, if the control plane does not report one.
 pub const TARGET_MAJOR: u32 = 17;
 
-/// What a target can take.
+/// The limits of a target.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// The plan limit, in bytes; zero when it is not known.
+    /// The plan limit in bytes; zero if unknown.
     pub storage_limit_bytes: u64,
     /// Major version of the target (`17`).
     pub target_version: String,
-    /// Extensions that the target can have; `plpgsql` is always there.
+    /// Available extensions; `plpgsql` is always available.
     pub extensions: Vec<String>,
 }
 
@@ -70,7 +70,7 @@ fn report(checks: Vec<Check>, source: SourceFacts, limits: &Limits) -> Preflight
     }
 }
 
-/// The failed checks in one sentence; `None` when nothing failed.
+/// The failed checks in one line; `None` if no check failed.
 pub fn failure(report: &Preflight) -> Option<String> {
     let failed: Vec<String> = report
         .checks
@@ -84,7 +84,7 @@ pub fn failure(report: &Preflight) -> Option<String> {
 /// Fails above the plan limit, warns above 80 % of it.
 fn size_within_plan(size: u64, limit: u64) -> Check {
     if limit == 0 {
-        return check(SIZE, CheckStatus::Pass, format!("{}; the plan limit is not known", bytes(size)));
+        return check(SIZE, CheckStatus::Pass, format!("{}; the plan limit is unknown", bytes(size)));
     }
     let status = if size > limit {
         CheckStatus::Fail
@@ -97,23 +97,27 @@ fn size_within_plan(size: u64, limit: u64) -> Check {
     check(SIZE, status, format!("{} of {} ({percent} % of the plan)", bytes(size), bytes(limit)))
 }
 
-/// Fails when the source's major is newer than the target's, or cannot be read. SQL that was
-/// not written by `pg_dump` names no version, and may well load.
+/// Fails if the source's major version is newer than the target's or is invalid. Passes without a
+/// version: SQL that was not written by `pg_dump` names none.
 fn version_compatible(server_version: &str, target_version: &str) -> Check {
     if server_version.is_empty() {
-        return check(VERSION, CheckStatus::Pass, "it does not say which version it comes from".to_owned());
+        return check(VERSION, CheckStatus::Pass, "the dump does not name a server version".to_owned());
     }
     let shown = crate::util::format::printable(server_version, 60);
     let (Some(source), Some(target)) = (major(server_version), major(target_version)) else {
-        return check(VERSION, CheckStatus::Fail, format!("the version `{shown}` cannot be read"));
+        return check(VERSION, CheckStatus::Fail, format!("invalid server version `{shown}`"));
     };
     if source > target {
-        return check(VERSION, CheckStatus::Fail, format!("the source runs Postgres {source}, the target {target}"));
+        return check(
+            VERSION,
+            CheckStatus::Fail,
+            format!("the source is Postgres {source}, the target is Postgres {target}"),
+        );
     }
     check(VERSION, CheckStatus::Pass, format!("Postgres {source} into {target}"))
 }
 
-/// Fails with the name of every extension that the target cannot have.
+/// Fails with the names of all extensions that are not available on the target.
 fn extensions_available(extensions: &[Extension], available: &[String]) -> Check {
     let allowed = |name: &str| name == "plpgsql" || available.iter().any(|known| known == name);
     let listed = |wanted: bool| -> Vec<String> {
@@ -128,11 +132,11 @@ fn extensions_available(extensions: &[Extension], available: &[String]) -> Check
             format!("not available on the target: {}", names(missing.iter().map(String::as_str))),
         );
     }
-    let there = listed(true);
-    let detail = if there.is_empty() {
+    let present = listed(true);
+    let detail = if present.is_empty() {
         "none needed".to_owned()
     } else {
-        format!("available: {}", names(there.iter().map(String::as_str)))
+        format!("available: {}", names(present.iter().map(String::as_str)))
     };
     check(EXTENSIONS, CheckStatus::Pass, detail)
 }
@@ -150,7 +154,7 @@ fn with_evidence(check: Check, evidence: Vec<String>) -> Check {
     Check { evidence, ..check }
 }
 
-/// Names of subjects for a sentence: the first few, and how many more.
+/// A list of names, for a sentence: the first 30, and the number of others.
 fn names<'a>(all: impl IntoIterator<Item = &'a str>) -> String {
     let all: Vec<&str> = all.into_iter().filter(|name| !name.is_empty()).collect();
     let shown: Vec<String> = all.iter().take(30).map(|name| crate::util::format::printable(name, 63)).collect();
@@ -198,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn an_extension_that_the_server_lacks_is_not_available() {
+    fn an_extension_missing_on_the_server_is_not_available() {
         let bare = Limits { extensions: vec!["hstore".into()], ..limits(1000) };
         let report = grade(facts(1, "15", &["plpgsql", "hstore", "postgis"]), &bare);
         assert_eq!(report.checks[2].detail.as_deref(), Some("not available on the target: postgis"));

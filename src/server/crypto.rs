@@ -1,74 +1,74 @@
-//! Random names and passwords, hashes of keys, signatures, and secrets at rest.
+//! Random names and passwords, hashes of keys, signatures, and encryption of secrets at rest.
 
 use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::rand::{SecureRandom, SystemRandom};
 use ring::{digest, hmac};
 
-/// Random bytes as hexadecimal digits, twice as many as bytes.
+/// This many random bytes, as twice as many hexadecimal digits.
 ///
 /// # Panics
 ///
-/// When the system gives no random numbers: without them nothing can be kept secret.
+/// If the system's random number generator fails: no secret can be created without it.
 pub fn random_hex(bytes: usize) -> String {
     let mut buffer = vec![0; bytes];
-    #[expect(clippy::expect_used, reason = "a system without random numbers cannot keep a secret")]
-    SystemRandom::new().fill(&mut buffer).expect("the system gives random numbers");
+    #[expect(clippy::expect_used, reason = "no secret can be created without random numbers")]
+    SystemRandom::new().fill(&mut buffer).expect("the system's random number generator works");
     hex(&buffer)
 }
 
-/// Bytes as lower-case hexadecimal digits.
+/// Encodes bytes as lowercase hexadecimal digits.
 pub fn hex(bytes: &[u8]) -> String {
     HEXLOWER.encode(bytes)
 }
 
-/// Hexadecimal digits of either case as bytes; `None` for anything else.
+/// Decodes hexadecimal digits of either case; `None` for any other text.
 pub fn unhex(text: &str) -> Option<Vec<u8>> {
     HEXLOWER_PERMISSIVE.decode(text.as_bytes()).ok()
 }
 
-/// A new API key, in the form that the hosted service's keys have.
+/// A new API key, in the format of the hosted service.
 pub fn new_api_key() -> String {
     format!("capy_live_{}", random_hex(24))
 }
 
-/// What is stored of an API key.
+/// The SHA-256 hash of a text: the stored form of an API key.
 pub fn sha256(text: &str) -> Vec<u8> {
     digest::digest(&digest::SHA256, text.as_bytes()).as_ref().to_vec()
 }
 
-/// Signs texts, such as the parts of an upload URL.
+/// Signs texts, such as upload URLs, with HMAC-SHA-256.
 pub struct Signer(hmac::Key);
 
 impl Signer {
-    /// A signer with a key of its own.
+    /// A signer for a key.
     pub fn new(key: &[u8]) -> Self {
         Self(hmac::Key::new(hmac::HMAC_SHA256, key))
     }
 
-    /// The signature, in hexadecimal digits.
+    /// The signature, as hexadecimal digits.
     pub fn sign(&self, text: &str) -> String {
         hex(hmac::sign(&self.0, text.as_bytes()).as_ref())
     }
 
-    /// Whether a signature is right, in constant time.
+    /// Whether a signature is valid; the comparison takes constant time.
     pub fn verifies(&self, text: &str, signature: &str) -> bool {
         unhex(signature).is_some_and(|tag| hmac::verify(&self.0, text.as_bytes(), &tag).is_ok())
     }
 }
 
-/// Encrypts secrets before they are stored.
+/// Encrypts secrets before they are stored, with ChaCha20-Poly1305.
 pub struct SecretBox(LessSafeKey);
 
 impl SecretBox {
-    /// A sealer with a key of 32 bytes.
+    /// A box for a key of 32 bytes; any other length is an error.
     pub fn new(key: &[u8]) -> anyhow::Result<Self> {
-        let key =
-            UnboundKey::new(&CHACHA20_POLY1305, key).map_err(|_| anyhow::anyhow!("the sealing key is damaged"))?;
+        let key = UnboundKey::new(&CHACHA20_POLY1305, key)
+            .map_err(|_| anyhow::anyhow!("the encryption key must have 32 bytes"))?;
         Ok(Self(LessSafeKey::new(key)))
     }
 
-    /// Encrypts a text; a random nonce stands before it.
+    /// Encrypts a text; the result begins with a random nonce.
     pub fn seal(&self, text: &str) -> anyhow::Result<Vec<u8>> {
         let mut nonce = [0; NONCE_LEN];
         let broken = |_| anyhow::anyhow!("encryption failed");
@@ -80,9 +80,9 @@ impl SecretBox {
         Ok([nonce.as_slice(), &sealed].concat())
     }
 
-    /// Decrypts what [`SecretBox::seal`] made.
+    /// Decrypts a result of [`SecretBox::seal`].
     pub fn open(&self, sealed: &[u8]) -> anyhow::Result<String> {
-        let broken = || anyhow::anyhow!("a stored secret cannot be read with this control plane's key");
+        let broken = || anyhow::anyhow!("cannot decrypt a stored secret with this control plane's key");
         let (nonce, text) = sealed.split_at_checked(NONCE_LEN).ok_or_else(broken)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| broken())?;
         let mut text = text.to_vec();

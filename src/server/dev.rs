@@ -1,4 +1,4 @@
-//! `capydb dev`: a whole control plane on one machine, with everything embedded.
+//! `capydb dev`: a complete control plane on one machine, including a private Postgres.
 
 use super::crypto::{SecretBox, Signer, new_api_key, random_hex, unhex};
 use super::jobs::work_dirs::WorkDirs;
@@ -11,7 +11,7 @@ use super::state::{Core, instance_id};
 use super::supervisor::{TaskSet, make_work_folder};
 use super::target::TargetServer;
 use super::wakeups::Wakeups;
-use super::{api, outbound::egress};
+use super::{api, egress};
 use crate::util::fs::write_private;
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
@@ -23,32 +23,32 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 
-/// The port of the API unless another is asked for.
+/// Default port of the API.
 pub const DEFAULT_PORT: u16 = 7654;
-/// The plan limit of new projects unless another is asked for, in bytes.
+/// Default plan limit of new projects, in bytes.
 pub const DEFAULT_PLAN_LIMIT: u64 = 10_000_000_000;
 
-/// The project of every dev control plane.
+/// The project that every dev control plane has.
 const PROJECT: &str = "dev";
 /// Name of the file that holds the API key.
 const KEY_FILE: &str = "api-key";
 
-/// How to start.
+/// Startup options.
 #[derive(Debug)]
 pub struct DevOptions {
-    /// Where everything lives; made when missing.
+    /// Directory of all data; created if missing.
     pub data_dir: PathBuf,
-    /// The data is thrown away at the end.
+    /// Whether the data is deleted on exit.
     pub ephemeral: bool,
-    /// Port of the API on 127.0.0.1; 0 takes a free one.
+    /// Port of the API on 127.0.0.1; 0 selects a free one.
     pub port: u16,
-    /// Folder of Postgres programs.
+    /// Directory of the Postgres programs.
     pub postgres_bin: Option<PathBuf>,
-    /// Plan limit in bytes; set on the project `dev` when given.
+    /// Plan limit in bytes; if given, the project `dev` gets it too.
     pub plan_limit: Option<u64>,
-    /// Whether sources in private networks may be dialled.
+    /// Whether sources in private networks are allowed.
     pub allow_private_sources: bool,
-    /// A bucket for dumps, `s3://bucket/prefix`, instead of a folder.
+    /// A bucket for dumps, `s3://bucket/prefix`, instead of a directory.
     pub object_store: Option<String>,
 }
 
@@ -60,57 +60,57 @@ pub struct Dev {
     pub api_key: String,
     /// The file that holds the key.
     pub key_file: PathBuf,
-    /// Where its data lives.
+    /// Directory of its data.
     pub data_dir: PathBuf,
     /// Major version of its targets.
     pub postgres_major: u32,
     cluster: Cluster,
     running: TaskSet,
-    /// Held while it runs, so that no second one takes the same folder.
+    /// Held while it runs, so that no second process uses the same directory.
     _lock: File,
-    /// Last, so that the folder goes when nothing uses it any more.
+    /// Dropped last, so that the directory is removed when nothing uses it.
     temporary: Option<TemporaryDataDir>,
 }
 
-/// A folder that is removed with this.
+/// A directory that is removed on drop.
 struct TemporaryDataDir(PathBuf);
 
 impl Drop for TemporaryDataDir {
     fn drop(&mut self) {
         if let Err(error) = fs::remove_dir_all(&self.0) {
-            tracing::error!("the throw-away data stays in {}: {error}", self.0.display());
+            tracing::error!("cannot remove the temporary data in {}: {error}", self.0.display());
         }
     }
 }
 
-/// Where the data lives unless another folder is named. Root's own folder would be closed to
-/// the user that Postgres runs as.
+/// Default data directory. For root it is outside root's home, which the user that Postgres runs as
+/// cannot enter.
 pub fn default_data_dir() -> anyhow::Result<PathBuf> {
     use etcetera::BaseStrategy;
     if rustix::process::geteuid().is_root() {
         return Ok(PathBuf::from("/var/lib/capydb/dev"));
     }
-    let base =
-        etcetera::base_strategy::choose_base_strategy().context("find the home folder; name one with --data-dir")?;
+    let base = etcetera::base_strategy::choose_base_strategy()
+        .context("cannot find the home directory; choose a data directory with --data-dir")?;
     Ok(base.data_dir().join("capydb").join("dev"))
 }
 
-/// A folder of its own below the system's folder for temporary files. What a kill has left
-/// of earlier ones goes.
+/// A new directory below the system's directory for temporary files. Those of earlier processes that
+/// were killed are removed.
 pub fn ephemeral_data_dir() -> PathBuf {
     let parent = std::env::temp_dir();
     for folder in fs::read_dir(&parent).into_iter().flatten().flatten().map(|entry| entry.path()) {
         if is_left_behind(&folder) {
-            let _ = fs::remove_dir_all(&folder); // of no harm if it stays
+            let _ = fs::remove_dir_all(&folder); // best effort
         }
     }
     parent.join(format!("{EPHEMERAL}{}", random_hex(6)))
 }
 
-/// Beginning of the names of throw-away folders.
+/// Prefix of the names of temporary data directories.
 const EPHEMERAL: &str = "capydb-";
 
-/// Whether a folder is a throw-away one of ours, of which nobody holds the lock.
+/// Whether a directory is a temporary data directory of this user whose lock is free.
 fn is_left_behind(folder: &Path) -> bool {
     use std::os::unix::fs::MetadataExt;
     let name = folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
@@ -120,19 +120,19 @@ fn is_left_behind(folder: &Path) -> bool {
     random && ours && File::open(folder.join(LOCK_FILE)).is_ok_and(|lock| lock.try_lock().is_ok())
 }
 
-/// Starts everything and waits until the project is ready. `tell` gets lines for the person
-/// who waits.
-pub async fn start(options: DevOptions, tell: &dyn Fn(&str)) -> anyhow::Result<Dev> {
+/// Starts everything and waits until the project is ready. `report` receives progress messages for the
+/// user.
+pub async fn start(options: DevOptions, report: &dyn Fn(&str)) -> anyhow::Result<Dev> {
     let options = &options;
     let run_as = run_as()?;
     let data_dir = make_data_dir(&options.data_dir, run_as.as_ref())?;
-    // Before all else that may fail or be interrupted, so that it goes after all else.
+    // Created before anything that can fail, so that it is dropped after everything else.
     let temporary = options.ephemeral.then(|| TemporaryDataDir(data_dir.clone()));
     let lock = lock(&data_dir)?;
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port)).await.with_context(|| {
-        format!("take the port {} (is another one running? choose one with --port, or --port 0)", options.port)
+        format!("cannot listen on port {}; if it is in use, choose another with --port, or --port 0", options.port)
     })?;
-    let programs = find(options.postgres_bin.as_deref(), tell)?;
+    let programs = find(options.postgres_bin.as_deref(), report)?;
     let mut secrets = DevSecrets::load_or_make(&data_dir)?;
     let cluster = Cluster::start(&ClusterOptions {
         programs: &programs,
@@ -169,7 +169,7 @@ pub async fn start(options: DevOptions, tell: &dyn Fn(&str)) -> anyhow::Result<D
 }
 
 impl Dev {
-    /// Opens the metadata, starts API and worker, and sees to it that there is a project.
+    /// Opens the metadata, starts the API and a worker, and creates the project if it is missing.
     async fn serve(
         &mut self,
         options: &DevOptions,
@@ -184,7 +184,7 @@ impl Dev {
             config.dbname(METADATA).application_name("capydb");
         });
         let store = Store::open(&metadata).await?;
-        store.expire_all_leases().await?; // the lock says that no other worker lives
+        store.expire_all_leases().await?; // the lock file rules out other workers
         let secret_box = SecretBox::new(&key(&secrets.sealing_key)?)?;
         let instance = instance_id(&store.seal_check(&secret_box.seal(METADATA)?).await?);
         let mut target = TargetServer { endpoint: admin, major: programs.version.0, instance, extensions: Vec::new() };
@@ -226,26 +226,26 @@ impl Dev {
         Ok(())
     }
 
-    /// Whether the data goes when it stops.
+    /// Whether the data is deleted on exit.
     pub fn is_ephemeral(&self) -> bool {
         self.temporary.is_some()
     }
 
-    /// Waits until the private Postgres is gone, which nobody asked for.
+    /// Waits until the private Postgres has stopped unexpectedly.
     pub async fn postgres_exited(&mut self) {
         while self.cluster.is_running() {
             tokio::time::sleep(Duration::from_millis(500)).await;
         }
     }
 
-    /// Stops everything: no new work, running imports are handed back for the next start.
+    /// Stops everything: no new work starts, and running imports are released for the next start.
     pub async fn stop(self) -> anyhow::Result<()> {
-        self.running.stop().await; // Postgres ends what is left
+        self.running.stop().await; // stopping Postgres ends the remaining sessions
         tokio::task::spawn_blocking(|| self.cluster.stop()).await?
     }
 }
 
-/// Name of the metadata's database.
+/// Name of the metadata database.
 const METADATA: &str = "capydb";
 
 async fn create_metadata(admin: &Endpoint) -> anyhow::Result<()> {
@@ -253,29 +253,29 @@ async fn create_metadata(admin: &Endpoint) -> anyhow::Result<()> {
     if client.query_opt("select from pg_database where datname = $1", &[&METADATA]).await?.is_none() {
         client.batch_execute(&format!("create database {METADATA}")).await?;
     }
-    // Projects' roles may not look into it, nor into the administrator's own.
+    // Projects' roles must not connect to the metadata or to the administrator's databases.
     Ok(client.batch_execute(&format!("revoke all on database {METADATA}, postgres, template1 from public")).await?)
 }
 
-/// The organization, its key and the project `dev`, made at the first start.
+/// Creates the organization, its key and the project `dev` on the first start, and returns the project.
 async fn ensure_project(core: &Core, secrets: &DevSecrets) -> anyhow::Result<ProjectRow> {
     let (organization, _) = core.store.organization("Development", PROJECT).await?;
     core.store.add_key(&organization, &secrets.api_key).await?;
     core.create_project(&organization, PROJECT, PROJECT, "development").await?;
     loop {
         let rows = core.store.projects(&organization, None).await?;
-        let row = rows.into_iter().find(|row| row.project.slug == PROJECT).context("the project dev is gone")?;
+        let row = rows.into_iter().find(|row| row.project.slug == PROJECT).context("the project dev is missing")?;
         match row.state {
             ProjectState::Ready => return Ok(row),
             ProjectState::Failed => {
-                bail!("the project dev could not be made: {}", row.project.last_error.unwrap_or_default())
+                bail!("cannot create the project dev: {}", row.project.last_error.unwrap_or_default())
             }
             ProjectState::Creating => tokio::time::sleep(Duration::from_millis(20)).await,
         }
     }
 }
 
-/// What a control plane must remember to read its own data; a file that only its owner reads.
+/// Secrets that a control plane needs to read its own data. Only the owner can read their file.
 #[derive(Serialize, Deserialize)]
 struct DevSecrets {
     admin_password: String,
@@ -292,7 +292,7 @@ impl DevSecrets {
         let key_path = data_dir.join(KEY_FILE);
         if path.is_file() {
             let mut secrets: Self = serde_json::from_str(&fs::read_to_string(&path)?)
-                .map_err(|_| anyhow::anyhow!("{} is damaged", path.display()))?;
+                .map_err(|_| anyhow::anyhow!("cannot read {}: the file is damaged", path.display()))?;
             secrets.api_key = match fs::read_to_string(&key_path) {
                 Ok(key) => key.trim().to_owned(),
                 Err(_) => new_api_key(),
@@ -314,23 +314,24 @@ impl DevSecrets {
 
     fn save(&self, data_dir: &Path) -> anyhow::Result<()> {
         let path = data_dir.join("secrets.json");
-        write_private(&path, &serde_json::to_vec_pretty(self)?).with_context(|| format!("write {}", path.display()))
+        write_private(&path, &serde_json::to_vec_pretty(self)?)
+            .with_context(|| format!("cannot write {}", path.display()))
     }
 }
 
 fn key(digits: &str) -> anyhow::Result<Vec<u8>> {
-    unhex(digits).context("a key in secrets.json is damaged")
+    unhex(digits).context("secrets.json has a damaged key")
 }
 
-/// The folder of everything. When the server runs as another user, that one must pass
-/// through, and see nothing on the way.
+/// Creates the data directory. When Postgres runs as another user, that user can pass through the
+/// directory but not list it.
 fn make_data_dir(path: &Path, run_as: Option<&RunAs>) -> anyhow::Result<PathBuf> {
     let mode = if run_as.is_some() { 0o711 } else { 0o700 };
-    let made = fs::DirBuilder::new().recursive(true).mode(mode).create(path);
-    made.with_context(|| format!("make the data folder {}", path.display()))?;
+    let created = fs::DirBuilder::new().recursive(true).mode(mode).create(path);
+    created.with_context(|| format!("cannot create the data directory {}", path.display()))?;
     let known = path.join("secrets.json").exists() || path.join(LOCK_FILE).exists();
     if !known && fs::read_dir(path)?.next().is_some() {
-        bail!("{} holds other files; name an empty folder with --data-dir", path.display());
+        bail!("{} contains other files; choose an empty directory with --data-dir", path.display());
     }
     Ok(path.canonicalize()?)
 }
@@ -342,7 +343,7 @@ fn lock(data_dir: &Path) -> anyhow::Result<File> {
         OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(data_dir.join(LOCK_FILE))?;
     if file.try_lock().is_err() {
         bail!(
-            "another capydb dev is running on {}; stop it, or name another folder with --data-dir",
+            "another capydb dev is using {}; stop it, or choose another directory with --data-dir",
             data_dir.display()
         );
     }

@@ -1,9 +1,7 @@
-//! Numbers for those who watch over the control plane, in the text form of Prometheus. Counters
-//! are those of this process; what waits in the queue is asked when somebody looks.
+//! Metrics in the Prometheus text format. Counters cover this process; the queue is read from the
+//! metadata at every scrape.
 
-use super::Core;
-use super::jobs::worker::AttemptOutcome;
-use super::metadata::DeliveryError;
+use super::metadata::{DeliveryError, Store};
 use prometheus_client::encoding::{EncodeLabelSet, text::encode};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -16,7 +14,7 @@ use std::time::Duration;
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct CallLabels {
     method: String,
-    /// As it is routed, without ids.
+    /// The route, without ids.
     path: String,
     status: u16,
 }
@@ -44,9 +42,37 @@ struct PushLabels {
     outcome: &'static str,
 }
 
+/// How an attempt at a job ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum AttemptOutcome {
+    /// The job completed.
+    Completed,
+    /// The job failed.
+    Failed,
+    /// The worker had to stop, and the job is back in the queue.
+    Released,
+    /// Another worker holds the job.
+    LeaseLost,
+    /// The outcome is not known yet: the lease expires, and the next attempt determines it.
+    Unresolved,
+}
+
+impl AttemptOutcome {
+    /// The value of the `outcome` label in the metrics.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+            Self::Released => "released",
+            Self::LeaseLost => "lost",
+            Self::Unresolved => "unresolved",
+        }
+    }
+}
+
 type Seconds = Gauge<f64, AtomicU64>;
 
-/// The numbers of one process.
+/// The metrics of one process.
 pub(super) struct Metrics {
     registry: Registry,
     calls: Family<CallLabels, Counter>,
@@ -77,18 +103,18 @@ impl Metrics {
             oldest: Family::default(),
             registry: Registry::default(),
         };
-        registry.register("http_requests", "Calls that were answered", metrics.calls.clone());
+        registry.register("http_requests", "HTTP requests handled", metrics.calls.clone());
         let seconds = Unit::Seconds;
-        let about = "How long calls took";
+        let about = "Duration of HTTP requests";
         registry.register_with_unit("http_request_duration", about, seconds.clone(), metrics.call_seconds.clone());
-        registry.register("queue_claims", "Looks for a job, and whether there was one", metrics.claims.clone());
-        registry.register("jobs", "Attempts at jobs that are over", metrics.jobs.clone());
-        let about = "How long attempts at jobs took";
+        registry.register("queue_claims", "Queue polls, by whether a job was found", metrics.claims.clone());
+        registry.register("jobs", "Finished attempts at jobs", metrics.jobs.clone());
+        let about = "Duration of attempts at jobs";
         registry.register_with_unit("job_duration", about, seconds.clone(), metrics.job_seconds.clone());
         registry.register("webhook_attempts", "Attempts to deliver webhooks", metrics.deliveries.clone());
         registry.register("integration_attempts", "Attempts to push connection strings", metrics.pushes.clone());
-        registry.register("queue_jobs", "Jobs that wait or run, of all processes", metrics.queue.clone());
-        let about = "Age of the oldest job that waits or runs";
+        registry.register("queue_jobs", "Jobs pending or running, across all processes", metrics.queue.clone());
+        let about = "Age of the oldest job that is pending or running";
         registry.register_with_unit("queue_oldest", about, seconds, metrics.oldest.clone());
         Self { registry, ..metrics }
     }
@@ -99,7 +125,7 @@ impl Metrics {
         self.call_seconds.observe(took.as_secs_f64());
     }
 
-    /// A worker has looked for a job.
+    /// Counts a poll of the queue.
     pub(super) fn claimed(&self, found: bool) {
         self.claims.get_or_create(&OutcomeLabel { outcome: if found { "job" } else { "nothing" } }).inc();
     }
@@ -119,28 +145,27 @@ impl Metrics {
         let outcome = pushed.as_ref().map_or_else(error_label, |_| "pushed");
         self.pushes.get_or_create(&PushLabels { provider: provider.to_owned(), outcome }).inc();
     }
+
+    /// All metrics as text.
+    pub(super) async fn encode_text(&self, store: &Store) -> anyhow::Result<String> {
+        // The other metrics matter most while the metadata is down.
+        let queue = store.queue().await.unwrap_or_else(|error| {
+            tracing::error!("cannot read the queue for the metrics: {error:#}");
+            Vec::new()
+        });
+        self.queue.clear();
+        self.oldest.clear();
+        for queued in queue {
+            let labels = QueueLabels { kind: queued.kind, state: queued.state };
+            self.queue.get_or_create(&labels).set(queued.jobs);
+            self.oldest.get_or_create(&labels).set(queued.oldest);
+        }
+        let mut text = String::new();
+        encode(&mut text, &self.registry)?;
+        Ok(text)
+    }
 }
 
 fn error_label(error: &DeliveryError) -> &'static str {
     if error.permanent { "given_up" } else { "failed" }
-}
-
-/// All numbers as text.
-pub(super) async fn encode_text(core: &Core) -> anyhow::Result<String> {
-    let metrics = &core.metrics;
-    // While the metadata is away all other numbers count the more.
-    let queue = core.store.queue().await.unwrap_or_else(|error| {
-        tracing::error!("the queue cannot be counted: {error:#}");
-        Vec::new()
-    });
-    metrics.queue.clear();
-    metrics.oldest.clear();
-    for queued in queue {
-        let labels = QueueLabels { kind: queued.kind, state: queued.state };
-        metrics.queue.get_or_create(&labels).set(queued.jobs);
-        metrics.oldest.get_or_create(&labels).set(queued.oldest);
-    }
-    let mut text = String::new();
-    encode(&mut text, &metrics.registry)?;
-    Ok(text)
 }

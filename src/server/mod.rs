@@ -1,12 +1,14 @@
-//! A control plane: it answers the API, stores uploads, and runs imports.
+//! The control plane: serves the API, stores uploads, and runs imports.
 //!
-//! `dev` and `service` start the same parts: `api` answers calls, `jobs` runs what is queued in
-//! `metadata`, `import` is one such job, `target` the server that holds the projects' databases,
-//! `objects` the uploaded dumps, `outbound` what is sent to others. `state` is what they share.
+//! `dev` and `service` start the same modules: `api` handles requests, `jobs` runs the jobs queued in
+//! `metadata`, `import` is the engine of one kind of job, `target` is the server of the projects'
+//! databases, `objects` stores uploaded dumps, `outbound` sends webhooks and pushes connection strings.
+//! All of them share `state`.
 
 mod api;
 pub mod crypto;
 pub mod dev;
+mod egress;
 mod import;
 mod jobs;
 mod metadata;

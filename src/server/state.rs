@@ -1,4 +1,4 @@
-//! What the API, the workers and the senders of a process share.
+//! State shared by the API, the workers and the outbound senders of a process.
 
 use super::crypto::{self, SecretBox};
 use super::metadata::{NewProject, ProjectRow, Store};
@@ -11,20 +11,20 @@ use crate::preflight::{FILTERS_PLAIN_SQL, Limits};
 use crate::wire::{Connections, Job, Project};
 use std::sync::Arc;
 
-/// The state of a process. It knows nothing of HTTP: what only the API needs is in `api::ApiState`.
+/// The state of a process, without HTTP: state that only the API needs is in `api::ApiState`.
 pub(super) struct Core {
     pub(super) store: Store,
     pub(super) objects: Objects,
     pub(super) secret_box: SecretBox,
-    /// Whether sources in private networks may be dialled.
+    /// Whether sources in private networks are allowed.
     pub(super) allow_private_sources: bool,
     /// The plan limit of new projects, in bytes.
     pub(super) plan_limit: u64,
-    /// The Postgres that holds the projects' databases.
+    /// The server of the projects' databases.
     pub(super) target: Arc<TargetServer>,
-    /// `capydb dev`: everything is on one machine that belongs to the caller.
+    /// Whether this is `capydb dev`: everything runs on the caller's machine.
     pub(super) is_local: bool,
-    /// HTTP client for receivers of webhooks.
+    /// HTTP client for webhook endpoints.
     pub(super) webhook_client: reqwest::Client,
     /// Deployment platforms that connection strings are pushed to.
     pub(super) providers: ProviderApis,
@@ -32,15 +32,15 @@ pub(super) struct Core {
     pub(super) wakeups: Wakeups,
 }
 
-/// Identifies a control plane among several that share a target server: the beginning of its seal
-/// check, which no other control plane can have.
+/// Identifies one of several control planes that share a target server: the prefix of its seal check,
+/// which begins with a random nonce.
 pub(super) fn instance_id(sealed: &[u8]) -> String {
     crypto::hex(&sealed[..sealed.len().min(8)])
 }
 
 impl Core {
-    /// Stores a new project and queues the job that creates its database: the project's id and the
-    /// job, or `None` when the slug is taken.
+    /// Stores a new project and queues the job that creates its database. Returns the project's id and
+    /// the job, or `None` if the slug is taken.
     pub(super) async fn create_project(
         &self,
         organization_id: &str,
@@ -65,7 +65,7 @@ impl Core {
         Ok(created)
     }
 
-    /// The limits that a source is graded against.
+    /// The limits that the preflight grades a source against.
     pub(super) fn limits(&self, project: &Project) -> Limits {
         Limits {
             storage_limit_bytes: project.storage_limit_bytes,
@@ -74,7 +74,7 @@ impl Core {
         }
     }
 
-    /// The project as the API shows it, with what only the running control plane knows.
+    /// The project as the API returns it, with the fields that depend on the running control plane.
     pub(super) fn project_view(&self, row: &ProjectRow) -> Project {
         let endpoint = &self.target.endpoint;
         Project {

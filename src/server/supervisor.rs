@@ -1,4 +1,4 @@
-//! Starts the parts of a process, and stops them.
+//! Starts and stops the tasks of a process.
 
 use super::Core;
 use super::api::{self, ApiState};
@@ -12,9 +12,9 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-/// How long a stop waits for running tasks.
+/// How long a shutdown waits for running tasks.
 const STOP_TIMEOUT: Duration = Duration::from_secs(25);
-/// Pause between two rounds that drop the rate limits of idle callers.
+/// Pause between two cleanups of the rate limits of idle callers.
 const IDLE_CLEANUP_INTERVAL: Duration = Duration::from_mins(10);
 
 /// The tasks of one process.
@@ -46,14 +46,14 @@ impl TaskSet {
         self.start(|stop| api::serve(listener, router, stop));
     }
 
-    /// Runs up to `at_a_time` jobs at once, and delivers what the outbox holds.
-    pub(super) fn start_workers(&mut self, core: &Arc<Core>, work_dirs: WorkDirs, at_a_time: usize) {
+    /// Runs up to `concurrent_jobs` jobs at once, and delivers the messages of the outbox.
+    pub(super) fn start_workers(&mut self, core: &Arc<Core>, work_dirs: WorkDirs, concurrent_jobs: usize) {
         let work_dirs = Arc::new(work_dirs);
         let name = |number: usize| format!("{}-{}-{number}", host_name(), std::process::id());
-        for number in 1..=at_a_time {
+        for number in 1..=concurrent_jobs {
             self.start(|stop| worker::run(core.clone(), work_dirs.clone(), stop, name(number), None));
         }
-        // A new project must not wait for an import of another project.
+        // Creating a project must not wait for imports of other projects.
         self.start(|stop| worker::run(core.clone(), work_dirs.clone(), stop, name(0), Some(PROJECT_CREATE)));
         self.start(|stop| gc::run(core.clone(), work_dirs.clone(), stop));
         self.start(|stop| webhooks::run(core.clone(), stop));
@@ -68,16 +68,16 @@ impl TaskSet {
     }
 }
 
-/// The machine's name, as `claimed_by` shows it.
+/// The machine's host name, for `claimed_by`.
 fn host_name() -> String {
     crate::util::format::printable(&rustix::system::uname().nodename().to_string_lossy(), 60)
 }
 
-/// A folder that the programs of imports may use.
+/// Creates a directory that the programs of imports can use.
 pub(super) fn make_work_folder(path: &Path, run_as: Option<&super::postgres::RunAs>) -> anyhow::Result<()> {
     use anyhow::Context;
     use std::os::unix::fs::DirBuilderExt;
-    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
-    made.with_context(|| format!("make the folder {}", path.display()))?;
+    let created = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+    created.with_context(|| format!("cannot create the directory {}", path.display()))?;
     Ok(run_as.map_or(Ok(()), |user| user.own(path))?)
 }

@@ -1,11 +1,11 @@
-//! Which addresses a control plane may dial on behalf of a stranger.
+//! The policy for source addresses: a control plane connects to public addresses only.
 
 use super::SourceUrl;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Says what kind of non-public address this is; `None` for one on the public internet.
-/// IPv4 addresses inside IPv6 forms are judged as what they lead to.
+/// The kind of a non-public address; `None` for a public address. An IPv4 address embedded in
+/// an IPv6 address is classified as the IPv4 address.
 pub fn private_kind(address: IpAddr) -> Option<&'static str> {
     match address {
         IpAddr::V4(v4) => private_v4(v4),
@@ -13,10 +13,10 @@ pub fn private_kind(address: IpAddr) -> Option<&'static str> {
     }
 }
 
-/// Endings of names that are not public.
+/// Suffixes of internal host names.
 const SUFFIXES: [&str; 7] = [".localhost", ".local", ".internal", ".lan", ".localdomain", ".home.arpa", ".flycast"];
 
-/// Names that mean this machine or somebody's own network, whatever they resolve to.
+/// Whether a host name refers to this machine or a private network, whatever it resolves to.
 pub fn private_name(host: &str) -> bool {
     let host = host.trim_end_matches('.').to_ascii_lowercase();
     host == "localhost" || SUFFIXES.iter().any(|suffix| host.ends_with(suffix))
@@ -25,9 +25,9 @@ pub fn private_name(host: &str) -> bool {
 /// Why the hosted service cannot reach a source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Unreachable {
-    /// It lies in this machine or in somebody's own network; in words.
+    /// The host is this machine or in a private network; holds the full message.
     Private(String),
-    /// The name has IPv6 addresses only.
+    /// The host name resolves to IPv6 addresses only.
     Ipv6Only(String),
 }
 
@@ -35,35 +35,35 @@ impl std::fmt::Display for Unreachable {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Private(why) => f.write_str(why),
-            Self::Ipv6Only(host) => write!(f, "{host} has an IPv6 address only"),
+            Self::Ipv6Only(host) => write!(f, "{host} has only IPv6 addresses"),
         }
     }
 }
 
-/// Judges where a URL leads, as seen from here. A name that cannot be looked up here is left
-/// to the service.
-pub async fn judge(url: &SourceUrl) -> Result<(), Unreachable> {
+/// Checks that the source's host is public, as resolved on this machine. A name that does not
+/// resolve here passes; the service checks it again.
+pub async fn check_public(url: &SourceUrl) -> Result<(), Unreachable> {
     let host = url.host().trim_end_matches('.');
     let shown = host.escape_default();
     let private = |why: String| Err(Unreachable::Private(why));
     if url.is_socket() {
-        return private(format!("{shown} is a Unix socket of this machine"));
+        return private(format!("{shown} is a Unix socket on this machine"));
     }
     if private_name(host) {
-        return private(format!("{shown} is an internal name"));
+        return private(format!("{shown} is an internal host name"));
     }
     if let Ok(address) = host.parse::<IpAddr>() {
         return private_kind(address).map_or(Ok(()), |kind| private(format!("{shown} is {kind}")));
     }
-    let looked = tokio::time::timeout(LOOKUP, tokio::net::lookup_host((host, url.port()))).await;
+    let looked = tokio::time::timeout(LOOKUP_TIMEOUT, tokio::net::lookup_host((host, url.port()))).await;
     let Ok(Ok(found)) = looked else { return Ok(()) };
-    judge_addresses(&shown.to_string(), &found.map(|address| address.ip()).collect::<Vec<_>>())
+    check_addresses(&shown.to_string(), &found.map(|address| address.ip()).collect::<Vec<_>>())
 }
 
-/// Judges what a name leads to.
-fn judge_addresses(name: &str, addresses: &[IpAddr]) -> Result<(), Unreachable> {
+/// Checks the addresses that a name resolves to.
+fn check_addresses(name: &str, addresses: &[IpAddr]) -> Result<(), Unreachable> {
     if let Some((address, kind)) = addresses.iter().find_map(|address| Some((address, private_kind(*address)?))) {
-        return Err(Unreachable::Private(format!("{name} leads to {address}, which is {kind}")));
+        return Err(Unreachable::Private(format!("{name} resolves to {address}, which is {kind}")));
     }
     if !addresses.is_empty() && addresses.iter().all(IpAddr::is_ipv6) {
         return Err(Unreachable::Ipv6Only(name.to_owned()));
@@ -71,13 +71,13 @@ fn judge_addresses(name: &str, addresses: &[IpAddr]) -> Result<(), Unreachable> 
     Ok(())
 }
 
-/// Whether a URL plainly names this machine or a private network, without asking anybody.
+/// Whether a URL's host is an internal name or a private address. Makes no DNS query.
 pub fn is_private(url: &SourceUrl) -> bool {
     private_name(url.host()) || url.host().parse().is_ok_and(|address| private_kind(address).is_some())
 }
 
-/// How long a name may take to be looked up.
-const LOOKUP: std::time::Duration = std::time::Duration::from_secs(5);
+/// Timeout for a DNS lookup.
+const LOOKUP_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
 
 // IANA, "IPv4 Special-Purpose Address Registry".
 fn private_v4(address: Ipv4Addr) -> Option<&'static str> {
@@ -112,7 +112,7 @@ fn private_v6(address: Ipv6Addr) -> Option<&'static str> {
         0xfec0..=0xfeff => "a site-local address",
         0xff00.. => "a multicast address",
         0x2001 if s[1] == 0xdb8 => "a documentation address",
-        0x2002 => "a relay address", // 6to4: where it leads is up to the relay
+        0x2002 => "a relay address", // 6to4: the relay decides the destination
         0x3fff if s[1] < 0x1000 => "a documentation address", // RFC 9637
         0x2001 if s[1] < 0x200 => "a reserved address", // Teredo, ORCHID, benchmarking
         0x2000..=0x3fff => return None,
@@ -120,7 +120,7 @@ fn private_v6(address: Ipv6Addr) -> Option<&'static str> {
     })
 }
 
-/// The IPv4 address that an IPv6 one stands for (RFC 4291, "IPv4-Mapped IPv6 Address").
+/// The IPv4 address in an IPv4-mapped IPv6 address (RFC 4291, "IPv4-Mapped IPv6 Address").
 fn embedded_v4(address: Ipv6Addr) -> Option<Ipv4Addr> {
     let s = address.segments();
     let v4 = |high: u16, low: u16| Ipv4Addr::from((u32::from(high) << 16) | u32::from(low));
@@ -185,14 +185,14 @@ mod tests {
     fn judges_what_a_name_leads_to() {
         let judged = |addresses: &[&str]| {
             let addresses: Vec<IpAddr> = addresses.iter().map(|text| text.parse().expect("an address")).collect();
-            judge_addresses("db.example.com", &addresses).map_err(|why| why.to_string())
+            check_addresses("db.example.com", &addresses).map_err(|why| why.to_string())
         };
         assert_eq!(judged(&["1.1.1.1", "2606:4700::1"]), Ok(()));
         assert_eq!(judged(&[]), Ok(()));
-        assert_eq!(judged(&["2606:4700::1"]), Err("db.example.com has an IPv6 address only".into()));
+        assert_eq!(judged(&["2606:4700::1"]), Err("db.example.com has only IPv6 addresses".into()));
         assert_eq!(
             judged(&["1.1.1.1", "10.0.0.5"]),
-            Err("db.example.com leads to 10.0.0.5, which is a private address".into())
+            Err("db.example.com resolves to 10.0.0.5, which is a private address".into())
         );
     }
 

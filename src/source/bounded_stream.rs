@@ -1,3 +1,5 @@
+//! A connection with limits on what the peer may send.
+
 use memchr::memmem;
 use std::future::Future;
 use std::io;
@@ -6,22 +8,22 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_postgres::tls::{ChannelBinding, TlsConnect, TlsStream};
 
-/// The login takes place within so many bytes.
-const LOGIN: usize = 16 << 10;
+/// Bytes at the start of a connection that are scanned for the login.
+const LOGIN_SCAN_BYTES: usize = 16 << 10;
 
-/// A server may ask for this many digits of rounds of hashing before a password is sent (RFC
-/// 5802, `i=`). Each round costs us time, and a million take about a second; servers ask for
-/// 4096.
-const MOST_DIGITS: usize = 6;
+/// Maximum number of digits in the SCRAM iteration count (RFC 5802, `i=`). The client computes
+/// every iteration; a million take about a second, and Postgres defaults to 4096.
+const MAX_ITERATION_DIGITS: usize = 6;
 
-/// A connection to a stranger, who may send so many bytes and no more, and may not set us
-/// working without end.
+/// A connection to an untrusted server, with limits on the bytes received and on the SCRAM
+/// iteration count.
 #[derive(Debug)]
 pub(crate) struct BoundedStream<S> {
     stream: S,
     most: u64,
     read: u64,
-    /// Its first bytes, of a stranger: what matters may come in parts.
+    /// The first [`LOGIN_SCAN_BYTES`] bytes received: the iteration count may be split across reads. `None`
+    /// for a trusted server.
     login: Option<Vec<u8>>,
 }
 
@@ -30,39 +32,39 @@ impl<S> BoundedStream<S> {
         Self { stream, most, read: 0, login: Some(Vec::new()) }
     }
 
-    /// The same for a server of ours, of which only the length is of interest.
+    /// Wraps a connection to a trusted server: limits only the bytes received.
     #[cfg(feature = "server")]
     pub(crate) fn counted(stream: S, most: u64) -> Self {
         Self { stream, most, read: 0, login: None }
     }
 
-    fn judge(&mut self, block: &[u8]) -> io::Result<()> {
-        if let Some(login) = self.login.as_mut().filter(|login| login.len() < LOGIN) {
-            login.extend_from_slice(&block[..block.len().min(LOGIN - login.len())]);
-            if asks_for_too_much(login) {
-                return Err(io::Error::other("it wants the password hashed more often than is believable"));
+    fn check(&mut self, block: &[u8]) -> io::Result<()> {
+        if let Some(login) = self.login.as_mut().filter(|login| login.len() < LOGIN_SCAN_BYTES) {
+            login.extend_from_slice(&block[..block.len().min(LOGIN_SCAN_BYTES - login.len())]);
+            if requests_too_many_iterations(login) {
+                return Err(io::Error::other("the server requested too many SCRAM iterations for the password"));
             }
         }
         self.read += block.len() as u64;
         if self.read > self.most {
-            let why = "it sent more than a server has to say of itself";
+            let why = "the server sent too much data";
             return Err(io::Error::new(io::ErrorKind::FileTooLarge, why));
         }
         Ok(())
     }
 }
 
-/// Whether a login asks for too many rounds of hashing.
-fn asks_for_too_much(login: &[u8]) -> bool {
+/// Whether a login message requests too many SCRAM iterations.
+fn requests_too_many_iterations(login: &[u8]) -> bool {
     memmem::find_iter(login, b",i=")
-        .any(|at| login[at + 3..].iter().take_while(|byte| byte.is_ascii_digit()).count() > MOST_DIGITS)
+        .any(|at| login[at + 3..].iter().take_while(|byte| byte.is_ascii_digit()).count() > MAX_ITERATION_DIGITS)
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for BoundedStream<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
-        self.judge(&buf.filled()[before..])?;
+        self.check(&buf.filled()[before..])?;
         polled
     }
 }
@@ -87,7 +89,8 @@ impl<S: TlsStream + Unpin> TlsStream for BoundedStream<S> {
     }
 }
 
-/// Limits what comes out of an encrypted connection too: only there it can be read.
+/// Applies the iteration limit to the decrypted stream: the login of an encrypted connection is
+/// readable only there.
 pub(super) struct LimitedTls<C>(pub(super) C);
 
 impl<S, C> TlsConnect<S> for LimitedTls<C>
@@ -108,13 +111,13 @@ where
 
 #[cfg(test)]
 mod tests {
-    use super::asks_for_too_much;
+    use super::requests_too_many_iterations;
 
     #[test]
     fn rounds_of_hashing_have_a_limit() {
-        assert!(!asks_for_too_much(b"R\0\0\0\x5c\0\0\0\x0br=abc,s=def==,i=4096"));
-        assert!(!asks_for_too_much(b"r=a,s=b,i=999999"));
-        assert!(asks_for_too_much(b"r=a,s=b,i=1000000"));
-        assert!(asks_for_too_much(b"r=a,i=4,s=b,i=4294967295"));
+        assert!(!requests_too_many_iterations(b"R\0\0\0\x5c\0\0\0\x0br=abc,s=def==,i=4096"));
+        assert!(!requests_too_many_iterations(b"r=a,s=b,i=999999"));
+        assert!(requests_too_many_iterations(b"r=a,s=b,i=1000000"));
+        assert!(requests_too_many_iterations(b"r=a,i=4,s=b,i=4294967295"));
     }
 }

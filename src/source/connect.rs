@@ -1,5 +1,5 @@
-//! Dialling a source: every address is judged before it is dialled, and the judged address
-//! is the one dialled, so a second DNS answer changes nothing.
+//! Connects to a source. Every address is checked first, and the connection uses the checked
+//! address, so a later DNS response cannot redirect it.
 
 use super::address_policy::{private_kind, private_name};
 use super::bounded_stream::{BoundedStream, LimitedTls};
@@ -15,36 +15,35 @@ use tokio_postgres::{Client, Config};
 use tokio_postgres_rustls::MakeRustlsConnect;
 use tokio_util::task::AbortOnDropHandle;
 
-/// How long dialling, TLS and authentication may take together.
+/// Timeout for DNS, connection, TLS and authentication together.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// All that a source may send in one session, in bytes: it describes itself, no more. The
-/// driver holds a whole row in memory, however long the server says that it is.
-const LONGEST_SESSION: u64 = 16 << 20;
+/// Maximum number of bytes that a source may send in one session. The driver buffers a whole
+/// row in memory, however long.
+const MAX_SESSION_BYTES: u64 = 16 << 20;
 
-/// An open session, and the address that led to it.
+/// An open session and the address it is connected to.
 pub struct Session {
-    /// The session.
+    /// The Postgres client.
     pub client: Client,
-    /// The address that was judged and dialled; a later `pg_dump` must use the same. `None`
-    /// for a Unix socket.
+    /// The checked address; a later `pg_dump` must use the same one. `None` for a Unix socket.
     pub address: Option<IpAddr>,
-    /// The password, which the server may send back in its errors.
+    /// The password, to redact it in server errors.
     password: Option<String>,
-    /// A server that does not let go must not hold us.
+    /// Aborts the connection task on drop, even if the server keeps the connection open.
     _connection: AbortOnDropHandle<()>,
 }
 
 impl Session {
-    /// What the server said, safe to be shown.
+    /// A server message that is safe to display.
     pub(super) fn shown(&self, said: &str) -> String {
-        scrubbed(said, self.password.as_deref())
+        redacted(said, self.password.as_deref())
     }
 }
 
-/// What a stranger said, on one line of bearable length, without a password.
-fn scrubbed(said: &str, password: Option<&str>) -> String {
-    // A word that short says nothing, and would be found everywhere.
+/// An untrusted message on one line of at most 300 characters, with the password redacted.
+fn redacted(said: &str, password: Option<&str>) -> String {
+    // Shorter passwords match ordinary words.
     let said = match password.filter(|password| password.len() >= 4) {
         Some(password) => said.replace(password, "***"),
         None => said.to_owned(),
@@ -52,50 +51,50 @@ fn scrubbed(said: &str, password: Option<&str>) -> String {
     crate::util::format::printable(&said, 300)
 }
 
-/// Why a source cannot be used. The messages name host and port, never the password.
+/// Why connecting to a source failed. The messages contain host and port, never the password.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
-    /// The URL leads into a network that is not public.
+    /// The host is not public.
     #[error("the source must be publicly reachable, but {0}")]
     Private(String),
-    /// The name has no address.
-    #[error("cannot find the source's host {0}: the name has no address")]
+    /// The host name does not resolve.
+    #[error("cannot find the source's host {0}: the name does not resolve")]
     UnknownHost(String),
-    /// Nothing listens.
-    #[error("{0} refused the connection: no server listens there, or a firewall rejects it")]
+    /// The connection was refused.
+    #[error("{0} refused the connection: no server is listening, or a firewall blocks it")]
     Refused(String),
-    /// No answer in time.
-    #[error("{0} did not answer as a Postgres server within {1} seconds: check host, port and firewall")]
-    Silent(String, u64),
-    /// Wrong password, unknown role, or no right to connect.
+    /// The server did not respond in time (seconds).
+    #[error("{0} did not respond as a Postgres server within {1} seconds: check host, port and firewall")]
+    TimedOut(String, u64),
+    /// The password is wrong or missing.
     #[error("{0} refused the login: {1}")]
     Login(String, String),
-    /// The server has no rule by which it would let this login try (`pg_hba.conf`).
+    /// `pg_hba.conf` or a missing role rejects the login.
     #[error("{0} refused the login: {1}")]
     Rejected(String, String),
-    /// No such database.
+    /// The database does not exist.
     #[error("{0} has no such database: {1}")]
     Database(String, String),
-    /// TLS was asked for and did not come about.
+    /// The TLS connection failed.
     #[error("no encrypted connection to {0}: {1}")]
     Tls(String, String),
-    /// Anything else.
+    /// Any other error.
     #[error("cannot connect to {0}: {1}")]
     Other(String, String),
 }
 
 impl ConnectError {
-    /// Whether the same call may work a little later.
+    /// Whether a retry may succeed.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::UnknownHost(_) | Self::Refused(_) | Self::Silent(..) | Self::Other(..))
+        matches!(self, Self::UnknownHost(_) | Self::Refused(_) | Self::TimedOut(..) | Self::Other(..))
     }
 }
 
-/// Resolves the host and refuses every answer that is not public, unless those are allowed.
+/// Resolves the host. Fails if any address is not public, unless `allow_private` is set.
 pub async fn resolve(url: &SourceUrl, allow_private: bool) -> Result<Vec<IpAddr>, ConnectError> {
     let host = url.host();
     if !allow_private && private_name(host) {
-        return Err(ConnectError::Private(format!("{} is an internal name", host.escape_default())));
+        return Err(ConnectError::Private(format!("{} is an internal host name", host.escape_default())));
     }
     let lookup = tokio::net::lookup_host((host, url.port()));
     let answer = tokio::time::timeout(CONNECT_TIMEOUT, lookup).await.map_err(|_| unknown(host))?;
@@ -110,7 +109,7 @@ pub async fn resolve(url: &SourceUrl, allow_private: bool) -> Result<Vec<IpAddr>
     Ok(addresses)
 }
 
-/// One private address among those of a name is enough: which one is dialled is up to chance.
+/// Fails if any address of a name is private: any of them may be the one connected to.
 fn all_public(host: &str, addresses: &[IpAddr]) -> Result<(), ConnectError> {
     match addresses.iter().find_map(|address| private_kind(*address)) {
         Some(kind) => Err(ConnectError::Private(format!("{} is {kind}", host.escape_default()))),
@@ -122,37 +121,37 @@ fn unknown(host: &str) -> ConnectError {
     ConnectError::UnknownHost(host.escape_default().to_string())
 }
 
-/// Opens a session within [`CONNECT_TIMEOUT`], trying the host's addresses in turn.
+/// Opens a session within [`CONNECT_TIMEOUT`]. Tries the host's addresses in order.
 pub async fn connect(url: &SourceUrl, allow_private: bool) -> Result<Session, ConnectError> {
-    let place = place(url);
+    let host_and_port = host_and_port(url);
     let work = async {
         if url.is_socket() {
             return dial(url, None, url.ssl_mode()).await;
         }
         let mut last = None;
         for address in resolve(url, allow_private).await? {
-            match dial_as_asked(url, address).await {
+            match connect_with_fallback(url, address).await {
                 Ok(session) => return Ok(session),
                 Err(error) => last = Some(error),
             }
         }
         Err(last.unwrap_or_else(|| unknown(url.host())))
     };
-    let silent = || ConnectError::Silent(place.clone(), CONNECT_TIMEOUT.as_secs());
+    let silent = || ConnectError::TimedOut(host_and_port.clone(), CONNECT_TIMEOUT.as_secs());
     tokio::time::timeout(CONNECT_TIMEOUT, work).await.unwrap_or_else(|_| Err(silent()))
 }
 
 /// Host and port, for messages.
-fn place(url: &SourceUrl) -> String {
+fn host_and_port(url: &SourceUrl) -> String {
     if url.host().contains(':') {
         return format!("[{}]:{}", url.host(), url.port());
     }
     format!("{}:{}", url.host().escape_default(), url.port())
 }
 
-/// `prefer` goes without TLS where TLS does not come about, or where the server wants no
-/// encrypted sessions (libpq, "SSL Mode Descriptions").
-async fn dial_as_asked(url: &SourceUrl, address: IpAddr) -> Result<Session, ConnectError> {
+/// With `prefer`, retries without TLS if TLS fails or the server rejects encrypted sessions
+/// (libpq, "SSL Mode Descriptions").
+async fn connect_with_fallback(url: &SourceUrl, address: IpAddr) -> Result<Session, ConnectError> {
     match dial(url, Some(address), url.ssl_mode()).await {
         Err(ConnectError::Tls(..) | ConnectError::Rejected(..)) if url.ssl_mode() == SslMode::Prefer => {
             dial(url, Some(address), SslMode::Disable).await
@@ -162,11 +161,11 @@ async fn dial_as_asked(url: &SourceUrl, address: IpAddr) -> Result<Session, Conn
 }
 
 async fn dial(url: &SourceUrl, address: Option<IpAddr>, mode: SslMode) -> Result<Session, ConnectError> {
-    let (config, place) = (config(url, mode), place(url));
-    let tls = tls::client_config(mode).map_err(|error| ConnectError::Tls(place.clone(), error.to_string()))?;
+    let (config, host_and_port) = (config(url, mode), host_and_port(url));
+    let tls = tls::client_config(mode).map_err(|error| ConnectError::Tls(host_and_port.clone(), error.to_string()))?;
     let mut connector = MakeRustlsConnect::new(tls);
     let password = url.password();
-    let failed = |error: tokio_postgres::Error| explain(&place, &error, password.as_deref());
+    let failed = |error: tokio_postgres::Error| connect_error_of(&host_and_port, &error, password.as_deref());
     let (client, connection) = match address {
         None => {
             let (client, connection) = config.connect(connector).await.map_err(failed)?;
@@ -174,9 +173,10 @@ async fn dial(url: &SourceUrl, address: Option<IpAddr>, mode: SslMode) -> Result
         }
         Some(address) => {
             let dialled = TcpStream::connect((address, url.port())).await;
-            let stream = BoundedStream::new(dialled.map_err(|error| unreached(&place, &error))?, LONGEST_SESSION);
+            let stream =
+                BoundedStream::new(dialled.map_err(|error| tcp_error(&host_and_port, &error))?, MAX_SESSION_BYTES);
             let connector = MakeTlsConnect::<BoundedStream<TcpStream>>::make_tls_connect(&mut connector, url.host());
-            let connector = connector.map_err(|error| ConnectError::Tls(place.clone(), error.to_string()))?;
+            let connector = connector.map_err(|error| ConnectError::Tls(host_and_port.clone(), error.to_string()))?;
             let (client, connection) = config.connect_raw(stream, LimitedTls(connector)).await.map_err(failed)?;
             (client, tokio::spawn(until_closed(connection)))
         }
@@ -184,7 +184,7 @@ async fn dial(url: &SourceUrl, address: Option<IpAddr>, mode: SslMode) -> Result
     Ok(Session { client, address, password: url.password(), _connection: AbortOnDropHandle::new(connection) })
 }
 
-/// A broken session is seen by whoever uses the client.
+/// Drives the connection; the client reports its errors.
 async fn until_closed(connection: impl Future<Output = Result<(), tokio_postgres::Error>>) {
     let _ = connection.await;
 }
@@ -211,60 +211,60 @@ fn config(url: &SourceUrl, mode: SslMode) -> Config {
     config
 }
 
-fn unreached(place: &str, error: &io::Error) -> ConnectError {
+fn tcp_error(host_and_port: &str, error: &io::Error) -> ConnectError {
     match error.kind() {
-        io::ErrorKind::ConnectionRefused => ConnectError::Refused(place.into()),
-        _ => ConnectError::Other(place.into(), error.to_string()),
+        io::ErrorKind::ConnectionRefused => ConnectError::Refused(host_and_port.into()),
+        _ => ConnectError::Other(host_and_port.into(), error.to_string()),
     }
 }
 
-/// Turns the driver's error into the cause that a person can act on.
-fn explain(place: &str, error: &tokio_postgres::Error, password: Option<&str>) -> ConnectError {
+/// Maps a driver error to a [`ConnectError`].
+fn connect_error_of(host_and_port: &str, error: &tokio_postgres::Error, password: Option<&str>) -> ConnectError {
     if let Some(db) = error.as_db_error() {
-        let said = scrubbed(db.message(), password);
+        let said = redacted(db.message(), password);
         return match db.code() {
-            code if *code == SqlState::INVALID_PASSWORD => ConnectError::Login(place.into(), said),
+            code if *code == SqlState::INVALID_PASSWORD => ConnectError::Login(host_and_port.into(), said),
             code if *code == SqlState::INVALID_AUTHORIZATION_SPECIFICATION => {
-                ConnectError::Rejected(place.into(), said)
+                ConnectError::Rejected(host_and_port.into(), said)
             }
-            code if *code == SqlState::INVALID_CATALOG_NAME => ConnectError::Database(place.into(), said),
-            _ => ConnectError::Other(place.into(), said),
+            code if *code == SqlState::INVALID_CATALOG_NAME => ConnectError::Database(host_and_port.into(), said),
+            _ => ConnectError::Other(host_and_port.into(), said),
         };
     }
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(current) = cause {
         if let Some(io) = current.downcast_ref::<io::Error>() {
             if io.kind() == io::ErrorKind::ConnectionRefused {
-                return ConnectError::Refused(place.into());
+                return ConnectError::Refused(host_and_port.into());
             }
             if let Some(tls) = io.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-                return ConnectError::Tls(place.into(), crate::util::format::printable(&tls.to_string(), 300));
+                return ConnectError::Tls(host_and_port.into(), crate::util::format::printable(&tls.to_string(), 300));
             }
         }
         cause = current.source();
     }
-    let said = scrubbed(&crate::util::error::chain(error), password);
+    let said = redacted(&crate::util::error::chain(error), password);
     match DriverFailure::of(&said) {
         DriverFailure::NoTls => {
             let why = "the server does not support TLS; add sslmode=disable to the URL to connect without encryption";
-            ConnectError::Tls(place.into(), why.into())
+            ConnectError::Tls(host_and_port.into(), why.into())
         }
-        DriverFailure::Password => ConnectError::Login(place.into(), said),
-        DriverFailure::Other => ConnectError::Other(place.into(), said),
+        DriverFailure::Password => ConnectError::Login(host_and_port.into(), said),
+        DriverFailure::Other => ConnectError::Other(host_and_port.into(), said),
     }
 }
 
-/// Failures that the driver reports without a type of their own.
+/// Failures for which the driver has no public type.
 enum DriverFailure {
     /// The server does not support TLS.
     NoTls,
-    /// The server asked for a password and the URL has none, or a wrong one.
+    /// The password is missing or was rejected.
     Password,
     Other,
 }
 
 impl DriverFailure {
-    /// The driver keeps its kinds private, so this is the one place that reads its messages.
+    /// Classifies by message text: the driver's error kinds are private.
     fn of(message: &str) -> Self {
         if message.contains("does not support TLS") {
             return Self::NoTls;

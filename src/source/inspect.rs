@@ -1,4 +1,4 @@
-//! Reads the facts about a source, in one round trip that writes nothing.
+//! Reads facts about a source with one read-only query.
 
 use super::connect::Session;
 use crate::platforms;
@@ -8,25 +8,25 @@ use serde::Deserialize;
 use std::time::Duration;
 use tokio_postgres::SimpleQueryMessage;
 
-/// How long the source may take to answer.
+/// Timeout for a query.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// A malicious source may answer with anything; more than this is not read into facts.
-const LONGEST_ANSWER: usize = 4 << 20;
+/// Maximum length of a result in bytes: a malicious source may send anything.
+const MAX_ANSWER_BYTES: usize = 4 << 20;
 
-/// Reads version, size, extensions, schemas and what else an import should know.
+/// Reads version, size, extensions, schemas and other facts relevant to an import.
 pub async fn inspect(session: &Session) -> anyhow::Result<SourceFacts> {
     let raw: Raw = ask(session, include_str!("inspect.sql")).await?;
     Ok(raw.into_facts())
 }
 
-/// Runs a script that answers with one JSON document.
+/// Runs a script that returns one JSON document.
 pub(super) async fn ask<T: serde::de::DeserializeOwned>(session: &Session, script: &str) -> anyhow::Result<T> {
     let answer = tokio::time::timeout(TIMEOUT, session.client.simple_query(script))
         .await
-        .with_context(|| format!("the source did not answer within {} seconds", TIMEOUT.as_secs()))?
+        .with_context(|| format!("the source did not respond within {} seconds", TIMEOUT.as_secs()))?
         .map_err(|error| match error.as_db_error() {
-            Some(db) => anyhow::anyhow!("the source refused to be read: {}", session.shown(db.message())),
+            Some(db) => anyhow::anyhow!("cannot query the source: {}", session.shown(db.message())),
             None => {
                 anyhow::anyhow!(
                     "the connection to the source was lost: {}",
@@ -38,12 +38,12 @@ pub(super) async fn ask<T: serde::de::DeserializeOwned>(session: &Session, scrip
         SimpleQueryMessage::Row(row) => row.get(0),
         _ => None,
     });
-    let text = row.context("the source answered without facts")?;
-    if text.len() > LONGEST_ANSWER {
-        bail!("the source describes itself in {} bytes, which is not believable", text.len());
+    let text = row.context("the source returned no rows")?;
+    if text.len() > MAX_ANSWER_BYTES {
+        bail!("the source returned {} bytes of metadata, more than the limit of 4 MiB", text.len());
     }
-    // The parser would quote what it could not read, however long it is.
-    serde_json::from_str(text).map_err(|_| anyhow::anyhow!("the source's answer cannot be read"))
+    // The parser's error would quote the input.
+    serde_json::from_str(text).map_err(|_| anyhow::anyhow!("the source returned invalid metadata"))
 }
 
 #[derive(Deserialize)]
@@ -71,7 +71,7 @@ impl Raw {
         }
         let known = platforms::recognize(&texts(&self.roles), &texts(&self.schemas), &texts(&self.setting_prefixes));
         let provider = known.as_ref().map(|(platform, _)| platform.id.to_owned());
-        // `auth` and the like are ordinary names unless the provider is known.
+        // Names such as `auth` belong to a platform only if the provider is known.
         let on_platform =
             |schema: &String| known.as_ref().is_some_and(|(platform, _)| platform.schemas.contains(&schema.as_str()));
         let (provider_schemas, app_schemas): (Vec<_>, Vec<_>) = self.schemas.into_iter().partition(on_platform);
@@ -84,7 +84,7 @@ impl Raw {
             blockers.push(format!("all {} replication slots are in use", self.max_replication_slots));
         }
         if !self.role_can_replicate {
-            blockers.push("the role may not replicate".to_owned());
+            blockers.push("the role does not have the REPLICATION attribute".to_owned());
         }
         SourceFacts {
             server_version: self.server_version,

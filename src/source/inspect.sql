@@ -1,3 +1,4 @@
+-- Facts about a source database as one JSON document, read in a read-only transaction.
 set statement_timeout = '15s';
 set search_path = pg_catalog;
 begin read only;

@@ -1,3 +1,4 @@
+-- Risks of dumping a source database as one JSON document, read in a read-only transaction.
 set statement_timeout = '30s';
 set search_path = pg_catalog;
 begin read only;

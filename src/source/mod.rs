@@ -1,4 +1,4 @@
-//! A live source database: its URL, the addresses that it may lead to, and what it holds.
+//! Live source databases: URLs, address policy, connections and inspection.
 
 pub mod address_policy;
 pub(crate) mod bounded_stream;

@@ -1,22 +1,22 @@
-//! Postgres's client programs on this machine.
+//! Finds the Postgres client programs on this machine.
 
 use super::{SourceUrl, SslMode};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// A `pg_dump` that was found.
+/// An installed `pg_dump`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PgDump {
-    /// Its path.
+    /// Path of the executable.
     pub path: PathBuf,
-    /// Its major version.
+    /// Major version.
     pub major: u32,
-    /// Its whole version (`17.11 (Debian …)`).
+    /// Full version (`17.11 (Debian …)`).
     pub version: String,
 }
 
-/// Folders below which each version has a folder of its own.
+/// Directories with one subdirectory per version, and the program directory inside it.
 const PARENTS: [(&str, &str); 7] = [
     ("/usr/lib/postgresql", "bin"),
     ("/usr", "bin"),
@@ -27,20 +27,20 @@ const PARENTS: [(&str, &str); 7] = [
     ("/Library/PostgreSQL", "bin"),
 ];
 
-/// Folders that hold a program: those of `PATH` first, then where packages put them.
-pub fn folders_with(program: &str) -> Vec<PathBuf> {
+/// Directories that contain a program: those on `PATH` first, then package directories.
+pub fn directories_with(program: &str) -> Vec<PathBuf> {
     let mut folders: Vec<PathBuf> = std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).collect();
     let mut packaged: BTreeSet<PathBuf> = BTreeSet::new();
     for (parent, below) in PARENTS {
         let entries = std::fs::read_dir(parent).into_iter().flatten().flatten();
         packaged.extend(entries.map(|entry| entry.path().join(below)));
     }
-    // Packages of Red Hat call it /usr/pgsql-17.
+    // Red Hat packages install to /usr/pgsql-17.
     let entries = std::fs::read_dir("/usr").into_iter().flatten().flatten();
     packaged.extend(entries.map(|entry| entry.path()).filter(|path| named_pgsql(path)).map(|path| path.join("bin")));
     folders.extend(packaged);
     let mut seen = BTreeSet::new();
-    // A folder that is named from where we stand could be one that somebody made others clone.
+    // A relative PATH entry could point into a cloned, untrusted repository.
     folders.retain(|folder| folder.is_absolute() && folder.join(program).is_file());
     folders.retain(|folder| seen.insert(folder.canonicalize().unwrap_or_else(|_| folder.clone())));
     folders
@@ -50,11 +50,12 @@ fn named_pgsql(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("pgsql-"))
 }
 
-/// All `pg_dump`s of this machine that run. `more` are folders to look into besides.
+/// All working `pg_dump` programs on this machine, oldest first. `more` lists extra directories.
 pub fn pg_dumps(more: &[PathBuf]) -> Vec<PgDump> {
-    let folders = more.iter().filter(|folder| folder.join("pg_dump").is_file()).cloned().chain(folders_with("pg_dump"));
+    let folders =
+        more.iter().filter(|folder| folder.join("pg_dump").is_file()).cloned().chain(directories_with("pg_dump"));
     let mut found: Vec<PgDump> = folders.filter_map(|folder| at(&folder.join("pg_dump"))).collect();
-    found.sort_by_key(|tool| tool.major); // stable: PATH comes before packages
+    found.sort_by_key(|tool| tool.major); // stable sort: PATH stays before packages
     found
 }
 
@@ -72,14 +73,14 @@ fn at(path: &Path) -> Option<PgDump> {
     Some(PgDump { path: path.to_owned(), major, version: crate::util::format::printable(version, 80) })
 }
 
-/// The tool for a source: not older than it, not newer than the target, the newest of those.
-pub fn fitting(tools: &[PgDump], source: u32, target: u32) -> Option<&PgDump> {
-    // Of the same major the one that comes first.
+/// The newest tool that is not older than the source and not newer than the target.
+pub fn best_match(tools: &[PgDump], source: u32, target: u32) -> Option<&PgDump> {
+    // `max_by_key` returns the last maximum; reversed, that is the first tool of a major version.
     tools.iter().rev().filter(|tool| (source..=target).contains(&tool.major)).max_by_key(|tool| tool.major)
 }
 
-/// The environment that leads libpq to a source. It holds the password, which so stays out of
-/// the arguments.
+/// The environment variables that connect libpq to a source. The password is passed here so
+/// that it does not appear in the arguments.
 pub fn connection(url: &SourceUrl) -> Vec<(&'static str, String)> {
     let mut variables = vec![
         ("PGHOST", url.host().to_owned()),
@@ -96,24 +97,24 @@ pub fn connection(url: &SourceUrl) -> Vec<(&'static str, String)> {
     variables
 }
 
-/// Whom libpq shall trust, where that matters.
+/// The value of `sslrootcert`, for the modes that verify the certificate.
 pub(crate) fn root_certificates(mode: SslMode) -> Option<String> {
     let matters = matches!(mode, SslMode::VerifyCa | SslMode::VerifyFull);
     matters.then(|| authorities().unwrap_or_else(|| "system".to_owned()))
 }
 
-/// A connection string without secrets that lets nobody wait for ever on a silent source.
+/// Connection parameters that detect a source that stops responding.
 pub const KEEPALIVES: &str = "keepalives_idle=30 keepalives_interval=10 keepalives_count=3 tcp_user_timeout=60000";
 
-/// The file of authorities that this machine trusts: the one that our own driver reads.
+/// The file of trusted root certificates, the same one that our driver reads.
 fn authorities() -> Option<String> {
     let named = std::env::var_os("SSL_CERT_FILE").map(PathBuf::from);
     let file = named.or_else(|| openssl_probe::probe().cert_file)?;
     file.to_str().map(str::to_owned)
 }
 
-/// The word for libpq. Where the authorities are in no file it insists on checking the name
-/// too, which is no less than was asked for.
+/// The `sslmode` for libpq. `verify-ca` becomes the stricter `verify-full` if the root
+/// certificates are in no file (`sslrootcert=system` requires it).
 pub(crate) fn ssl_mode(mode: SslMode) -> &'static str {
     match mode {
         SslMode::Disable => "disable",
@@ -132,7 +133,7 @@ mod tests {
     fn the_tool_fits_source_and_target() {
         let tool = |path: &str, major| PgDump { path: path.into(), major, version: major.to_string() };
         let tools = [tool("/a", 14), tool("/b", 16), tool("/path", 17), tool("/package", 17), tool("/c", 18)];
-        let path = |source, target| fitting(&tools, source, target).map(|tool| tool.path.to_str().expect("text"));
+        let path = |source, target| best_match(&tools, source, target).map(|tool| tool.path.to_str().expect("text"));
         assert_eq!(path(15, 17), Some("/path"));
         assert_eq!(path(15, 16), Some("/b"));
         assert_eq!(path(18, 17), None);

@@ -1,42 +1,42 @@
-//! What is known of providers: how their hosts are recognised, which endpoint carries a dump,
-//! and what to tell a person who comes from there.
+//! Postgres providers: recognizing their hosts, choosing an endpoint that supports dumps, and
+//! migration guides.
 
 use super::SourceUrl;
 
-/// A provider of Postgres databases.
+/// A Postgres provider.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Provider {
-    /// The word for `capydb import guide`.
+    /// Argument of `capydb import guide`.
     pub id: &'static str,
-    /// Its name.
+    /// Display name.
     pub name: &'static str,
-    /// Endings of its host names; the dot before them counts.
+    /// Domains of its hosts.
     pub hosts: &'static [&'static str],
-    /// Where the right connection string is found.
+    /// Where to find the right connection string.
     pub string: &'static str,
-    /// What to know before a move.
+    /// Known pitfalls of an import from this provider.
     pub caveats: &'static [&'static str],
-    /// Which of its endpoints can carry a dump.
+    /// Which of its endpoints support dumps.
     pub endpoints: EndpointRule,
-    /// Whether only this machine can reach its databases.
+    /// Whether its databases are reachable only from the user's machine or network.
     pub is_local_only: bool,
 }
 
-/// How a provider's endpoints that can carry a dump differ from those that cannot.
+/// How to tell endpoints that support dumps from those that do not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EndpointRule {
-    /// All endpoints can, as far as is known.
+    /// All known endpoints support dumps.
     Any,
-    /// This port is a pooler; the same host has the server itself on the other.
+    /// The host has a pooler and the server itself on different ports.
     PoolerPort {
         /// Port of the pooler.
         pooler: u16,
         /// Port of the server.
         direct: u16,
     },
-    /// The first label of a pooler's host name ends with this.
+    /// Suffix of the first label of a pooler's host name.
     PoolerSuffix(&'static str),
-    /// Hosts with this prefix are internal, and the pooler's port has databases of its own.
+    /// Hosts with this prefix are internal, and the pooler's port serves named pools.
     PrivatePrefix {
         /// Prefix of internal hosts.
         prefix: &'static str,
@@ -45,86 +45,86 @@ pub enum EndpointRule {
         /// Port of the server.
         direct: u16,
     },
-    /// Hosts with this ending exist in the provider's own network only.
+    /// Suffix of hosts that are reachable only inside the provider's network.
     InternalSuffix(&'static str),
-    /// Hosts without a dot exist in the provider's own network only.
+    /// Hosts without a dot are reachable only inside the provider's network.
     InternalWithoutDot,
-    /// Only hosts with this ending are public; those with the prefix are poolers.
+    /// Only hosts with the public suffix are public; hosts with the prefix are poolers.
     PublicSuffix {
-        /// Ending of public hosts.
+        /// Suffix of public hosts.
         public: &'static str,
         /// Prefix of poolers.
         pooler: &'static str,
     },
 }
 
-/// What to do about a URL.
+/// Advice about a source URL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Advice {
-    /// Nothing speaks against it.
+    /// The URL is usable as it is.
     Fine,
-    /// The same database has an endpoint that carries a dump; this is it, and why.
+    /// Use this endpoint of the same database instead.
     Rewrite(&'static Provider, SourceUrl, Why),
-    /// It cannot work, for this reason; the right string is where [`Provider::string`] says.
+    /// The URL is unusable; [`Provider::string`] describes where to find the right one.
     Refuse(&'static Provider, Why),
 }
 
 impl Advice {
-    /// What is wrong with the URL, in one sentence; `None` when it is fine.
+    /// The problem as one sentence; `None` if the URL is usable.
     pub fn problem(&self) -> Option<String> {
         match self {
             Self::Fine => None,
             Self::Rewrite(provider, _, why) | Self::Refuse(provider, why) => {
-                Some(format!("this is {why} ({})", provider.name))
+                Some(format!("the URL points to {why} ({})", provider.name))
             }
         }
     }
 
-    /// Which URL to use instead. It shows no password.
+    /// Which URL to use instead, without its password.
     pub fn fix(&self) -> Option<String> {
         match self {
             Self::Fine => None,
-            Self::Rewrite(_, instead, _) => Some(format!("use {instead}")),
-            Self::Refuse(provider, _) => Some(format!("where to find the public URL: {}", provider.string)),
+            Self::Rewrite(_, instead, _) => Some(format!("use {instead} instead")),
+            Self::Refuse(provider, _) => Some(format!("get the public URL: {}", provider.string)),
         }
     }
 }
 
-/// What is wrong with an endpoint.
+/// Why an endpoint is unusable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Why {
-    /// A transaction pooler: a dump needs one session for its snapshot.
+    /// A transaction pooler: a dump needs a single session for its snapshot.
     Pooled,
-    /// A pool that has a name of its own, which stands where the database's name should.
+    /// A named pool, whose name takes the place of the database name.
     Pool,
-    /// Only the provider's own network knows the host.
+    /// The host is reachable only inside the provider's network.
     Internal,
 }
 
 impl std::fmt::Display for Why {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
-            Self::Pooled => "a pooled endpoint, which cannot carry a dump",
+            Self::Pooled => "a pooled endpoint, which does not support dumps",
             Self::Pool => {
-                "a connection pool, which cannot carry a dump; if its last part is the pool's name, put the database's there"
+                "a connection pool, which does not support dumps; if the URL ends in the pool's name, replace it with the database name"
             }
-            Self::Internal => "a host that only the provider's own network knows",
+            Self::Internal => "a host that is reachable only inside the provider's network",
         })
     }
 }
 
-/// All providers that are known.
+/// All known providers.
 pub const PROVIDERS: [Provider; 16] = [
     Provider {
         id: "neon",
         name: "Neon",
         hosts: &["neon.tech"],
-        string: "Console → your project → Connect; switch connection pooling off, so that the host has no `-pooler`",
+        string: "Console → your project → Connect, with connection pooling turned off (the host has no `-pooler`)",
         caveats: &[
-            "The URL stands for one branch: choose the one that production uses.",
-            "A database that is scaled to zero wakes at the first connection; if that times out, run the command again.",
-            "Old clients answer `endpoint … not found`: they do not send the host name in TLS. The direct host works here.",
-            "Projects on Postgres 18 are newer than the target and are refused.",
+            "Each branch has its own URL: use the URL of the production branch.",
+            "A database scaled to zero starts on the first connection; if the connection times out, rerun the command.",
+            "Old clients without SNI fail with `endpoint … not found`. capydb sends SNI, so the direct host works.",
+            "Postgres 18 projects are rejected: they are newer than the target.",
         ],
         endpoints: EndpointRule::PoolerSuffix("-pooler"),
         is_local_only: false,
@@ -133,13 +133,13 @@ pub const PROVIDERS: [Provider; 16] = [
         id: "supabase",
         name: "Supabase",
         hosts: &["supabase.co", "supabase.com"],
-        string: "Dashboard → Connect → Session pooler: port 5432, user postgres.PROJECT. The direct host works only with the IPv4 add-on",
+        string: "Dashboard → Connect → Session pooler (port 5432, user postgres.PROJECT); the direct host requires the IPv4 add-on",
         caveats: &[
-            "The Transaction pooler (port 6543) cannot carry a dump; port 5432 of the same host can.",
-            "The direct host db.PROJECT.supabase.co has an IPv6 address only, unless the IPv4 add-on is bought.",
-            "The prefix of the pooler's host (aws-0, aws-1) differs by project: copy it, it cannot be guessed.",
-            "The schemas auth, storage, realtime, vault and graphql are the platform's. Foreign keys to auth.users and policies that call auth.uid() need a replacement.",
-            "pg_graphql, pgsodium, supabase_vault and pg_net are not available on the target: drop them on a copy, or dump the schemas of the application alone (pg_dump -Fc -n public).",
+            "The transaction pooler (port 6543) does not support dumps; use port 5432 on the same host.",
+            "The direct host db.PROJECT.supabase.co is IPv6-only without the IPv4 add-on.",
+            "The pooler host's prefix (aws-0, aws-1) differs by project: copy the host from the dashboard.",
+            "The schemas auth, storage, realtime, vault and graphql belong to the platform. Replace foreign keys to auth.users and policies that call auth.uid().",
+            "pg_graphql, pgsodium, supabase_vault and pg_net are not available on the target: drop them in a copy of the database, or dump only the application's schemas (pg_dump -Fc -n public).",
         ],
         endpoints: EndpointRule::PoolerPort { pooler: 6543, direct: 5432 },
         is_local_only: false,
@@ -150,10 +150,10 @@ pub const PROVIDERS: [Provider; 16] = [
         hosts: &["rlwy.net", "railway.app", "railway.internal"],
         string: "The Postgres service → Variables → DATABASE_PUBLIC_URL",
         caveats: &[
-            "DATABASE_URL names a host below railway.internal, which exists inside Railway only.",
-            "The TCP proxy behind the public URL may be switched off: Settings → Networking. It can be closed again after the import.",
+            "The host in DATABASE_URL (railway.internal) is reachable only inside Railway.",
+            "The public URL needs the TCP proxy: turn it on in Settings → Networking, and off again after the import.",
             "Traffic through the proxy is billed as egress.",
-            "The database is usually called railway.",
+            "The default database name is railway.",
         ],
         endpoints: EndpointRule::InternalSuffix(".railway.internal"),
         is_local_only: false,
@@ -164,10 +164,10 @@ pub const PROVIDERS: [Provider; 16] = [
         hosts: &["render.com"],
         string: "The database → Info → Connections → External Database URL",
         caveats: &[
-            "The internal URL has a short host (dpg-…-a) that only Render's own network knows.",
-            "Access Control has a list of addresses: a source that does not answer is mostly missing there.",
-            "The connection must be encrypted, which it is unless the URL says otherwise.",
-            "Free databases expire; their data is gone after the grace period.",
+            "The internal URL has a short host (dpg-…-a) that is reachable only inside Render.",
+            "If the source does not respond, allow the importer's address under Access Control.",
+            "Connections must use TLS, which is the default here.",
+            "Free databases expire and are deleted after the grace period.",
         ],
         endpoints: EndpointRule::InternalWithoutDot,
         is_local_only: false,
@@ -176,13 +176,13 @@ pub const PROVIDERS: [Provider; 16] = [
         id: "heroku",
         name: "Heroku",
         hosts: &[],
-        string: "heroku pg:credentials:url DATABASE --app APP, right before the import: credentials rotate",
+        string: "heroku pg:credentials:url DATABASE --app APP (run it right before the import: credentials rotate)",
         caveats: &[
-            "Take the URL of the database, not of a connection-pool attachment.",
-            "The certificate does not fit the host's name: leave sslmode=require as it is, verify-full fails.",
-            "Extensions may live in the schema heroku_ext.",
-            "Databases of private and shield spaces cannot be reached from outside: dump from a one-off dyno.",
-            "heroku maintenance:on stops the writers for the time of the move.",
+            "Use the URL of the database, not of a connection-pool attachment.",
+            "The certificate does not match the host name: use sslmode=require; verify-full fails.",
+            "Extensions may be in the schema heroku_ext.",
+            "Databases in Private and Shield Spaces are not publicly reachable: dump from a one-off dyno.",
+            "heroku maintenance:on stops writes during the migration.",
         ],
         endpoints: EndpointRule::Any,
         is_local_only: false,
@@ -191,12 +191,12 @@ pub const PROVIDERS: [Provider; 16] = [
         id: "rds",
         name: "Amazon RDS and Aurora",
         hosts: &["rds.amazonaws.com"],
-        string: "RDS console → the instance, or of Aurora the cluster's writer endpoint → Connectivity & security",
+        string: "RDS console → the instance (Aurora: the cluster's writer endpoint) → Connectivity & security",
         caveats: &[
-            "The instance must be publicly accessible and its security group must let the import in; else use --via-dump from a machine inside.",
+            "The instance must be publicly accessible and its security group must allow the importer; otherwise run with --via-dump from a machine inside the VPC.",
             "Reader endpoints lag behind the writer.",
-            "Objects of rdsadmin and the extensions aws_s3, aws_commons and aws_lambda do not travel.",
-            "Logical replication needs rds.logical_replication = 1 in the parameter group, and a restart.",
+            "Objects owned by rdsadmin and the extensions aws_s3, aws_commons and aws_lambda are not imported.",
+            "Logical replication requires rds.logical_replication = 1 in the parameter group and a restart.",
         ],
         endpoints: EndpointRule::Any,
         is_local_only: false,
@@ -205,11 +205,11 @@ pub const PROVIDERS: [Provider; 16] = [
         id: "cloud-sql",
         name: "Google Cloud SQL and AlloyDB",
         hosts: &[],
-        string: "The instance → Overview → public IP address; the user and password are those of the database",
+        string: "The instance → Overview → public IP address, with the database's user and password",
         caveats: &[
-            "The importer's address must be among the authorized networks; a private IP needs --via-dump from inside the network.",
-            "Connection names (project:region:instance) are sockets of the Auth Proxy, not hosts: run the proxy and use --via-dump.",
-            "cloudsqlsuperuser is not a superuser: some objects may not be readable for it.",
+            "Add the importer's address to the authorized networks; for a private IP, run with --via-dump inside the network.",
+            "Connection names (project:region:instance) are not hosts: run the Auth Proxy and import with --via-dump.",
+            "cloudsqlsuperuser is not a superuser and may be unable to read some objects.",
         ],
         endpoints: EndpointRule::Any,
         is_local_only: false,
@@ -218,11 +218,11 @@ pub const PROVIDERS: [Provider; 16] = [
         id: "azure",
         name: "Azure Database for PostgreSQL",
         hosts: &["postgres.database.azure.com"],
-        string: "The flexible server → Overview → Server name; port 5432",
+        string: "The flexible server → Overview → Server name, port 5432",
         caveats: &[
-            "Port 6432 is the built-in PgBouncer and cannot carry a dump; port 5432 of the same host can.",
-            "The firewall rules (Networking) must let the import in.",
-            "The schemas and databases azure, azure_sys and azure_maintenance are the platform's.",
+            "Port 6432 is the built-in PgBouncer, which does not support dumps; use port 5432 on the same host.",
+            "The firewall rules (Networking) must allow the importer.",
+            "The schemas and databases azure, azure_sys and azure_maintenance belong to the platform.",
         ],
         endpoints: EndpointRule::PoolerPort { pooler: 6432, direct: 5432 },
         is_local_only: false,
@@ -233,9 +233,9 @@ pub const PROVIDERS: [Provider; 16] = [
         hosts: &["db.ondigitalocean.com"],
         string: "Databases → the cluster → Connection details → public network, port 25060",
         caveats: &[
-            "Port 25061 is a connection pool, and its last part of the URL is the pool's name: put the database's name there.",
-            "Hosts that begin with private- are reachable inside the VPC only.",
-            "Trusted sources must let the import in.",
+            "URLs with port 25061 point to a connection pool and end in the pool's name: replace it with the database name.",
+            "Hosts that start with private- are reachable only inside the VPC.",
+            "Trusted sources must include the importer.",
         ],
         endpoints: EndpointRule::PrivatePrefix { prefix: "private-", pooler: 25061, direct: 25060 },
         is_local_only: false,
@@ -244,10 +244,10 @@ pub const PROVIDERS: [Provider; 16] = [
         id: "fly",
         name: "Fly.io",
         hosts: &["flycast", "fly.dev"],
-        string: "There is no public address: run `fly proxy 15432:5432 --app APP` (managed: `fly mpg proxy`) and use that port on localhost",
+        string: "No public URL: run `fly proxy 15432:5432 --app APP` (Managed Postgres: `fly mpg proxy`) and use that port on localhost",
         caveats: &[
-            "Import with --via-dump through the proxy: it dumps on this machine and uploads.",
-            "Hosts below flycast and internal exist inside Fly's network only; pgbouncer hosts cannot carry a dump.",
+            "Import through the proxy with --via-dump, which runs pg_dump on this machine and uploads the dump.",
+            "Hosts under .flycast and .internal are reachable only inside Fly's network; pgbouncer hosts do not support dumps.",
         ],
         endpoints: EndpointRule::PublicSuffix { public: ".fly.dev", pooler: "pgbouncer." },
         is_local_only: true,
@@ -258,9 +258,9 @@ pub const PROVIDERS: [Provider; 16] = [
         hosts: &["aivencloud.com"],
         string: "The service → Overview → Connection information → Service URI",
         caveats: &[
-            "Not the URI of a connection pool.",
-            "The allowed IP addresses of the service must let the import in.",
-            "aiven_extras belongs to the platform.",
+            "Do not use the URI of a connection pool.",
+            "The service's allowed IP addresses must include the importer.",
+            "The extension aiven_extras belongs to the platform.",
         ],
         endpoints: EndpointRule::Any,
         is_local_only: false,
@@ -271,8 +271,8 @@ pub const PROVIDERS: [Provider; 16] = [
         hosts: &["postgresbridge.com"],
         string: "The cluster → Connection → the role's URL, port 5432",
         caveats: &[
-            "Port 5431 is PgBouncer and cannot carry a dump.",
-            "The cluster's firewall rules must let the import in.",
+            "Port 5431 is PgBouncer, which does not support dumps.",
+            "The cluster's firewall rules must allow the importer.",
         ],
         endpoints: EndpointRule::PoolerPort { pooler: 5431, direct: 5432 },
         is_local_only: false,
@@ -282,7 +282,7 @@ pub const PROVIDERS: [Provider; 16] = [
         name: "PlanetScale",
         hosts: &["psdb.cloud"],
         string: "The database → Connect → Postgres role, port 5432",
-        caveats: &["Port 6432 is PgBouncer and cannot carry a dump.", "The connection must be encrypted."],
+        caveats: &["Port 6432 is PgBouncer, which does not support dumps.", "Connections must use TLS."],
         endpoints: EndpointRule::PoolerPort { pooler: 6432, direct: 5432 },
         is_local_only: false,
     },
@@ -290,9 +290,9 @@ pub const PROVIDERS: [Provider; 16] = [
         id: "timescale",
         name: "Timescale (Tiger Data)",
         hosts: &["tsdb.cloud.timescale.com"],
-        string: "The service → Connection info → direct connection, not the pooler",
+        string: "The service → Connection info → direct connection (not the pooler)",
         caveats: &[
-            "timescaledb is not available on the target: copy hypertables into plain tables first, then drop the extension.",
+            "timescaledb is not available on the target: copy hypertables to plain tables, then drop the extension.",
         ],
         endpoints: EndpointRule::Any,
         is_local_only: false,
@@ -301,8 +301,8 @@ pub const PROVIDERS: [Provider; 16] = [
         id: "xata",
         name: "Xata, Prisma Postgres, Nile",
         hosts: &["xata.sh", "db.prisma.io", "thenile.dev"],
-        string: "The direct TCP connection string, which begins with postgres://",
-        caveats: &["prisma+postgres:// is the address of an HTTP proxy, not of a Postgres server."],
+        string: "The direct TCP connection string, which starts with postgres://",
+        caveats: &["prisma+postgres:// URLs point to an HTTP proxy, not to a Postgres server."],
         endpoints: EndpointRule::Any,
         is_local_only: false,
     },
@@ -310,17 +310,17 @@ pub const PROVIDERS: [Provider; 16] = [
         id: "local",
         name: "This machine or a private network",
         hosts: &[],
-        string: "The same URL that psql uses here, with --via-dump",
+        string: "The URL that psql uses on this machine, with --via-dump",
         caveats: &[
             "The service cannot reach this network: --via-dump runs pg_dump here and uploads the dump.",
-            "It needs a pg_dump that is not older than the source and not newer than the target; `capydb doctor` lists those found.",
+            "--via-dump needs a pg_dump no older than the source and no newer than the target; `capydb doctor` lists the installed versions.",
         ],
         endpoints: EndpointRule::Any,
         is_local_only: true,
     },
 ];
 
-/// The provider of a host, if the name gives it away.
+/// Recognizes a provider by a host name.
 pub fn recognize(host: &str) -> Option<&'static Provider> {
     let host = host.trim_end_matches('.').to_ascii_lowercase();
     if is_render_short(&host) {
@@ -330,12 +330,12 @@ pub fn recognize(host: &str) -> Option<&'static Provider> {
     PROVIDERS.iter().find(|provider| provider.hosts.iter().any(below))
 }
 
-/// The provider of a word.
+/// The provider with this id.
 pub fn named(id: &str) -> Option<&'static Provider> {
     PROVIDERS.iter().find(|provider| provider.id == id)
 }
 
-/// Checks a URL against the endpoints of its provider.
+/// Checks a URL against the provider's endpoint rule.
 pub fn advise(url: &SourceUrl) -> Advice {
     let Some(provider) = recognize(url.host()) else { return Advice::Fine };
     let host = url.host().trim_end_matches('.').to_ascii_lowercase();
@@ -365,7 +365,7 @@ pub fn advise(url: &SourceUrl) -> Advice {
     }
 }
 
-/// Render's internal hosts have no dots.
+/// Whether a host is internal to Render: such names have no dots.
 fn is_render_short(host: &str) -> bool {
     host.starts_with("dpg-") && !host.contains('.')
 }
@@ -427,9 +427,9 @@ mod tests {
     #[test]
     fn what_cannot_work_is_refused() {
         for (given, words) in [
-            ("postgres.railway.internal:5432/railway", "railway: a host that only"),
-            ("dpg-abc-a/d", "render: a host that only"),
-            ("app.flycast:5432/d", "fly: a host that only"),
+            ("postgres.railway.internal:5432/railway", "railway: a host that is reachable only"),
+            ("dpg-abc-a/d", "render: a host that is reachable only"),
+            ("app.flycast:5432/d", "fly: a host that is reachable only"),
             ("pgbouncer.x.fly.dev/d", "fly: a pooled endpoint"),
         ] {
             let said = advice(&format!("postgres://u:secret@{given}"));

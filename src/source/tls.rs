@@ -1,4 +1,4 @@
-//! TLS towards a source, with the meaning that libpq gives to `sslmode`.
+//! TLS for connections to a source, with libpq's `sslmode` semantics.
 
 use super::SslMode;
 use rustls::client::WebPkiServerVerifier;
@@ -8,7 +8,7 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 use std::sync::Arc;
 
-/// A configuration that verifies exactly as much as the mode promises.
+/// A configuration that verifies what the mode requires.
 pub(crate) fn client_config(mode: SslMode) -> anyhow::Result<ClientConfig> {
     let provider = Arc::new(ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions()?;
@@ -30,8 +30,8 @@ pub(crate) fn client_config(mode: SslMode) -> anyhow::Result<ClientConfig> {
     Ok(builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth())
 }
 
-/// Where authorities are set, checks that one of them signed the certificate and that the peer
-/// holds its key. The name is not looked at.
+/// Verifies the certificate chain and the peer's key if `authorities` is set, otherwise
+/// nothing. The host name is not checked.
 #[derive(Debug)]
 struct Verifier {
     provider: Arc<CryptoProvider>,
@@ -48,7 +48,7 @@ impl ServerCertVerifier for Verifier {
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
         let Some(authorities) = &self.authorities else { return Ok(ServerCertVerified::assertion()) };
-        // The chain is judged before the name, so a wrong name means that all else was right.
+        // The chain is verified before the name, so a name error means that the chain is valid.
         match authorities.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
             Err(Error::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
@@ -82,15 +82,15 @@ impl ServerCertVerifier for Verifier {
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         let mut schemes = self.provider.signature_verification_algorithms.supported_schemes();
         if self.authorities.is_none() {
-            schemes.push(SignatureScheme::ECDSA_NISTP521_SHA512); // nothing needs to understand it
+            schemes.push(SignatureScheme::ECDSA_NISTP521_SHA512); // signatures are not verified
         }
         schemes
     }
 }
 
 impl Verifier {
-    /// Without authorities anybody can show any certificate, so whether its key fits says
-    /// nothing; and certificates that are too old or odd to be read are no hindrance to libpq.
+    /// Without authorities any certificate is accepted, so verifying the signature adds nothing;
+    /// and libpq accepts certificates that rustls cannot parse.
     fn signature(
         &self,
         verify: impl FnOnce() -> Result<HandshakeSignatureValid, Error>,

@@ -1,8 +1,10 @@
+//! Source URLs: parsing, normalization and redacted display.
+
 use std::fmt;
 use url::Url;
 
-/// The URL of a source database. It holds a password: only [`SourceUrl::expose`] gives it
-/// out, `Display` and `Debug` show it redacted.
+/// The URL of a source database. `Display` and `Debug` redact the password; only
+/// [`SourceUrl::expose`] returns the URL with it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SourceUrl {
     url: Url,
@@ -10,83 +12,83 @@ pub struct SourceUrl {
     database: String,
 }
 
-/// Why a text is not the URL of one Postgres database. The messages never quote the URL.
+/// Why parsing a source URL failed. The messages never quote the URL.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SourceUrlError {
-    /// Nothing was given.
+    /// The text is empty.
     #[error("the URL is empty")]
     Empty,
-    /// Another kind of URL.
-    #[error("the URL starts with {0}, not with postgres:// or postgresql://")]
+    /// The scheme is not Postgres's.
+    #[error("expected a URL that starts with postgres:// or postgresql://, found {0}")]
     Scheme(String),
-    /// The address of an HTTP proxy in front of a database.
-    #[error("the URL is the address of a Prisma HTTP proxy, not of a Postgres server")]
+    /// The URL of a Prisma HTTP proxy.
+    #[error("the URL points to a Prisma HTTP proxy, not to a Postgres server")]
     PrismaProxy,
-    /// The URL itself cannot be read.
+    /// The URL is malformed.
     #[error(
-        "the URL cannot be read ({0}); special characters in the user name or password must be percent-encoded (@ is %40, / is %2F, # is %23)"
+        "the URL is invalid ({0}); percent-encode special characters in the user name and password (@ is %40, / is %2F, # is %23)"
     )]
     Syntax(String),
-    /// No host, so this would mean a socket on some machine.
-    #[error("the URL names no host")]
+    /// The host is missing.
+    #[error("the URL has no host")]
     NoHost,
-    /// A Unix socket.
-    #[error("the URL names a Unix socket; the import needs a host that it can reach over the network")]
+    /// The host is a Unix socket.
+    #[error("the URL points to a Unix socket; the import needs a host that is reachable over the network")]
     Socket,
-    /// A list of hosts.
-    #[error("the URL names several hosts; give the one to copy from")]
+    /// The URL lists several hosts.
+    #[error("the URL lists several hosts; specify only the one to import from")]
     SeveralHosts,
-    /// A port that is no port.
+    /// The port is invalid.
     #[error(
-        "the URL has a bad port; it must be a number from 1 to 65535, and special characters in the password must be percent-encoded (/ is %2F, # is %23, ? is %3F)"
+        "the URL has an invalid port: use a number from 1 to 65535, and percent-encode special characters in the password (/ is %2F, # is %23, ? is %3F)"
     )]
     Port,
-    /// No database.
-    #[error("the URL names no database; add its name after the host: postgres://user@host:5432/DATABASE")]
+    /// The database is missing.
+    #[error("the URL has no database; add the name after the host: postgres://user@host:5432/DATABASE")]
     NoDatabase,
-    /// No user.
-    #[error("the URL names no user")]
+    /// The user is missing.
+    #[error("the URL has no user")]
     NoUser,
-    /// A parameter that points at something outside the URL.
-    #[error("the URL has the parameter `{0}`, which cannot be used here: {1}")]
+    /// A parameter is not allowed.
+    #[error("the parameter `{0}` in the URL is not supported: {1}")]
     Parameter(String, &'static str),
-    /// A word after `sslmode=` that libpq does not know.
-    #[error("the URL has sslmode={0}; it must be disable, allow, prefer, require, verify-ca or verify-full")]
+    /// The value of `sslmode` is unknown to libpq.
+    #[error("the URL has sslmode={0}; use disable, allow, prefer, require, verify-ca or verify-full")]
     SslMode(String),
 }
 
-/// What was changed in a URL before it is used.
+/// A change that [`SourceUrl::normalize`] made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum UrlChange {
     /// This `sslmode` was added.
     SslModeAdded(&'static str),
-    /// These parameters were dropped, because they do not matter for a dump.
+    /// These parameters, which do not affect a dump, were removed.
     ParametersDropped(Vec<String>),
 }
 
 impl fmt::Display for UrlChange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::SslModeAdded(mode) => write!(f, "added sslmode={mode}, so the connection is encrypted"),
+            Self::SslModeAdded(mode) => write!(f, "added sslmode={mode} to encrypt the connection"),
             Self::ParametersDropped(names) => {
-                write!(f, "dropped parameters that do not matter for a dump: {}", names.join(", "))
+                write!(f, "removed parameters that do not affect a dump: {}", names.join(", "))
             }
         }
     }
 }
 
-/// What `sslmode` asks for (libpq, "SSL Mode Descriptions").
+/// A value of `sslmode` (libpq, "SSL Mode Descriptions").
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SslMode {
     /// No TLS.
     Disable,
-    /// TLS if the server has it; `allow` is taken as this too.
+    /// TLS if the server supports it; also stands for `allow`.
     Prefer,
-    /// TLS, with whatever certificate.
+    /// TLS with any certificate.
     Require,
-    /// TLS, with a certificate from a known authority.
+    /// TLS with a certificate from a trusted authority.
     VerifyCa,
-    /// TLS, with a certificate from a known authority for this host.
+    /// TLS with a certificate from a trusted authority for this host.
     VerifyFull,
 }
 
@@ -103,13 +105,13 @@ impl SslMode {
     }
 }
 
-/// Whether a parameter stays; all others mean nothing to a dump and are taken out.
+/// Whether a parameter is kept; all others do not affect a dump and are removed.
 fn is_kept(name: &str, value: &str) -> bool {
     match name {
         "sslmode" => true,
         "channel_binding" => ["disable", "prefer", "require"].contains(&value),
-        // Neon routes by it where a client does not name the server in TLS. All else that
-        // `options` can hold changes how the server reads our queries.
+        // Neon routes by `endpoint` for clients without SNI. Any other option could change how the
+        // server interprets our queries.
         "options" => value
             .strip_prefix("endpoint=")
             .is_some_and(|id| !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')),
@@ -117,16 +119,15 @@ fn is_kept(name: &str, value: &str) -> bool {
     }
 }
 
-/// Parameters that would lead elsewhere than the URL shows, or to a file of the machine
-/// that dials.
+/// Why a parameter is rejected: it would override a part of the URL or read a local file.
 fn refusal(parameter: &str) -> Option<&'static str> {
     Some(match parameter {
         "host" | "hostaddr" | "port" | "user" | "password" | "dbname" => {
-            "write it in its place: postgres://user:password@host:port/database"
+            "write the value in the URL itself: postgres://user:password@host:port/database"
         }
-        "service" | "servicefile" | "passfile" => "it names a file of this machine",
+        "service" | "servicefile" | "passfile" => "local files are not read",
         "sslcert" | "sslkey" | "sslrootcert" | "sslcrl" | "sslcrldir" | "sslpassword" => {
-            "client certificates and own authorities are not supported"
+            "client certificates and custom certificate authorities are not supported"
         }
         "krbsrvname" | "gsslib" | "gssdelegation" | "requirepeer" => {
             "only password authentication over the network is supported"
@@ -136,20 +137,20 @@ fn refusal(parameter: &str) -> Option<&'static str> {
 }
 
 impl SourceUrl {
-    /// Reads a connection URL and leaves it as it is.
+    /// Parses a connection URL that the service connects to. Rejects Unix sockets.
     pub fn parse(text: &str) -> Result<Self, SourceUrlError> {
         let source = Self::parse_here(text)?;
         if source.is_socket() { Err(SourceUrlError::Socket) } else { Ok(source) }
     }
 
-    /// The same for a URL that is dialled from this machine: it may name a Unix socket.
+    /// Parses a URL that this machine connects to, which may be a Unix socket.
     pub fn parse_here(text: &str) -> Result<Self, SourceUrlError> {
         let moved = socket_into_host(text.trim());
         let text = moved.as_deref().unwrap_or(text.trim());
         if text.is_empty() {
             return Err(SourceUrlError::Empty);
         }
-        let text = text.trim_matches(['"', '\'']); // as pasted from a file of settings
+        let text = text.trim_matches(['"', '\'']); // as pasted from a .env file
         let scheme = text.split_once("://").map_or("", |(scheme, _)| scheme);
         if !["postgres", "postgresql"].contains(&scheme.to_ascii_lowercase().as_str()) {
             let is_prisma = scheme.to_ascii_lowercase().starts_with("prisma");
@@ -166,13 +167,13 @@ impl SourceUrl {
             other => SourceUrlError::Syntax(other.to_string()),
         })?;
         if url.fragment().is_some() {
-            return Err(SourceUrlError::Syntax("it contains a `#`".into()));
+            return Err(SourceUrlError::Syntax("unencoded `#`".into()));
         }
         if url.port() == Some(0) {
             return Err(SourceUrlError::Port);
         }
         for (name, value) in url.query_pairs() {
-            // The authorities of this machine are what is used anyway.
+            // The system's root certificates are used in any case.
             let usual = name == "sslrootcert" && value == "system";
             if let Some(why) = refusal(&name).filter(|_| !usual) {
                 return Err(SourceUrlError::Parameter(name.into_owned(), why));
@@ -205,19 +206,19 @@ impl SourceUrl {
         Ok(source)
     }
 
-    /// Brings the URL into the form that is dialled, and says what was changed: TLS is asked
-    /// for unless the URL says otherwise, and parameters that mean nothing to a dump go.
+    /// Adds `sslmode=require` unless the URL sets `sslmode`, removes parameters that do not affect
+    /// a dump, and returns the changes.
     #[must_use]
     pub fn normalize(self) -> (Self, Vec<UrlChange>) {
         self.normalize_with("require")
     }
 
-    /// The same for a server in this network, which may well have no TLS.
+    /// Normalizes the URL of a local or private server, which often has no TLS.
     #[must_use]
     pub fn normalize_here(self) -> (Self, Vec<UrlChange>) {
         let mode = if self.is_socket() { "disable" } else { "prefer" };
         let (url, mut changes) = self.normalize_with(mode);
-        changes.retain(|change| !matches!(change, UrlChange::SslModeAdded(_))); // this is libpq's own default
+        changes.retain(|change| !matches!(change, UrlChange::SslModeAdded(_))); // libpq's default
         (url, changes)
     }
 
@@ -226,7 +227,7 @@ impl SourceUrl {
         let mut dropped: Vec<String> = Vec::new();
         for (name, value) in self.url.query_pairs() {
             if is_kept(&name, &value) {
-                kept.retain(|(known, _)| *known != name); // the last one counts, as in libpq
+                kept.retain(|(known, _)| *known != name); // the last value wins, as in libpq
                 kept.push((name.into_owned(), value.into_owned()));
             } else {
                 dropped.push(name.escape_default().take(40).collect());
@@ -244,7 +245,7 @@ impl SourceUrl {
         (self, changes)
     }
 
-    /// The URL with its password, for the one who dials.
+    /// The URL including its password.
     pub fn expose(&self) -> &str {
         self.url.as_str()
     }
@@ -254,12 +255,12 @@ impl SourceUrl {
         &self.host
     }
 
-    /// Whether the host is the folder of a Unix socket.
+    /// Whether the host is the directory of a Unix socket.
     pub fn is_socket(&self) -> bool {
         self.host.starts_with('/') || self.host.starts_with('@')
     }
 
-    /// Port, 5432 unless given.
+    /// Port; 5432 by default.
     pub fn port(&self) -> u16 {
         self.url.port().unwrap_or(5432)
     }
@@ -279,17 +280,17 @@ impl SourceUrl {
         &self.database
     }
 
-    /// What the URL asks of TLS; `prefer` when it asks nothing, as libpq does.
+    /// The TLS mode; `prefer` by default, as in libpq.
     pub fn ssl_mode(&self) -> SslMode {
         self.parameter("sslmode").and_then(|word| SslMode::parse(&word)).unwrap_or(SslMode::Prefer)
     }
 
-    /// What the URL asks of channel binding, which ties the login to the encrypted connection.
+    /// The value of `channel_binding`, which binds the login to the TLS connection.
     pub fn channel_binding(&self) -> Option<String> {
         self.parameter("channel_binding").filter(|value| is_kept("channel_binding", value))
     }
 
-    /// The server-side `options`, which some providers route by.
+    /// The value of `options`, which some providers use for routing.
     pub fn options(&self) -> Option<String> {
         self.parameter("options").filter(|value| is_kept("options", value))
     }
@@ -308,7 +309,7 @@ impl SourceUrl {
     #[must_use]
     pub fn with_port(&self, port: u16) -> Self {
         let mut changed = self.clone();
-        let _ = changed.url.set_port(Some(port)); // fails only without a host, and there is one
+        let _ = changed.url.set_port(Some(port)); // fails only without a host
         changed
     }
 
@@ -317,7 +318,7 @@ impl SourceUrl {
     }
 }
 
-/// `postgres://user@/db?host=/folder` as `postgres://user@%2Ffolder/db`.
+/// Rewrites `postgres://user@/db?host=/directory` to `postgres://user@%2Fdirectory/db`.
 fn socket_into_host(text: &str) -> Option<String> {
     let (scheme, rest) = text.split_once("://")?;
     let (authority, rest) = rest.split_once('/')?;
@@ -331,7 +332,7 @@ fn socket_into_host(text: &str) -> Option<String> {
         Some((user, host)) => (format!("{user}@"), host),
         None => (String::new(), authority),
     };
-    // With a host in its place the parameter would contradict it.
+    // A host in the URL contradicts the parameter.
     if !port.is_empty() && !port.starts_with(':') {
         return None;
     }
@@ -339,7 +340,7 @@ fn socket_into_host(text: &str) -> Option<String> {
     Some(format!("{scheme}://{user}{folder}{port}/{path}?{}", others.join("&")).trim_end_matches('?').to_owned())
 }
 
-/// A list of hosts hides from the URL parser in several ways, so it is looked for first.
+/// Rejects a list of hosts before parsing: the URL parser accepts some forms of it.
 fn refuse_host_list(text: &str) -> Result<(), SourceUrlError> {
     let rest = text.split_once("://").map_or("", |(_, rest)| rest);
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
@@ -350,7 +351,7 @@ fn refuse_host_list(text: &str) -> Result<(), SourceUrlError> {
     Ok(())
 }
 
-/// The start of what was given, cut before anything that could be a password.
+/// The scheme of the text, which cannot contain a password.
 fn shown_start(text: &str) -> String {
     let scheme = text.split("://").next().unwrap_or_default();
     let plain: String =
@@ -379,14 +380,14 @@ fn decode(text: &str) -> Result<String, SourceUrlError> {
 }
 
 fn bad_escape() -> SourceUrlError {
-    SourceUrlError::Syntax("it has a `%` that is not followed by the code of a character".into())
+    SourceUrlError::Syntax("invalid percent-encoding".into())
 }
 
 impl fmt::Display for SourceUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = self.url.clone();
         if shown.password().is_some() {
-            let _ = shown.set_password(Some("***")); // fails only without a host, and there is one
+            let _ = shown.set_password(Some("***")); // fails only without a host
         }
         let others: Vec<_> = self.url.query_pairs().filter(|(name, value)| is_kept(name, value)).collect();
         if others.is_empty() {

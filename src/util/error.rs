@@ -1,9 +1,9 @@
-//! Text of error chains.
+//! Formats error chains.
 
 use std::error::Error;
 
-/// The last cause of an error, which says what happened; those around it only say where. The
-/// number of a system error is left out: its text is there.
+/// The message of an error's root cause, without the `(os error N)` suffix. Outer errors only
+/// add context.
 pub fn innermost(error: &dyn Error) -> String {
     let mut last = error;
     while let Some(cause) = last.source() {

@@ -1,25 +1,25 @@
-//! By what a file is known again.
+//! Identity of a file, to detect changes.
 
 use serde::{Deserialize, Serialize};
 use std::fs::Metadata;
 use std::path::PathBuf;
 
-/// Length, time of the last change and, where the system has them, the numbers of the file.
-/// They tell a file that is being written, and one that took the name of another.
+/// Length, modification time and, on Unix, device and inode. They change if a file is written
+/// or replaced by another.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileIdentity {
     /// Length in bytes.
     pub size: u64,
-    /// Nanoseconds since 1970 at the last change; 0 where it is not known.
+    /// Modification time in nanoseconds since 1970; 0 if unknown.
     pub modified: u64,
-    /// The disk's number.
+    /// Device number; 0 if not Unix.
     pub device: u64,
-    /// The file's number on its disk.
+    /// Inode number; 0 if not Unix.
     pub inode: u64,
 }
 
 impl FileIdentity {
-    /// Reads what the system knows.
+    /// Reads the identity from metadata.
     pub fn of(about: &Metadata) -> Self {
         let since = about.modified().ok().and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
         let modified = since.and_then(|since| u64::try_from(since.as_nanos()).ok()).unwrap_or_default();
@@ -31,11 +31,11 @@ impl FileIdentity {
     }
 }
 
-/// The file that a person named, as it was when it was opened.
+/// The file that the user named, as of when it was opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileOrigin {
-    /// Its name, without links and relative steps.
+    /// Canonical path.
     pub path: PathBuf,
-    /// What it was.
+    /// Identity when it was opened.
     pub identity: FileIdentity,
 }

@@ -1,43 +1,42 @@
-//! Files that hold secrets, and free disk space.
+//! Private files and free disk space.
 
 use std::io::{self, Write};
 use std::path::Path;
 
-/// User and group id of a file's owner.
+/// User id and group id of a file's owner.
 pub type Owner = (u32, u32);
 
-/// Replaces a file atomically with one that only its owner can read (mode 0600). The text is on
-/// disk when this returns.
+/// Atomically replaces a file with one that only its owner can read (mode 0600), and syncs it
+/// to disk.
 pub fn write_private(path: &Path, text: &[u8]) -> io::Result<()> {
     write_private_as(path, text, None)
 }
 
-/// The same, giving the file to another owner, which only root may do.
+/// Like [`write_private`], but changes the owner, which requires root.
 pub fn write_private_as(path: &Path, text: &[u8], owner: Option<Owner>) -> io::Result<()> {
-    let missing = || io::Error::new(io::ErrorKind::InvalidInput, "the path names no file in a directory");
+    let missing = || io::Error::new(io::ErrorKind::InvalidInput, "the path has no parent directory or file name");
     let (folder, name) = path.parent().zip(path.file_name()).ok_or_else(missing)?;
-    // A name that begins like the file's own stays covered by ignore rules such as `.env*`.
+    // The same prefix keeps the temporary file covered by ignore rules such as `.env*`.
     let prefix = format!("{}.capydb-", name.to_string_lossy());
     let mut file = tempfile::Builder::new().prefix(&prefix).tempfile_in(folder)?; // mode 0600
     file.write_all(text)?;
-    give(file.as_file(), owner)?;
+    change_owner(file.as_file(), owner)?;
     file.as_file().sync_all()?;
     file.persist(path)?;
     Ok(())
 }
 
 #[cfg(unix)]
-fn give(file: &std::fs::File, owner: Option<Owner>) -> io::Result<()> {
+fn change_owner(file: &std::fs::File, owner: Option<Owner>) -> io::Result<()> {
     owner.map_or(Ok(()), |(user, group)| std::os::unix::fs::fchown(file, Some(user), Some(group)))
 }
 
 #[cfg(not(unix))]
-fn give(_: &std::fs::File, _: Option<Owner>) -> io::Result<()> {
+fn change_owner(_: &std::fs::File, _: Option<Owner>) -> io::Result<()> {
     Ok(())
 }
 
-/// Bytes that an unprivileged user may still write to the disk of a folder; `None` where the
-/// system does not say.
+/// Free bytes for unprivileged users on the file system of a directory; `None` if unknown.
 pub fn free_disk(folder: &Path) -> Option<u64> {
     #[cfg(unix)]
     {
@@ -59,14 +58,14 @@ mod tests {
     #[test]
     fn a_private_file_replaces_an_open_one() {
         use std::os::unix::fs::PermissionsExt;
-        let folder = tempfile::tempdir().expect("a folder");
+        let folder = tempfile::tempdir().expect("a directory");
         let path = folder.path().join("secret");
         std::fs::write(&path, "old").expect("writes");
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).expect("sets the mode");
         write_private(&path, b"new").expect("replaces");
         assert_eq!(std::fs::read_to_string(&path).expect("reads"), "new");
         assert_eq!(path.metadata().expect("exists").permissions().mode() & 0o777, 0o600);
-        assert_eq!(std::fs::read_dir(folder.path()).expect("lists").count(), 1, "no temporary file is left");
+        assert_eq!(std::fs::read_dir(folder.path()).expect("lists").count(), 1, "no temporary file remains");
         assert!(write_private(Path::new("/"), b"").is_err());
     }
 }

@@ -1,4 +1,4 @@
-//! Small helpers without a domain: files, addresses, processes, errors, formats, redaction.
+//! Domain-independent helpers: files, addresses, processes, errors, formatting, redaction.
 
 pub mod byte_counter;
 pub mod error;

@@ -3,13 +3,13 @@
 use std::net::IpAddr;
 use url::Url;
 
-/// Whether a host name or address literal, with or without brackets, means this machine.
+/// Whether a host is `localhost` or a loopback address, with or without brackets.
 pub fn is_loopback(host: &str) -> bool {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     bare.eq_ignore_ascii_case("localhost") || bare.parse().is_ok_and(|address: IpAddr| address.is_loopback())
 }
 
-/// Whether a URL leads to this machine.
+/// Whether the host of a URL is a loopback host.
 pub fn is_loopback_url(url: &Url) -> bool {
     url.host_str().is_some_and(is_loopback)
 }

@@ -1,11 +1,11 @@
-//! Limits that a child process is started with.
+//! Limits for child processes.
 
 #[cfg(unix)]
 use rustix::process::Signal;
 use std::process::Command;
 
-/// Has the kernel send `signal` to the child when this process dies, however it dies, and limits
-/// the child's address space to `memory` bytes. Linux only; elsewhere the child outlives us.
+/// Makes the kernel send `signal` to the child when this process dies for any reason, and limits
+/// the child's address space to `memory` bytes. Linux only; elsewhere this does nothing.
 #[cfg(unix)]
 pub fn kill_on_parent_death(command: &mut Command, signal: Signal, memory: Option<u64>) {
     #[cfg(target_os = "linux")]
@@ -19,9 +19,9 @@ pub fn kill_on_parent_death(command: &mut Command, signal: Signal, memory: Optio
             }
             Ok(())
         };
-        // SAFETY: only async-signal-safe functions may run between fork and exec; these are two
-        // system calls, which take no lock and allocate nothing.
-        #[expect(unsafe_code, reason = "the standard library has no safe way to this setting")]
+        // SAFETY: only async-signal-safe functions may run between fork and exec; these two system
+        // calls take no locks and allocate nothing.
+        #[expect(unsafe_code, reason = "the standard library has no safe API for this setting")]
         unsafe {
             command.pre_exec(set);
         }

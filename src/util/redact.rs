@@ -1,7 +1,7 @@
-//! Removes passwords and API keys from text that may contain them by mistake.
+//! Redacts passwords and API keys in text.
 
-/// The text without what looks like a password in a URL or an API key. What is printed by
-/// purpose never holds one; this is for what people type into the wrong place.
+/// Masks API keys and passwords in URLs with `***`. A last resort for secrets that users enter
+/// in the wrong place.
 pub fn masked(text: &str) -> String {
     let ends_word = |c: char| c.is_whitespace() || ['\'', '"', '`', '«', '»'].contains(&c);
     text.split_inclusive(ends_word).map(masked_word).collect()
@@ -17,9 +17,9 @@ fn masked_word(word: &str) -> String {
     let Some((scheme, rest)) = word.split_once("://") else { return word.to_owned() };
     let rest = match rest.rsplit_once('@') {
         Some((user, host)) => match user.split_once(':') {
-            // An example is no secret.
+            // Placeholders are not secrets.
             Some((user, password)) if !["password", "…", "***"].contains(&password) => {
-                // What follows a `?` may be a secret as well.
+                // Query parameters may be secrets.
                 format!("{user}:***@{}", host.split(['?', '&']).next().unwrap_or_default())
             }
             _ => rest.to_owned(),

@@ -1,30 +1,32 @@
+//! Errors, service status, accounts and logins.
+
 use serde::{Deserialize, Serialize};
 
-/// The body of every answer outside 2xx.
+/// The body of every response outside 2xx.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct ApiError {
-    /// One sentence for the user who made the call.
+    /// Error message for the user, one sentence.
     pub error: String,
-    /// What went wrong, where a client decides on it.
+    /// Error code, present only for errors that clients distinguish.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<ErrorCode>,
 }
 
-/// Errors that clients tell apart: `code` of an [`ApiError`].
+/// Errors that clients distinguish: `code` of an [`ApiError`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ErrorCode {
-    /// The API has no such path.
+    /// The path does not exist in the API.
     RouteNotFound,
     /// The path does not support this method.
     MethodNotAllowed,
-    /// What the path names does not exist, or the key cannot see it.
+    /// The resource does not exist, or the key cannot access it.
     ResourceNotFound,
     /// An import of the project is running.
     ImportRunning,
-    /// A code that this version does not know.
+    /// A code that this version does not recognize.
     #[serde(other)]
     Unknown,
 }
@@ -33,27 +35,27 @@ pub enum ErrorCode {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct Status {
-    /// Name of the service that answers.
+    /// Name of the service.
     #[serde(default)]
     pub service: String,
-    /// `operational` when all is well.
+    /// `operational` when the service works normally.
     pub status: String,
-    /// The parts that make up the service, in the service's own form.
+    /// Components of the service, in a service-specific format.
     #[serde(default, deserialize_with = "super::list")]
     pub components: Vec<serde_json::Value>,
-    /// When this answer was made (RFC 3339).
+    /// Time of this response (RFC 3339).
     #[serde(default)]
     pub generated_at: String,
-    /// When a state last changed (RFC 3339).
+    /// Time of the last status change (RFC 3339).
     #[serde(default)]
     pub updated_at: String,
 }
 
-/// `GET /v1/me`: whose key this is.
+/// `GET /v1/me`: the current key and its organization.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct Me {
-    /// What the key may do.
+    /// The holder and permissions of the key.
     pub principal: Principal,
     /// The organization that owns the key.
     #[serde(default)]
@@ -64,19 +66,19 @@ pub struct Me {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct Principal {
-    /// `api_key` for a key.
+    /// `api_key` for an API key.
     #[serde(default)]
     pub auth_source: String,
     /// The organization that the key belongs to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub organization_id: Option<String>,
-    /// What the key may do.
+    /// Scopes of the key.
     #[serde(default, deserialize_with = "super::list")]
     pub scopes: Vec<String>,
-    /// Whether the holder administers the service.
+    /// Whether the holder is an administrator of the service.
     #[serde(default)]
     pub is_admin: bool,
-    /// The person behind the key, where there is one.
+    /// Id of the user that the key belongs to, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user_id: Option<String>,
 }
@@ -89,7 +91,7 @@ pub struct Organization {
     pub id: String,
     /// Display name.
     pub name: String,
-    /// Name in URLs.
+    /// URL slug.
     pub slug: String,
 }
 
@@ -97,58 +99,58 @@ pub struct Organization {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct LoginRequest {
-    /// The machine that asks, for the person who approves.
+    /// Name of the requesting machine, shown to the user who approves.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device_name: Option<String>,
-    /// Name of the key that will be made.
+    /// Name of the key to create.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// The tool that asks.
+    /// The requesting tool.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
-    /// When the key shall end (RFC 3339).
+    /// Expiration time of the key (RFC 3339).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<String>,
 }
 
-/// A login that a person may approve.
+/// A login that waits for approval.
 #[derive(Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct LoginSession {
-    /// Names it in the browser.
+    /// Opaque id, used in the approval URL.
     pub session_id: String,
-    /// Proves that the one who asks for the key is the one who began: a secret.
+    /// Secret that authorizes polling for the key.
     pub poll_token: String,
-    /// End of its life (RFC 3339).
+    /// Expiration time of the login (RFC 3339).
     #[serde(default)]
     pub expires_at: String,
-    /// `pending`.
+    /// State of the login: `pending`.
     #[serde(default)]
     pub state: String,
 }
 
-/// `GET /v1/cli/login/sessions/{id}`: where a login stands.
+/// `GET /v1/cli/login/sessions/{id}`: the state of a login.
 #[derive(Clone, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct LoginState {
-    /// `pending`, then `approved` or another end.
+    /// `pending`, then `approved` or another final state.
     #[serde(default)]
     pub state: String,
     /// The organization that the key is for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub organization_id: Option<String>,
-    /// Its display name.
+    /// Display name of the organization.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub organization_name: Option<String>,
-    /// Its name in URLs.
+    /// URL slug of the organization.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub organization_slug: Option<String>,
-    /// The new key; it comes exactly once.
+    /// The new key; returned exactly once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plaintext_api_key: Option<String>,
 }
 
-// These carry secrets, so `Debug` says only that they are there.
+// These contain secrets, so `Debug` omits fields.
 
 impl std::fmt::Debug for LoginSession {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -1,25 +1,27 @@
+//! Extensions of a project and SQL queries.
+
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-/// An extension that a project can have.
+/// An extension that is available to a project.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct ProjectExtension {
-    /// Its name.
+    /// Name of the extension.
     pub name: String,
-    /// What it is.
+    /// Description of the extension.
     #[serde(default)]
     pub description: String,
-    /// Whether the project has it.
+    /// Whether the extension is installed in the project.
     #[serde(default)]
     pub enabled: bool,
-    /// Whether the project's own role could create it.
+    /// Whether the extension is trusted, so that the project's role can create it.
     #[serde(default)]
     pub trusted: bool,
-    /// The version that would be created; absent where the server does not have it.
+    /// Default version; absent if not available on the server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default_version: Option<String>,
-    /// The version that the project has.
+    /// Installed version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub installed_version: Option<String>,
 }
@@ -28,7 +30,7 @@ pub struct ProjectExtension {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct ProjectExtensionList {
-    /// By name.
+    /// Extensions, sorted by name.
     #[serde(default, deserialize_with = "super::list")]
     pub extensions: Vec<ProjectExtension>,
 }
@@ -37,41 +39,41 @@ pub struct ProjectExtensionList {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct SqlRequest {
-    /// One statement.
+    /// The SQL statement; exactly one.
     pub query: String,
-    /// Rows that come back at most.
+    /// Maximum number of rows to return.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_rows: Option<u32>,
-    /// Run it in a transaction that cannot write, and take that back.
+    /// Run the statement in a read-only transaction, which is rolled back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub read_only: Option<bool>,
 }
 
-/// The rows of a statement.
+/// The result of a statement.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct SqlResult {
-    /// Names of the columns.
+    /// Column names.
     #[serde(default, deserialize_with = "super::list")]
     pub columns: Vec<String>,
-    /// Values in the order of the columns: integers, floats, booleans and JSON as such, all else
-    /// (`numeric`, too) as the text that Postgres writes.
+    /// Rows, with values in column order. Integers, floats, booleans and JSON are JSON values; other
+    /// types, including `numeric`, are strings in Postgres's text format.
     #[serde(default, deserialize_with = "super::list")]
     #[cfg_attr(feature = "server", schema(value_type = Vec<Vec<serde_json::Value>>))]
     pub rows: Vec<Vec<Box<RawValue>>>,
-    /// Rows that the statement gave or changed.
+    /// Number of rows returned or changed.
     pub row_count: u64,
-    /// How long it took, in milliseconds.
+    /// Execution time in milliseconds.
     pub duration_ms: u64,
-    /// Whether there were more rows than came back.
+    /// Whether more rows exist than were returned.
     #[serde(default)]
     pub truncated: bool,
 }
 
-/// The answer to `POST …/sql`.
+/// The response to `POST …/sql`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct SqlAnswer {
-    /// What the statement gave.
+    /// The result of the statement.
     pub result: SqlResult,
 }

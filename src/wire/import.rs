@@ -1,3 +1,5 @@
+//! Requests for preflights and imports.
+
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -5,7 +7,7 @@ use std::fmt;
 #[derive(Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct PreflightRequest {
-    /// The source, password included.
+    /// The source's connection URL, including the password.
     pub source_url: String,
 }
 
@@ -13,21 +15,21 @@ pub struct PreflightRequest {
 #[derive(Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct ImportRequest {
-    /// Must be true: imports write.
+    /// Must be true, because an import writes to the target.
     #[serde(default)]
     pub confirm: bool,
-    /// Replace the target database instead of loading into it.
+    /// Replace the target database instead of adding to it.
     #[serde(default)]
     pub recreate: bool,
-    /// A live source, password included.
+    /// Connection URL of a live source, including the password.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source_url: Option<String>,
-    /// The object key of an uploaded dump.
+    /// Object key of an uploaded dump.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upload_key: Option<String>,
 }
 
-// These carry secrets, so `Debug` says only that they are there.
+// These contain secrets, so `Debug` omits fields.
 
 impl fmt::Debug for PreflightRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

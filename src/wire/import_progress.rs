@@ -1,121 +1,121 @@
-//! What the `result` of an import says before it is over, and after it went wrong.
+//! The `result` of a running and of a failed import.
 
 use serde::{Deserialize, Serialize};
 
-/// How far a running import is: `result.progress` of its job. What is not known is absent.
+/// Progress of a running import: `result.progress` of the job. Unknown values are absent.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct ImportProgress {
-    /// `looking`, `dumping`, `preparing`, `loading`, `indexing` or `finishing`.
+    /// Current phase: `looking`, `dumping`, `preparing`, `loading`, `indexing` or `finishing`.
     pub phase: String,
-    /// Bytes of this phase that are done.
+    /// Bytes processed in this phase.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes_done: Option<u64>,
-    /// Bytes of this phase in all; while dumping an estimate.
+    /// Total bytes of this phase; an estimate while dumping.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes_total: Option<u64>,
-    /// Tables of which all rows are loaded.
+    /// Number of completely loaded tables.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tables_done: Option<u64>,
-    /// Tables that bring rows.
+    /// Number of tables with rows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tables_total: Option<u64>,
-    /// Indexes that are built, those of keys among them.
+    /// Number of indexes built, including those of keys.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub indexes_done: Option<u64>,
-    /// Indexes to build.
+    /// Number of indexes to build.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub indexes_total: Option<u64>,
-    /// Rows that were loaded so far.
+    /// Rows loaded so far.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rows: Option<u64>,
-    /// The tables and how far each is, where they are known and not too many.
+    /// State of each table, if the tables are known and not too many.
     #[serde(default, deserialize_with = "super::list", skip_serializing_if = "Vec::is_empty")]
     pub tables: Vec<TableProgress>,
-    /// Bytes a second since the phase began.
+    /// Bytes per second since the start of the phase.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes_per_second: Option<u64>,
-    /// Seconds until the phase is over, if it goes on like this.
+    /// Estimated seconds until the end of the phase.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seconds_left: Option<u64>,
 }
 
-/// How far one table is.
+/// Progress of one table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct TableProgress {
-    /// Schema and name.
+    /// Schema-qualified name.
     pub name: String,
-    /// `waiting`, `loading` or `done`.
+    /// State of the table: `waiting`, `loading` or `done`.
     pub state: String,
 }
 
-/// What an error means for the data: `class` of an [`ImportError`].
+/// Impact of an error on the data: `class` of an [`ImportError`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ErrorClass {
-    /// Nothing of the application's would be missing (a comment, a privilege).
+    /// No application data or objects would be missing (a comment, a privilege).
     Harmless,
-    /// The rows would be there, and something that works on them would not (an index, a view).
+    /// All rows would be imported, but an object that uses them would be missing (an index, a view).
     Degraded,
     /// Rows would be missing.
     DataLost,
-    /// The work could not go on at all: connection, disk, limits, a script that cannot be read.
+    /// The import cannot continue: connection, disk, limits, invalid script.
     Fatal,
-    /// A class that this version does not know.
+    /// A class that this version does not recognize.
     #[serde(other)]
     Unknown,
 }
 
 impl ErrorClass {
-    /// In words.
+    /// A description of the impact.
     pub fn words(self) -> &'static str {
         match self {
-            Self::Harmless => "nothing of the application's would be missing",
-            Self::Degraded => "the rows would be there, and what works on them would not",
-            Self::DataLost => "rows would be missing",
-            Self::Fatal => "the import cannot go on",
-            Self::Unknown => "not known",
+            Self::Harmless => "no application data or objects are missing",
+            Self::Degraded => "all rows are imported, but an object that uses them is missing",
+            Self::DataLost => "rows are missing",
+            Self::Fatal => "the import cannot continue",
+            Self::Unknown => "unknown",
         }
     }
 }
 
-/// One thing that went wrong: `result.errors` of a failed import.
+/// One error: an element of `result.errors` of a failed import.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct ImportError {
-    /// What it would mean to go on without the object.
+    /// Impact on the data if the object is skipped.
     pub class: ErrorClass,
-    /// Postgres's code for the error (Postgres, "Error Codes").
+    /// SQLSTATE (Postgres manual, "PostgreSQL Error Codes").
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sqlstate: Option<String>,
-    /// The object: as `pg_restore -l` writes it, or its kind and name.
+    /// The object, as printed by `pg_restore -l` or as kind and name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub entry: Option<String>,
-    /// The line of the plain dump, from 1.
+    /// Line in the plain dump, starting at 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub line: Option<u64>,
-    /// What the server or the program said.
+    /// Message of the server or program.
     pub message: String,
-    /// Why, in plain words.
+    /// Explanation of the error.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cause: Option<String>,
-    /// What to do.
+    /// How to fix the error.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fix: Option<String>,
 }
 
-/// Why an import failed, where a client decides on it: `result.code` of a failed job.
+/// Reason of a failure that clients distinguish: `result.code` of a failed job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum FailureCode {
     /// The job was cancelled by request.
     Cancelled,
-    /// The dump committed some of its statements itself: the target was changed.
+    /// The dump committed some of its statements, so the target was changed.
     PartlyCommitted,
-    /// A code that this version does not know.
+    /// A code that this version does not recognize.
     #[serde(other)]
     Unknown,
 }
@@ -124,10 +124,10 @@ pub enum FailureCode {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct JobFailure {
-    /// Why, where a client decides on it.
+    /// Reason, present only for failures that clients distinguish.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<FailureCode>,
-    /// What went wrong.
+    /// The errors.
     #[serde(default, deserialize_with = "super::list")]
     pub errors: Vec<ImportError>,
     /// The progress up to the failure.

@@ -1,48 +1,85 @@
+//! Integrations: where connection strings are pushed to.
+
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// The variable with the pooled connection string.
+/// Name of the variable with the pooled connection string.
 pub const DATABASE_URL: &str = "DATABASE_URL";
-/// The variable with the direct one.
+/// Name of the variable with the direct connection string.
 pub const DATABASE_URL_UNPOOLED: &str = "DATABASE_URL_UNPOOLED";
 
-/// A place that a project's connection strings are pushed to.
+/// A provider that connection strings can be pushed to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IntegrationProvider {
+    /// A Vercel project.
+    Vercel,
+    /// A Netlify site.
+    Netlify,
+    /// A dotenv file on the machine that runs `capydb dev`.
+    Dotenv,
+}
+
+impl IntegrationProvider {
+    /// All providers.
+    pub const ALL: [Self; 3] = [Self::Vercel, Self::Netlify, Self::Dotenv];
+
+    /// The provider's name in the API and on the command line.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Vercel => "vercel",
+            Self::Netlify => "netlify",
+            Self::Dotenv => "dotenv",
+        }
+    }
+
+    /// The provider with this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|provider| provider.as_str() == name)
+    }
+
+    /// All names, for messages.
+    pub fn names() -> String {
+        Self::ALL.map(Self::as_str).join(", ")
+    }
+}
+
+/// A destination that a project's connection strings are pushed to.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct Integration {
-    /// `vercel`, `netlify` or `dotenv`.
+    /// Provider: `vercel`, `netlify` or `dotenv`.
     pub provider: String,
-    /// `pending` while a push waits or is tried again, `connected` when the last one has
-    /// succeeded, `error` when it has not.
+    /// `pending` while a push is queued or will be retried, `connected` if the last push succeeded,
+    /// `error` if it failed.
     #[serde(default)]
     pub state: String,
-    /// Settings, in a form that depends on the provider.
+    /// Provider-specific settings.
     #[serde(default)]
     #[cfg_attr(feature = "server", schema(value_type = Object))]
     pub config: serde_json::Value,
-    /// Whether it has a token. The token itself never comes back.
+    /// Whether a token is stored. The token itself is never returned.
     #[serde(default)]
     pub has_credentials: bool,
-    /// What the provider calls the place.
+    /// The provider's id of the destination.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub external_id: Option<String>,
-    /// Pushes that were begun since the last wish for one.
+    /// Number of attempts of the current push.
     #[serde(default)]
     pub attempts: i32,
-    /// Why the last push failed.
+    /// Error of the last push.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
-    /// When a push last succeeded (RFC 3339).
+    /// Time of the last successful push (RFC 3339).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_pushed_at: Option<String>,
-    /// When it is tried again (RFC 3339).
+    /// Time of the next attempt (RFC 3339).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_attempt_at: Option<String>,
-    /// When it was made (RFC 3339).
+    /// Creation time (RFC 3339).
     #[serde(default)]
     pub created_at: String,
-    /// When it last changed (RFC 3339).
+    /// Time of the last change (RFC 3339).
     #[serde(default)]
     pub updated_at: String,
 }
@@ -51,12 +88,12 @@ pub struct Integration {
 #[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct ConnectIntegration {
-    /// Settings: `project_id`, `team_id` and `targets` of Vercel, `site_id` of Netlify, `path` of
+    /// Settings: `project_id`, `team_id` and `targets` for Vercel, `site_id` for Netlify, `path` for
     /// a dotenv file.
     #[serde(default)]
     #[cfg_attr(feature = "server", schema(value_type = Object))]
     pub config: serde_json::Map<String, serde_json::Value>,
-    /// Secrets: `token` of Vercel and Netlify. Absent, those that are there stay.
+    /// Secrets: `token` for Vercel and Netlify. If absent, the stored secrets are kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials: Option<BTreeMap<String, String>>,
 }
@@ -71,7 +108,7 @@ impl fmt::Debug for ConnectIntegration {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct IntegrationList {
-    /// By provider.
+    /// Integrations, sorted by provider.
     #[serde(default, deserialize_with = "super::list")]
     pub integrations: Vec<Integration>,
 }

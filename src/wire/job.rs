@@ -1,41 +1,43 @@
+//! Jobs and their results.
+
 use super::{FailureCode, ImportError, ImportProgress};
 use serde::{Deserialize, Serialize};
 
-/// Why a job failed that somebody has stopped.
+/// Error message of a cancelled job.
 pub const CANCELLED: &str = "cancelled by request";
-/// Part of why an import failed whose dump has committed some of its statements by itself: the
-/// target is not as it was before.
+/// Part of the error message if the dump committed some of its statements, so that the target
+/// was changed.
 pub const PARTLY_COMMITTED: &str = "committed by the dump itself";
-/// Type of the job that makes a project.
+/// Type of a job that creates a project.
 pub const PROJECT_CREATE: &str = "project.create";
 /// Type of an import job.
 pub const PROJECT_IMPORT: &str = "project.import";
 
-/// Where a job stands.
+/// State of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum JobState {
-    /// Waits for a worker.
+    /// Waiting for a worker.
     Pending,
-    /// A worker has it.
+    /// Claimed by a worker.
     Running,
-    /// Over, and it worked.
+    /// Finished successfully.
     Completed,
-    /// Over, and it did not.
+    /// Finished with an error.
     Failed,
-    /// A state that this version does not know; taken as not final.
+    /// A state that this version does not recognize; treated as not final.
     #[serde(other)]
     Unknown,
 }
 
 impl JobState {
-    /// Whether the job can still change.
+    /// Whether the job is finished.
     pub fn is_final(self) -> bool {
         matches!(self, Self::Completed | Self::Failed)
     }
 
-    /// The word of the API.
+    /// The value in the API.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Pending => "pending",
@@ -47,130 +49,130 @@ impl JobState {
     }
 }
 
-/// A piece of work that a worker does. Times are RFC 3339.
+/// A unit of work for a worker. Times are in RFC 3339 format.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct Job {
     /// Opaque id.
     pub id: String,
-    /// What kind of work, `project.import` for an import.
+    /// Type of the job: `project.import` for an import.
     #[serde(rename = "type", default)]
     pub kind: String,
-    /// Where it stands.
+    /// Current state.
     pub state: JobState,
-    /// How often a worker has begun it.
+    /// Number of attempts so far.
     #[serde(default)]
     pub attempts: i32,
-    /// How often a worker may begin it.
+    /// Maximum number of attempts.
     #[serde(default)]
     pub max_attempts: i32,
-    /// The organization that it belongs to.
+    /// The organization that owns the job.
     #[serde(default)]
     pub organization_id: String,
-    /// The project that it works on.
+    /// The project that the job works on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub project_id: Option<String>,
-    /// When it was asked for.
+    /// Creation time.
     #[serde(default)]
     pub created_at: String,
-    /// When it last changed.
+    /// Time of the last change.
     #[serde(default)]
     pub updated_at: String,
-    /// When a worker took it.
+    /// When a worker claimed the job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claimed_at: Option<String>,
-    /// The worker that took it.
+    /// The worker that claimed the job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claimed_by: Option<String>,
-    /// When work began.
+    /// Start time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<String>,
-    /// When it ended, either way.
+    /// End time, on success or failure.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub completed_at: Option<String>,
-    /// Why it failed, in a sentence.
+    /// Error message, one sentence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     /// Exit code of the program that failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_exit_code: Option<i32>,
-    /// The end of what the last program wrote to standard output.
+    /// Last lines that the last program wrote to standard output.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_stdout: Option<String>,
-    /// The end of what the last program wrote to standard error.
+    /// Last lines that the last program wrote to standard error.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_stderr: Option<String>,
-    /// What other jobs must keep off meanwhile.
+    /// Resource that the job locks exclusively.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub locked_resource: Option<String>,
-    /// `transient` when the same import may work later, `permanent` when it cannot.
+    /// `transient` if a retry may succeed, `permanent` if not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_classification: Option<String>,
-    /// What came of it, in a form that depends on the type.
+    /// Result, in a format that depends on the job type.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<serde_json::Value>,
 }
 
 impl Job {
-    /// How far an import is, when the service tells.
+    /// The progress of an import, if the service reports it.
     pub fn import_progress(&self) -> Option<ImportProgress> {
         serde_json::from_value(self.result.as_ref()?.get("progress")?.clone()).ok()
     }
 
-    /// What went wrong in an import, when the service tells.
+    /// The errors of an import, if the service reports them.
     pub fn import_errors(&self) -> Vec<ImportError> {
         let errors = self.result.as_ref().and_then(|result| result.get("errors").cloned());
         errors.and_then(|errors| serde_json::from_value(errors).ok()).unwrap_or_default()
     }
 
-    /// Why an import failed, where the service sends a code.
+    /// The failure code of an import, if the service sent one.
     pub fn failure_code(&self) -> Option<FailureCode> {
         serde_json::from_value(self.result.as_ref()?.get("code")?.clone()).ok()
     }
 
-    /// What an import brought, when the service tells.
+    /// The summary of a completed import, if the service reports it.
     pub fn import_summary(&self) -> Option<ImportSummary> {
         serde_json::from_value(self.result.clone()?).ok()
     }
 }
 
-/// The `result` of a completed import. The hosted service may tell less.
+/// The `result` of a completed import. The hosted service may omit fields.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct ImportSummary {
-    /// Size of the target database afterwards, in bytes.
+    /// Size of the target database after the import, in bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub database_size_bytes: Option<u64>,
-    /// Tables that arrived.
+    /// Number of imported tables.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tables: Option<u64>,
-    /// Rows that arrived.
+    /// Number of imported rows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rows: Option<u64>,
-    /// From claim to end, in seconds.
+    /// Seconds from claim to end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub duration_seconds: Option<f64>,
     /// Extensions that were created for the import.
     #[serde(default, deserialize_with = "super::list", skip_serializing_if = "Vec::is_empty")]
     pub extensions: Vec<String>,
-    /// Objects of the source that the target does not get, by rule.
+    /// Objects of the source that are skipped by rule.
     #[serde(default, deserialize_with = "super::list", skip_serializing_if = "Vec::is_empty")]
     pub left_out: Vec<LeftOut>,
 }
 
-/// Objects of one kind that an import leaves out.
+/// Objects of one kind that an import skips.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct LeftOut {
-    /// The kind, as pg_dump calls it (`EVENT TRIGGER`).
+    /// Object type in pg_dump's terms (`EVENT TRIGGER`).
     pub kind: String,
-    /// How many.
+    /// Number of objects.
     pub count: u64,
-    /// Why, in a phrase.
+    /// Why the objects are skipped.
     pub reason: String,
 }
 
-/// `GET /v1/jobs/{id}` and every call that starts a job.
+/// The response to `GET /v1/jobs/{id}` and to every call that starts a job.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct JobAnswer {
@@ -182,7 +184,7 @@ pub struct JobAnswer {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct JobList {
-    /// Newest first.
+    /// Jobs, newest first.
     #[serde(default, deserialize_with = "super::list")]
     pub jobs: Vec<Job>,
 }

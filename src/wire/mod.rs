@@ -1,7 +1,7 @@
-//! The API's JSON shapes, used by client and server alike.
+//! The API's JSON types, shared by client and server.
 //!
-//! Fields that the contract marks optional, and all that a client can do without, have a
-//! default: an older or newer peer must still be understood. A list may arrive as `null`.
+//! Optional and non-essential fields have defaults, for compatibility with older and newer
+//! peers. A list may be `null`.
 
 mod account;
 mod database;
@@ -19,7 +19,9 @@ pub use account::{ApiError, ErrorCode, LoginRequest, LoginSession, LoginState, M
 pub use database::{ProjectExtension, ProjectExtensionList, SqlAnswer, SqlRequest, SqlResult};
 pub use import::{ImportRequest, PreflightRequest};
 pub use import_progress::{ErrorClass, FailureCode, ImportError, ImportProgress, JobFailure, TableProgress};
-pub use integration::{ConnectIntegration, DATABASE_URL, DATABASE_URL_UNPOOLED, Integration, IntegrationList};
+pub use integration::{
+    ConnectIntegration, DATABASE_URL, DATABASE_URL_UNPOOLED, Integration, IntegrationList, IntegrationProvider,
+};
 pub use job::{
     CANCELLED, ImportSummary, Job, JobAnswer, JobList, JobState, LeftOut, PARTLY_COMMITTED, PROJECT_CREATE,
     PROJECT_IMPORT,
@@ -41,13 +43,13 @@ pub use webhook::{
 
 use serde::{Deserialize, Deserializer};
 
-/// The header `Retry-After` in seconds; the form with a date is rare enough to pass over.
+/// The `Retry-After` header in seconds; the date form is rare and not supported.
 pub fn retry_after(headers: &reqwest::header::HeaderMap) -> Option<std::time::Duration> {
     let seconds: u64 = headers.get(reqwest::header::RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
     Some(std::time::Duration::from_secs(seconds))
 }
 
-/// Reads a list that may arrive as `null`.
+/// Deserializes a list that may be `null`.
 pub(crate) fn list<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
 where
     D: Deserializer<'de>,

@@ -1,20 +1,22 @@
+//! Preflight reports and facts about sources.
+
 use serde::{Deserialize, Serialize};
 
-/// How one check went.
+/// Status of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum CheckStatus {
-    /// Nothing to do.
+    /// No action needed.
     Pass,
-    /// The import can go on; look at it.
+    /// The import can run, but the finding should be reviewed.
     Warn,
     /// The import would fail.
     Fail,
 }
 
 impl CheckStatus {
-    /// The word of the API.
+    /// The value in the API.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Pass => "pass",
@@ -28,18 +30,17 @@ impl CheckStatus {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct Check {
-    /// Stable name (`source_size_within_plan`).
+    /// Stable name of the check (`source_size_within_plan`).
     pub name: String,
-    /// The verdict.
+    /// Status of the check.
     pub status: CheckStatus,
-    /// The evidence, in a sentence.
+    /// The finding, one sentence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
-    /// The first places that show it: lines, archive entries, objects. The hosted service does
-    /// not send it.
+    /// First occurrences: lines, archive entries or objects. Not sent by the hosted service.
     #[serde(default, deserialize_with = "super::list", skip_serializing_if = "Vec::is_empty")]
     pub evidence: Vec<String>,
-    /// What to do about it. The hosted service does not send it.
+    /// How to fix the finding. Not sent by the hosted service.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fix: Option<String>,
 }
@@ -48,18 +49,18 @@ pub struct Check {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct Preflight {
-    /// False when any check failed.
+    /// False if any check failed.
     pub ok: bool,
-    /// In the order in which they were made.
+    /// Checks, in the order in which they ran.
     #[serde(default, deserialize_with = "super::list")]
     pub checks: Vec<Check>,
-    /// What was read from the source.
+    /// Facts about the source.
     #[serde(default)]
     pub source: SourceFacts,
-    /// The plan limit, in bytes.
+    /// Storage limit of the plan, in bytes.
     #[serde(default)]
     pub storage_limit_bytes: u64,
-    /// Major version of the target.
+    /// Postgres major version of the target.
     #[serde(default)]
     pub target_version: String,
 }
@@ -76,40 +77,40 @@ pub struct PreflightAnswer {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct SourceFacts {
-    /// As the server says it (`15.18 (Debian 15.18-0+deb12u1)`).
+    /// Version as reported by the server (`15.18 (Debian 15.18-0+deb12u1)`).
     #[serde(default)]
     pub server_version: String,
-    /// What `pg_database_size` says, in bytes.
+    /// Size of the database (`pg_database_size`), in bytes.
     #[serde(default)]
     pub database_size_bytes: u64,
     /// Installed extensions.
     #[serde(default, deserialize_with = "super::list")]
     pub extensions: Vec<Extension>,
-    /// Schemas that hold the application's objects.
+    /// Schemas of the application.
     #[serde(default, deserialize_with = "super::list", skip_serializing_if = "Vec::is_empty")]
     pub app_schemas: Vec<String>,
-    /// The provider that runs the source, when its signs are clear.
+    /// Provider of the source, if recognized.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider: Option<String>,
-    /// What gave the provider away.
+    /// Signals by which the provider was recognized.
     #[serde(default, deserialize_with = "super::list", skip_serializing_if = "Vec::is_empty")]
     pub provider_signals: Vec<String>,
     /// Schemas that belong to the provider's platform.
     #[serde(default, deserialize_with = "super::list", skip_serializing_if = "Vec::is_empty")]
     pub provider_schemas: Vec<String>,
-    /// Foreign keys that reach into the provider's schemas.
+    /// Foreign keys that reference tables in the provider's schemas.
     #[serde(default, deserialize_with = "super::list", skip_serializing_if = "Vec::is_empty")]
     pub provider_auth_fks: Vec<AuthForeignKey>,
-    /// Tables whose policies call the provider's functions.
+    /// Tables whose row-level security policies call the provider's functions.
     #[serde(default, deserialize_with = "super::list", skip_serializing_if = "Vec::is_empty")]
     pub provider_auth_policy_tables: Vec<String>,
-    /// Event triggers, which only a superuser can make.
+    /// Event triggers, which only a superuser can create.
     #[serde(default, deserialize_with = "super::list", skip_serializing_if = "Vec::is_empty")]
     pub event_triggers: Vec<String>,
-    /// Whether the source could be followed by logical replication.
+    /// Readiness of the source for logical replication.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replication: Option<Replication>,
-    /// What is known of a dump; absent for a live source.
+    /// Facts about the dump; absent for a live source.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dump: Option<DumpFacts>,
 }
@@ -118,30 +119,30 @@ pub struct SourceFacts {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct DumpFacts {
-    /// `custom`, `tar`, `directory` or `plain`.
+    /// Dump format: `custom`, `tar`, `directory` or `plain`.
     pub format: String,
     /// Version of the archive format (`1.16`); absent for plain dumps.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub archive_version: Option<String>,
-    /// How an archive's data is compressed.
+    /// Compression of the archive's data.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compression: Option<String>,
-    /// How the file is compressed as a whole.
+    /// Compression of the file as a whole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub packed: Option<String>,
-    /// Version of the `pg_dump` that wrote it; empty when it does not tell.
+    /// Version of the `pg_dump` that wrote the dump; empty if unknown.
     #[serde(default)]
     pub dump_version: String,
     /// Length of the file, in bytes.
     #[serde(default)]
     pub file_size_bytes: u64,
-    /// Objects by kind (`tables`).
+    /// Number of objects by kind (`tables`).
     #[serde(default)]
     pub objects: std::collections::BTreeMap<String, u64>,
-    /// Rows, where the format tells.
+    /// Number of rows; absent if the format does not record rows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rows: Option<u64>,
-    /// Tables that bring data.
+    /// Number of tables with data.
     #[serde(default)]
     pub tables_with_data: u64,
 }
@@ -150,22 +151,22 @@ pub struct DumpFacts {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct Extension {
-    /// Its name.
+    /// Name of the extension.
     pub name: String,
-    /// The installed version; empty where a dump does not tell.
+    /// Installed version; empty if a dump does not record the version.
     #[serde(default)]
     pub version: String,
 }
 
-/// A foreign key that points into a provider's schema.
+/// A foreign key that references a table in a provider's schema.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct AuthForeignKey {
-    /// The constraint's name.
+    /// Name of the constraint.
     pub constraint: String,
-    /// The application's table.
+    /// Referencing table of the application.
     pub source_table: String,
-    /// The provider's table.
+    /// Referenced table of the provider.
     pub target_table: String,
 }
 
@@ -173,24 +174,24 @@ pub struct AuthForeignKey {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct Replication {
-    /// True when nothing is in the way.
+    /// True if there are no blockers.
     pub ready: bool,
-    /// The setting `wal_level`.
+    /// Value of `wal_level`.
     #[serde(default)]
     pub wal_level: String,
-    /// The setting `max_replication_slots`.
+    /// Value of `max_replication_slots`.
     #[serde(default)]
     pub max_replication_slots: i64,
-    /// Slots that exist.
+    /// Number of existing replication slots.
     #[serde(default)]
     pub used_replication_slots: i64,
-    /// The setting `max_wal_senders`.
+    /// Value of `max_wal_senders`.
     #[serde(default)]
     pub max_wal_senders: i64,
-    /// Whether the role may replicate.
+    /// Whether the role has the `REPLICATION` attribute or is a superuser.
     #[serde(default)]
     pub role_can_replicate: bool,
-    /// What is in the way, in phrases.
+    /// Reasons that prevent logical replication.
     #[serde(default, deserialize_with = "super::list")]
     pub blockers: Vec<String>,
 }

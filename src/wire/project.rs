@@ -1,8 +1,10 @@
+//! Projects and their connection strings.
+
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// A project: one managed database. Sizes in bytes, times RFC 3339, timeouts as Postgres
-/// writes them (`30s`, `0` for none).
+/// A project: one managed database. Sizes are in bytes, times in RFC 3339 format, timeouts in
+/// Postgres notation (`30s`, `0` for none).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct Project {
@@ -10,79 +12,79 @@ pub struct Project {
     pub id: String,
     /// Display name.
     pub name: String,
-    /// Name in URLs and commands.
+    /// Slug for URLs and commands.
     #[serde(default)]
     pub slug: String,
-    /// The organization that owns it.
+    /// The organization that owns the project.
     #[serde(default)]
     pub organization_id: String,
-    /// `production`, `development` and the like.
+    /// Environment, such as `production` or `development`.
     #[serde(default)]
     pub environment: String,
-    /// The plan that it is on.
+    /// Plan of the project.
     #[serde(default)]
     pub plan: String,
-    /// Where it runs.
+    /// Region of the database.
     #[serde(default)]
     pub region: String,
-    /// `ready` when it can be used.
+    /// `ready` when the project can be used.
     #[serde(default)]
     pub state: String,
-    /// The target database of an import.
+    /// Name of the database, the target of imports.
     #[serde(default)]
     pub database_name: String,
     /// The unprivileged role that owns the database.
     #[serde(default)]
     pub role_name: String,
-    /// Host for clients.
+    /// Public host name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub public_host: Option<String>,
-    /// Port without pooling.
+    /// Port for direct connections.
     #[serde(default)]
     pub direct_port: i32,
-    /// Port with pooling.
+    /// Port for pooled connections.
     #[serde(default)]
     pub pooled_port: i32,
-    /// Connections that the project may hold.
+    /// Maximum number of connections.
     #[serde(default)]
     pub max_connections: i32,
-    /// The plan limit, in bytes; 0 when the service does not tell.
+    /// Storage limit of the plan, in bytes; 0 if unknown.
     #[serde(default)]
     pub storage_limit_bytes: u64,
-    /// Size of the database, in bytes; only where one project is asked for.
+    /// Size of the database, in bytes; absent in lists.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub database_size_bytes: Option<u64>,
-    /// Major version of the target.
+    /// Postgres major version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub postgres_version: Option<String>,
-    /// `sslmode` that clients should use.
+    /// Recommended `sslmode` for clients.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ssl_mode: Option<String>,
-    /// Longest statement; kept as it comes.
+    /// Statement timeout, in the service's format.
     #[serde(default)]
     pub statement_timeout: serde_json::Value,
-    /// Longest idle transaction; kept as it comes.
+    /// Timeout of idle transactions, in the service's format.
     #[serde(default)]
     pub idle_transaction_timeout: serde_json::Value,
-    /// Whether it never goes to sleep.
+    /// Whether the database never sleeps.
     #[serde(default)]
     pub always_on: bool,
-    /// `running`, `sleeping` and the like.
+    /// Runtime status, such as `running` or `sleeping`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub runtime_status: Option<String>,
-    /// What went wrong last.
+    /// Last error message.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
-    /// The newest job.
+    /// Id of the newest job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latest_job_id: Option<String>,
-    /// What this control plane does for imports beyond the contract; the hosted service sends none.
+    /// Import features beyond the API contract; empty for the hosted service.
     #[serde(default, deserialize_with = "super::list", skip_serializing_if = "Vec::is_empty")]
     pub import_features: Vec<String>,
-    /// When it was made.
+    /// Creation time.
     #[serde(default)]
     pub created_at: String,
-    /// When it last changed.
+    /// Time of the last change.
     #[serde(default)]
     pub updated_at: String,
 }
@@ -91,7 +93,7 @@ pub struct Project {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct ProjectList {
-    /// All that the key may see.
+    /// All projects that the key can access.
     #[serde(default, deserialize_with = "super::list")]
     pub projects: Vec<Project>,
 }
@@ -110,41 +112,41 @@ pub struct ProjectAnswer {
 pub struct CreateProject {
     /// Display name.
     pub name: String,
-    /// Name in URLs; made from the name when absent.
+    /// URL slug; derived from the name if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slug: Option<String>,
-    /// Where it shall run.
+    /// Region of the database.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub region: Option<String>,
-    /// `production`, `development` and the like.
+    /// Environment, such as `production` or `development`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub environment: Option<String>,
-    /// Major version wanted.
+    /// Postgres major version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub postgres_version: Option<String>,
 }
 
-/// The answer to `POST /v1/projects`.
+/// The response to `POST /v1/projects`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct ProjectCreated {
     /// The project, not ready yet.
     pub project: Project,
-    /// The job that makes it.
+    /// The job that creates the project.
     pub job: super::Job,
 }
 
-/// How to connect to a project's database.
+/// Connection strings of a project's database.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct Connections {
-    /// Without pooling, password included.
+    /// Direct connection string, including the password.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub direct_url: Option<String>,
-    /// With pooling, password included.
+    /// Pooled connection string, including the password.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pooled_url: Option<String>,
-    /// The project's role.
+    /// Role of the project.
     pub username: String,
 }
 

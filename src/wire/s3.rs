@@ -1,29 +1,29 @@
-//! The XML of S3's responses, as far as uploads need it.
+//! The S3 XML types that uploads need.
 
 use super::UploadPart;
 use serde::{Deserialize, Serialize};
 
-/// An error response of S3 ("Error Responses" in the Amazon S3 API reference). A response with
-/// status 200 can also hold one.
+/// An S3 error response ("Error Responses" in the Amazon S3 API reference). A response with
+/// status 200 may also contain one.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename = "Error", rename_all = "PascalCase")]
 pub struct S3Error {
-    /// The kind of error, such as `NoSuchUpload`.
+    /// Error code, such as `NoSuchUpload`.
     pub code: String,
-    /// One sentence about it.
+    /// Error message.
     #[serde(default)]
     pub message: String,
 }
 
 impl S3Error {
-    /// Reads a response body; `None` when it holds no error of S3.
+    /// Parses a response body; `None` if it is not an S3 error.
     pub fn parse(body: &str) -> Option<Self> {
         quick_xml::de::from_str(body).ok()
     }
 
-    /// The response body.
+    /// Serializes the error as a response body.
     pub fn to_xml(&self) -> String {
-        let error = quick_xml::se::to_string(self).unwrap_or_default(); // two texts always serialize
+        let error = quick_xml::se::to_string(self).unwrap_or_default(); // two strings always serialize
         format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n{error}")
     }
 }
@@ -32,18 +32,18 @@ impl S3Error {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct S3Upload {
-    /// What S3 calls the upload.
+    /// S3's id of the upload.
     pub upload_id: String,
 }
 
 impl S3Upload {
-    /// Reads a response body.
+    /// Parses a response body.
     pub fn parse(body: &str) -> Option<Self> {
         quick_xml::de::from_str(body).ok()
     }
 }
 
-/// One page of the response to `ListParts`. Stores differ in what they leave out.
+/// One page of the response to `ListParts`. Some stores omit fields.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct S3Parts {
@@ -66,7 +66,7 @@ struct S3Part {
 }
 
 impl S3Parts {
-    /// Reads a response body; `None` when it is no list of parts.
+    /// Parses a response body; `None` if it is not a list of parts.
     pub fn parse(body: &str) -> Option<Self> {
         quick_xml::de::from_str(body).ok()
     }

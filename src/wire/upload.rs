@@ -1,38 +1,38 @@
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
+//! Uploads of dumps.
+
+use data_encoding::BASE64;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// `POST …/imports/uploads`. The body is an addition to the contract: without one, or where it
-/// is not known, the answer is a slot for one `PUT`.
+/// `POST …/imports/uploads`. The body is an extension to the API contract: without a body, or if
+/// the service does not support it, the response is a slot for a single `PUT`.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct UploadRequest {
-    /// Length of the dump in bytes.
+    /// Length of the dump, in bytes.
     #[serde(default)]
     pub size_bytes: u64,
-    /// Whether the dump may come in parts.
+    /// Whether the client supports multipart uploads.
     #[serde(default)]
     pub parts: bool,
 }
 
-/// Where to put a dump: a presigned URL that lives one hour, or an upload in parts.
+/// Where to upload a dump: a presigned URL that is valid for one hour, or a multipart upload.
 #[derive(Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct UploadSlot {
-    /// Names the object when the import is started.
+    /// Object key, for starting the import.
     pub object_key: String,
-    /// Takes one `PUT` of the file. Anyone who has it can write: it is a secret. Empty for an
-    /// upload in parts.
+    /// Presigned URL for a single `PUT` of the dump; a secret. Empty for a multipart upload.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub upload_url: String,
-    /// End of the URL's life, or of the upload's (RFC 3339).
+    /// Expiration time of the URL or the multipart upload (RFC 3339).
     #[serde(default)]
     pub expires_at: String,
-    /// Names an upload in parts.
+    /// Id of the multipart upload.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
-    /// Length of every part but the last, in bytes.
+    /// Length of every part except the last, in bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub part_size_bytes: Option<u64>,
 }
@@ -45,39 +45,39 @@ pub struct UploadSlotAnswer {
     pub upload: UploadSlot,
 }
 
-/// How far an upload in parts is.
+/// A multipart upload.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct Upload {
-    /// Names the upload.
+    /// Opaque id.
     pub id: String,
-    /// Names the object when the import is started.
+    /// Object key, for starting the import.
     pub object_key: String,
-    /// Length of the whole in bytes.
+    /// Length of the dump, in bytes.
     pub size_bytes: u64,
-    /// Length of every part but the last, in bytes.
+    /// Length of every part except the last, in bytes.
     pub part_size_bytes: u64,
-    /// Whether the object is there.
+    /// Whether the upload is complete.
     #[serde(default)]
     pub complete: bool,
-    /// The parts that have arrived, in order.
+    /// Stored parts, in order.
     #[serde(default, deserialize_with = "super::list")]
     pub parts: Vec<UploadPart>,
 }
 
-/// A part that has arrived.
+/// A stored part.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct UploadPart {
-    /// Its number, from 1.
+    /// Part number, starting at 1.
     pub part_number: u32,
-    /// Its length in bytes.
+    /// Length of the part, in bytes.
     #[serde(default)]
     pub size_bytes: u64,
-    /// What storage called it.
+    /// `ETag` that storage returned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub etag: Option<String>,
-    /// CRC-64/NVME of its bytes, in Base64 as Amazon's API writes it.
+    /// CRC-64/NVME of the part, in Base64 as in the Amazon S3 API.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checksum_crc64nvme: Option<String>,
 }
@@ -94,17 +94,17 @@ pub struct UploadAnswer {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct PartsRequest {
-    /// The parts whose URLs are wanted, at most 100.
+    /// Numbers of the parts to get URLs for, at most 100.
     pub part_numbers: Vec<u32>,
 }
 
-/// Where a part goes.
+/// Presigned URL of a part.
 #[derive(Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct PartSlot {
-    /// Its number, from 1.
+    /// Part number, starting at 1.
     pub part_number: u32,
-    /// Takes a `PUT` of the part within an hour: a secret.
+    /// Presigned URL for a `PUT` of the part, valid for one hour; a secret.
     pub upload_url: String,
 }
 
@@ -112,11 +112,11 @@ pub struct PartSlot {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct PartsAnswer {
-    /// One for each number that was asked for.
+    /// One slot for each requested number.
     pub parts: Vec<PartSlot>,
 }
 
-/// `POST …/imports/uploads/{id}/complete`: all parts, as they were sent.
+/// `POST …/imports/uploads/{id}/complete`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct CompleteRequest {
@@ -124,18 +124,18 @@ pub struct CompleteRequest {
     pub parts: Vec<UploadPart>,
 }
 
-/// A CRC-64/NVME as Amazon's API writes it, and so ours.
+/// Encodes a CRC-64/NVME as in the Amazon S3 API: big-endian, Base64.
 pub fn crc64_text(crc64: u64) -> String {
-    BASE64_STANDARD.encode(crc64.to_be_bytes())
+    BASE64.encode(&crc64.to_be_bytes())
 }
 
-/// The other way round.
+/// Decodes a CRC-64/NVME; `None` if invalid.
 pub fn crc64_of_text(text: &str) -> Option<u64> {
-    let bytes: [u8; 8] = BASE64_STANDARD.decode(text).ok()?.try_into().ok()?;
+    let bytes: [u8; 8] = BASE64.decode(text.as_bytes()).ok()?.try_into().ok()?;
     Some(u64::from_be_bytes(bytes))
 }
 
-// URLs are secrets, so `Debug` does not show them.
+// Presigned URLs are secrets, so `Debug` omits them.
 
 impl fmt::Debug for UploadSlot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,48 +1,50 @@
+//! Webhook endpoints, deliveries and events.
+
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// An import has succeeded.
+/// An import succeeded.
 pub const IMPORT_COMPLETED: &str = "import.completed";
-/// A job has succeeded.
+/// A job succeeded.
 pub const JOB_COMPLETED: &str = "job.completed";
-/// A job has failed.
+/// A job failed.
 pub const JOB_FAILED: &str = "job.failed";
-/// Somebody tries an endpoint out.
+/// A test event.
 pub const WEBHOOK_TEST: &str = "webhook.test";
-/// What an endpoint can ask for.
+/// Event types that an endpoint can subscribe to.
 pub const EVENT_TYPES: [&str; 3] = [IMPORT_COMPLETED, JOB_COMPLETED, JOB_FAILED];
 
-/// The header that names an event's type.
+/// Header with the event type.
 pub const EVENT_HEADER: &str = "X-CapyDB-Event";
-/// The header that names the delivery.
+/// Header with the delivery id.
 pub const DELIVERY_HEADER: &str = "X-CapyDB-Delivery";
-/// The header with time and signature: `t=<unix>,v1=<hex HMAC-SHA256 of "<t>.<body>">`.
+/// Header with time and signature: `t=<unix>,v1=<hex HMAC-SHA256 of "<t>.<body>">`.
 pub const SIGNATURE_HEADER: &str = "X-CapyDB-Signature";
 
-/// A place that wants to hear of events.
+/// A webhook endpoint.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct WebhookEndpoint {
     /// Opaque id.
     pub id: String,
-    /// The organization whose events it gets.
+    /// The organization whose events the endpoint receives.
     #[serde(default)]
     pub organization_id: String,
-    /// Where events are sent.
+    /// URL that events are sent to.
     pub url: String,
-    /// What it is for.
+    /// Description.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
-    /// The types that it gets; none named means all.
+    /// Event types to send; empty means all.
     #[serde(default, deserialize_with = "super::list")]
     pub event_types: Vec<String>,
-    /// Whether it gets any.
+    /// Whether events are sent.
     #[serde(default = "yes")]
     pub enabled: bool,
-    /// When it was made (RFC 3339).
+    /// Creation time (RFC 3339).
     #[serde(default)]
     pub created_at: String,
-    /// When it last changed (RFC 3339).
+    /// Time of the last change (RFC 3339).
     #[serde(default)]
     pub updated_at: String,
 }
@@ -55,41 +57,41 @@ fn yes() -> bool {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct CreateWebhookEndpoint {
-    /// Where events are sent: https, at a public address.
+    /// URL that events are sent to: https, with a public address.
     pub url: String,
-    /// What it is for.
+    /// Description.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
-    /// The types that it gets; none named means all.
+    /// Event types to send; empty means all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub event_types: Option<Vec<String>>,
 }
 
-/// `PATCH …/webhook-endpoints/{id}`: what is absent stays as it is.
+/// `PATCH …/webhook-endpoints/{id}`: absent fields are unchanged.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct UpdateWebhookEndpoint {
-    /// Where events are sent.
+    /// URL that events are sent to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
-    /// What it is for; empty takes it away.
+    /// Description; an empty string removes it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
-    /// The types that it gets; an empty list means all.
+    /// Event types to send; an empty list means all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub event_types: Option<Vec<String>>,
-    /// Whether it gets any.
+    /// Whether events are sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub enabled: Option<bool>,
 }
 
-/// One endpoint; its secret only when it was made or changed, and then never again.
+/// An endpoint. The secret is included only once, after creation or rotation.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct WebhookEndpointAnswer {
     /// The endpoint.
     pub webhook_endpoint: WebhookEndpoint,
-    /// What its deliveries are signed with (`whsec_…`).
+    /// Signing secret (`whsec_…`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plaintext_secret: Option<String>,
 }
@@ -105,48 +107,48 @@ impl fmt::Debug for WebhookEndpointAnswer {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct WebhookEndpointList {
-    /// The oldest first.
+    /// Endpoints, oldest first.
     #[serde(default, deserialize_with = "super::list")]
     pub webhook_endpoints: Vec<WebhookEndpoint>,
 }
 
-/// One event on its way to one endpoint.
+/// The delivery of an event to an endpoint.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct WebhookDelivery {
-    /// Opaque id, sent as `X-CapyDB-Delivery`: the same in every attempt.
+    /// Opaque id, sent as `X-CapyDB-Delivery`; the same for every attempt.
     pub id: String,
-    /// The endpoint.
+    /// Id of the endpoint.
     #[serde(default)]
     pub webhook_endpoint_id: String,
-    /// The event (`evt_…`).
+    /// Id of the event (`evt_…`).
     #[serde(default)]
     pub event_id: String,
-    /// Its type.
+    /// Event type.
     #[serde(default)]
     pub event_type: String,
-    /// `pending`, `delivered`, or `failed` when no attempt is left.
+    /// `pending`, `delivered`, or `failed` when the attempts are exhausted.
     #[serde(default)]
     pub state: String,
-    /// How often it was sent.
+    /// Number of attempts so far.
     #[serde(default)]
     pub attempts: i32,
-    /// How often it is sent at most.
+    /// Maximum number of attempts.
     #[serde(default)]
     pub max_attempts: i32,
-    /// What the receiver answered last.
+    /// HTTP status of the receiver's last response.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_status: Option<i32>,
-    /// Why the last attempt was none.
+    /// Error of the last attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
-    /// When it is sent again, if it is (RFC 3339).
+    /// Time of the next attempt, if any (RFC 3339).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_attempt_at: Option<String>,
-    /// When the receiver took it (RFC 3339).
+    /// When the receiver acknowledged the event (RFC 3339).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delivered_at: Option<String>,
-    /// When the event happened (RFC 3339).
+    /// Time of the event (RFC 3339).
     #[serde(default)]
     pub created_at: String,
 }
@@ -155,54 +157,54 @@ pub struct WebhookDelivery {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct WebhookDeliveryList {
-    /// Newest first.
+    /// Deliveries, newest first.
     #[serde(default, deserialize_with = "super::list")]
     pub deliveries: Vec<WebhookDelivery>,
 }
 
-/// `POST …/webhook-endpoints/{id}/test`, an addition to the contract.
+/// `POST …/webhook-endpoints/{id}/test`, an extension to the API contract.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct WebhookDeliveryAnswer {
-    /// The delivery, which is about to be sent.
+    /// The pending delivery.
     pub delivery: WebhookDelivery,
 }
 
-/// What an endpoint receives.
+/// The payload that an endpoint receives.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct WebhookEvent {
-    /// `evt_…`: by this a receiver knows what it has had already.
+    /// Opaque id (`evt_…`), for deduplication.
     pub id: String,
-    /// The type.
+    /// Event type.
     #[serde(rename = "type")]
     pub kind: String,
-    /// When it happened (RFC 3339).
+    /// Time of the event (RFC 3339).
     pub created_at: String,
-    /// What happened.
+    /// Details of the event.
     pub data: WebhookEventData,
 }
 
-/// What an event is about.
+/// Details of an event.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct WebhookEventData {
-    /// The organization.
+    /// Id of the organization.
     pub organization_id: String,
-    /// The project.
+    /// Id of the project.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub project_id: Option<String>,
-    /// The job.
+    /// Id of the job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job_id: Option<String>,
-    /// Its type.
+    /// Type of the job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job_type: Option<String>,
-    /// How it ended.
+    /// Final state of the job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<String>,
-    /// Why it failed.
+    /// Error message of a failed job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-    /// What a completed import brought.
+    /// Result of a completed import.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<serde_json::Value>,
 }

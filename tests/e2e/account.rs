@@ -26,10 +26,10 @@ fn with_input(mut command: Command, input: &str) -> Ran {
 fn a_key_is_checked_saved_and_forgotten() {
     let home = tempfile::tempdir().expect("a home");
     let login = || at_home(home.path(), &["login", "--api-url", &control_plane().api_url, "--api-key", "-"]);
-    with_input(login(), "capy_live_canary_wrong\n").fails(3, "the API key is not valid");
+    with_input(login(), "capy_live_canary_wrong\n").fails(3, "invalid API key");
     let file = home.path().join("config/capydb/config.json");
     assert!(!file.exists(), "a key that is not valid is not saved");
-    with_input(login(), "").fails(2, "standard input holds no API key");
+    with_input(login(), "").fails(2, "no API key on standard input");
     let ran = with_input(login(), &format!("{}\n", control_plane().api_key)).succeeds();
     assert!(ran.stdout.contains("Logged in to") && !ran.stdout.contains("capy_live_"), "{ran:#?}");
     assert_eq!(fs::metadata(&file).expect("is there").permissions().mode() & 0o777, 0o600);
@@ -51,7 +51,7 @@ fn a_key_is_checked_saved_and_forgotten() {
     home_run(&["logout"]).succeeds();
     home_run(&["whoami"]).fails(3, "capydb login");
     home_run(&["doctor"]).fails(3, "key");
-    assert!(home_run(&["logout"]).succeeds().stdout.contains("Nobody was logged in"));
+    assert!(home_run(&["logout"]).succeeds().stdout.contains("You were not logged in"));
     assert!(!fs::read_to_string(&file).expect("reads").contains("capy_live_"));
 }
 
@@ -141,11 +141,11 @@ fn a_directory_is_linked_and_unlinked() {
         command.current_dir(home.path());
         run(command)
     };
-    at(&["jobs", "list"]).fails(2, "there are several projects");
+    at(&["jobs", "list"]).fails(2, "no project chosen: the organization has several");
     let near = format!("{}x", project.slug);
     at(&["link", &near]).fails(4, &format!("did you mean {}?", project.slug));
     let ran = at(&["link", &project.slug]).succeeds();
-    assert!(ran.stdout.contains(&format!("linked to project {}", project.slug)), "{ran:#?}");
+    assert!(ran.stdout.contains(&format!("Linked this directory to project {}", project.slug)), "{ran:#?}");
     let link: Value =
         serde_json::from_str(&fs::read_to_string(home.path().join(".capydb/project.json")).expect("reads"))
             .expect("JSON");

@@ -48,14 +48,14 @@ fn wrong_calls_get_a_sentence() {
     let imports = format!("/v1/projects/{id}/imports");
     let preflight = format!("{imports}/preflight");
     let cases: Vec<(&str, &str, Option<Value>, u16, &str)> = vec![
-        ("GET", "/v1/projects/nope", None, 404, "no such project"),
-        ("GET", "/v1/jobs/nope", None, 404, "no such job"),
-        ("GET", "/v1/nothing", None, 404, "nothing at this address"),
-        ("DELETE", "/v1/me", None, 405, "does not take this method"),
+        ("GET", "/v1/projects/nope", None, 404, "project not found"),
+        ("GET", "/v1/jobs/nope", None, 404, "job not found"),
+        ("GET", "/v1/nothing", None, 404, "the API has no such path"),
+        ("DELETE", "/v1/me", None, 405, "method not allowed"),
         ("POST", "/v1/projects", Some(json!({})), 400, "missing field `name`"),
         ("POST", "/v1/projects", Some(json!({ "name": "" })), 400, "name must have"),
         ("POST", "/v1/projects", Some(json!({ "name": "x", "slug": "../x" })), 400, "slug must have"),
-        ("POST", "/v1/projects", Some(json!({ "name": "dev" })), 409, "project with the slug dev"),
+        ("POST", "/v1/projects", Some(json!({ "name": "dev" })), 409, "project with the slug dev already exists"),
         ("POST", &imports, Some(json!({ "source_url": "postgres://u@h/d" })), 400, "confirm: true"),
         ("POST", &imports, Some(json!({ "confirm": true })), 400, "exactly one of"),
         (
@@ -70,20 +70,20 @@ fn wrong_calls_get_a_sentence() {
             &imports,
             Some(json!({ "confirm": true, "upload_key": "imports/none.dump" })),
             400,
-            "no dump that was uploaded",
+            "unknown upload_key",
         ),
         (
             "POST",
             &imports,
             Some(json!({ "confirm": true, "source_url": "mysql://u:canary@h/d" })),
             400,
-            "not with postgres://",
+            "expected a URL that starts with postgres://",
         ),
         ("POST", &imports, Some(json!({ "confirm": "canary", "source_url": "x" })), 400, "expected a boolean"),
         ("POST", &preflight, Some(json!({ "source_url": ["canary"] })), 400, "expected a string"),
-        ("POST", &preflight, Some(json!({ "source_url": "postgres://u:canary@/d" })), 400, "names no host"),
-        ("POST", &preflight, Some(json!({ "source_url": "x".repeat(70_000) })), 413, "the body is too large"),
-        ("GET", "/v1/projects/nope/jobs?limit=x", None, 404, "no such project"),
+        ("POST", &preflight, Some(json!({ "source_url": "postgres://u:canary@/d" })), 400, "has no host"),
+        ("POST", &preflight, Some(json!({ "source_url": "x".repeat(70_000) })), 413, "the request body is too large"),
+        ("GET", "/v1/projects/nope/jobs?limit=x", None, 404, "project not found"),
     ];
     for (method, path, body, status, words) in cases {
         let (got, answer) = control_plane().call(method, path, body.as_ref());
@@ -91,7 +91,7 @@ fn wrong_calls_get_a_sentence() {
         assert!(got == status && error.contains(words) && !error.contains("canary"), "{method} {path}: {got} {answer}");
     }
     let (status, answer) = control_plane().call("GET", &format!("/v1/projects/{id}/jobs?limit=0"), None);
-    assert_eq!((status, answer["error"].as_str()), (400, Some("limit must be a number from 1")));
+    assert_eq!((status, answer["error"].as_str()), (400, Some("limit must be a positive integer")));
 }
 
 #[test]
@@ -104,7 +104,7 @@ fn keys_are_checked() {
     }
     let mut command = control_plane().capydb(&["projects", "list"]);
     command.env("CAPYDB_API_KEY", "capy_live_wrong");
-    crate::support::run(command).fails(3, "the API key is not valid");
+    crate::support::run(command).fails(3, "invalid API key");
 }
 
 #[test]
@@ -121,9 +121,11 @@ fn one_import_at_a_time() {
     assert_eq!(status, 409, "{answer}");
     let id = first["job"]["id"].as_str().expect("an id");
     project.import(&["--source-url", &url]).fails(5, &format!("capydb jobs wait {id}"));
-    let ran = control_plane().run(&["jobs", "wait", id, "--wait-timeout", "1s"]).fails(6, "the job is not over yet");
+    let ran = control_plane()
+        .run(&["jobs", "wait", id, "--wait-timeout", "1s"])
+        .fails(6, "the wait timed out; the job is still running");
     assert!(ran.stderr.contains(&format!("capydb jobs wait {id}")), "{ran:#?}");
-    control_plane().run(&["jobs", "wait", id]).fails(1, "did not answer as a Postgres server");
+    control_plane().run(&["jobs", "wait", id]).fails(1, "did not respond as a Postgres server");
     let ran = control_plane().run(&["jobs", "get", id, "-o", "json"]).succeeds();
     assert_eq!(ran.json()["job"]["retry_classification"], "transient");
 }

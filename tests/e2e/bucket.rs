@@ -49,7 +49,7 @@ fn dumps_go_through_a_bucket_at_once_and_in_parts() {
     kill_process(Pid::from_child(&child), Signal::KILL).expect("killed");
     child.wait_with_output().expect("gone");
     let ran = run(import(&project, &control_plane, &large, &folder, &[])).succeeds();
-    assert!(ran.stderr.contains("Going on with the upload: "), "{ran:#?}");
+    assert!(ran.stderr.contains("Resuming upload: "), "{ran:#?}");
     assert!(!format!("{ran:?}").contains("canary") && !format!("{ran:?}").contains("X-Amz"), "{ran:#?}");
     let rows: u32 = project.sql("select count(*) from t").parse().expect("a number");
     let lines = std::fs::read_to_string(&large).expect("reads").lines().count();
@@ -84,10 +84,10 @@ fn an_upload_into_a_bucket_is_completed_and_ended_by_the_api() {
         |parts: &Value| control_plane.call("POST", &format!("{upload}/complete"), Some(&json!({ "parts": parts })));
     let part = |number: u32| json!({ "part_number": number, "etag": null });
     let (status, answer) = complete(&json!([part(1), part(2)]));
-    assert_eq!((status, answer["error"].as_str()), (409, Some("part 1 has not arrived")));
+    assert_eq!((status, answer["error"].as_str()), (409, Some("part 1 has not been uploaded")));
     assert_eq!(put(&first, vec![7; 4]).0, 200, "storage does not know how long it should be");
     let (status, answer) = complete(&json!([part(1), part(2)]));
-    assert_eq!((status, answer["error"].as_str()), (409, Some("part 1 that has arrived is not the one that was sent")));
+    assert_eq!((status, answer["error"].as_str()), (409, Some("part 1 differs from the part that was sent")));
     assert_eq!(put(&first, vec![7; 8 << 20]).0, 200);
     for _ in 0..2 {
         let (status, answer) = complete(&json!([part(1), part(2)]));
@@ -135,10 +135,7 @@ fn a_bucket_that_cannot_be_used_is_said_without_its_secret() {
     let uploads = format!("/v1/projects/{}/imports/uploads", project.id);
     let (status, answer) =
         control_plane.call("POST", &uploads, Some(&json!({ "size_bytes": 10 << 20, "parts": true })));
-    assert_eq!(
-        (status, answer["error"].as_str()),
-        (500, Some("the control plane could not do this; its log says why"))
-    );
+    assert_eq!((status, answer["error"].as_str()), (500, Some("internal error; see the control plane's log")));
     let ran = run(crate::support::capydb(&["dev", "--ephemeral", "--object-store", "s3://dumps"]));
     assert!(ran.code == 1 && ran.stderr.contains("AWS_ACCESS_KEY_ID is not set"), "{ran:#?}");
 }

@@ -51,18 +51,18 @@ fn a_folder_or_port_in_use_is_refused() {
         run(command)
     };
     let folder = control_plane().data_dir.to_str().expect("a path");
-    with(&["--data-dir", folder, "--port", "0"]).fails(1, "another capydb dev is running");
+    with(&["--data-dir", folder, "--port", "0"]).fails(1, "another capydb dev is using");
     let port = control_plane().api_url.split(':').nth(2).and_then(|rest| rest.split('/').next()).expect("a port");
-    with(&["--ephemeral", "--port", port]).fails(1, "choose one with --port");
+    with(&["--ephemeral", "--port", port]).fails(1, "choose another with --port");
     let foreign = open_folder();
     std::fs::write(foreign.join("letter.txt"), "dear").expect("written");
-    with(&["--data-dir", foreign.to_str().expect("a path"), "--port", "0"]).fails(1, "holds other files");
+    with(&["--data-dir", foreign.to_str().expect("a path"), "--port", "0"]).fails(1, "contains other files");
     let mut command = capydb(&["dev", "--ephemeral", "--postgres-bin", "/nowhere", "--", "true"]);
     run({
         command.env("TMPDIR", open_folder());
         command
     })
-    .fails(1, "/nowhere has no postgres");
+    .fails(1, "/nowhere does not contain postgres");
 }
 
 #[test]

@@ -94,9 +94,9 @@ fn a_script_cannot_reach_beyond_its_import() {
         (format!("CREATE TABLE a (x text);\nCOPY a FROM PROGRAM 'touch {shown}';\n"), "COPY … PROGRAM"),
         ("CREATE TABLE a (x text);\nCOPY a FROM '/etc/passwd';\n".into(), "with a file name"),
         ("CREATE ROLE evil SUPERUSER;\n".into(), "manages roles"),
-        ("CREATE TABLE a (x int);\nROLLBACK;\nCREATE TABLE b (x int);\n".into(), "roll the import back"),
-        ("SELECT 1;\nCREATE TABLE a (x int); COPY a FROM stdin;\n1\n".into(), "cut off"),
-        ("SELECT 1;\nCREATE TABLE a (x int); INSERT INTO a VALUES ('1'".into(), "cut off"),
+        ("CREATE TABLE a (x int);\nROLLBACK;\nCREATE TABLE b (x int);\n".into(), "roll back the import"),
+        ("SELECT 1;\nCREATE TABLE a (x int); COPY a FROM stdin;\n1\n".into(), "the dump is truncated"),
+        ("SELECT 1;\nCREATE TABLE a (x int); INSERT INTO a VALUES ('1'".into(), "the dump is truncated"),
         ("CREATE TABLE a (x int);\nDO $$ BEGIN EXECUTE 'COMMIT'; END $$;\n".into(), "EXECUTE of transaction commands"),
         ("CREATE FUNCTION f() RETURNS int LANGUAGE c AS 'libc', 'getpid';\n".into(), "untrusted language"),
     ];

@@ -112,13 +112,16 @@ fn connection_strings_go_where_the_application_runs() {
         run(command)
     };
     let refused = connect(&["vercel", "shop", "--team", "team_1"], "VERCEL_TOKEN", "wrong-token-canary");
-    let refused = refused.fails(1, "Vercel refuses the token (403): Not authorized");
-    assert!(refused.stderr.contains("mend it") && !refused.stderr.contains("canary"), "{refused:#?}");
+    let refused = refused.fails(1, "Vercel rejected the token (HTTP status 403): Not authorized");
+    assert!(refused.stderr.contains("fix the cause") && !refused.stderr.contains("canary"), "{refused:#?}");
     let vercel = ["vercel", "shop", "--team", "team_1", "--target", "production"];
     let ran = connect(&vercel, "VERCEL_TOKEN", "right-token-canary").succeeds();
-    assert!(ran.stdout.contains("pushed is connected with vercel: it has DATABASE_URL"), "{ran:#?}");
+    assert!(
+        ran.stdout.contains("pushed is connected to vercel. DATABASE_URL and DATABASE_URL_UNPOOLED are set"),
+        "{ran:#?}"
+    );
     connect(&["netlify", "other.netlify.app"], "NETLIFY_AUTH_TOKEN", "right-token-canary")
-        .fails(1, "Netlify has no site of this name that this token may see");
+        .fails(1, "Netlify has no site of this name that the token can access");
     connect(&["netlify", "shop.netlify.app"], "NETLIFY_AUTH_TOKEN", "right-token-canary").succeeds();
     let folder = open_folder();
     let file = folder.join(".env");
@@ -152,9 +155,7 @@ fn connection_strings_go_where_the_application_runs() {
         .admin("capydb", "select credentials::text from integrations where credentials is not null limit 1");
     assert!(!kept.contains("63616e617279"), "the token is sealed");
     control_plane.run(&["integrations", "disconnect", "vercel", "--project", slug]).succeeds();
-    control_plane
-        .run(&["integrations", "disconnect", "vercel", "--project", slug])
-        .fails(4, "not connected with vercel");
+    control_plane.run(&["integrations", "disconnect", "vercel", "--project", slug]).fails(4, "not connected to vercel");
 }
 
 #[test]
@@ -171,7 +172,9 @@ fn a_push_that_fails_is_tried_again_and_survives_a_kill() {
     cloud.forget();
     cloud.trouble.store(503, Ordering::SeqCst);
     project.import_unseen(&small_dump(), true);
-    until("it was tried in vain", || state(&control_plane)["last_error"] == "Vercel answered 503: out of order");
+    until("it was tried in vain", || {
+        state(&control_plane)["last_error"] == "Vercel returned HTTP status 503: out of order"
+    });
     assert_eq!(state(&control_plane)["state"], "pending");
     let data_dir = control_plane.kill();
     cloud.trouble.store(0, Ordering::SeqCst);
@@ -182,7 +185,7 @@ fn a_push_that_fails_is_tried_again_and_survives_a_kill() {
     assert!(cloud.variable("vercel DATABASE_URL").is_some());
     // What a provider sends back of us is not shown, and a page of somebody else is no answer.
     for (project, why) in
-        [("echo", "Vercel answered 400: xxx"), ("captive", "Vercel answered something else than JSON")]
+        [("echo", "Vercel returned HTTP status 400: xxx"), ("captive", "the response of Vercel is not JSON")]
     {
         let other = json!({ "config": { "project_id": project } });
         assert_eq!(control_plane.call("PUT", &format!("{path}/vercel"), Some(&other)).0, 200);
@@ -195,7 +198,7 @@ fn a_push_that_fails_is_tried_again_and_survives_a_kill() {
     let again = json!({ "config": { "project_id": "gone", "team_id": "team_1" } });
     assert_eq!(control_plane.call("PUT", &format!("{path}/vercel"), Some(&again)).0, 200);
     until("that is no project", || state(&control_plane)["state"] == "error");
-    let why = "Vercel has no project of this name that this token may see";
+    let why = "Vercel has no project of this name that the token can access";
     assert_eq!(state(&control_plane)["last_error"], why);
 }
 
@@ -205,19 +208,19 @@ fn connections_that_cannot_be_are_refused() {
     let project = control_plane.project("unconnected");
     let path = format!("/v1/projects/{}/integrations", project.id);
     let cases = [
-        ("heroku", json!({ "config": {} }), 404, "there are: vercel, netlify, dotenv"),
+        ("heroku", json!({ "config": {} }), 404, "supported providers: vercel, netlify, dotenv"),
         ("vercel", json!({ "config": { "project_id": "shop" } }), 400, "credentials.token is missing"),
         (
             "vercel",
             json!({ "config": { "project_id": "shop" }, "credentials": { "key": "canary" } }),
             400,
-            "must hold a token",
+            "must contain only a token",
         ),
         (
             "vercel",
             json!({ "config": { "project_id": "shop" }, "credentials": { "token": "a b" } }),
             400,
-            "must hold a token",
+            "must contain only a token",
         ),
         ("netlify", json!({ "config": {}, "credentials": { "token": "t" } }), 400, "config.site_id is missing"),
         ("dotenv", json!({ "config": { "path": "/etc/passwd" } }), 400, "config.path must be"),

@@ -31,7 +31,7 @@ fn each_cause_has_its_own_message() {
 #[test]
 fn a_server_without_tls_is_told_apart() {
     let plain = crate::support::fixtures::Source::start(17, &["ssl=off"]);
-    preflight_fails(&plain.url("postgres"), "add sslmode=disable to the URL to go without");
+    preflight_fails(&plain.url("postgres"), "add sslmode=disable to the URL to connect without encryption");
     let url = format!("{}?sslmode=disable", plain.url("postgres"));
     control_plane().run(&["import", "preflight", "--project", "dev", "--source-url", &url]).succeeds();
 }
@@ -43,7 +43,7 @@ fn a_server_that_says_nothing_is_given_up_after_ten_seconds() {
     let started = Instant::now();
     preflight_fails(
         &format!("postgres://u:canary@127.0.0.1:{port}/d"),
-        "did not answer as a Postgres server within 10 seconds",
+        "did not respond as a Postgres server within 10 seconds",
     );
     assert!(started.elapsed().as_secs() < 20);
 }
@@ -53,11 +53,11 @@ fn private_sources_are_refused_where_they_are_not_allowed() {
     let control_plane = ControlPlane::start(&["--allow-private-sources", "false"]);
     for (host, words) in [
         ("127.0.0.1", "a loopback address"),
-        ("localhost", "an internal name"),
+        ("localhost", "an internal host name"),
         ("10.0.0.1", "a private address"),
         ("169.254.169.254", "a link-local address"),
         ("[::ffff:127.0.0.1]", "a loopback address"),
-        ("db.internal", "an internal name"),
+        ("db.internal", "an internal host name"),
         ("0x7f000001", "a loopback address"),
     ] {
         let url = format!("postgres://u:p@{host}:{}/d", source().port);
@@ -68,7 +68,7 @@ fn private_sources_are_refused_where_they_are_not_allowed() {
 #[test]
 fn pooled_endpoints_are_mended_here_and_refused_there() {
     let url = "postgres://u:canary@ep-a-pooler.eu.aws.neon.tech/d";
-    control_plane().run(&["import", "--project", "dev", "--source-url", url]).fails(1, "took the direct endpoint");
+    control_plane().run(&["import", "--project", "dev", "--source-url", url]).fails(1, "using the direct endpoint");
     let kept = ["import", "--project", "dev", "--no-rewrite", "--source-url", url];
     control_plane().run(&kept).fails(1, "use postgres://u:***@ep-a.eu.aws.neon.tech/d?sslmode=require instead");
     let (status, answer) = control_plane().call(

@@ -60,8 +60,8 @@ fn several_projects_are_offered() {
     control_plane().project("offered");
     let ran = on_a_terminal("jobs list", "1\n");
     assert_eq!(ran.code, 0, "{ran:#?}");
-    assert!(ran.stdout.contains("There are several projects") && ran.stdout.contains("project.create"), "{ran:#?}");
-    let ran = control_plane().run(&["jobs", "list"]).fails(2, "there are several projects");
+    assert!(ran.stdout.contains("Choose a project:") && ran.stdout.contains("project.create"), "{ran:#?}");
+    let ran = control_plane().run(&["jobs", "list"]).fails(2, "no project chosen: the organization has several");
     assert!(ran.stderr.contains("--project") && ran.stderr.contains("dev"), "{ran:#?}");
 }
 
@@ -82,6 +82,6 @@ fn interrupting_a_wait_leaves_the_job_alone() {
         .expect("asked");
     std::io::Read::read_to_string(&mut stderr, &mut said).expect("the rest");
     assert_eq!(child.wait().expect("ends").code(), Some(130), "{said}");
-    assert!(said.contains("the job goes on") && said.contains(&format!("capydb jobs wait {id}")), "{said}");
+    assert!(said.contains("the job is still running") && said.contains(&format!("capydb jobs wait {id}")), "{said}");
     control_plane().run(&["jobs", "wait", id]).fails(1, "did not answer");
 }

@@ -59,22 +59,19 @@ fn stored(line: &Line) -> Vec<u8> {
 fn an_interrupted_upload_goes_on_and_a_finished_one_is_not_repeated() {
     let (folder, line) = (open_folder(), Line::to(&control_plane().address(), &[]));
     let file = dump(&folder);
-    interrupted(&line, &folder, &file).fails(130, "hint: the same command goes on with what has arrived");
+    interrupted(&line, &folder, &file).fails(130, "hint: run the same command again to resume the upload");
     let [journal] = &*journals(&folder) else { panic!("one journal") };
     let text = std::fs::read_to_string(journal).expect("reads");
     assert_eq!(std::fs::metadata(journal).expect("is there").permissions().mode() & 0o777, 0o600);
     assert!(!text.contains("signature") && !text.contains(&control_plane().api_key), "{text}");
     let ran = run(import(&line, &folder, &file, &[])).succeeds();
-    assert!(
-        ran.stderr.contains("Going on with the upload: ") && ran.stderr.contains("Uploaded the remaining "),
-        "{ran:#?}"
-    );
+    assert!(ran.stderr.contains("Resuming upload: ") && ran.stderr.contains("Uploaded the remaining "), "{ran:#?}");
     assert!(line.uploads() <= 3 + 2, "at most those in flight are sent again: {}", line.uploads());
     assert!(stored(&line) == std::fs::read(&file).expect("reads"));
     // Until an import has used it, the same command finds it.
     let sent = line.uploads();
     let ran = run(import(&line, &folder, &file, &[])).succeeds();
-    assert!(ran.stderr.contains("The dump is in storage already"), "{ran:#?}");
+    assert!(ran.stderr.contains("The dump was already uploaded by an earlier run"), "{ran:#?}");
     assert_eq!(line.uploads(), sent);
     let ran = run(import(&line, &folder, &file, &["--no-resume"])).succeeds();
     assert!(!ran.stderr.contains("already"), "{ran:#?}");
@@ -90,7 +87,7 @@ fn another_dump_of_the_same_name_starts_anew() {
     longer.write_all(b"-- one line more\n").expect("grows");
     drop(longer);
     let ran = run(import(&line, &folder, &file, &[])).succeeds();
-    assert!(ran.stderr.contains("The upload of an earlier run cannot go on: the dump has changed since"), "{ran:#?}");
+    assert!(ran.stderr.contains("Cannot resume the earlier upload: the dump has changed"), "{ran:#?}");
     assert!(stored(&line) == std::fs::read(&file).expect("reads"));
 }
 
@@ -103,9 +100,9 @@ fn a_compressed_dump_goes_on_too() {
         flate2::write::GzEncoder::new(std::fs::File::create(&packed).expect("made"), flate2::Compression::fast());
     writer.write_all(&std::fs::read(&plain).expect("reads")).expect("packs");
     writer.finish().expect("packs");
-    interrupted(&line, &folder, &packed).fails(130, "goes on with what has arrived");
+    interrupted(&line, &folder, &packed).fails(130, "run the same command again to resume the upload");
     let ran = run(import(&line, &folder, &packed, &[])).succeeds();
-    assert!(ran.stderr.contains("Going on with the upload"), "{ran:#?}");
+    assert!(ran.stderr.contains("Resuming upload"), "{ran:#?}");
     assert!(stored(&line) == std::fs::read(&plain).expect("reads"));
 }
 
@@ -177,16 +174,16 @@ fn parts_are_taken_as_they_were_announced() {
     assert_eq!(put(&upload.url(1).replace("part=1&", "part=2&"), b"12345".to_vec()).0, 403, "signed for another part");
     assert_eq!(put(&upload.url(1).replace("part=1&", ""), b"x".to_vec()).0, 403, "signed for a part");
     let (status, answer) = upload.call("POST", "/parts", &json!({ "part_numbers": [1, 3] }));
-    assert_eq!((status, answer["error"].as_str()), (400, Some("ask for at most 100 parts at a time, of 1 to 2")));
+    assert_eq!((status, answer["error"].as_str()), (400, Some("request at most 100 parts at once, numbered 1 to 2")));
     let parts = upload.arrived();
     assert_eq!((parts.len(), &parts[0]["part_number"], &parts[0]["size_bytes"]), (1, &json!(2), &json!(5)));
     let (status, answer) = upload.call("POST", "/complete", &json!({ "parts": parts }));
-    assert_eq!((status, answer["error"].as_str()), (409, Some("part 1 has not arrived")));
+    assert_eq!((status, answer["error"].as_str()), (409, Some("part 1 has not been uploaded")));
     assert_eq!(put(&upload.url(1), vec![7; 8 << 20]).0, 200);
     let mut parts = upload.arrived();
     parts[1]["checksum_crc64nvme"] = json!("AAAAAAAAAAA=");
     let (status, answer) = upload.call("POST", "/complete", &json!({ "parts": parts }));
-    assert_eq!((status, answer["error"].as_str()), (409, Some("part 2 that has arrived is not the one that was sent")));
+    assert_eq!((status, answer["error"].as_str()), (409, Some("part 2 differs from the part that was sent")));
     let twice = [upload.arrived(), upload.arrived()].concat();
     assert_eq!(upload.call("POST", "/complete", &json!({ "parts": twice })).0, 400);
     for _ in 0..2 {

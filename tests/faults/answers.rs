@@ -1,3 +1,5 @@
+//! Unusual and invalid responses of the API.
+
 use crate::support::mock_http::{Answer, Peer};
 use crate::support::{capydb, run};
 use crate::{KEY, PROJECT, against, dump, folder, works};
@@ -9,18 +11,18 @@ const URL: &str = "postgres://u:canary_password@db.example.com/d";
 #[test]
 fn every_bad_answer_reads_well_and_has_its_code() {
     let cases: [(u16, &'static str, &str, i32, &str); 12] = [
-        (200, "Content-Type: text/html", "<!doctype html><p>hello", 1, "it is a web page"),
-        (200, "Content-Type: application/json", "{]", 1, "it is not JSON"),
+        (200, "Content-Type: text/html", "<!doctype html><p>hello", 1, "(a web page)"),
+        (200, "Content-Type: application/json", "{]", 1, "(not JSON)"),
         (200, "Content-Type: application/json", r#"{"projects":7}"#, 1, "fields are missing"),
         (401, "X: y", r#"{"error":"key revoked"}"#, 3, "key revoked"),
-        (403, "X: y", "<html>", 3, "answered 403 Forbidden"),
-        (404, "X: y", "", 4, "answered 404 Not Found"),
+        (403, "X: y", "<html>", 3, "returned 403 Forbidden"),
+        (404, "X: y", "", 4, "returned 404 Not Found"),
         (409, "X: y", r#"{"error":"busy"}"#, 5, "busy"),
         (412, "X: y", r#"{"error":"not ready"}"#, 5, "not ready"),
-        (429, "Retry-After: 99", "", 1, "try again in 99 seconds"),
-        (500, "X: y", "", 1, "the control plane has trouble"),
-        (504, "X: y", "<html>", 6, "answered 504 Gateway Timeout"),
-        (302, "Location: http://elsewhere.invalid/", "", 1, "answered 302 Found"),
+        (429, "Retry-After: 99", "", 1, "wait 99 seconds, then run the command again"),
+        (500, "X: y", "", 1, "the control plane has an internal error"),
+        (504, "X: y", "<html>", 6, "returned 504 Gateway Timeout"),
+        (302, "Location: http://elsewhere.invalid/", "", 1, "returned 302 Found"),
     ];
     let threads = cases.map(|(status, head, body, code, words)| {
         std::thread::spawn(move || {
@@ -119,7 +121,8 @@ fn a_lost_answer_to_the_start_does_not_start_twice() {
         "POST /v1/projects/p1/imports" => Answer::Drop,
         _ => works(mock_http, request),
     });
-    against(&mock_http, &["import", "--source-url", URL, "--wait"]).fails(1, "whether the import began is not known");
+    against(&mock_http, &["import", "--source-url", URL, "--wait"])
+        .fails(1, "could not confirm that the import started");
     assert_eq!(mock_http.lines().iter().filter(|line| *line == "POST /v1/projects/p1/imports").count(), 1);
 }
 
@@ -133,7 +136,7 @@ fn waiting_rides_out_trouble_and_is_quick() {
         _ => works(mock_http, request),
     });
     let ran = against(&mock_http, &["jobs", "wait", "j1"]).succeeds();
-    assert!(ran.stderr.contains("still trying"), "{ran:#?}");
+    assert!(ran.stderr.contains("; retrying"), "{ran:#?}");
     let began = Instant::now();
     let short = Peer::start(move |mock_http, request, _| {
         if began.elapsed() < Duration::from_millis(500) {
@@ -185,11 +188,11 @@ fn projects_are_chosen_or_listed() {
         "GET /v1/projects" => two(),
         _ => works(mock_http, request),
     });
-    against(&mock_http, &["jobs", "list"]).fails(2, "name one with --project: shop, ship");
+    against(&mock_http, &["jobs", "list"]).fails(2, "choose a project with --project: shop, ship");
     against(&mock_http, &["jobs", "list", "--project", "SHOP"]).succeeds();
-    against(&mock_http, &["jobs", "list", "--project", "nope"]).fails(4, "there are: shop, ship");
+    against(&mock_http, &["jobs", "list", "--project", "nope"]).fails(4, "projects: shop, ship");
     let none = Peer::start(|_, _, _| Answer::Json(200, r#"{"projects":null}"#.into()));
-    against(&none, &["jobs", "list"]).fails(4, "create one first");
+    against(&none, &["jobs", "list"]).fails(4, "create a project first");
 }
 
 #[test]
@@ -224,6 +227,6 @@ fn an_interrupt_is_heard_at_every_moment() {
     let pid = child.id().to_string();
     assert!(std::process::Command::new("kill").args(["-INT", &pid]).status().expect("runs").success());
     let ran = crate::support::Ran::of(&child.wait_with_output().expect("ends"));
-    let ran = ran.fails(130, "whether the import began is not known");
+    let ran = ran.fails(130, "could not confirm that the import started");
     assert_eq!(ran.json()["error"]["code"], "interrupted");
 }

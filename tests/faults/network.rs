@@ -108,8 +108,8 @@ fn an_authority_of_ones_own_is_trusted_when_it_is_named() {
     send(&mock_http, &file, &[], &storage.variables()).succeeds();
     assert_eq!(*storage.stored.lock().expect("whole"), std::fs::read(&file).expect("reads"));
     let before = storage.connections();
-    let ran =
-        send(&mock_http, &file, &["-v"], &[]).fails(1, "no secure connection to localhost: invalid peer certificate");
+    let ran = send(&mock_http, &file, &["-v"], &[])
+        .fails(1, "cannot establish a secure connection to localhost: invalid peer certificate");
     assert!(ran.stderr.contains("SSL_CERT_FILE") && !ran.stderr.contains("canary"), "{ran:#?}");
     assert_eq!(storage.connections(), before + 1, "trust does not come with time");
 }
@@ -119,7 +119,8 @@ fn a_certificate_for_another_name_is_refused_at_once() {
     let folder = folder();
     let storage = Secure::start(folder.path(), "other.example", &[]);
     let mock_http = control_plane(format!("https://localhost:{}/put", storage.port));
-    send(&mock_http, &dump(&folder), &[], &storage.variables()).fails(1, "no secure connection to localhost: ");
+    send(&mock_http, &dump(&folder), &[], &storage.variables())
+        .fails(1, "cannot establish a secure connection to localhost: ");
     assert_eq!(storage.connections(), 1);
 }
 
@@ -233,7 +234,7 @@ fn proxies_are_used_and_kept_out_as_the_environment_says() {
     child.kill().expect("killed");
     child.wait().expect("gone");
     let told = told.expect("it is tried again");
-    assert!(told.contains("storage.example broke off") && !told.contains("canary"), "{told}");
+    assert!(told.contains("storage.example was interrupted") && !told.contains("canary"), "{told}");
     assert!(asked.lock().expect("whole").is_empty(), "the proxy is kept out");
 }
 
@@ -303,9 +304,9 @@ fn a_limit_of_the_rate_is_kept() {
     let took = started.elapsed();
     assert!((Duration::from_millis(1700)..Duration::from_secs(20)).contains(&took), "{took:?}");
     for (arguments, words) in [
-        (["--limit-rate", "fast"], "give a size such as 20M"),
-        (["--limit-rate", "10"], "1K at least"),
-        (["--stall-timeout", "10ms"], "a second at least"),
+        (["--limit-rate", "fast"], "expected a size such as 20M"),
+        (["--limit-rate", "10"], "the minimum is 1K"),
+        (["--stall-timeout", "10ms"], "the minimum is 1s"),
         (["--upload-concurrency", "0"], "0 is not in 1..=16"),
     ] {
         send(&mock_http, path.to_str().expect("a path"), &arguments, &[]).fails(2, words);
@@ -324,10 +325,8 @@ fn what_no_store_takes_at_once_is_not_begun() {
         }
         _ => works(mock_http, request),
     });
-    let ran = send(&mock_http, path.to_str().expect("a path"), &[], &[]).fails(
-        5,
-        "object stores take at most 5 GB in one request, and this control plane does not take the dump in parts",
-    );
+    let ran = send(&mock_http, path.to_str().expect("a path"), &[], &[])
+        .fails(5, "the dump exceeds 5 GB, the limit for one request, and this control plane has no multipart uploads");
     assert!(ran.stderr.contains("--source-url"), "{ran:#?}");
     assert!(!mock_http.lines().iter().any(|line| line.starts_with("PUT")), "nothing is sent");
 }

@@ -1,3 +1,5 @@
+//! Settings and saved files that are wrong or damaged.
+
 use crate::support::mock_http::{Answer, Peer};
 use crate::support::{capydb, run};
 use crate::{KEY, against, folder, works};
@@ -9,11 +11,11 @@ fn the_command_line_is_checked_first() {
         (&["import"], "no source given"),
         (&["import", "--source-url", "postgres://u@h/d", "--file", "x"], "cannot be used with"),
         (&["import", "--file", "x", "--wait-timeout", "2h"], "--wait"),
-        (&["import", "--source-url", "http://h/d"], "not with postgres://"),
-        (&["import", "--source-url", "postgres:///d"], "names no host"),
-        (&["import", "--source-url", "postgres://u@h"], "names no database"),
+        (&["import", "--source-url", "http://h/d"], "expected a URL that starts with postgres://"),
+        (&["import", "--source-url", "postgres:///d"], "has no host"),
+        (&["import", "--source-url", "postgres://u@h"], "has no database"),
         (&["import", "--source-url", "postgres://u@a,b/d"], "several hosts"),
-        (&["import", "--source-url", "postgres://u@h:99999/d"], "bad port"),
+        (&["import", "--source-url", "postgres://u@h:99999/d"], "invalid port"),
         (&["import", "--source-url", "postgres://u:canary@h/d?sslmode=maybe"], "sslmode=maybe"),
         (&["import", "--source-url", "postgres://u:canary@h/d?host=/tmp"], "the parameter `host`"),
         (&["import", "--sorce-url", "x"], "--source-url"),
@@ -72,7 +74,7 @@ fn settings_come_from_flags_before_environment_before_link_before_login() {
     // The environment beats both, a flag beats the environment.
     let mut by_environment = command(&["jobs", "list", "--project", "shop"]);
     by_environment.env("CAPYDB_API_URL", other.api_url());
-    run(by_environment).fails(1, "has trouble");
+    run(by_environment).fails(1, "has an internal error");
     let mut by_flag = command(&["jobs", "list", "--api-url", &mock_http.api_url(), "--api-key", "flag_key"]);
     by_flag.env("CAPYDB_API_URL", other.api_url()).env("CAPYDB_API_KEY", "environment_key");
     run(by_flag).succeeds();
@@ -144,7 +146,7 @@ fn a_link_alone_draws_no_key_and_no_source_to_its_server() {
         let mut command = capydb(arguments);
         command.current_dir(home.path()).env("CAPYDB_API_KEY", KEY).env("http_proxy", &proxy);
         let ran = run(command);
-        assert!(ran.code != 0 && format!("{ran:?}").contains("have not named yet"), "{ran:#?}");
+        assert!(ran.code != 0 && format!("{ran:?}").contains("have not used before"), "{ran:#?}");
     }
     let mut completion = capydb(&["--", "capydb", "import", "--project", ""]);
     completion.current_dir(home.path()).env("CAPYDB_API_KEY", KEY).env("http_proxy", &proxy);

@@ -67,7 +67,7 @@ fn a_narrow_terminal_wraps_and_a_file_does_not() {
         narrow.lines().filter(|line| line.contains("dump_") || line.starts_with("      ")).collect();
     let too_long = report.iter().filter(|line| line.chars().count() > 70).collect::<Vec<_>>();
     assert!(!report.is_empty() && too_long.is_empty(), "{too_long:#?}");
-    assert!(words(&narrow).contains("drop each of these on the source if nothing uses it"), "{narrow}");
+    assert!(words(&narrow).contains("drop each extension on the source if nothing uses it"), "{narrow}");
 }
 
 #[test]

@@ -1,3 +1,5 @@
+//! Uploads over failing networks and storage.
+
 use crate::support::mock_http::{Answer, Peer};
 use crate::{against, dump, folder, works};
 use std::io::Write;
@@ -13,7 +15,7 @@ fn a_transient_fault_is_told_and_tried_again() {
     let folder = folder();
     let ran = against(&mock_http, &["import", "--file", &dump(&folder), "-vv"]).succeeds();
     let told =
-        "warning: attempt 2 of 6, waiting 1 s: storage at 127.0.0.1 refused the upload with status 503: Slow down";
+        "warning: attempt 2 of 6, waiting 1 s: storage at 127.0.0.1 rejected the upload with status 503: Slow down";
     assert!(ran.stderr.contains(told), "{ran:#?}");
     let slots = mock_http.lines().iter().filter(|line| line.ends_with("imports/uploads")).count();
     assert_eq!(slots, 1, "the URL is as good as before");
@@ -49,7 +51,7 @@ fn a_dump_that_grows_while_it_is_sent_is_refused() {
         }
         works(mock_http, request)
     });
-    against(&mock_http, &["import", "--file", &path]).fails(5, "the dump changed while it was being sent");
+    against(&mock_http, &["import", "--file", &path]).fails(5, "the dump changed during the upload");
     assert!(!mock_http.lines().contains(&"POST /v1/projects/p1/imports".to_owned()), "nothing is started");
 }
 
@@ -64,7 +66,7 @@ fn a_dump_that_shrinks_while_it_is_sent_is_refused() {
         }
         works(mock_http, request)
     });
-    against(&mock_http, &["import", "--file", &path]).fails(5, "the dump changed while it was being sent");
+    against(&mock_http, &["import", "--file", &path]).fails(5, "the dump changed during the upload");
     assert!(!mock_http.lines().contains(&"POST /v1/projects/p1/imports".to_owned()), "nothing is started");
 }
 

@@ -101,9 +101,9 @@ const ELSEWHERE: [(&str, &str); 40] = [
     ("postgres://u:canary@/d?host=/tmp", "Unix socket"),
     ("postgres://u:canary@/d?host=%2Ftmp", "Unix socket"),
     ("postgres://u:canary@%40abstract/d", "Unix socket"),
-    ("postgres:///d", "names no host"),
-    ("postgres://u:canary@/d", "names no host"),
-    ("postgres://u:canary@:PORT/d", "names no host"),
+    ("postgres:///d", "has no host"),
+    ("postgres://u:canary@/d", "has no host"),
+    ("postgres://u:canary@:PORT/d", "has no host"),
     ("postgres://u:canary@1.1.1.1/d?host=127.0.0.1", "the parameter `host`"),
     ("postgres://u:canary@1.1.1.1/d?%68ost=127.0.0.1", "the parameter `host`"),
     ("postgres://u:canary@1.1.1.1/d?hostaddr=127.0.0.1", "the parameter `hostaddr`"),
@@ -127,11 +127,11 @@ const ELSEWHERE: [(&str, &str); 40] = [
     ("postgres://u:canary@1.1.1.1/d?requirepeer=root", "the parameter `requirepeer`"),
     ("postgres://u:canary@1.1.1.1/d?sslmode=none", "sslmode=none"),
     ("postgres://u:canary@1.1.1.1/d#@127.0.0.1:PORT/d", "`#`"),
-    ("postgres://u:canary@1.1.1.1:0/d", "bad port"),
-    ("postgres://u:canary@1.1.1.1:99999/d", "bad port"),
-    ("file:///etc/passwd", "not with postgres://"),
-    ("http://169.254.169.254/latest/meta-data", "not with postgres://"),
-    ("host=127.0.0.1 port=PORT user=u dbname=d", "not with postgres://"),
+    ("postgres://u:canary@1.1.1.1:0/d", "invalid port"),
+    ("postgres://u:canary@1.1.1.1:99999/d", "invalid port"),
+    ("file:///etc/passwd", "expected a URL that starts with postgres://"),
+    ("http://169.254.169.254/latest/meta-data", "expected a URL that starts with postgres://"),
+    ("host=127.0.0.1 port=PORT user=u dbname=d", "expected a URL that starts with postgres://"),
 ];
 
 /// Spellings that no resolver takes for an address, and that must not become one on the way.
@@ -171,12 +171,12 @@ fn no_url_leads_into_a_private_network() {
     for host in INTERNAL {
         cases.push((
             format!("postgres://u:canary@{host}:PORT/d"),
-            vec!["an internal name", "only the provider's own network knows"],
+            vec!["an internal host name", "reachable only inside the provider's network"],
         ));
     }
     cases.extend(ELSEWHERE.iter().map(|(url, words)| ((*url).to_owned(), vec![*words])));
     for host in NOWHERE {
-        let refusals = vec!["cannot find", "cannot be read", "several hosts", "must be publicly reachable"];
+        let refusals = vec!["cannot find", "is invalid", "several hosts", "must be publicly reachable"];
         cases.push((format!("postgres://u:canary@{host}:PORT/d"), refusals));
     }
     let path = format!("/v1/projects/{}/imports", project.id);

@@ -38,7 +38,7 @@ fn an_upload_that_is_killed_goes_on_with_what_has_arrived() {
             died += usize::from(!child.wait().expect("gone").success());
         }
         let ran = run(command()).succeeds();
-        went_on += usize::from(ran.stderr.contains("Going on with the upload"));
+        went_on += usize::from(ran.stderr.contains("Resuming upload"));
         let key = line.started().expect("an import was started");
         let object = control_plane.data_dir.join("objects").join(key.replace('/', ""));
         assert!(std::fs::read(&object).expect("is there") == bytes, "round {round}: another object: {ran:#?}");

@@ -1,4 +1,4 @@
-//! A real browser, driven by WebDriver.
+//! Chromium driven over WebDriver.
 
 use crate::support::{fixtures, until};
 use fantoccini::wd::{Capabilities, WebDriverCompatibleCommand};
@@ -9,11 +9,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// How the page is looked at.
+/// The device to emulate.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Look {
     Wide,
-    /// A telephone at night.
+    /// A phone with the dark color scheme.
     Narrow,
 }
 
@@ -24,14 +24,14 @@ pub(crate) struct Browser {
     _profile: tempfile::TempDir,
 }
 
-/// Whether this machine has a browser; `make test` says when it has none.
+/// Whether Chromium and chromedriver are installed.
 pub(crate) fn is_here() -> bool {
     let here =
         |name: &str| Command::new(name).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok();
     here("chromedriver") && here("chromium")
 }
 
-/// A command of Chromium's own.
+/// A command of the Chrome DevTools Protocol.
 #[derive(Debug)]
 struct Cdp(Value);
 
@@ -62,8 +62,8 @@ impl Browser {
             let line = line.expect("reads");
             line.split_once("started successfully on port ").map(|(_, port)| port.trim_end_matches('.').to_owned())
         });
-        std::thread::spawn(move || lines.for_each(drop)); // it must not wait for a reader
-        let profile = tempfile::tempdir().expect("a folder");
+        std::thread::spawn(move || lines.for_each(drop)); // a full pipe would block chromedriver
+        let profile = tempfile::tempdir().expect("a directory");
         let mut arguments = vec![
             "--headless=new".to_owned(),
             "--disable-gpu".to_owned(),
@@ -77,7 +77,7 @@ impl Browser {
             format!("--user-data-dir={}", profile.path().display()),
         ];
         if rustix::process::geteuid().is_root() {
-            arguments.push("--no-sandbox".to_owned()); // there is none for root
+            arguments.push("--no-sandbox".to_owned()); // Chromium has no sandbox for root
         }
         let mut options = json!({ "binary": "/usr/bin/chromium" });
         if look == Look::Narrow {
@@ -97,7 +97,7 @@ impl Browser {
         Self { client, driver, _profile: profile }
     }
 
-    /// Waits until an element is there and can be seen.
+    /// Waits until an element is visible.
     pub(crate) async fn see(&self, css: &str) -> fantoccini::elements::Element {
         let started = Instant::now();
         loop {
@@ -111,16 +111,16 @@ impl Browser {
         }
     }
 
-    /// Waits until the page says something.
+    /// Waits until the page shows a text.
     pub(crate) async fn reads(&self, words: &str) {
         let started = Instant::now();
         while !self.text().await.contains(words) {
-            assert!(started.elapsed() < Duration::from_mins(1), "no «{words}» in:\n{}", self.text().await);
+            assert!(started.elapsed() < Duration::from_mins(1), "no “{words}” in:\n{}", self.text().await);
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
 
-    /// Waits until a condition of the page holds.
+    /// Waits until a JavaScript condition is true.
     pub(crate) async fn holds(&self, condition: &str) {
         let started = Instant::now();
         while self.run(&format!("return {condition}")).await != json!(true) {
@@ -129,13 +129,13 @@ impl Browser {
         }
     }
 
-    /// Waits for a question of the page, and answers it.
+    /// Waits for a dialog and accepts or dismisses it.
     pub(crate) async fn answer(&self, question: &str, yes: bool) {
         let started = Instant::now();
         let asked = loop {
             match self.client.get_alert_text().await {
                 Ok(asked) => break asked,
-                Err(error) => assert!(started.elapsed() < Duration::from_mins(1), "nothing is asked: {error}"),
+                Err(error) => assert!(started.elapsed() < Duration::from_mins(1), "no dialog: {error}"),
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         };
@@ -152,7 +152,7 @@ impl Browser {
         self.client.execute(script, Vec::new()).await.unwrap_or_default()
     }
 
-    /// Waits until a button can be pressed, and presses it.
+    /// Waits until a button is enabled and clicks it.
     pub(crate) async fn press(&self, words: &str) {
         let script = format!(
             "const found = [...document.querySelectorAll('button, summary, a.button')].find((b) => b.checkVisibility() && !b.disabled && b.textContent.trim() === {});
@@ -161,7 +161,7 @@ impl Browser {
         );
         let started = Instant::now();
         while self.run(&script).await != json!(true) {
-            assert!(started.elapsed() < Duration::from_secs(30), "no button «{words}» in:\n{}", self.text().await);
+            assert!(started.elapsed() < Duration::from_secs(30), "no button “{words}” in:\n{}", self.text().await);
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
@@ -172,8 +172,8 @@ impl Browser {
         field.send_keys(text).await.expect("types");
     }
 
-    /// Keeps a picture of the whole page, looks for what keeps people out, and for what the page
-    /// could not do.
+    /// Saves a screenshot of the whole page and checks for horizontal overflow and accessibility
+    /// violations.
     pub(crate) async fn judge(&self, name: &str) {
         let height = self.run("return document.documentElement.scrollHeight").await.as_u64().unwrap_or(1000);
         let width = self.run("return innerWidth").await.as_u64().unwrap_or(1280);
@@ -182,7 +182,7 @@ impl Browser {
         }
         let picture = self.client.screenshot().await.expect("a picture");
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("panel");
-        std::fs::create_dir_all(&folder).expect("a folder");
+        std::fs::create_dir_all(&folder).expect("a directory");
         std::fs::write(folder.join(format!("{name}.png")), picture).expect("written");
         let overflow = self
             .run("return document.documentElement.scrollWidth - document.documentElement.clientWidth")
@@ -190,7 +190,9 @@ impl Browser {
             .as_i64()
             .unwrap_or(0);
         assert!(overflow <= 0, "{name} is {overflow} pixels wider than the window");
-        let Some(axe) = auditor() else { return };
+        let Some(axe) = auditor() else {
+            return crate::support::skip("accessibility", "axe-core is not installed");
+        };
         let script = std::fs::read_to_string(axe).expect("reads");
         self.client.execute(&script, Vec::new()).await.expect("runs");
         let audit = "const done = arguments[0]; axe.run().then((found) => done(found.violations.map((v) => ({ id: v.id, impact: v.impact, help: v.help, nodes: v.nodes.map((n) => n.html + ' ' + n.failureSummary) }))))";
@@ -219,7 +221,7 @@ fn auditor() -> Option<PathBuf> {
     found.max()
 }
 
-/// Waits for something that is not on the page.
+/// Waits for a condition outside the page.
 pub(crate) fn settled(what: &str, holds: impl FnMut() -> bool) {
     tokio::task::block_in_place(|| until(what, holds));
 }

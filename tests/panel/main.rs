@@ -1,8 +1,8 @@
-//! The Import panel in a real browser, with a real control plane and real Postgres.
+//! Tests of the import panel in a real browser, with a real control plane and Postgres.
 //!
-//! Pictures of what it looks like are kept in `target/panel`.
+//! Screenshots are saved in `target/panel`.
 #![cfg(feature = "server")]
-#![expect(clippy::print_stderr, reason = "what is of less weight is told")]
+#![expect(clippy::print_stderr, reason = "minor accessibility findings are printed")]
 
 mod browser;
 #[path = "../support/cluster.rs"]
@@ -23,7 +23,7 @@ const LARGE: &str = "create table events as select n, md5(n::text) || md5((n + 1
     create table people (id int primary key, name text); insert into people select n, 'p' || n from generate_series(1, 1000) n;
     create index on events (n); create index on events (payload);";
 
-/// The second part is sent where nothing is, once the first one has arrived.
+/// Sends the second part to a missing path once the first part is uploaded.
 const SECOND_PART_FAILS: &str = "window.real = XMLHttpRequest;
     let first = null;
     XMLHttpRequest = class extends real {
@@ -38,16 +38,16 @@ const SECOND_PART_FAILS: &str = "window.real = XMLHttpRequest;
         }
     }";
 
-/// Runs a test in a browser, if there is one.
+/// Runs a test in a browser; skips it if none is installed.
 fn in_browser<F: Future<Output = ()>>(look: Look, test: impl FnOnce(Browser) -> F) {
     if !is_here() {
-        return; // `make test` says so
+        return crate::support::skip("browser", "chromium and chromedriver are not installed");
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async { test(Browser::open(look).await).await });
 }
 
-/// Does something that has a runtime of its own.
+/// Runs blocking work that has its own runtime.
 fn aside<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     tokio::task::block_in_place(|| std::thread::scope(|scope| scope.spawn(work).join().expect("no panic")))
 }
@@ -56,7 +56,7 @@ fn site(control_plane: &ControlPlane) -> String {
     format!("http://{}/", control_plane.address())
 }
 
-/// Chooses a project by its name.
+/// Selects a project by name.
 async fn choose(browser: &Browser, name: &str) {
     browser.see("#project").await.select_by_label(name).await.expect("is listed");
     browser.holds(&format!("document.getElementById('project-title')?.textContent === {}", json!(name))).await;
@@ -80,7 +80,7 @@ fn a_database_moves_from_its_url() {
         choose(&browser, "shop").await;
         browser.reads("of 10.0 GB").await;
         browser.judge("1-start").await;
-        // Everything can be reached by keyboard, in the order in which it is read.
+        // Tab reaches every control in reading order.
         browser.run("document.activeElement.blur(); document.querySelector('.skip').focus()").await;
         let mut reached = Vec::new();
         for _ in 0..10 {
@@ -90,16 +90,16 @@ fn a_database_moves_from_its_url() {
         }
         let order = ["CapyDB", "project", "to-import", "to-history", "mode", "source-url", "Show", "recreate-finish"];
         assert_eq!(reached[..order.len()], order, "{reached:?}");
-        // What leaves the page while somebody types, and what of it holds the password.
+        // Records the requests of the page, to check which contain the password.
         browser.run("window.sent = []; const real = fetch; window.fetch = (to, how) => { sent.push([String(to), String(how?.body ?? '')]); return real(to, how); }").await;
-        browser.fill("#source-url", &format!("psql '{url}'")).await; // as providers show it
+        browser.fill("#source-url", &format!("psql '{url}'")).await; // as providers print it
         browser.reads("Added sslmode=require").await;
         browser.judge("2-recognised").await;
         let leaked = browser.run("return sent.filter(([, body]) => body.includes('source-secret')).length").await;
-        assert_eq!(leaked, json!(0), "the password has not left the form");
+        assert_eq!(leaked, json!(0), "no request contains the password");
         assert!(browser.run("return sent.length").await.as_u64() > Some(0));
         browser.press("Run preflight").await;
-        browser.reads("The preflight passed").await;
+        browser.reads("Preflight passed").await;
         for check in ["Source size within plan", "Source version compatible", "Extensions available on target"] {
             browser.reads(check).await;
         }
@@ -111,16 +111,16 @@ fn a_database_moves_from_its_url() {
         browser.press("Replace shop and import").await;
         browser.see("#job-title").await;
         let calls = browser.run("return sent.filter(([, body]) => body.includes('source-secret')).map(([to]) => to.split('/imports')[1])").await;
-        assert_eq!(calls, json!(["/preflight", ""]), "only the two calls have it");
-        browser.reads("Everything arrived in shop").await;
-        browser.reads("9,585").await; // without those that extensions brought
+        assert_eq!(calls, json!(["/preflight", ""]), "only preflight and import send the password");
+        browser.reads("Everything was imported into shop").await;
+        browser.reads("9,585").await; // without rows of extensions
         browser.judge("5-completed").await;
-        assert!(!browser.text().await.contains("postgres://"), "no password is shown unasked");
-        browser.press("Show them, passwords included").await;
+        assert!(!browser.text().await.contains("postgres://"), "connection strings are hidden by default");
+        browser.press("Show connection strings").await;
         browser.reads(&project.url).await;
         browser.run("location.hash = '#/history'").await;
         browser.reads("Webhook deliveries").await;
-        browser.reads("Make the project").await;
+        browser.reads("Create project").await;
         browser.judge("6-history").await;
         assert_eq!(project.sql("select count(*) from shop.customer"), psql(&url, "select count(*) from shop.customer"));
         browser.close().await;
@@ -143,11 +143,11 @@ fn a_dump_moves_from_a_file_and_a_reload_changes_nothing() {
         browser.reads("Postgres 15.").await;
         browser.reads("public.events").await;
         browser.judge("7-dump").await;
-        // A part that storage does not want, an upload that is cancelled, and one that goes on.
+        // A failed part, a cancelled upload and a resumed one.
         browser.run(SECOND_PART_FAILS).await;
         browser.press("Import").await;
-        browser.reads("The upload broke off after").await;
-        browser.reads("what has arrived is not sent twice").await;
+        browser.reads("The upload failed after").await;
+        browser.reads("uploaded parts are not sent again").await;
         browser.judge("7b-broken-off").await;
         browser.run("XMLHttpRequest = real").await;
         let speed =
@@ -156,12 +156,12 @@ fn a_dump_moves_from_a_file_and_a_reload_changes_nothing() {
         browser.cdp("Network.emulateNetworkConditions", speed(200_000)).await;
         browser.press("Import").await;
         browser.reads("Uploading: ").await;
-        // Whoever goes elsewhere is asked first.
+        // Leaving the view needs confirmation.
         browser.run("setTimeout(() => { location.hash = '#/history' })").await;
-        browser.answer("This ends the upload", false).await;
+        browser.answer("This cancels the upload", false).await;
         browser.reads("Uploading: ").await;
         browser.judge("7c-uploading").await;
-        browser.press("Cancel the upload").await;
+        browser.press("Cancel upload").await;
         browser.reads("The upload was cancelled").await;
         browser.cdp("Network.emulateNetworkConditions", speed(-1)).await;
         browser.press("Import").await;
@@ -169,12 +169,12 @@ fn a_dump_moves_from_a_file_and_a_reload_changes_nothing() {
         browser.client.refresh().await.expect("reloads");
         browser.reads("loading").await;
         browser.judge("8-running").await;
-        // The way to the content leads to no other view.
+        // The skip link does not change the view.
         browser.run("document.querySelector('.skip').click()").await;
         assert_eq!(browser.run("return document.activeElement.id").await, json!("main"));
         browser.reads("loading").await;
         aside(|| control_plane.let_go("picture"));
-        browser.reads("Everything arrived in files").await;
+        browser.reads("Everything was imported into files").await;
         browser.reads("401,001").await;
         browser.judge("9-arrived").await;
         browser.close().await;
@@ -199,12 +199,12 @@ fn what_cannot_work_is_said_with_what_to_do() {
     let whole = std::fs::read(folder.join("whole.dump")).expect("reads");
     let files = [
         (write("empty.dump", b""), "The file is empty"),
-        (write("picture.png", b"\x89PNG\r\n\x1a\n\0\0\0"), "neither an archive of pg_dump nor SQL"),
-        (write("packed.gz", b"\x1f\x8b\x08\0\0\0"), "compressed as a whole (gzip)"),
-        (write("cut.dump", &whole[..600]), "the file is cut off"),
+        (write("picture.png", b"\x89PNG\r\n\x1a\n\0\0\0"), "neither a pg_dump archive nor SQL"),
+        (write("packed.gz", b"\x1f\x8b\x08\0\0\0"), "compressed with gzip"),
+        (write("cut.dump", &whole[..600]), "the file is truncated"),
         (
             write("large.sql", &[b"SELECT 1;\n".repeat(4_200_000), b"\n".to_vec()].concat()),
-            "more than the 40.0 MB of the project's plan",
+            "over the plan limit of 40.0 MB",
         ),
     ];
     let clash = write("clash.sql", b"CREATE TABLE taken (x int);\n");
@@ -213,19 +213,15 @@ fn what_cannot_work_is_said_with_what_to_do() {
         choose(&browser, "errors").await;
         for (url, words, fix) in [
             ("postgres://u:p@10.0.0.7/shop", "must be publicly reachable", "pg_dump -Fc"),
-            ("mysql://u:p@h/shop", "not with postgres://", ""),
-            (
-                "postgres://u:p@ep-a-b-pooler.eu-central-1.aws.neon.tech/shop",
-                "pooled endpoint",
-                "Use the right endpoint",
-            ),
+            ("mysql://u:p@h/shop", "a URL that starts with postgres://", ""),
+            ("postgres://u:p@ep-a-b-pooler.eu-central-1.aws.neon.tech/shop", "pooled endpoint", "Use this endpoint"),
         ] {
             browser.fill("#source-url", url).await;
             browser.reads(words).await;
             browser.reads(fix).await;
         }
         browser.judge("10-refused").await;
-        browser.press("Use the right endpoint").await;
+        browser.press("Use this endpoint").await;
         browser.reads("Neon").await;
         let kept = browser.run("return document.getElementById('source-url').value").await;
         assert!(kept.as_str().expect("a text").starts_with("postgres://u:p@ep-a-b.eu-central-1"), "{kept}");
@@ -240,9 +236,9 @@ fn what_cannot_work_is_said_with_what_to_do() {
         browser.reads("plain SQL").await;
         browser.press("Import").await;
         browser.reads("already exists").await;
-        browser.reads("The target is as it was before").await;
+        browser.reads("The target is unchanged").await;
         browser.judge("12-failed").await;
-        // An import that is cancelled: its source accepts, and says nothing.
+        // A cancelled import: its source accepts connections but sends nothing.
         let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
         let waiting = format!("postgres://u:p@{}/d?sslmode=disable", silent.local_addr().expect("an address"));
         let body = json!({ "confirm": true, "source_url": waiting });
@@ -254,14 +250,14 @@ fn what_cannot_work_is_said_with_what_to_do() {
         let project = aside(|| control_plane.project("waits").id);
         let job = aside(|| start(&control_plane, &project));
         browser.client.goto(&format!("{}#/jobs/{job}", site(&control_plane))).await.expect("opens");
-        browser.press("Cancel the import").await;
+        browser.press("Cancel import").await;
         browser.reads("Cancelled by request").await;
-        // A control plane that goes away.
+        // A control plane that stops.
         let job = aside(|| start(&control_plane, &project));
         browser.client.goto(&format!("{}#/jobs/{job}", site(&control_plane))).await.expect("opens");
         browser.see("#job-cancel").await;
         aside(|| control_plane.kill());
-        browser.reads("The connection is lost; the import itself goes on").await;
+        browser.reads("Connection lost. The import keeps running").await;
         browser.close().await;
     });
 }
@@ -280,17 +276,17 @@ fn a_project_without_a_database_and_a_wrong_key_have_a_way_on() {
         choose(&browser, "unlucky").await;
         browser.reads("The disk was full").await;
         browser.judge("12b-no-database").await;
-        browser.press("Make it again").await;
+        browser.press("Create it again").await;
         browser.reads("Done.").await;
-        // A key that is wrong.
+        // A wrong key.
         browser.cdp("Network.enable", json!({})).await;
-        browser.cdp("Network.setBlockedURLs", json!({ "urls": ["*/panel/key"] })).await; // as for somebody else
+        browser.cdp("Network.setBlockedURLs", json!({ "urls": ["*/panel/key"] })).await; // as for another user
         browser.run("sessionStorage.setItem('capydb-key', 'capy_live_wrong'); location.reload()").await;
-        browser.reads("The API key is not valid").await;
+        browser.reads("Invalid API key").await;
         browser.judge("13-key").await;
         browser.fill("#api-key", "capy_live_…").await;
         browser.press("Continue").await;
-        browser.reads("That is no API key").await;
+        browser.reads("not allowed in an API key").await;
         browser.fill("#api-key", &control_plane.api_key).await;
         browser.press("Continue").await;
         browser.see("#project").await;
@@ -313,17 +309,17 @@ fn it_is_at_home_on_a_telephone_at_night() {
         browser.reads("custom").await;
         browser.judge("15-narrow-dump").await;
         browser.press("Import").await;
-        browser.reads("Everything arrived in pocket").await;
+        browser.reads("Everything was imported into pocket").await;
         browser.judge("16-narrow-arrived").await;
-        settled("it is there", || project.sql("select count(*) > 0 from shop.customer") == "t");
+        settled("the data is in the target", || project.sql("select count(*) > 0 from shop.customer") == "t");
         browser.run("location.hash = '#/history'").await;
-        browser.reads("Make the project").await;
+        browser.reads("Create project").await;
         browser.judge("17-narrow-history").await;
         browser.close().await;
     });
 }
 
-/// Past one machine: people bring a key, and dumps go to a bucket, which is another origin.
+/// A cluster: users enter a key, and dumps go to a bucket of another origin.
 #[test]
 fn a_team_imports_through_a_bucket() {
     let ground = Ground::lay(&[]);
@@ -337,24 +333,24 @@ fn a_team_imports_through_a_bucket() {
         browser.client.goto(&format!("http://{}/", api.address)).await.expect("opens");
         browser.fill("#api-key", &key).await;
         browser.press("Continue").await;
-        browser.reads("A project first").await;
+        browser.reads("Create your first project").await;
         browser.judge("18-no-project").await;
         browser.fill("#project-name", "shop").await;
-        browser.press("Make it").await;
+        browser.press("Create project").await;
         browser.reads("Done.").await;
         browser.press("Import a database").await;
         browser.reads("plan server").await;
         file(&browser, &dump).await;
         browser.reads("public.events").await;
         browser.press("Import").await;
-        browser.reads("Everything arrived in shop").await;
+        browser.reads("Everything was imported into shop").await;
         browser.reads("401,000").await;
         browser.judge("19-arrived").await;
-        settled("the dump is gone", || object_store::files(&ground.bucket.1).is_empty());
-        // The key is withdrawn while the page is open.
+        settled("the dump is deleted", || object_store::files(&ground.bucket.1).is_empty());
+        // The key expires while the page is open.
         aside(|| ground.ask("update api_keys set expires_at = now() - interval '1 hour'"));
         browser.run("location.hash = '#/history'").await;
-        browser.reads("The API key is not valid any more").await;
+        browser.reads("The API key is no longer valid").await;
         browser.close().await;
     });
 }

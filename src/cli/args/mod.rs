@@ -1,3 +1,5 @@
+//! Command-line arguments and their help texts.
+
 #[cfg(feature = "server")]
 mod server;
 mod webhooks;
@@ -23,7 +25,7 @@ pub(super) struct Cli {
     pub(super) global: Global,
 }
 
-/// Examples teach faster than options, so they come first.
+/// Help template: examples before options.
 const TEMPLATE: &str = "\
 {before-help}{about-with-newline}
 {usage-heading} {usage}{after-help}
@@ -31,7 +33,7 @@ const TEMPLATE: &str = "\
 {all-args}
 ";
 
-/// The command line, with the same look of help for every command.
+/// The command line; every command uses the same help template.
 pub(super) fn command() -> clap::Command {
     templated(<Cli as clap::CommandFactory>::command())
 }
@@ -40,7 +42,7 @@ fn templated(command: clap::Command) -> clap::Command {
     command.help_template(TEMPLATE).mut_subcommands(templated)
 }
 
-/// Reads a command line.
+/// Parses the arguments.
 pub(super) fn parse(arguments: &[std::ffi::OsString]) -> Result<Cli, clap::Error> {
     let mut command = command();
     let matches = command.try_get_matches_from_mut(arguments)?;
@@ -55,38 +57,38 @@ Examples:
   capydb jobs wait JOB
 
 Exit codes:
-  0 success   1 error or failed job   2 usage   3 key missing or refused   4 not found
+  0 success   1 error or failed job   2 usage   3 key missing or rejected   4 not found
   5 conflict or failed precondition   6 timeout   130 interrupted";
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Global options")]
 pub(super) struct Global {
-    /// Form of the result on standard output
+    /// Output format
     #[arg(short, long, value_enum, default_value_t = OutputFormat::Text, global = true, value_name = "FORMAT")]
     pub(super) output: OutputFormat,
-    // Clap's own reading of the environment would show these in every usage line.
+    // Not clap's `env`: it would show these in every usage line.
     /// Base URL of the control plane [env: CAPYDB_API_URL]
     #[arg(long, global = true, value_name = "URL")]
     pub(super) api_url: Option<String>,
-    /// API key; better in the environment, where other users do not see it [env: CAPYDB_API_KEY]
+    /// API key, visible in process lists; `-` reads standard input [env: CAPYDB_API_KEY]
     #[arg(long, global = true, value_name = "KEY")]
     pub(super) api_key: Option<String>,
-    /// Only results and errors
+    /// Print only results and errors
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub(super) quiet: bool,
-    /// Show every call
+    /// Log API calls; repeat for more detail
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub(super) verbose: u8,
-    /// How progress is shown on standard error
+    /// Progress format on standard error
     #[arg(long, value_enum, default_value_t = ProgressForm::Auto, global = true, value_name = "FORM")]
     pub(super) progress: ProgressForm,
-    /// The same as --progress lines
+    /// Same as --progress lines
     #[arg(long, global = true, conflicts_with = "progress")]
     pub(super) no_progress: bool,
 }
 
 impl Global {
-    /// How this command shows its results, messages and progress.
+    /// The output settings of this command.
     pub(super) fn output_options(&self) -> OutputOptions {
         OutputOptions {
             format: self.output,
@@ -100,70 +102,70 @@ impl Global {
 pub(super) enum Command {
     /// Import a database from a live source or a dump file
     Import(ImportArgs),
-    /// Look at jobs
+    /// Manage jobs
     #[command(subcommand)]
     Jobs(JobsCommand),
-    /// Look at projects
+    /// Manage projects
     #[command(subcommand)]
     Projects(ProjectsCommand),
-    /// Tell other programs when imports and jobs are over
+    /// Manage webhook endpoints
     #[command(subcommand)]
     Webhooks(WebhooksCommand),
-    /// Keep the connection strings of an application up to date where it is deployed
+    /// Sync connection strings to Vercel, Netlify or .env
     #[command(subcommand)]
     Integrations(IntegrationsCommand),
-    /// Save an API key: approve in the browser, or give one with --api-key
+    /// Log in through the browser or with --api-key
     #[command(
         after_help = "Examples:\n  capydb login\n  capydb login --api-key - < key-file\n  capydb login --api-url http://127.0.0.1:7654/api/capydb --api-key -"
     )]
     Login,
-    /// Forget the saved key of the active organization
+    /// Delete the saved key of the active organization
     Logout {
-        /// Those of all organizations
+        /// Delete the saved keys of all organizations
         #[arg(long)]
         all: bool,
     },
-    /// Show whose key is used
+    /// Show the current organization and key
     Whoami,
-    /// Link this directory to a project, so that commands here mean it
+    /// Link this directory to a project
     Link {
-        /// Project: id, slug or name [default: the only one]
+        /// Project id, slug or name [default: the only project]
         #[arg(value_name = "PROJECT")]
         project: Option<String>,
     },
-    /// Take the link of this directory away
+    /// Unlink this directory
     Unlink,
-    /// Look at settings
+    /// Show configuration
     #[command(subcommand)]
     Config(ConfigCommand),
-    /// Check that everything an import needs is in order
+    /// Diagnose login, network and tools
     Doctor,
-    /// Run a whole control plane on this machine
+    /// Run a local control plane
     #[cfg(feature = "server")]
     Dev(DevArgs),
-    /// Run a process of a control plane for many machines
+    /// Run a production API or worker
     #[cfg(feature = "server")]
     Server(Box<ServerArgs>),
-    /// Write the manual pages into a folder
+    /// Generate man pages
     #[command(after_help = "Examples:\n  capydb man ~/.local/share/man/man1")]
     Man {
-        /// The folder
+        /// Output directory
         #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
         folder: PathBuf,
     },
-    /// Print the completion script of a shell
+    /// Print a shell completion script
     #[command(
         after_help = "Examples:\n  capydb completion bash > ~/.local/share/bash-completion/completions/capydb\n  capydb completion zsh > \"${fpath[1]}/_capydb\""
     )]
     Completion {
-        /// The shell
+        /// Shell
         #[arg(value_enum)]
         shell: clap_complete::Shell,
     },
 }
 
 impl Command {
-    /// Whether this is a process of a control plane.
+    /// Whether this command runs a server process, which sets up its own log.
     pub(super) fn is_server(&self) -> bool {
         match self {
             #[cfg(feature = "server")]
@@ -193,39 +195,38 @@ Examples:
 
 #[derive(Debug, Args)]
 pub(super) struct SourceOptions {
-    /// Connection URL of a live source; `-` reads it from standard input
+    /// Live source URL; `-` reads standard input
     #[arg(long, value_name = "URL", long_help = SOURCE_URL_HELP, conflicts_with = "file", help_heading = "Source")]
     pub(super) source_url: Option<String>,
-    /// Dump file: custom format (pg_dump -Fc) or plain SQL, also as .gz or .zst; `-` reads a pipe
+    /// Dump: custom format, plain SQL, .gz or .zst; `-` reads standard input
     #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath, help_heading = "Source")]
     pub(super) file: Option<PathBuf>,
-    /// Use the URL as it is, although its provider has a better endpoint for this
+    /// Do not replace pooled endpoints with direct ones
     #[arg(long, help_heading = "Source")]
     pub(super) no_rewrite: bool,
 }
 
 #[derive(Debug, Args)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a separate flag")]
 pub(super) struct ImportOptions {
     #[command(flatten)]
     pub(super) source: SourceOptions,
-    /// Dump the source on this machine and upload the dump: for sources that only this machine
-    /// can reach
+    /// Run pg_dump on this machine and upload the dump
     #[arg(long, conflicts_with = "file", help_heading = "Source")]
     pub(super) via_dump: bool,
-    /// Replace the target database: what it holds now is dropped once the import has succeeded
+    /// Replace the target database once the import has succeeded
     #[arg(long)]
     pub(super) recreate: bool,
-    /// Wait until the import is over, and report
+    /// Wait for the import to finish
     #[arg(long)]
     pub(super) wait: bool,
-    /// Stop waiting after this time (30s, 15m, 2h); the import itself goes on
+    /// Maximum time to wait (30s, 15m, 2h); the import continues
     #[arg(long, value_name = "TIME", value_parser = time, requires = "wait")]
     pub(super) wait_timeout: Option<Duration>,
-    /// Project: id, slug or name [default: the linked one, or the only one]
+    /// Project id, slug or name [default: the linked or only project]
     #[arg(long, value_name = "REF")]
     pub(super) project: Option<String>,
-    /// Do not ask before replacing the database
+    /// Replace the database without confirmation
     #[arg(short, long, alias = "confirm")]
     pub(super) yes: bool,
     #[command(flatten)]
@@ -235,16 +236,16 @@ pub(super) struct ImportOptions {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Upload")]
 pub(super) struct UploadArgs {
-    /// Try again when storage takes nothing for this time
+    /// Retry if the upload stalls this long
     #[arg(long, value_name = "TIME", value_parser = stall_timeout, default_value = "60s")]
     pub(super) stall_timeout: Duration,
-    /// Send at most so much a second (20M, 500K)
+    /// Upload speed limit in bytes per second (20M, 500K)
     #[arg(long, value_name = "RATE", value_parser = rate)]
     pub(super) limit_rate: Option<u64>,
-    /// Parts to send at the same time, where the control plane takes parts
+    /// Concurrent part uploads, if the server supports parts
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=16))]
     pub(super) upload_concurrency: u8,
-    /// Send all of the dump, also what an earlier run has sent already
+    /// Ignore earlier progress and upload from the start
     #[arg(long)]
     pub(super) no_resume: bool,
 }
@@ -253,9 +254,9 @@ const SOURCE_URL_HELP: &str = "\
 Connection URL of a live source (postgres://user:password@host:5432/database); `-` reads it from \
 standard input.
 
-Arguments can be seen by other users of the machine, so a URL with a password is better given by \
-the environment variable CAPYDB_SOURCE_URL or on standard input. TLS is asked for (sslmode=require) \
-unless the URL says otherwise.";
+Other users of this machine can see command-line arguments: pass a URL that contains a password in \
+the environment variable CAPYDB_SOURCE_URL or on standard input. TLS is required (sslmode=require) \
+unless the URL sets sslmode.";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum ImportCommand {
@@ -264,12 +265,12 @@ pub(super) enum ImportCommand {
         after_help = "Examples:\n  capydb import preflight --source-url \"postgres://user:password@host/db\"\n  capydb import preflight --file app.dump --target-version 17 --plan-limit 10GB\n  capydb import preflight --local --source-url \"postgres://user@localhost/db\"\n  echo \"$SOURCE\" | capydb import preflight --source-url - -o json"
     )]
     Preflight(PreflightArgs),
-    /// How to move away from a provider: where its URL hides, what bites, the commands
+    /// Show the migration guide for a provider
     #[command(
         after_help = "Examples:\n  capydb import guide            lists the providers\n  capydb import guide supabase"
     )]
     Guide {
-        /// The provider (neon, supabase, rds, …)
+        /// Provider (neon, supabase, rds, …)
         #[arg(add = ArgValueCandidates::new(providers))]
         provider: Option<String>,
     },
@@ -279,55 +280,55 @@ pub(super) enum ImportCommand {
 pub(super) struct PreflightArgs {
     #[command(flatten)]
     pub(super) source: SourceOptions,
-    /// Look at the live source from this machine, with more checks than the service makes
+    /// Inspect the live source from this machine, with more checks
     #[arg(long, conflicts_with = "file", help_heading = "Source")]
     pub(super) local: bool,
-    /// Judge a dump as for an import with --recreate
+    /// Check as for import --recreate
     #[arg(long)]
     pub(super) recreate: bool,
-    /// Project: id, slug or name [default: the linked one, or the only one]
+    /// Project id, slug or name [default: the linked or only project]
     #[arg(long, value_name = "REF")]
     pub(super) project: Option<String>,
-    /// Major version of the target; with this or --plan-limit nothing is asked of the service
+    /// Target major version; runs offline
     #[arg(long, value_name = "MAJOR", help_heading = "Offline", value_parser = clap::value_parser!(u32).range(10..100))]
     pub(super) target_version: Option<u32>,
-    /// Size that the plan allows (10GB, 500MiB); with this nothing is asked of the service
+    /// Plan limit (10GB, 500MiB); runs offline
     #[arg(long, value_name = "SIZE", help_heading = "Offline", value_parser = plan_limit)]
     pub(super) plan_limit: Option<u64>,
 }
 
 #[derive(Debug, Subcommand)]
 pub(super) enum ConfigCommand {
-    /// Show every setting and where it comes from; secrets as fingerprints
+    /// Show every setting and its origin; secrets as fingerprints
     Show,
 }
 
 #[derive(Debug, Subcommand)]
 pub(super) enum JobsCommand {
-    /// Show one job
+    /// Show a job
     Get {
-        /// The job's id
+        /// Job id
         id: String,
     },
     /// List a project's jobs, newest first
     List {
-        /// Project: id, slug or name [default: the linked one, or the only one]
+        /// Project id, slug or name [default: the linked or only project]
         #[arg(long, value_name = "REF")]
         project: Option<String>,
-        /// How many
+        /// Maximum number of jobs
         #[arg(long, default_value_t = 25, value_parser = clap::value_parser!(u32).range(1..=200))]
         limit: u32,
     },
-    /// Stop an import, and wait until it is over; the target stays as it was before
+    /// Cancel an import and wait for it to stop
     Cancel {
-        /// The job's id
+        /// Job id
         id: String,
     },
-    /// Wait until a job is over, and report
+    /// Wait for a job to finish
     Wait {
-        /// The job's id
+        /// Job id
         id: String,
-        /// Stop waiting after this time (30s, 15m, 2h); the job itself goes on
+        /// Maximum time to wait (30s, 15m, 2h); the job continues
         #[arg(long, value_name = "TIME", value_parser = time)]
         wait_timeout: Option<Duration>,
     },
@@ -335,33 +336,33 @@ pub(super) enum JobsCommand {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum ProjectsCommand {
-    /// List the projects that the key may see
+    /// List the projects that the key can access
     List,
-    /// Print a project's connection URL, password included
+    /// Print a project's connection URL, including the password
     Url {
-        /// Project: id, slug or name [default: the linked one, or the only one]
+        /// Project id, slug or name [default: the linked or only project]
         #[arg(long, value_name = "REF")]
         project: Option<String>,
-        /// The URL without connection pooling
+        /// URL without connection pooling
         #[arg(long)]
         direct: bool,
     },
 }
 
-/// The words of `import guide`.
+/// Completion candidates for `import guide`.
 fn providers() -> Vec<CompletionCandidate> {
     let all = crate::source::providers::PROVIDERS.iter();
     all.map(|provider| CompletionCandidate::new(provider.id).help(Some(provider.name.into()))).collect()
 }
 
 fn time(text: &str) -> Result<Duration, String> {
-    humantime::parse_duration(text).map_err(|_| "give a time such as 30s, 15m or 2h".to_owned())
+    humantime::parse_duration(text).map_err(|_| "expected a time such as 30s, 15m or 2h".to_owned())
 }
 
 fn stall_timeout(text: &str) -> Result<Duration, String> {
     match time(text)? {
-        short if short < Duration::from_secs(1) => Err("give a second at least".into()),
-        long if long > Duration::from_hours(24) => Err("give a day at most".into()),
+        short if short < Duration::from_secs(1) => Err("the minimum is 1s".into()),
+        long if long > Duration::from_hours(24) => Err("the maximum is 1 day".into()),
         patience => Ok(patience),
     }
 }
@@ -370,21 +371,21 @@ fn rate(text: &str) -> Result<u64, String> {
     let text = text.strip_suffix("/s").unwrap_or(text);
     match text.parse::<bytesize::ByteSize>() {
         Ok(rate) if rate.as_u64() >= 1000 => Ok(rate.as_u64()),
-        Ok(_) => Err("give 1K at least".into()),
-        Err(_) => Err("give a size such as 20M or 500K".into()),
+        Ok(_) => Err("the minimum is 1K".into()),
+        Err(_) => Err("expected a size such as 20M or 500K".into()),
     }
 }
 
 fn plan_limit(text: &str) -> Result<u64, String> {
-    let size: bytesize::ByteSize = text.parse().map_err(|_| "give a size such as 10GB or 500MiB".to_owned())?;
+    let size: bytesize::ByteSize = text.parse().map_err(|_| "expected a size such as 10GB or 500MiB".to_owned())?;
     match size.as_u64() {
-        0 => Err("the limit must be larger than nothing".into()),
+        0 => Err("the limit must be greater than zero".into()),
         bytes if bytes > i64::MAX as u64 => Err("the limit is too large".into()),
         bytes => Ok(bytes),
     }
 }
 
-/// Name of the environment variable, for messages.
+/// The environment variable that holds the source URL, for messages.
 pub(super) const SOURCE_VARIABLE: &str = ENV_SOURCE_URL;
 
 #[cfg(test)]

@@ -1,94 +1,98 @@
-//! What is typed about those who are told of imports.
+//! Arguments of `capydb webhooks` and `capydb integrations`.
 
+use crate::wire::{EVENT_TYPES, IntegrationProvider};
+use clap::builder::PossibleValuesParser;
 use clap::{Subcommand, ValueHint};
 use std::path::PathBuf;
 
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum WebhooksCommand {
-    /// List the endpoints of the organization
+    /// List the organization's endpoints
     List,
-    /// Make an endpoint, and print the secret that signs its deliveries
+    /// Create an endpoint and print its signing secret
     #[command(
         after_help = "Examples:\n  capydb webhooks create https://hooks.example.com/capydb\n  capydb webhooks create https://hooks.example.com/capydb --event import.completed --event job.failed"
     )]
     Create {
-        /// Where events are sent: https, at a public address
+        /// Public https URL that receives events
         url: String,
-        /// An event that it gets [default: all]
-        #[arg(long = "event", value_name = "TYPE", value_parser = EVENTS)]
+        /// Event type to send; repeatable [default: all]
+        #[arg(long = "event", value_name = "TYPE", value_parser = events())]
         events: Vec<String>,
-        /// What it is for
+        /// Description
         #[arg(long, value_name = "TEXT")]
         description: Option<String>,
     },
-    /// Change an endpoint; what is not named stays as it is
+    /// Change an endpoint; other settings are unchanged
     Update {
-        /// The endpoint's id
+        /// Endpoint id
         id: String,
-        /// Where events are sent
+        /// New public https URL
         #[arg(long, value_name = "URL")]
         url: Option<String>,
-        /// An event that it gets, instead of those before
-        #[arg(long = "event", value_name = "TYPE", value_parser = EVENTS)]
+        /// Event type to send; replaces the list; repeatable
+        #[arg(long = "event", value_name = "TYPE", value_parser = events())]
         events: Vec<String>,
-        /// What it is for
+        /// Description
         #[arg(long, value_name = "TEXT")]
         description: Option<String>,
-        /// Send it events again
+        /// Resume sending events
         #[arg(long)]
         enable: bool,
-        /// Send it no events
+        /// Stop sending events
         #[arg(long, conflicts_with = "enable")]
         disable: bool,
     },
-    /// Delete an endpoint with its history
+    /// Delete an endpoint and its delivery history
     Delete {
-        /// The endpoint's id
+        /// Endpoint id
         id: String,
     },
-    /// Give an endpoint another secret, and print it; the old one signs nothing any more
+    /// Print a new signing secret; the old secret stops working
     RotateSecret {
-        /// The endpoint's id
+        /// Endpoint id
         id: String,
     },
-    /// List what was sent to an endpoint, newest first
+    /// List an endpoint's deliveries, newest first
     Deliveries {
-        /// The endpoint's id
+        /// Endpoint id
         id: String,
-        /// How many
+        /// Maximum number of deliveries
         #[arg(long, default_value_t = 25, value_parser = clap::value_parser!(u32).range(1..=200))]
         limit: u32,
     },
-    /// Send an endpoint a test event, and say what the receiver answered
+    /// Send a test event and show the response
     Test {
-        /// The endpoint's id
+        /// Endpoint id
         id: String,
     },
 }
 
-/// Events that an endpoint can ask for.
-const EVENTS: [&str; 4] = ["all", "import.completed", "job.completed", "job.failed"];
+/// The event types that an endpoint can subscribe to.
+fn events() -> PossibleValuesParser {
+    PossibleValuesParser::new(["all"].into_iter().chain(EVENT_TYPES))
+}
 
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum IntegrationsCommand {
-    /// List where a project's connection strings are pushed to, and how the last push went
+    /// List a project's integrations and their last push
     List {
-        /// Project: id, slug or name [default: the linked one, or the only one]
+        /// Project id, slug or name [default: the linked or only project]
         #[arg(long, value_name = "REF")]
         project: Option<String>,
     },
-    /// Push DATABASE_URL and DATABASE_URL_UNPOOLED to a provider, now and after every import
+    /// Sync DATABASE_URL and DATABASE_URL_UNPOOLED, now and after imports
     #[command(
         subcommand,
         after_help = "Examples:\n  VERCEL_TOKEN=… capydb integrations connect vercel my-app\n  capydb integrations connect netlify my-site.netlify.app --token - < token-file\n  capydb integrations connect dotenv ./.env"
     )]
     Connect(ConnectCommand),
-    /// Push no more; what was pushed stays there
+    /// Stop syncing; pushed variables are kept
     Disconnect {
-        /// The provider
-        #[arg(value_parser = ["vercel", "netlify", "dotenv"])]
+        /// Provider
+        #[arg(value_parser = IntegrationProvider::ALL.map(IntegrationProvider::as_str))]
         provider: String,
-        /// Project: id, slug or name [default: the linked one, or the only one]
+        /// Project id, slug or name [default: the linked or only project]
         #[arg(long, value_name = "REF")]
         project: Option<String>,
     },
@@ -96,40 +100,40 @@ pub(in crate::cli) enum IntegrationsCommand {
 
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum ConnectCommand {
-    /// A project of Vercel
+    /// Sync to a Vercel project
     Vercel {
-        /// Its name or id
+        /// Vercel project name or id
         vercel_project: String,
-        /// The team that it belongs to, by id
+        /// Vercel team id
         #[arg(long, value_name = "ID")]
         team: Option<String>,
-        /// An environment that gets the variables [default: all]
+        /// Environment to set variables in; repeatable [default: all]
         #[arg(long = "target", value_name = "TARGET", value_parser = ["production", "preview", "development"])]
         targets: Vec<String>,
-        /// Its token; better in the environment, where other users do not see it; `-` reads standard input [env: VERCEL_TOKEN]
+        /// Vercel token, visible in process lists; `-` reads standard input [env: VERCEL_TOKEN]
         #[arg(long, value_name = "TOKEN")]
         token: Option<String>,
-        /// Project: id, slug or name [default: the linked one, or the only one]
+        /// Project id, slug or name [default: the linked or only project]
         #[arg(long, value_name = "REF")]
         project: Option<String>,
     },
-    /// A site of Netlify
+    /// Sync to a Netlify site
     Netlify {
-        /// Its id or domain
+        /// Netlify site id or domain
         site: String,
-        /// Its token; better in the environment, where other users do not see it; `-` reads standard input [env: NETLIFY_AUTH_TOKEN]
+        /// Netlify token, visible in process lists; `-` reads standard input [env: NETLIFY_AUTH_TOKEN]
         #[arg(long, value_name = "TOKEN")]
         token: Option<String>,
-        /// Project: id, slug or name [default: the linked one, or the only one]
+        /// Project id, slug or name [default: the linked or only project]
         #[arg(long, value_name = "REF")]
         project: Option<String>,
     },
-    /// A file of the machine that runs `capydb dev`
+    /// Sync to a file on the machine running `capydb dev`
     Dotenv {
-        /// The file, such as .env; other lines of it stay
+        /// File such as .env; other lines are kept
         #[arg(value_hint = ValueHint::FilePath)]
         file: PathBuf,
-        /// Project: id, slug or name [default: the linked one, or the only one]
+        /// Project id, slug or name [default: the linked or only project]
         #[arg(long, value_name = "REF")]
         project: Option<String>,
     },

@@ -1,3 +1,5 @@
+//! Progress of a job that the command waits for.
+
 use super::{Output, ProgressMode, report};
 use crate::client::WatchEvent;
 use crate::wire::JobState;
@@ -5,21 +7,21 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 use std::time::{Duration, Instant};
 
-/// On a log, a job that takes long shows that it lives this often.
+/// Interval of the plain lines of a job whose progress does not change.
 const SIGN_OF_LIFE: Duration = Duration::from_mins(1);
 
-/// Pause between two events for programs that watch.
+/// Interval of JSON progress events.
 const EVENTS: Duration = Duration::from_secs(1);
-/// Pause between two plain lines of an import that tells how far it is.
+/// Interval of the plain lines of an import that reports its progress.
 const LINES: Duration = Duration::from_secs(10);
 
-/// The live line of a job that is waited for.
+/// The progress line of a job.
 pub(in crate::cli) struct JobProgress {
     drawing: ProgressMode,
     spinner: ProgressBar,
     seen: Option<JobState>,
     phase: Option<String>,
-    /// When a program was last told of the progress.
+    /// Time of the last JSON progress event.
     told: Instant,
     troubled: bool,
     said: Instant,
@@ -51,7 +53,7 @@ impl JobProgress {
         }
     }
 
-    /// Shows what the watcher saw.
+    /// Shows an event of the watcher.
     pub(in crate::cli) fn show(&mut self, event: &WatchEvent<'_>) {
         match event {
             WatchEvent::Job(job) => {
@@ -79,20 +81,20 @@ impl JobProgress {
                     self.line(&format!("{words} (for {} s)", self.started.elapsed().as_secs()));
                 }
             }
-            WatchEvent::Trouble(error) => {
-                self.spinner.set_message(format!("{error}; still trying"));
+            WatchEvent::PollFailed(error) => {
+                self.spinner.set_message(format!("{error}; retrying"));
                 if !self.troubled && self.drawing == ProgressMode::Json {
                     super::event(&json!({ "event": "trouble", "message": error.to_string() }));
                 }
                 if !self.troubled {
-                    self.line(&format!("{error}; still trying"));
+                    self.line(&format!("{error}; retrying"));
                 }
                 self.troubled = true;
             }
         }
     }
 
-    /// Takes the line away.
+    /// Removes the line.
     pub(in crate::cli) fn end(&self) {
         self.spinner.finish_and_clear();
     }
@@ -111,6 +113,6 @@ fn words(state: JobState) -> &'static str {
         JobState::Running => "Importing",
         JobState::Completed => "Completed",
         JobState::Failed => "Failed",
-        JobState::Unknown => "In a state that this version does not know",
+        JobState::Unknown => "In a state unknown to this version",
     }
 }

@@ -1,11 +1,11 @@
-//! Lists of those who are told of imports, for people.
+//! Tables of webhook endpoints, deliveries and integrations.
 
 use super::table::aligned;
 use crate::util::format::printable;
 use crate::wire::{Integration, WebhookDelivery, WebhookEndpoint};
 use console::{StyledObject, style};
 
-/// Webhook endpoints.
+/// Webhook endpoints as a table.
 pub(in crate::cli) fn endpoints(endpoints: &[WebhookEndpoint]) -> String {
     if endpoints.is_empty() {
         return "no webhook endpoints".to_owned();
@@ -24,12 +24,12 @@ pub(in crate::cli) fn endpoints(endpoints: &[WebhookEndpoint]) -> String {
     aligned(&rows)
 }
 
-/// Deliveries to one of them.
+/// Deliveries to an endpoint as a table.
 pub(in crate::cli) fn deliveries(deliveries: &[WebhookDelivery]) -> String {
     if deliveries.is_empty() {
         return "no deliveries".to_owned();
     }
-    let mut rows = vec![titles(&["CREATED", "EVENT", "STATE", "ATTEMPTS", "ANSWER", "EVENT ID", "ERROR"])];
+    let mut rows = vec![titles(&["CREATED", "EVENT", "STATE", "ATTEMPTS", "RESPONSE", "EVENT ID", "ERROR"])];
     rows.extend(deliveries.iter().map(|delivery| {
         vec![
             printable(&delivery.created_at, 30),
@@ -44,12 +44,12 @@ pub(in crate::cli) fn deliveries(deliveries: &[WebhookDelivery]) -> String {
     aligned(&rows)
 }
 
-/// Integrations of a project.
+/// Integrations of a project as a table.
 pub(in crate::cli) fn integrations(integrations: &[Integration]) -> String {
     if integrations.is_empty() {
         return "no integrations".to_owned();
     }
-    let mut rows = vec![titles(&["PROVIDER", "STATE", "PLACE", "LAST PUSH", "NEXT TRY", "ERROR"])];
+    let mut rows = vec![titles(&["PROVIDER", "STATE", "TARGET", "LAST PUSH", "NEXT RETRY", "ERROR"])];
     rows.extend(integrations.iter().map(|found| {
         let named = ["project_id", "site_id", "path"].iter().find_map(|key| found.config.get(key)?.as_str());
         vec![

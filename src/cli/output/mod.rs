@@ -1,7 +1,8 @@
-//! The only place that knows terminals: results on standard output, talk on standard error.
+//! Terminal output: results on standard output, messages and progress on standard error.
 
 pub(super) mod job_progress;
 pub(super) mod lists;
+pub(super) mod next_steps;
 pub(super) mod progress;
 pub(super) mod report;
 mod table;
@@ -18,7 +19,7 @@ use tracing_subscriber::filter::FilterFn;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-/// Where and how a command speaks.
+/// How a command writes results, messages and progress.
 pub(super) struct Output {
     json: bool,
     quiet: bool,
@@ -27,49 +28,49 @@ pub(super) struct Output {
     lost: Cell<bool>,
 }
 
-/// The form of results on standard output.
+/// The format of results on standard output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum OutputFormat {
     /// Human-readable text
     Text,
-    /// One JSON document, also for errors
+    /// One JSON document, including errors
     Json,
 }
 
-/// The form of progress on standard error.
+/// The format of progress on standard error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum ProgressForm {
     /// A progress bar on a terminal, plain lines elsewhere
     Auto,
     /// A plain line every few seconds
     Lines,
-    /// One JSON document per line, for programs that run capydb
+    /// One JSON document per line
     Json,
     /// No progress
     None,
 }
 
-/// What the command line says about output.
+/// The output flags.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct OutputOptions {
-    /// The form of results.
+    /// The format of results.
     pub(super) format: OutputFormat,
-    /// Only results and errors are shown.
+    /// Whether to show only results and errors.
     pub(super) quiet: bool,
-    /// The form of progress.
+    /// The format of progress.
     pub(super) progress: ProgressForm,
 }
 
 /// How progress is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ProgressMode {
-    /// A line that moves.
+    /// A live line that is redrawn.
     Live,
-    /// A plain line now and then.
+    /// A plain line at intervals.
     Lines,
-    /// A JSON document now and then.
+    /// A JSON document at intervals.
     Json,
-    /// Not at all.
+    /// No progress.
     None,
 }
 
@@ -90,13 +91,13 @@ impl Output {
         self.progress
     }
 
-    /// Whether only results and errors are wanted.
+    /// Whether only results and errors are shown.
     #[cfg(feature = "server")]
     pub(super) fn is_quiet(&self) -> bool {
         self.quiet
     }
 
-    /// Talk: what is being done.
+    /// A message; hidden by `--quiet`.
     pub(super) fn note(&self, text: &str) {
         if self.progress == ProgressMode::Json {
             event(&json!({ "event": "note", "message": text }));
@@ -105,7 +106,7 @@ impl Output {
         }
     }
 
-    /// Talk without which the command makes no sense, however quiet it shall be.
+    /// A message that the user needs, shown even with `--quiet`.
     pub(super) fn urgent(&self, text: &str) {
         if self.progress == ProgressMode::Json {
             event(&json!({ "event": "note", "message": text }));
@@ -114,7 +115,7 @@ impl Output {
         }
     }
 
-    /// Talk that should not be missed.
+    /// A warning; hidden by `--quiet`.
     pub(super) fn warn(&self, text: &str) {
         if self.progress == ProgressMode::Json {
             event(&json!({ "event": "warning", "message": text }));
@@ -123,14 +124,14 @@ impl Output {
         }
     }
 
-    /// A question; the answer comes on the same line.
-    #[expect(clippy::unused_self, reason = "all output goes through here")]
+    /// A question; the answer is typed on the same line.
+    #[expect(clippy::unused_self, reason = "all output goes through `Output`")]
     pub(super) fn ask(&self, question: &str) {
         let mut stderr = io::stderr().lock();
-        let _ = write!(stderr, "{question}").and_then(|()| stderr.flush()); // unseen, it gets no answer
+        let _ = write!(stderr, "{question}").and_then(|()| stderr.flush()); // the read of the answer fails instead
     }
 
-    /// The result, in the form that was asked for.
+    /// Writes the result in the selected format.
     pub(super) fn result(&self, text: &str, json: impl FnOnce() -> Value) {
         self.text_result(text);
         self.json_result(json);
@@ -160,7 +161,7 @@ impl Output {
         }
     }
 
-    /// One message for an error: on standard error for people, on standard output as JSON.
+    /// Writes an error: as text on standard error, as JSON on standard output.
     pub(super) fn failure(&self, failure: &CliError) {
         if self.json {
             self.print(&shown_json(&document(failure)));
@@ -178,22 +179,22 @@ impl Output {
     }
 }
 
-/// One line on standard error. Where nobody reads it, the command goes on all the same.
+/// Writes a line to standard error. A closed standard error is not an error.
 fn say(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{text}");
 }
 
-/// One line for a program that watches.
+/// Writes a JSON event to standard error.
 fn event(document: &Value) {
     say(&escaped(&document.to_string()));
 }
 
-/// A document, of which a terminal shows all that is in it.
+/// An indented document without invisible characters, which a terminal would hide.
 fn shown_json(document: &Value) -> String {
     escaped(&format!("{document:#}"))
 }
 
-/// JSON with its unseen characters as escapes. They can only be inside strings.
+/// JSON with invisible characters escaped. They can only occur inside strings.
 fn escaped(json: &str) -> String {
     let unseen = |c: char| crate::util::format::is_unseen(c) && c != '\n';
     if !json.contains(unseen) {
@@ -215,25 +216,25 @@ fn document(failure: &CliError) -> Value {
     document
 }
 
-/// A command line that cannot be read, or a wish for help or the version.
+/// Prints clap's usage error, help or version; returns the exit code.
 pub(super) fn usage(error: &clap::Error, arguments: &[OsString]) -> u8 {
     if !error.use_stderr() {
-        let _ = error.print(); // a reader that went away has seen enough
+        let _ = error.print(); // a closed pipe is not an error
         return 0;
     }
     let text = masked(&error.to_string());
     if wants_json(arguments) {
-        let _ = print(&format!("{:#}", document(&usage_failure(&text)))); // it fails anyway
+        let _ = print(&format!("{:#}", document(&usage_failure(&text)))); // the command fails anyway
     }
     if text == error.to_string() {
-        let _ = error.print(); // with its colours
+        let _ = error.print(); // with colors
     } else {
         say(text.trim_end());
     }
     ErrorKind::Usage.exit_code()
 }
 
-/// What clap says, as an error of ours: the sentence, and its tips as the hint.
+/// Clap's usage error as a [`CliError`]: its message, and its tips as the hint.
 fn usage_failure(text: &str) -> CliError {
     let line = |line: &str| line.trim().to_owned();
     let said = text.lines().take_while(|line| !line.starts_with("Usage:")).map(line).filter(|line| !line.is_empty());
@@ -252,14 +253,14 @@ fn usage_failure(text: &str) -> CliError {
     CliError::new(ErrorKind::Usage, sentence.trim_start_matches("error: ")).hint(hint)
 }
 
-/// Whether the arguments ask for JSON, although they could not be read as a whole.
+/// Whether arguments that failed to parse request JSON output.
 fn wants_json(arguments: &[OsString]) -> bool {
     let texts: Vec<_> = arguments.iter().map(|argument| argument.to_string_lossy()).collect();
     texts.iter().any(|text| text == "-ojson" || text == "-o=json" || text == "--output=json")
         || texts.windows(2).any(|pair| (pair[0] == "-o" || pair[0] == "--output") && pair[1] == "json")
 }
 
-/// Prints to standard output. A reader that went away (`| head`) has seen enough.
+/// Prints to standard output. A closed pipe (`| head`) is not an error.
 fn print(text: &str) -> io::Result<()> {
     match writeln!(io::stdout().lock(), "{text}") {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
@@ -267,7 +268,7 @@ fn print(text: &str) -> io::Result<()> {
     }
 }
 
-/// Sends diagnostics to standard error.
+/// Writes the log to standard error as text.
 pub(super) fn log_to_stderr(level: tracing::Level) {
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(io::stderr)
@@ -276,7 +277,7 @@ pub(super) fn log_to_stderr(level: tracing::Level) {
     let _ = tracing_subscriber::registry().with(lines).with(ours(level)).try_init(); // set once
 }
 
-/// The same with one JSON document a line, for those who collect logs.
+/// Writes the log to standard error, one JSON document per line, for log collectors.
 #[cfg(feature = "server")]
 pub(super) fn log_json(level: tracing::Level) {
     let lines =
@@ -284,7 +285,7 @@ pub(super) fn log_json(level: tracing::Level) {
     let _ = tracing_subscriber::registry().with(lines).with(ours(level)).try_init(); // set once
 }
 
-/// Diagnostics of ours, up to a level.
+/// Keeps this crate's log events, up to a level.
 fn ours(level: tracing::Level) -> FilterFn {
     let ours: fn(&tracing::Metadata<'_>) -> bool = |about| about.target().starts_with("capydb");
     FilterFn::new(ours).with_max_level_hint(level)

@@ -1,3 +1,5 @@
+//! Progress of work measured in bytes.
+
 use super::{Output, ProgressMode, event, say};
 use crate::util::byte_counter::ByteCounter;
 use crate::util::format::bytes;
@@ -7,23 +9,23 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
 
-/// Pause between two looks for a line that moves: at most ten redraws a second.
+/// Interval of the live line: ten redraws per second.
 const LIVE: Duration = Duration::from_millis(100);
-/// Pause between two events for programs.
+/// Interval of JSON events.
 const EVENTS: Duration = Duration::from_secs(1);
-/// Pause between two plain lines.
+/// Interval of plain lines.
 const LINES: Duration = Duration::from_secs(5);
 
-/// Work that is measured in bytes.
+/// Work measured in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::cli) enum Activity {
-    /// A dump is read before anything is sent.
+    /// Reads a dump for the preflight.
     Reading,
-    /// `pg_dump` runs here.
+    /// Runs `pg_dump` on this machine.
     Dumping,
-    /// A pipe or a compressed file becomes a private copy.
+    /// Copies a pipe or decompresses a file into a private file.
     Spooling,
-    /// The dump goes to storage.
+    /// Uploads the dump to storage.
     Uploading,
 }
 
@@ -46,7 +48,7 @@ impl Activity {
         }
     }
 
-    /// The word in JSON.
+    /// The value of `phase` in JSON events.
     fn phase(self) -> &'static str {
         match self {
             Self::Reading => "read",
@@ -57,12 +59,12 @@ impl Activity {
     }
 }
 
-/// The progress of some work, drawn beside it.
+/// The progress of a piece of work, drawn by a background task.
 pub(in crate::cli) struct ByteProgress {
     work: Activity,
     size: Option<u64>,
     progress: ByteCounter,
-    /// What was there when it began.
+    /// Bytes done by an earlier run.
     before: ByteCounter,
     started: Instant,
     drawing: ProgressMode,
@@ -71,10 +73,10 @@ pub(in crate::cli) struct ByteProgress {
 }
 
 impl ByteProgress {
-    /// Begins to draw. `size` is known or not, in bytes; `progress` counts up to it.
+    /// Starts drawing. `size` is the total in bytes, if known; `progress` counts up to it.
     pub(in crate::cli) fn start(output: &Output, work: Activity, size: Option<u64>, progress: ByteCounter) -> Self {
         let (drawing, started, before) = (output.progress(), Instant::now(), ByteCounter::default());
-        // What is over at once is not drawn at all, so the line waits for the first tick.
+        // Drawn from the first tick on, so that instant work shows no line.
         let bar = ProgressBar::with_draw_target(size, ProgressDrawTarget::hidden()).with_style(look(size));
         bar.set_prefix(work.doing());
         let (counter, now) = (progress.clone(), move |progress: &ByteCounter| progress.load(Ordering::Relaxed));
@@ -103,19 +105,19 @@ impl ByteProgress {
         Self { work, size, progress, before, started, drawing, bar, task }
     }
 
-    /// So much of it had been done before, in bytes.
+    /// Sets the bytes done by an earlier run.
     pub(in crate::cli) fn resume_from(&self, before: u64) {
         self.before.store(before, Ordering::Relaxed);
         self.bar.set_position(before);
         self.bar.reset_eta();
     }
 
-    /// Says something beside the line that moves.
+    /// Prints something without disturbing the live line.
     pub(in crate::cli) fn aside(&self, say: impl FnOnce()) {
         self.bar.suspend(say);
     }
 
-    /// Everything arrived.
+    /// Ends the progress after success, with a summary line.
     pub(in crate::cli) fn finish(mut self) {
         self.halt();
         self.bar.finish_and_clear();
@@ -124,7 +126,7 @@ impl ByteProgress {
         match self.drawing {
             ProgressMode::None => {}
             ProgressMode::Json => tell(self.work, size, Some(size)),
-            // Looking at a file is not worth a line of its own.
+            // Reading a file needs no summary.
             _ if self.work == Activity::Reading => {}
             _ => {
                 let now = size.saturating_sub(self.before.load(Ordering::Relaxed));
@@ -137,7 +139,7 @@ impl ByteProgress {
         }
     }
 
-    /// It broke off; whoever knows why says it.
+    /// Ends the progress after a failure, which the caller reports.
     pub(in crate::cli) fn give_up(mut self) {
         self.halt();
         self.bar.finish_and_clear();
@@ -178,7 +180,7 @@ async fn every(pause: Duration, draw: impl Fn()) {
     }
 }
 
-/// A plain line: bytes, percent, rate, time left.
+/// A plain line: percent, bytes, rate and time left.
 fn line(work: Activity, sent: u64, before: u64, size: Option<u64>, took: Duration) -> String {
     let doing = work.doing();
     let now = sent.saturating_sub(before);
@@ -223,7 +225,7 @@ mod tests {
         assert_eq!(
             line(Activity::Uploading, 900_000_000, 800_000_000, Some(1_000_000_000), Duration::from_secs(4)),
             "Uploading 90 %  900.0 MB of 1.0 GB  25.0 MB/s  4s left",
-            "what had been there before is not counted twice"
+            "bytes of an earlier run do not count towards the rate"
         );
         assert_eq!(line(Activity::Spooling, 5_000, 0, None, Duration::from_secs(1)), "Spooling 5.0 kB  5.0 kB/s");
     }

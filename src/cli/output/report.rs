@@ -1,5 +1,6 @@
-//! Results as text for people.
+//! Human-readable reports: checks, jobs, projects, imports.
 
+use super::next_steps::next_steps;
 use super::table::{aligned, aligned_on, unwrapped};
 use crate::preflight::fix_hint;
 use crate::util::format::bytes;
@@ -20,7 +21,7 @@ fn verdict(status: CheckStatus) -> StyledObject<&'static str> {
     }
 }
 
-/// The lines of one check: verdict and detail, evidence, what to do.
+/// The rows of a check: name, verdict and detail, then evidence and fix.
 fn lines(check: &Check, verdict: &StyledObject<&'static str>, rows: &mut Vec<Vec<String>>) {
     let detail = printable(check.detail.as_deref().unwrap_or(""), 500);
     rows.push(vec![printable(&check.name, 60), verdict.to_string(), detail]);
@@ -29,12 +30,12 @@ fn lines(check: &Check, verdict: &StyledObject<&'static str>, rows: &mut Vec<Vec
     }
     let below = |text: String| vec![String::new(), String::new(), text];
     rows.extend(check.evidence.iter().map(|place| below(format!("· {}", printable(place, 200)))));
-    // The hosted service sends no advice, so there is some of our own.
+    // The hosted service sends no fixes.
     let fix = check.fix.as_deref().or_else(|| fix_hint(&check.name, check.status));
     rows.extend(fix.map(|fix| below(format!("→ {}", printable(fix, 500)))));
 }
 
-/// Checks as a table, with what to do.
+/// Checks as a table, with fixes.
 pub(in crate::cli) fn checks(checks: &[Check]) -> String {
     let mut rows = Vec::new();
     for check in checks {
@@ -48,7 +49,7 @@ pub(in crate::cli) fn rows(rows: &[Vec<String>]) -> String {
     aligned(rows)
 }
 
-/// The checks that did not pass, for standard error; empty when all did.
+/// Failed checks and warnings as a table for standard error; empty if all checks passed.
 pub(in crate::cli) fn troubles(report: &Preflight) -> String {
     let mut rows = Vec::new();
     for check in report.checks.iter().filter(|check| check.status != CheckStatus::Pass) {
@@ -57,11 +58,11 @@ pub(in crate::cli) fn troubles(report: &Preflight) -> String {
     aligned_on(&console::Term::stderr(), &rows)
 }
 
-/// The checks as a table, with what to do, and the facts below.
+/// All checks as a table, followed by the facts about the source.
 pub(in crate::cli) fn preflight(report: &Preflight) -> String {
     let checks = checks(&report.checks);
     if report.source == SourceFacts::default() {
-        return checks; // nothing could be read
+        return checks; // the source could not be read
     }
     let title = if report.source.dump.is_some() { "Dump" } else { "Source" };
     format!("{checks}\n\n{title}\n{}", facts(report))
@@ -84,7 +85,7 @@ fn facts(report: &Preflight) -> String {
         source.extensions.iter().map(|found| format!("{} {}", found.name, found.version).trim().to_owned()).collect();
     let server = Some(printable(&source.server_version, 100)).filter(|version| !version.is_empty());
     let limit = match report.storage_limit_bytes {
-        0 => "plan limit not known".to_owned(),
+        0 => "plan limit unknown".to_owned(),
         limit => format!("{} plan limit", bytes(limit)),
     };
     let mut rows: Vec<(&str, String)> = source.dump.as_ref().map(dump).unwrap_or_default();
@@ -100,7 +101,7 @@ fn facts(report: &Preflight) -> String {
     ]);
     if !source.provider_auth_fks.is_empty() {
         let keys: Vec<String> = source.provider_auth_fks.iter().map(|key| key.constraint.clone()).collect();
-        rows.push(("keys into platform", names(&keys)));
+        rows.push(("keys to platform", names(&keys)));
     }
     if !source.provider_auth_policy_tables.is_empty() {
         rows.push(("platform policies", names(&source.provider_auth_policy_tables)));
@@ -114,7 +115,7 @@ fn facts(report: &Preflight) -> String {
     aligned(&told.map(|(name, value)| vec![format!("  {name}"), value]).collect::<Vec<_>>())
 }
 
-/// What is known of a dump.
+/// The facts about a dump, as names and values.
 fn dump(found: &DumpFacts) -> Vec<(&'static str, String)> {
     let mut format = format!("{} format", printable(&found.format, 20));
     if let Some(version) = &found.archive_version {
@@ -136,7 +137,7 @@ fn dump(found: &DumpFacts) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// What people call a project.
+/// The display name of a project: slug, else name, else id.
 pub(in crate::cli) fn label(project: &Project) -> &str {
     [&project.slug, &project.name, &project.id].into_iter().find(|text| !text.is_empty()).map_or("", String::as_str)
 }
@@ -189,7 +190,7 @@ pub(in crate::cli) fn jobs(jobs: &[Job]) -> String {
     aligned(&rows)
 }
 
-/// One job with everything that is known.
+/// A job with all its details.
 pub(in crate::cli) fn job(job: &Job) -> String {
     let mut rows: Vec<(&str, String)> = vec![
         ("job", printable(&job.id, 60)),
@@ -228,9 +229,9 @@ pub(in crate::cli) fn job(job: &Job) -> String {
     text
 }
 
-/// What an error of an import means, below the error itself.
+/// The details of an import error, as indented lines.
 pub(in crate::cli) fn import_error(error: &ImportError) -> String {
-    let mut rows = vec![("without it", error.class.words().to_owned())];
+    let mut rows = vec![("impact if skipped", error.class.words().to_owned())];
     rows.retain(|_| error.class != ErrorClass::Fatal);
     rows.extend(error.sqlstate.as_deref().map(|code| ("code", printable(code, 20))));
     rows.extend(error.entry.as_deref().map(|entry| ("entry", printable(entry, 200))));
@@ -239,7 +240,7 @@ pub(in crate::cli) fn import_error(error: &ImportError) -> String {
     aligned(&rows.into_iter().map(|(name, value)| vec![format!("  {name}"), value]).collect::<Vec<_>>())
 }
 
-/// How far an import is, in a line.
+/// The progress of an import, in one line.
 pub(in crate::cli) fn progress(progress: &ImportProgress) -> String {
     let of = |done: Option<u64>, total: Option<u64>, what: &str| match (done, total) {
         (Some(done), Some(total)) if total > 0 => Some(format!("{what} {} of {}", grouped(done), grouped(total))),
@@ -270,17 +271,17 @@ fn capitalised(word: &str) -> String {
     letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
-/// A job that was started and is not waited for.
+/// The result of an import that was started without `--wait`.
 pub(in crate::cli) fn started(job: &Job, project: &Project) -> String {
     format!(
-        "Import job {} of project {} was started.\nFollow it with: capydb jobs wait {}",
+        "Started import job {} of project {}.\nWait for the job with: capydb jobs wait {}",
         job.id,
         label(project),
         job.id
     )
 }
 
-/// A job that has completed; after an import with what remains to be done.
+/// The result of a completed job; for an import, with the next steps.
 pub(in crate::cli) fn ended(job: &Job, project: Option<&Project>) -> String {
     if job.kind != crate::wire::PROJECT_IMPORT {
         return format!("Job {} completed.", job.id);
@@ -294,9 +295,9 @@ pub(in crate::cli) fn ended(job: &Job, project: Option<&Project>) -> String {
     };
     let arrived = aligned(&arrived(&job.import_summary().unwrap_or_default()));
     let arrived = if arrived.is_empty() { arrived } else { format!("{arrived}\n") };
-    // The job names its project by id, which `--project` takes as well.
+    // The job has only the project's id, which `--project` accepts too.
     let project = project.map(label).or(job.project_id.as_deref()).unwrap_or_default();
-    format!("{}\n{arrived}\nNext\n{}", style(place).bold(), checklist(project))
+    format!("{}\n{arrived}\nNext steps\n{}", style(place).bold(), checklist(project))
 }
 
 fn arrived(summary: &ImportSummary) -> Vec<Vec<String>> {
@@ -309,23 +310,19 @@ fn arrived(summary: &ImportSummary) -> Vec<Vec<String>> {
         rows.push(("extensions", printable(&summary.extensions.join(", "), 300)));
     }
     for left in &summary.left_out {
-        rows.push(("left out", printable(&format!("{} × {}: {}", left.count, left.kind, left.reason), 200)));
+        rows.push(("skipped", printable(&format!("{} × {}: {}", left.count, left.kind, left.reason), 200)));
     }
     rows.into_iter().map(|(name, value)| vec![format!("  {name}"), value]).collect()
 }
 
-/// The four steps after every import.
+/// The steps after an import, numbered.
 fn checklist(project: &str) -> String {
-    let steps = [
-        ("env cutover", format!("export DATABASE_URL=\"$(capydb projects url --project {project})\"")),
-        ("sequences", "psql \"$DATABASE_URL\" -c 'select * from pg_sequences'".to_owned()),
-        ("extensions", "psql \"$DATABASE_URL\" -c '\\dx'".to_owned()),
-        ("statistics", "psql \"$DATABASE_URL\" -c 'ANALYZE'".to_owned()),
-    ];
-    unwrapped(&steps.map(|(name, command)| vec![format!("  {name}"), command]))
+    let steps = next_steps(Some(project)).into_iter().enumerate();
+    let row = |(at, (title, command))| vec![format!("  {}. {title}", at + 1), command];
+    unwrapped(&steps.map(row).collect::<Vec<_>>())
 }
 
-/// A number with its thousands apart.
+/// A number with thousands separators.
 fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();

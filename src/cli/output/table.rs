@@ -1,27 +1,29 @@
+//! Text tables with aligned columns.
+
 use console::{Term, measure_text_width};
 
-/// Rows for standard output with aligned columns, two spaces apart. On a terminal the last
-/// column is wrapped to its width; elsewhere it is as long as it is.
+/// Rows for standard output with aligned columns, two spaces apart. On a terminal, the last column
+/// is wrapped to the terminal's width.
 pub(super) fn aligned(rows: &[Vec<String>]) -> String {
     aligned_on(&Term::stdout(), rows)
 }
 
-/// The same without wrapping, for commands that are copied.
+/// Like [`aligned`] without wrapping, for commands to copy.
 pub(super) fn unwrapped(rows: &[Vec<String>]) -> String {
     aligned_to(rows, None)
 }
 
-/// The same for a stream.
+/// Like [`aligned`] for another stream.
 pub(super) fn aligned_on(term: &Term, rows: &[Vec<String>]) -> String {
     aligned_to(rows, if term.is_term() { term.size_checked().map(|(_, columns)| columns.into()) } else { None })
 }
 
-/// Narrower than this a last column is not wrapped: it would be harder to read, not easier.
+/// Minimum width to wrap the last column to; narrower text would be harder to read.
 const NARROWEST: usize = 20;
 
 fn aligned_to(rows: &[Vec<String>], columns: Option<usize>) -> String {
     let count = rows.iter().map(Vec::len).max().unwrap_or(0);
-    // The last cell of a row needs no room beside it, unless other rows go on behind it.
+    // The last cell of a row does not widen its column.
     let beside = |row: &&Vec<String>, column: usize| column + 1 < row.len();
     let width = |column: usize| {
         let cells = rows.iter().filter(|row| beside(row, column)).map(|row| measure_text_width(&row[column]));
@@ -46,7 +48,7 @@ fn line(row: &[String], widths: &[usize], columns: Option<usize>) -> String {
     text.trim_end().to_owned()
 }
 
-/// Breaks a text between words. A word that is too long stays whole, so that it can be copied.
+/// Wraps a text between words. A word that is too long is not broken, so that it can be copied.
 fn wrapped(text: &str, room: usize, indent: usize) -> String {
     if measure_text_width(text) <= room {
         return text.to_owned();

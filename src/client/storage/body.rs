@@ -1,3 +1,5 @@
+//! The streamed body of an upload request.
+
 use super::checksum::{Checksums, Sent};
 use super::error::UploadError;
 use super::rate_limiter::RateLimiter;
@@ -13,34 +15,33 @@ use std::task::{Context, Poll, ready};
 use std::time::Instant;
 use tokio::sync::{mpsc, oneshot};
 
-/// Bytes read at a time. Smaller blocks cost more calls, larger ones fall out of the
-/// processor's cache between reading and sending.
+/// Block size in bytes. Smaller blocks cost more system calls, larger ones leave the CPU cache
+/// between reading and sending.
 const BLOCK: usize = 256 << 10;
-/// Blocks that are read while one is being sent. With [`BLOCK`] that is the whole memory of a
-/// connection.
+/// Blocks read ahead. Times [`BLOCK`], this bounds the memory of a connection.
 const AHEAD: usize = 4;
 
-/// The body of a `PUT`: a range of a file. One thread reads large blocks ahead into a short
-/// channel; reading through the asynchronous file type costs ten times as much.
+/// The body of a `PUT`: a range of a file. A thread reads blocks ahead into a bounded channel;
+/// reading with `tokio::fs` is ten times as expensive.
 pub(super) struct UploadBody {
     receiver: mpsc::Receiver<PooledBlock>,
-    /// Bytes that have not been given out yet.
+    /// Bytes not yet passed to the connection.
     left: u64,
     handed: Arc<AtomicU64>,
-    /// Nothing is given out before this.
+    /// Delays the first block until ready.
     gate: Option<BoxFuture<'static, ()>>,
 }
 
-/// What belongs to a body and is looked at from outside.
-pub(super) struct Watched {
-    /// What the reading came to. Nothing comes when nobody wanted all of it.
+/// The observable state of a body.
+pub(super) struct BodyHandle {
+    /// The result of reading. Closed without a value if the body was dropped early.
     pub(super) outcome: oneshot::Receiver<Result<Sent, UploadError>>,
-    /// Bytes that the connection has asked for; some of them may wait in its own memory.
+    /// Bytes passed to the connection; some may still be in its buffers.
     pub(super) handed: Arc<AtomicU64>,
 }
 
 impl UploadBody {
-    /// Begins to read.
+    /// Starts reading.
     pub(super) fn read(
         file: File,
         start: u64,
@@ -48,24 +49,24 @@ impl UploadBody {
         pool: Pool,
         limiter: Option<Arc<RateLimiter>>,
         gate: Option<BoxFuture<'static, ()>>,
-    ) -> io::Result<(Self, Watched)> {
+    ) -> io::Result<(Self, BodyHandle)> {
         let (sender, receiver) = mpsc::channel(AHEAD);
         let (notify, outcome) = oneshot::channel();
-        let watched = Watched { outcome, handed: Arc::default() };
-        let handed = watched.handed.clone();
+        let handle = BodyHandle { outcome, handed: Arc::default() };
+        let handed = handle.handed.clone();
         let reader = std::thread::Builder::new().name("reader".into());
         reader.spawn(move || {
             let read = read_ahead(&file, start..start + length, &pool, limiter.as_deref(), &sender);
-            // Known before the channel closes, so that whoever sees its end can ask why.
+            // Sent before the channel closes, so that the result is available at the end of the body.
             if let Some(read) = read {
-                let _ = notify.send(read); // unheard when the upload was given up
+                let _ = notify.send(read); // fails if the upload was aborted
             }
         })?;
-        Ok((Self { receiver, left: length, handed, gate }, watched))
+        Ok((Self { receiver, left: length, handed, gate }, handle))
     }
 }
 
-/// `None` when nobody wants the blocks any more.
+/// Reads a range block by block; `None` if the receiver was dropped.
 fn read_ahead(
     file: &File,
     range: std::ops::Range<u64>,
@@ -79,7 +80,7 @@ fn read_ahead(
         let mut block = pool.take();
         let wanted = usize::try_from(range.end - at).map_or(most, |left| left.min(most));
         block.length = match read_at(file, &mut block.buffer[..wanted], at) {
-            Ok(0) => return Some(Err(UploadError::Changed)), // shorter than it was
+            Ok(0) => return Some(Err(UploadError::Changed)), // truncated
             Ok(length) => length,
             Err(error) => return Some(Err(UploadError::Read(error))),
         };
@@ -95,7 +96,7 @@ fn read_ahead(
     Some(sums.finish().map_err(UploadError::Read))
 }
 
-/// Reads at a place, without moving anybody else's.
+/// Reads at an offset, without moving the file's cursor on Unix.
 pub(super) fn read_at(file: &File, buffer: &mut [u8], at: u64) -> io::Result<usize> {
     loop {
         #[cfg(unix)]
@@ -133,7 +134,7 @@ impl Body for UploadBody {
     }
 }
 
-/// Buffers in turn: fresh ones would cost page faults on every block.
+/// Reused buffers: new ones would cost page faults for every block.
 #[derive(Clone, Default)]
 pub(super) struct Pool(Arc<Mutex<Vec<Vec<u8>>>>);
 
@@ -144,7 +145,7 @@ impl Pool {
     }
 }
 
-/// A block that returns its buffer to the pool once it is sent.
+/// A block that returns its buffer to the pool on drop.
 pub(super) struct PooledBlock {
     buffer: Vec<u8>,
     length: usize,

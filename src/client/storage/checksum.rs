@@ -1,50 +1,51 @@
+//! Checksums of uploads, and their verification against storage's response.
+
 use crate::wire::crc64_of_text;
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
 use crc_fast::CrcAlgorithm::Crc64Nvme;
+use data_encoding::BASE64;
 use hyper::HeaderMap;
 use md5::{Digest, Md5};
 use std::fs::File;
 use std::io;
 use std::time::{Duration, Instant};
 
-/// MD5 is slower than a fast wire, and storage does not always ask for it. So much is sent
-/// before the wire is judged, in bytes …
-const JUDGED_AT: u64 = 32 << 20;
-/// … leaving out what disappears into the system's buffers at first …
+/// Computing MD5 during the upload would slow down a fast connection, and not every store
+/// returns one. The connection's speed is measured after this many bytes …
+const MEASURE_AT: u64 = 32 << 20;
+/// … without the first bytes, which fill the system's buffers …
 const BURST: u64 = 8 << 20;
-/// … and slower than this it has time for MD5, in bytes a second.
+/// … and MD5 is computed on the fly below this rate in bytes per second.
 const SLOW: u64 = 250_000_000;
 
-/// Checksums of what is sent, made as it is read.
+/// Checksums of a range of a file, computed while it is sent.
 pub(super) struct Checksums<'a> {
     crc64: crc_fast::Digest,
     /// Bytes so far.
     seen: u64,
-    /// When the first burst was over.
+    /// When the first [`BURST`] bytes were sent.
     since: Option<Instant>,
-    judged: bool,
+    decided: bool,
     md5: Option<TrailingChecksum<'a>>,
     file: &'a File,
     start: u64,
 }
 
-/// Checksums of what was sent.
+/// The checksums of the sent data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Sent {
     pub(super) crc64: u64,
-    /// Only where the wire gave time for it.
+    /// Only computed on slow connections.
     pub(super) md5: Option<[u8; 16]>,
 }
 
 impl<'a> Checksums<'a> {
-    /// For a file that is sent from this place on.
+    /// For a file that is sent from this offset in bytes.
     pub(super) fn new(file: &'a File, start: u64) -> Self {
         let crc64 = crc_fast::Digest::new(Crc64Nvme);
-        Self { crc64, seen: 0, since: None, judged: false, md5: None, file, start }
+        Self { crc64, seen: 0, since: None, decided: false, md5: None, file, start }
     }
 
-    /// Adds a block that was read at this time.
+    /// Adds the next block, read at time `now`.
     pub(super) fn add(&mut self, block: &[u8], now: Instant) -> io::Result<()> {
         self.crc64.update(block);
         if let Some(md5) = &mut self.md5 {
@@ -58,14 +59,14 @@ impl<'a> Checksums<'a> {
         Ok(())
     }
 
-    /// Decided once.
+    /// Whether the connection is slow enough for MD5; decided once, after [`MEASURE_AT`] bytes.
     fn has_time_for_md5(&mut self, now: Instant) -> bool {
-        if self.judged || self.seen < BURST {
+        if self.decided || self.seen < BURST {
             return false;
         }
         let since = *self.since.get_or_insert(now);
-        self.judged = self.seen >= JUDGED_AT;
-        self.judged && now.duration_since(since) > Duration::from_millis((JUDGED_AT - BURST) * 1000 / SLOW)
+        self.decided = self.seen >= MEASURE_AT;
+        self.decided && now.duration_since(since) > Duration::from_millis((MEASURE_AT - BURST) * 1000 / SLOW)
     }
 
     pub(super) fn finish(mut self) -> io::Result<Sent> {
@@ -76,20 +77,20 @@ impl<'a> Checksums<'a> {
     }
 }
 
-/// Bytes by which an MD5 that began late catches up with every block.
+/// Bytes that an MD5 started late catches up with each block.
 const TRAIL: usize = 512 << 10;
 
-/// An MD5 that follows the reader at some distance, until it has caught up.
+/// An MD5 that started late and catches up with the reader.
 struct TrailingChecksum<'a> {
     md5: Md5,
     file: &'a File,
-    /// Where it is, in the file.
+    /// Current offset in the file, in bytes.
     at: u64,
     block: Vec<u8>,
 }
 
 impl TrailingChecksum<'_> {
-    /// Takes a block that was read at `at`, or goes a step towards it.
+    /// Adds a block that was read at offset `at`, or catches up towards that offset.
     fn add(&mut self, block: &[u8], at: u64) -> io::Result<()> {
         if self.at == at {
             self.md5.update(block);
@@ -99,7 +100,7 @@ impl TrailingChecksum<'_> {
         self.follow(at + block.len() as u64, TRAIL as u64)
     }
 
-    /// Reads what comes before `end` once more, at most so many bytes of it.
+    /// Rereads the file up to offset `end`, at most `most` bytes.
     fn follow(&mut self, end: u64, most: u64) -> io::Result<()> {
         let end = end.min(self.at.saturating_add(most));
         while self.at < end {
@@ -116,41 +117,41 @@ impl TrailingChecksum<'_> {
     }
 }
 
-/// What storage says of an object that it has just taken.
+/// The checksum of the stored object in storage's response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Evidence {
-    /// Its CRC-64/NVME.
+pub(super) enum StoredChecksum {
+    /// CRC-64/NVME.
     Crc64(u64),
-    /// Its MD5.
+    /// MD5.
     Md5([u8; 16]),
-    /// Nothing that can be compared.
+    /// No comparable checksum.
     Nothing,
 }
 
-/// Reads the headers of an answer: Amazon's and Google's checksums, `Content-MD5`, and the
-/// entity tag where it is an MD5. Amazon's documents say when it is not: with keys of KMS or
-/// of the customer, and for objects of several parts (then it has a dash).
-pub(super) fn evidence(headers: &HeaderMap) -> Evidence {
+/// Reads the checksum from response headers: Amazon's or Google's, `Content-MD5`, or the ETag
+/// if it is an MD5. According to Amazon's documentation it is not with KMS or customer keys,
+/// nor for multipart objects, whose ETag contains a dash.
+pub(super) fn stored_checksum(headers: &HeaderMap) -> StoredChecksum {
     let text = |name: &str| Some(headers.get(name)?.to_str().ok()?.trim());
-    // The checksum of a whole can be one over the checksums of its parts.
+    // A COMPOSITE checksum covers the checksums of the parts, not the content.
     let whole = text("x-amz-checksum-type").is_none_or(|kind| kind.eq_ignore_ascii_case("FULL_OBJECT"));
     if let Some(crc64) = text("x-amz-checksum-crc64nvme").filter(|_| whole).and_then(crc64_of_text) {
-        return Evidence::Crc64(crc64);
+        return StoredChecksum::Crc64(crc64);
     }
     let google = headers.get_all("x-goog-hash").iter().filter_map(|value| value.to_str().ok());
     let google = google.flat_map(|value| value.split(',')).find_map(|part| part.trim().strip_prefix("md5="));
     if let Some(md5) = google.or_else(|| text("content-md5")).and_then(decoded::<16>) {
-        return Evidence::Md5(md5);
+        return StoredChecksum::Md5(md5);
     }
     let encrypted = text("x-amz-server-side-encryption").is_some_and(|kind| kind.starts_with("aws:kms"))
         || headers.contains_key("x-amz-server-side-encryption-customer-algorithm");
     match text("etag").filter(|_| !encrypted).and_then(md5_of_tag) {
-        Some(md5) => Evidence::Md5(md5),
-        None => Evidence::Nothing,
+        Some(md5) => StoredChecksum::Md5(md5),
+        None => StoredChecksum::Nothing,
     }
 }
 
-/// An entity tag that has the form of an MD5.
+/// The MD5 in an ETag, if it has that form.
 fn md5_of_tag(tag: &str) -> Option<[u8; 16]> {
     let digits = tag.strip_prefix('"')?.strip_suffix('"')?.as_bytes();
     if digits.len() != 32 || !digits.iter().all(u8::is_ascii_hexdigit) {
@@ -164,10 +165,10 @@ fn md5_of_tag(tag: &str) -> Option<[u8; 16]> {
 }
 
 fn decoded<const N: usize>(text: &str) -> Option<[u8; N]> {
-    BASE64_STANDARD.decode(text).ok()?.try_into().ok()
+    BASE64.decode(text.as_bytes()).ok()?.try_into().ok()
 }
 
-/// The MD5 of a part of a file, read once more.
+/// The MD5 of a range of a file, which is read again.
 pub(super) fn md5_of(file: &File, start: u64, length: u64) -> io::Result<[u8; 16]> {
     let mut all = TrailingChecksum { md5: Md5::new(), file, at: start, block: vec![0; TRAIL] };
     all.follow(start + length, u64::MAX)?;
@@ -180,10 +181,10 @@ mod tests {
     use crate::wire::crc64_text;
     use proptest::prelude::*;
 
-    fn found(headers: &[(&'static str, &str)]) -> Evidence {
+    fn found(headers: &[(&'static str, &str)]) -> StoredChecksum {
         let parsed =
             headers.iter().map(|(name, value)| (name.parse().expect("a name"), value.parse().expect("a value")));
-        evidence(&parsed.collect())
+        stored_checksum(&parsed.collect())
     }
 
     const MD5_OF_A: &str = "0cc175b9c0f1b6a831c399e269772661";
@@ -221,19 +222,19 @@ mod tests {
     #[test]
     fn storage_is_believed_only_where_it_speaks_of_the_content() {
         let tag = format!("\"{MD5_OF_A}\"");
-        assert!(matches!(found(&[("etag", &tag)]), Evidence::Md5(_)));
-        assert_eq!(found(&[("etag", &tag), ("x-amz-server-side-encryption", "aws:kms:dsse")]), Evidence::Nothing);
-        assert!(matches!(found(&[("etag", &tag), ("x-amz-server-side-encryption", "AES256")]), Evidence::Md5(_)));
+        assert!(matches!(found(&[("etag", &tag)]), StoredChecksum::Md5(_)));
+        assert_eq!(found(&[("etag", &tag), ("x-amz-server-side-encryption", "aws:kms:dsse")]), StoredChecksum::Nothing);
+        assert!(matches!(found(&[("etag", &tag), ("x-amz-server-side-encryption", "AES256")]), StoredChecksum::Md5(_)));
         let customer = ("x-amz-server-side-encryption-customer-algorithm", "AES256");
-        assert_eq!(found(&[("etag", &tag), customer]), Evidence::Nothing);
+        assert_eq!(found(&[("etag", &tag), customer]), StoredChecksum::Nothing);
         for other in
             ["x", "\"0x8DC\"", "W/\"0cc175b9c0f1b6a831c399e269772661\"", "\"0cc175b9c0f1b6a831c399e269772661-3\""]
         {
-            assert_eq!(found(&[("etag", other)]), Evidence::Nothing, "{other}");
+            assert_eq!(found(&[("etag", other)]), StoredChecksum::Nothing, "{other}");
         }
-        assert_eq!(found(&[("x-amz-checksum-crc64nvme", &crc64_text(7)), ("etag", &tag)]), Evidence::Crc64(7));
+        assert_eq!(found(&[("x-amz-checksum-crc64nvme", &crc64_text(7)), ("etag", &tag)]), StoredChecksum::Crc64(7));
         let composite = [("x-amz-checksum-crc64nvme", &*crc64_text(7)), ("x-amz-checksum-type", "COMPOSITE")];
-        assert_eq!(found(&composite), Evidence::Nothing);
+        assert_eq!(found(&composite), StoredChecksum::Nothing);
         let google = ("x-goog-hash", "crc32c=AAAAAA==,md5=DMF1ucDxtqgxw5niaXcmYQ==");
         assert_eq!(found(&[google]), found(&[("etag", &tag)]));
         assert_eq!(found(&[("content-md5", "DMF1ucDxtqgxw5niaXcmYQ==")]), found(&[("etag", &tag)]));
@@ -254,7 +255,7 @@ mod tests {
                 .into_iter()
                 .filter_map(|(name, value)| Some((name.parse().ok()?, hyper::header::HeaderValue::from_bytes(value.as_bytes()).ok()?)))
                 .collect();
-            let _ = evidence(&headers);
+            let _ = stored_checksum(&headers);
         }
     }
 }

@@ -1,3 +1,5 @@
+//! Connections to object storage, directly or through a proxy.
+
 use super::body::UploadBody;
 use super::error::{UploadError, tls_error};
 use super::half_open_io::{ConnectionState, HalfOpenIo, Io};
@@ -18,24 +20,24 @@ use std::time::Duration;
 use tokio::task::AbortHandle;
 use tower_service::Service;
 
-/// Name, connection, proxy and TLS together may take so long.
+/// Timeout for DNS, connection, proxy and TLS together.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// An open connection to one host, which carries one request after the other.
+/// An open connection to one host, for sequential requests.
 pub(in crate::client) struct UploadConnection {
     sender: Sender,
-    /// Scheme, host and port that it leads to.
+    /// Scheme, host and port of the destination.
     pub(super) target: String,
     pub(super) state: Arc<ConnectionState>,
-    /// The proxy that reads the requests, if there is one.
-    pub(super) reader: Option<Reader>,
-    /// They run the connection; without them the socket is closed.
+    /// The forwarding proxy, if any.
+    pub(super) forwarding_proxy: Option<ForwardingProxy>,
+    /// The tasks that drive the connection; aborting them closes the socket.
     tasks: Tasks,
 }
 
-/// A proxy that is not told to keep out of it, as over plain HTTP.
-pub(super) struct Reader {
-    /// What opens it.
+/// A proxy that forwards plain HTTP requests instead of tunneling.
+pub(super) struct ForwardingProxy {
+    /// The `Proxy-Authorization` header.
     pub(super) key: Option<HeaderValue>,
 }
 
@@ -45,7 +47,7 @@ enum Sender {
 }
 
 impl UploadConnection {
-    /// Sends a request once the connection is free for it.
+    /// Sends a request once the connection is ready.
     pub(super) fn send(&mut self, request: Request<UploadBody>) -> BoxFuture<'_, hyper::Result<Response<Incoming>>> {
         match &mut self.sender {
             Sender::One(sender) => Box::pin(async move {
@@ -77,7 +79,7 @@ impl Drop for UploadConnection {
     }
 }
 
-/// The tasks of one connection. HTTP/2 has one for each body.
+/// The tasks of one connection. HTTP/2 spawns one for each body.
 #[derive(Clone, Default)]
 struct Tasks(Arc<Mutex<Vec<AbortHandle>>>);
 
@@ -90,43 +92,43 @@ impl<F: Future<Output: Send> + Send + 'static> Executor<F> for Tasks {
     }
 }
 
-/// Scheme, host and port of an address.
+/// Scheme, host and port of a URL.
 pub(super) fn target(uri: &Uri) -> String {
     format!("{}://{}", uri.scheme_str().unwrap_or_default(), uri.authority().map_or("", |authority| authority.as_str()))
 }
 
-/// Why there is no connection.
+/// Why connecting failed.
 pub(super) enum UploadConnectError {
-    /// The other end speaks HTTP/2 only.
-    WantsHttp2,
-    Error(UploadError),
+    /// The server supports only HTTP/2.
+    Http2Only,
+    Upload(UploadError),
 }
 
-/// Connects to the host of an address, through the proxy that the environment names for it.
+/// Connects to the host of a URL, through a proxy if the environment sets one.
 pub(super) async fn connect(
     uri: &Uri,
     proxies: &Matcher,
     tls: Arc<ClientConfig>,
 ) -> Result<UploadConnection, UploadConnectError> {
     let host = uri.host().unwrap_or_default().to_owned();
-    let broken = |why: String| UploadConnectError::Error(UploadError::Broken(host.clone(), why));
+    let broken = |why: String| UploadConnectError::Upload(UploadError::Broken(host.clone(), why));
     let connected = tokio::time::timeout(TIMEOUT, open(uri, proxies, tls)).await;
-    let connected = connected.map_err(|_| broken("it did not answer in time".into()))?;
+    let connected = connected.map_err(|_| broken("the connection timed out".into()))?;
     connected.map_err(|error| match tls_error(&*error) {
-        Some(rustls::Error::AlertReceived(AlertDescription::NoApplicationProtocol)) => UploadConnectError::WantsHttp2,
-        Some(error) => UploadConnectError::Error(UploadError::Tls(
+        Some(rustls::Error::AlertReceived(AlertDescription::NoApplicationProtocol)) => UploadConnectError::Http2Only,
+        Some(error) => UploadConnectError::Upload(UploadError::Tls(
             host.clone(),
             crate::util::format::printable(&error.to_string(), 300),
         )),
-        None if error.is::<Unreachable>() => {
-            UploadConnectError::Error(UploadError::Unreachable(host.clone(), error.to_string()))
+        None if error.is::<NoRoute>() => {
+            UploadConnectError::Upload(UploadError::Unreachable(host.clone(), error.to_string()))
         }
         None => broken(innermost(&*error)),
     })
 }
 
-async fn open(uri: &Uri, proxies: &Matcher, tls: Arc<ClientConfig>) -> Result<UploadConnection, Error> {
-    let (io, is_http2, reader) = dial(uri, proxies, tls).await?;
+async fn open(uri: &Uri, proxies: &Matcher, tls: Arc<ClientConfig>) -> Result<UploadConnection, BoxError> {
+    let (io, is_http2, forwarding_proxy) = dial(uri, proxies, tls).await?;
     let state = Arc::<ConnectionState>::default();
     let io = HalfOpenIo::new(io, state.clone());
     let tasks = Tasks::default();
@@ -139,14 +141,14 @@ async fn open(uri: &Uri, proxies: &Matcher, tls: Arc<ClientConfig>) -> Result<Up
         tasks.execute(async move { drop(connection.await) });
         Sender::One(sender)
     };
-    Ok(UploadConnection { sender, target: target(uri), state, reader, tasks })
+    Ok(UploadConnection { sender, target: target(uri), state, forwarding_proxy, tasks })
 }
 
-type Error = Box<dyn std::error::Error + Send + Sync>;
-/// A connection, whether it speaks HTTP/2, and the proxy that reads along.
-type Dialled = (Box<dyn Io>, bool, Option<Reader>);
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+/// A connection, whether it uses HTTP/2, and the forwarding proxy.
+type Dialled = (Box<dyn Io>, bool, Option<ForwardingProxy>);
 
-async fn dial(uri: &Uri, proxies: &Matcher, tls: Arc<ClientConfig>) -> Result<Dialled, Error> {
+async fn dial(uri: &Uri, proxies: &Matcher, tls: Arc<ClientConfig>) -> Result<Dialled, BoxError> {
     let mut tcp = HttpConnector::new();
     tcp.enforce_http(false);
     tcp.set_nodelay(true);
@@ -155,16 +157,16 @@ async fn dial(uri: &Uri, proxies: &Matcher, tls: Arc<ClientConfig>) -> Result<Di
         return Ok(dialled(HttpsConnector::from((tcp, tls)).call(uri.clone()).await?, None));
     };
     if !matches!(proxy.uri().scheme_str(), Some("http" | "https")) {
-        return Err(Unreachable(format!("the proxy {} is of a kind that is not known", shown(&proxy))).into());
+        return Err(NoRoute(format!("the scheme of the proxy {} is not supported", shown(&proxy))).into());
     }
-    // Towards the proxy itself no protocol is chosen.
+    // The connection to the proxy itself uses no ALPN.
     let mut plain = ClientConfig::clone(&tls);
     plain.alpn_protocols.clear();
     let mut to_proxy = HttpsConnector::from((tcp, Arc::new(plain)));
     let key = proxy.basic_auth().cloned();
     if uri.scheme_str() == Some("http") {
         let io = to_proxy.call(proxy.uri().clone()).await.map_err(|error| proxy_error(&proxy, &*error))?;
-        return Ok(dialled(io, Some(Reader { key })));
+        return Ok(dialled(io, Some(ForwardingProxy { key })));
     }
     let mut tunnel = Tunnel::new(proxy.uri().clone(), to_proxy);
     if let Some(key) = key {
@@ -175,34 +177,34 @@ async fn dial(uri: &Uri, proxies: &Matcher, tls: Arc<ClientConfig>) -> Result<Di
     Ok(dialled(io, None))
 }
 
-fn dialled<T>(io: MaybeHttpsStream<T>, reader: Option<Reader>) -> Dialled
+fn dialled<T>(io: MaybeHttpsStream<T>, forwarding_proxy: Option<ForwardingProxy>) -> Dialled
 where
     MaybeHttpsStream<T>: Connection + Io + 'static,
 {
     let is_http2 = io.connected().is_negotiated_h2();
-    (Box::new(io), is_http2, reader)
+    (Box::new(io), is_http2, forwarding_proxy)
 }
 
-/// Waiting does not help.
+/// A permanent connection error.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-struct Unreachable(String);
+struct NoRoute(String);
 
-fn proxy_error(proxy: &Intercept, error: &(dyn std::error::Error + 'static)) -> Error {
-    // The library keeps the kinds of its errors to itself.
+fn proxy_error(proxy: &Intercept, error: &(dyn std::error::Error + 'static)) -> BoxError {
+    // The library's error kinds are private, so the message is matched.
     if innermost(error).contains("proxy authorization required") {
-        return Unreachable(format!("the proxy {} wants a name and a password", shown(proxy))).into();
+        return NoRoute(format!("the proxy {} requires a user name and password", shown(proxy))).into();
     }
     format!("the proxy {}: {}", shown(proxy), innermost(error)).into()
 }
 
-/// A proxy without its password.
+/// Host and port of a proxy, without its password.
 fn shown(proxy: &Intercept) -> String {
     let host = proxy.uri().host().unwrap_or_default();
     proxy.uri().port_u16().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }
 
-/// A proxy of the network has no business with storage on this machine.
+/// Whether storage is on this machine, which is reached without a proxy.
 fn is_here(uri: &Uri) -> bool {
     uri.host().is_some_and(crate::util::net::is_loopback)
 }

@@ -1,63 +1,65 @@
+//! Upload errors and storage's error responses.
+
 use crate::client::CallError;
 use crate::util::format::printable;
 use crate::wire::S3Error;
 use std::io;
 use std::time::Duration;
 
-/// Why an upload failed. No message holds a presigned URL.
+/// Why an upload failed. The messages contain no presigned URL.
 #[derive(Debug, thiserror::Error)]
 pub enum UploadError {
     /// Reading the file failed.
     #[error("cannot read the dump: {0}")]
     Read(io::Error),
-    /// The file is not what it was.
-    #[error("the dump changed while it was being sent; let whatever writes it finish, then try again")]
+    /// The file changed.
+    #[error("the dump changed during the upload; wait until the process that writes it has finished, then retry")]
     Changed,
-    /// Its name leads to another file now.
-    #[error("the dump was replaced by another file while it was being sent")]
+    /// The path now names another file.
+    #[error("the dump was replaced by another file during the upload")]
     Replaced,
-    /// The connection failed or stood still: host and cause.
-    #[error("the upload to {0} broke off: {1}")]
+    /// The connection failed or stalled: host and cause.
+    #[error("the upload to {0} was interrupted: {1}")]
     Broken(String, String),
-    /// No connection that can be trusted: host and cause.
-    #[error("no secure connection to {0}: {1}")]
+    /// TLS failed: host and cause.
+    #[error("cannot establish a secure connection to {0}: {1}")]
     Tls(String, String),
-    /// No way leads there: host and cause.
-    #[error("no way to {0}: {1}")]
+    /// The host cannot be reached with this configuration: host and cause.
+    #[error("cannot connect to {0}: {1}")]
     Unreachable(String, String),
-    /// Storage said no.
+    /// Storage returned an error.
     #[error("{0}")]
     Rejected(StorageRejection),
-    /// Storage holds something else than was sent.
-    #[error("storage at {0} received something else than was sent (the checksums differ)")]
+    /// The checksums differ: host.
+    #[error("storage at {0} received corrupted data (checksum mismatch)")]
     Damaged(String),
-    /// No object store takes so much in one request, and nothing else is offered.
-    #[error("object stores take at most 5 GB in one request, and this control plane does not take the dump in parts")]
+    /// The dump, of this length in bytes, needs a multipart upload, which is not supported.
+    #[error("the dump exceeds 5 GB, the limit for one request, and this control plane has no multipart uploads")]
     TooLargeForOne(u64),
-    /// What the control plane gave cannot be used.
-    #[error("the control plane gave an upload that cannot be used: {0}")]
+    /// The control plane returned an invalid upload slot.
+    #[error("the control plane returned an invalid upload slot: {0}")]
     Unusable(String),
-    /// The control plane did not do its part.
+    /// A call to the control plane failed.
     #[error(transparent)]
     Call(#[from] CallError),
 }
 
-/// An answer of storage outside 2xx.
+/// A response of storage outside 2xx.
 #[derive(Debug, thiserror::Error)]
-#[error("storage at {host} refused the upload with status {status}: {words}")]
+#[error("storage at {host} rejected the upload with status {status}: {words}")]
 pub struct StorageRejection {
     /// The HTTP status.
     pub status: u16,
-    /// How long storage asked to wait.
+    /// The value of `Retry-After`.
     pub retry_after: Option<Duration>,
     pub(super) host: String,
-    /// What S3 calls the kind of error.
+    /// The S3 error code.
     pub(super) code: String,
     pub(super) words: String,
 }
 
 impl UploadError {
-    /// Whether the same may work a little later.
+    /// Whether a retry may succeed.
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Broken(..) | Self::Damaged(_) => true,
@@ -67,15 +69,15 @@ impl UploadError {
         }
     }
 
-    /// Whether the presigned URL has expired or does not work: another one may.
-    pub fn wants_another_url(&self) -> bool {
+    /// Whether the presigned URL was rejected, so that a new one may work.
+    pub fn needs_new_url(&self) -> bool {
         match self {
             Self::Rejected(rejection) => rejection.status == 403 || rejection.code == "ExpiredToken",
             _ => false,
         }
     }
 
-    /// How long storage asked to wait.
+    /// The value of `Retry-After`.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Rejected(rejection) => rejection.retry_after,
@@ -86,24 +88,24 @@ impl UploadError {
 }
 
 impl StorageRejection {
-    /// Reads an answer to a request with this query. The body may quote the request, so only
-    /// its sentence and code are taken, and not even those when they hold a part of the secret.
+    /// Reads the response to a request with this query string. The body may quote the request, so
+    /// only message and code are kept, and neither if it contains a part of the secret query.
     pub(super) fn read(host: &str, query: &str, status: u16, retry_after: Option<Duration>, body: &str) -> Self {
         let error = S3Error::parse(body);
         let words = match &error {
             Some(error) if !error.message.is_empty() => printable(&error.message, 200),
             Some(error) => printable(&error.code, 60),
-            _ if (300..400).contains(&status) => "it redirects the upload, which is not followed".into(),
-            _ if body.contains('<') || body.trim().is_empty() => "it gave no reason".into(),
+            _ if (300..400).contains(&status) => "redirects are not followed".into(),
+            _ if body.contains('<') || body.trim().is_empty() => "no reason given".into(),
             _ => printable(body, 200),
         };
         let quoted = |text: &str| query.split(['&', '=', '%']).any(|piece| piece.len() >= 8 && text.contains(piece));
-        let words = if quoted(&words) { "it gave no reason that can be shown".into() } else { words };
+        let words = if quoted(&words) { "reason hidden: it quotes the presigned URL".into() } else { words };
         let code = error.unwrap_or_default().code.chars().take(60).collect();
         Self { status, retry_after, host: host.to_owned(), code, words }
     }
 
-    /// S3 tells with status 400 of some faults that are of the line, not of the request.
+    /// Whether a retry may succeed. S3 returns some network errors with status 400.
     fn is_transient(&self) -> bool {
         let of_the_line = ["RequestTimeout", "IncompleteBody", "BadDigest", "XAmzContentChecksumMismatch"];
         match self.status {
@@ -115,7 +117,7 @@ impl StorageRejection {
     }
 }
 
-/// The TLS library's own error inside others. Errors of the system hide what they were made of.
+/// The TLS error in a chain of causes. `io::Error` does not expose its inner error as a source.
 pub(super) fn tls_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::Error> {
     let mut next = Some(error);
     while let Some(error) = next {
@@ -142,11 +144,11 @@ mod tests {
     fn only_the_sentence_of_storage_is_shown() {
         let xml = "<Error><Code>AccessDenied</Code><Message>Request has expired</Message><X>sig=CANARY</X></Error>";
         assert_eq!(rejection(403, xml).words, "Request has expired");
-        assert_eq!(rejection(403, "<html>oops</html>").words, "it gave no reason");
+        assert_eq!(rejection(403, "<html>oops</html>").words, "no reason given");
         assert_eq!(rejection(413, "too large").words, "too large");
         let quoting = rejection(400, "cannot PUT /x?X-Amz-Signature=CANARY0123");
-        assert_eq!(quoting.words, "it gave no reason that can be shown");
-        assert_eq!(rejection(307, "").words, "it redirects the upload, which is not followed");
+        assert_eq!(quoting.words, "reason hidden: it quotes the presigned URL");
+        assert_eq!(rejection(307, "").words, "redirects are not followed");
     }
 
     #[test]
@@ -160,7 +162,7 @@ mod tests {
         for status in [301, 400, 401, 403, 404, 409, 411, 413, 501, 507] {
             assert!(!rejection(status, "").is_transient(), "{status}");
         }
-        assert!(UploadError::Rejected(coded("ExpiredToken")).wants_another_url());
+        assert!(UploadError::Rejected(coded("ExpiredToken")).needs_new_url());
     }
 
     #[test]

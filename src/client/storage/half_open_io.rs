@@ -1,3 +1,5 @@
+//! A connection that can still be read after writing fails.
+
 use hyper::rt::{Read, ReadBufCursor, Write};
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -5,22 +7,22 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
 
-/// A connection of any kind.
+/// Any connection.
 pub(super) trait Io: Read + Write + Send + Unpin {}
 
 impl<T: Read + Write + Send + Unpin> Io for T {}
 
-/// What is known of a connection.
+/// The observable state of a connection.
 #[derive(Debug, Default)]
 pub(super) struct ConnectionState {
-    /// Bytes that it has taken so far.
+    /// Bytes written so far, headers included.
     pub(super) accepted: AtomicU64,
-    /// Why it takes no more.
+    /// The write error, if writing failed.
     pub(super) broken: Mutex<Option<io::Error>>,
 }
 
-/// A connection whose other end may answer before it has heard everything. When nothing more
-/// can be written, what was said is still read: the answer tells more than "broken pipe".
+/// A connection whose peer may respond before it has read the whole request. After a write
+/// error the response is still read, because it is more specific than "broken pipe".
 pub(super) struct HalfOpenIo {
     inner: Box<dyn Io>,
     state: Arc<ConnectionState>,
@@ -32,7 +34,7 @@ impl HalfOpenIo {
         Self { inner, state, is_broken: false }
     }
 
-    /// Remembers an error of the writing side; the reading side ends the connection.
+    /// Stores a write error and returns `Pending`; the read side ends the connection.
     fn unless_broken<T>(&mut self, done: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         match ready!(done) {
             Ok(done) => Poll::Ready(Ok(done)),

@@ -1,5 +1,4 @@
-//! One `PUT` to object storage: as fast as the wire, with constant memory, and with the truth
-//! about what became of it.
+//! `PUT` requests to object storage: streaming, with constant memory and a verified outcome.
 
 mod body;
 mod checksum;

@@ -1,5 +1,7 @@
-use super::body::{Pool, UploadBody, Watched};
-use super::checksum::{Evidence, Sent, evidence, md5_of};
+//! Sends one `PUT` request: connection reuse, `Expect`, stall detection and verification.
+
+use super::body::{BodyHandle, Pool, UploadBody};
+use super::checksum::{Sent, StoredChecksum, md5_of, stored_checksum};
 use super::connect::{UploadConnectError, UploadConnection, connect, target};
 use super::error::{StorageRejection, UploadError, tls_error};
 use super::rate_limiter::RateLimiter;
@@ -23,59 +25,59 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
-/// How often an upload is looked at.
+/// Interval of the stall check.
 const TICK: Duration = Duration::from_millis(100);
-/// Storage may think about what it has received for so many times the patience with a stall.
+/// Timeout for the response after all data is sent, as a multiple of the stall timeout.
 const RESPONSE_TIMEOUT_FACTOR: u32 = 5;
-/// From this size on storage is asked before the body is sent, in bytes. That costs a round
-/// trip, and spares the sending of what is not wanted.
+/// Minimum body length in bytes for `Expect: 100-continue`, which costs a round trip but avoids
+/// sending a body that storage rejects.
 const EXPECT_FROM: u64 = 16 << 20;
-/// How long storage may take to say that the body is welcome. Some never say it.
+/// How long to wait for `100 Continue`; some stores never send it.
 const EXPECT_TIMEOUT: Duration = Duration::from_secs(1);
-/// The words of an answer may take so long after its head.
+/// Timeout for the response body after its headers.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
-/// With a limited rate, connections wait for each other.
+/// Minimum stall timeout with a rate limit: connections wait for each other.
 const LIMITED_STALL: Duration = Duration::from_secs(3);
-/// No answer of storage is longer, in bytes.
-const LONGEST_ANSWER: usize = 64 << 10;
+/// Maximum length of a response body, in bytes.
+const MAX_RESPONSE_BYTES: usize = 64 << 10;
 
-/// Object storage, as one upload uses it.
+/// The object storage client of one upload.
 pub(in crate::client) struct Storage {
-    /// For HTTP/1.1, and with HTTP/2.
+    /// TLS configurations without and with HTTP/2.
     tls: [OnceLock<Arc<ClientConfig>>; 2],
     proxies: Matcher,
-    /// No byte taken for so long means that a connection is dead.
+    /// Stall timeout.
     stall: Duration,
     limiter: Option<Arc<RateLimiter>>,
     pool: Pool,
-    /// HTTP/1.1 is faster for one large body, so HTTP/2 is offered only after trouble.
+    /// HTTP/1.1 is faster for one large body, so HTTP/2 is offered only after a failure.
     offers_http2: AtomicBool,
-    /// Storage has not answered to `Expect`.
+    /// Whether storage did not respond to `Expect`.
     ignores_expect: Arc<AtomicBool>,
 }
 
-/// A range of a file, and where it goes.
+/// A range of a file and its destination.
 pub(in crate::client) struct Put<'a> {
     pub(in crate::client) file: &'a File,
-    /// Where it begins in the file, in bytes.
+    /// Offset in the file, in bytes.
     pub(in crate::client) start: u64,
-    /// In bytes.
+    /// Length in bytes.
     pub(in crate::client) length: u64,
-    /// The presigned URL, a secret.
+    /// The presigned URL; a secret.
     pub(in crate::client) url: &'a str,
 }
 
-/// What storage took.
+/// A stored range.
 #[derive(Debug, Clone)]
 pub(in crate::client) struct Stored {
-    /// CRC-64/NVME of what was sent.
+    /// CRC-64/NVME of the sent data.
     pub(in crate::client) crc64: u64,
-    /// The entity tag, as it came.
+    /// The `ETag` header, unchanged.
     pub(in crate::client) etag: Option<String>,
 }
 
 impl Storage {
-    /// Storage with this patience, and a limit in bytes a second.
+    /// Creates a client with a stall timeout and a rate limit in bytes per second.
     pub(in crate::client) fn new(stall: Duration, limit_rate: Option<u64>) -> Self {
         Self {
             tls: [OnceLock::new(), OnceLock::new()],
@@ -88,17 +90,17 @@ impl Storage {
         }
     }
 
-    /// Sends once. A connection that works is left in `connection` for the next time. `progress`
-    /// goes back by what was counted when it fails.
+    /// Sends one range. Leaves a reusable connection in `connection`. On failure, `progress` is
+    /// reduced by the bytes counted for this request.
     pub(in crate::client) async fn put(
         &self,
         connection: &mut Option<UploadConnection>,
         put: &Put<'_>,
         progress: &ByteCounter,
     ) -> Result<Stored, UploadError> {
-        let uri: Uri = put.url.parse().map_err(|_| UploadError::Unusable("its URL is not one".into()))?;
+        let uri: Uri = put.url.parse().map_err(|_| UploadError::Unusable("invalid URL".into()))?;
         if !matches!(uri.scheme_str(), Some("http" | "https")) || uri.host().is_none() {
-            return Err(UploadError::Unusable("its URL is neither http nor https".into()));
+            return Err(UploadError::Unusable("the URL is neither http nor https".into()));
         }
         loop {
             let kept = connection.take().filter(|connection| connection.is_open() && connection.target == target(&uri));
@@ -107,16 +109,17 @@ impl Storage {
                 Some(connection) => connection,
                 None => self.connect(&uri).await?,
             };
-            let asks = put.length >= EXPECT_FROM && !open.is_http2() && !self.ignores_expect.load(Ordering::Relaxed);
-            match self.once(&mut open, put, &uri, asks, progress).await {
+            let expects_continue =
+                put.length >= EXPECT_FROM && !open.is_http2() && !self.ignores_expect.load(Ordering::Relaxed);
+            match self.once(&mut open, put, &uri, expects_continue, progress).await {
                 Ok(stored) => {
                     *connection = Some(open);
                     return Ok(stored);
                 }
-                // It had been closed while nobody used it.
+                // The idle connection was closed by the peer.
                 Err((UploadError::Broken(..), 0)) if was_kept => {}
                 Err((UploadError::Rejected(rejection), _))
-                    if asks && rejection.status == StatusCode::EXPECTATION_FAILED.as_u16() =>
+                    if expects_continue && rejection.status == StatusCode::EXPECTATION_FAILED.as_u16() =>
                 {
                     self.ignores_expect.store(true, Ordering::Relaxed);
                 }
@@ -135,12 +138,12 @@ impl Storage {
             let with_http2 = self.offers_http2.load(Ordering::Relaxed);
             match connect(uri, &self.proxies, self.tls(with_http2, uri)?).await {
                 Ok(connection) => return Ok(connection),
-                Err(UploadConnectError::WantsHttp2) if !with_http2 => self.offers_http2.store(true, Ordering::Relaxed),
-                Err(UploadConnectError::WantsHttp2) => {
-                    let why = "it speaks neither HTTP/1.1 nor HTTP/2".into();
+                Err(UploadConnectError::Http2Only) if !with_http2 => self.offers_http2.store(true, Ordering::Relaxed),
+                Err(UploadConnectError::Http2Only) => {
+                    let why = "the server supports neither HTTP/1.1 nor HTTP/2".into();
                     return Err(UploadError::Tls(uri.host().unwrap_or_default().into(), why));
                 }
-                Err(UploadConnectError::Error(error)) => return Err(error),
+                Err(UploadConnectError::Upload(error)) => return Err(error),
             }
         }
     }
@@ -164,26 +167,26 @@ impl Storage {
         Ok(state.get_or_init(|| config).clone())
     }
 
-    /// One request over one connection. An error comes with the bytes that were taken.
+    /// Sends one request over one connection. Returns errors with the number of accepted bytes.
     async fn once(
         &self,
         connection: &mut UploadConnection,
         put: &Put<'_>,
         uri: &Uri,
-        asks: bool,
+        expects_continue: bool,
         progress: &ByteCounter,
     ) -> Result<Stored, (UploadError, u64)> {
         let host = uri.host().unwrap_or_default();
         let file = put.file.try_clone().map_err(|error| (UploadError::Read(error), 0))?;
-        let (accepted_, gate) = if asks { self.gate() } else { (None, None) };
+        let (continue_sender, gate) = if expects_continue { self.gate() } else { (None, None) };
         let body = UploadBody::read(file, put.start, put.length, self.pool.clone(), self.limiter.clone(), gate);
-        let (body, watched) = body.map_err(|error| (UploadError::Read(error), 0))?;
-        let request = request(connection, uri, put.length, body, accepted_).map_err(|error| (error, 0))?;
-        let Watched { mut outcome, handed } = watched;
+        let (body, handle) = body.map_err(|error| (UploadError::Read(error), 0))?;
+        let request = request(connection, uri, put.length, body, continue_sender).map_err(|error| (error, 0))?;
+        let BodyHandle { mut outcome, handed } = handle;
         let state = connection.state.clone();
         let before = state.accepted.load(Ordering::Relaxed);
-        let mut share = Share { progress, counted: 0 };
-        // The head of the request is counted as well, but never beyond what was given out.
+        let mut share = ProgressShare { progress, counted: 0 };
+        // The count includes the request headers, so it is capped by the bytes of the body.
         let taken = || {
             let accepted = state.accepted.load(Ordering::Relaxed).saturating_sub(before);
             accepted.min(handed.load(Ordering::Relaxed))
@@ -194,7 +197,7 @@ impl Storage {
             Ok::<_, UploadError>(read(answer).await)
         };
         let answer = tokio::select! {
-            biased; // what was answered counts, however late
+            biased; // a response counts, however late
             answer = exchange => answer,
             why = watch => Err(UploadError::Broken(host.to_owned(), why)),
         };
@@ -212,14 +215,14 @@ impl Storage {
                 StorageRejection::read(host, query, answer.status.as_u16(), retry_after(&answer.headers), &answer.text);
             return Err((UploadError::Rejected(rejection), share.counted));
         }
-        // The last block may be gone before its checksum is made.
+        // The last block may be sent before its checksum is computed.
         let is_sent = handed.load(Ordering::Relaxed) == put.length;
         let read = if read.is_err() && is_sent { outcome.await.ok() } else { read.ok() };
         let Some(Ok(sent)) = read else {
-            let why = "storage answered before it had everything".into();
+            let why = "storage responded before the upload was complete".into();
             return Err((UploadError::Broken(host.to_owned(), why), share.counted));
         };
-        if !holds(put, &sent, &answer.headers).await.map_err(|error| (error, share.counted))? {
+        if !matches_checksum(put, &sent, &answer.headers).await.map_err(|error| (error, share.counted))? {
             return Err((UploadError::Damaged(host.to_owned()), share.counted));
         }
         share.keep(put.length);
@@ -227,19 +230,19 @@ impl Storage {
         Ok(Stored { crc64: sent.crc64, etag })
     }
 
-    /// What holds the body back until storage says that it is welcome, or has had time to.
+    /// Delays the body until `100 Continue` arrives or [`EXPECT_TIMEOUT`] expires.
     fn gate(&self) -> (Option<oneshot::Sender<()>>, Option<BoxFuture<'static, ()>>) {
-        let (accepted_, welcomed) = oneshot::channel();
+        let (continue_sender, continue_received) = oneshot::channel();
         let ignores = self.ignores_expect.clone();
         let gate = async move {
-            match tokio::time::timeout(EXPECT_TIMEOUT, welcomed).await {
+            match tokio::time::timeout(EXPECT_TIMEOUT, continue_received).await {
                 Ok(Ok(())) => {}
-                // There is an answer already, and it is another one.
+                // A final response has already arrived.
                 Ok(Err(_)) => std::future::pending().await,
                 Err(_) => ignores.store(true, Ordering::Relaxed),
             }
         };
-        (Some(accepted_), Some(gate.boxed()))
+        (Some(continue_sender), Some(gate.boxed()))
     }
 }
 
@@ -248,20 +251,23 @@ fn request(
     uri: &Uri,
     length: u64,
     body: UploadBody,
-    accepted_: Option<oneshot::Sender<()>>,
+    continue_sender: Option<oneshot::Sender<()>>,
 ) -> Result<Request<UploadBody>, UploadError> {
     let mut request = Request::put("/");
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
-    // A proxy that reads the request needs the whole address, and HTTP/2 has it in pieces.
-    request =
-        if connection.is_http2() || connection.reader.is_some() { request.uri(uri.clone()) } else { request.uri(path) };
+    // A forwarding proxy needs the absolute URL, and HTTP/2 splits it into pseudo-headers.
+    request = if connection.is_http2() || connection.forwarding_proxy.is_some() {
+        request.uri(uri.clone())
+    } else {
+        request.uri(path)
+    };
     if !connection.is_http2() {
         request = request.header(HOST, uri.authority().map_or("", |authority| authority.as_str()));
     }
-    if let Some(key) = connection.reader.as_ref().and_then(|reader| reader.key.as_ref()) {
+    if let Some(key) = connection.forwarding_proxy.as_ref().and_then(|proxy| proxy.key.as_ref()) {
         request = request.header(PROXY_AUTHORIZATION, key);
     }
-    if accepted_.is_some() {
+    if continue_sender.is_some() {
         request = request.header(EXPECT, HeaderValue::from_static("100-continue"));
     }
     let request = request
@@ -269,27 +275,28 @@ fn request(
         .header(CONTENT_LENGTH, length)
         .header(CONTENT_TYPE, "application/octet-stream")
         .body(body);
-    let mut request = request.map_err(|_| UploadError::Unusable("its URL is not one".into()))?;
-    if let Some(accepted_) = accepted_ {
-        let accepted_ = std::sync::Mutex::new(Some(accepted_));
+    let mut request = request.map_err(|_| UploadError::Unusable("invalid URL".into()))?;
+    if let Some(continue_sender) = continue_sender {
+        let continue_sender = std::sync::Mutex::new(Some(continue_sender));
         hyper::ext::on_informational(&mut request, move |answer| {
             if answer.status() == StatusCode::CONTINUE
-                && let Some(accepted_) = accepted_.lock().ok().and_then(|mut accepted_| accepted_.take())
+                && let Some(continue_sender) =
+                    continue_sender.lock().ok().and_then(|mut continue_sender| continue_sender.take())
             {
-                let _ = accepted_.send(()); // the body waits no more
+                let _ = continue_sender.send(());
             }
         });
     }
     Ok(request)
 }
 
-/// Bytes of a shared progress that one request stands for; what did not arrive goes back.
-struct Share<'a> {
+/// One request's bytes in the shared progress, subtracted on drop unless kept.
+struct ProgressShare<'a> {
     progress: &'a ByteCounter,
     counted: u64,
 }
 
-impl Share<'_> {
+impl ProgressShare<'_> {
     fn notify(&mut self, taken: u64) {
         self.progress.fetch_add(taken.saturating_sub(self.counted), Ordering::Relaxed);
         self.counted = self.counted.max(taken);
@@ -301,13 +308,13 @@ impl Share<'_> {
     }
 }
 
-impl Drop for Share<'_> {
+impl Drop for ProgressShare<'_> {
     fn drop(&mut self) {
         self.progress.fetch_sub(self.counted, Ordering::Relaxed);
     }
 }
 
-/// An error of the line, or one of those that TLS 1.3 tells after the connection is made.
+/// A network error, or a TLS alert that arrives after the TLS 1.3 handshake.
 fn failed(host: &str, error: &(dyn std::error::Error + 'static)) -> UploadError {
     use rustls::AlertDescription::{AccessDenied, BadCertificate, CertificateRequired, UnknownCA};
     match tls_error(error) {
@@ -318,8 +325,8 @@ fn failed(host: &str, error: &(dyn std::error::Error + 'static)) -> UploadError 
     }
 }
 
-/// Tells the progress, and ends when nothing moves any more.
-async fn watch(stall: Duration, length: u64, taken: impl Fn() -> u64, share: &mut Share<'_>) -> String {
+/// Reports progress; returns the reason when the upload stalls.
+async fn watch(stall: Duration, length: u64, taken: impl Fn() -> u64, share: &mut ProgressShare<'_>) -> String {
     let mut since = Instant::now();
     loop {
         tokio::time::sleep(TICK.min(stall)).await;
@@ -332,9 +339,9 @@ async fn watch(stall: Duration, length: u64, taken: impl Fn() -> u64, share: &mu
         if since.elapsed() >= patience {
             let seconds = humantime::format_duration(Duration::from_secs(patience.as_secs().max(1)));
             return if now < length {
-                format!("nothing was accepted for {seconds}")
+                format!("no data was accepted for {seconds}")
             } else {
-                format!("storage has everything, and gave no answer for {seconds}")
+                format!("storage did not respond for {seconds} after receiving all data")
             };
         }
     }
@@ -346,7 +353,7 @@ struct StorageResponse {
     text: String,
 }
 
-/// Reads what storage has to say, as far as it is said.
+/// Reads a response, up to [`MAX_RESPONSE_BYTES`] bytes and [`ANSWER_TIMEOUT`].
 async fn read(answer: Response<Incoming>) -> StorageResponse {
     let (head, mut body) = answer.into_parts();
     let (mut bytes, end) = (Vec::new(), tokio::time::Instant::now() + ANSWER_TIMEOUT);
@@ -356,25 +363,25 @@ async fn read(answer: Response<Incoming>) -> StorageResponse {
     };
     while let Some(Ok(frame)) = next().await {
         let block = frame.into_data().unwrap_or_default();
-        bytes.extend_from_slice(&block[..block.len().min(LONGEST_ANSWER - bytes.len())]);
-        if bytes.len() == LONGEST_ANSWER {
+        bytes.extend_from_slice(&block[..block.len().min(MAX_RESPONSE_BYTES - bytes.len())]);
+        if bytes.len() == MAX_RESPONSE_BYTES {
             break;
         }
     }
     StorageResponse { status: head.status, headers: head.headers, text: String::from_utf8_lossy(&bytes).into_owned() }
 }
 
-/// Whether storage holds what was sent, as far as it says what it holds.
-async fn holds(put: &Put<'_>, sent: &Sent, headers: &HeaderMap) -> Result<bool, UploadError> {
-    let md5 = match evidence(headers) {
-        Evidence::Nothing => return Ok(true),
-        Evidence::Crc64(crc64) => return Ok(crc64 == sent.crc64),
-        Evidence::Md5(md5) => md5,
+/// Whether storage's checksum matches the sent data; true if storage returns none.
+async fn matches_checksum(put: &Put<'_>, sent: &Sent, headers: &HeaderMap) -> Result<bool, UploadError> {
+    let md5 = match stored_checksum(headers) {
+        StoredChecksum::Nothing => return Ok(true),
+        StoredChecksum::Crc64(crc64) => return Ok(crc64 == sent.crc64),
+        StoredChecksum::Md5(md5) => md5,
     };
     if let Some(ours) = sent.md5 {
         return Ok(ours == md5);
     }
-    // The wire was faster than MD5, so there is time to read it once more.
+    // MD5 was skipped on a fast connection, so the range is read again.
     let file = put.file.try_clone().map_err(UploadError::Read)?;
     let (start, length) = (put.start, put.length);
     let reading = tokio::task::spawn_blocking(move || md5_of(&file, start, length)).await;

@@ -1,11 +1,13 @@
+//! The rate limit of an upload.
+
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-/// A limit of bytes a second that all connections of an upload share.
+/// A rate limit shared by all connections of an upload.
 pub(super) struct RateLimiter {
-    /// Bytes a second.
+    /// Bytes per second.
     rate: u64,
-    /// When what was let through so far has been paid for.
+    /// When the bytes sent so far are within the limit.
     paid: Mutex<Instant>,
 }
 
@@ -14,13 +16,13 @@ impl RateLimiter {
         Self { rate: rate.max(1), paid: Mutex::new(Instant::now()) }
     }
 
-    /// The most to send at once: an eighth of a second's worth, so that the line flows evenly
-    /// and is never taken for a dead one.
+    /// Maximum block size in bytes: an eighth of a second's worth, so that data flows evenly and
+    /// the connection is not considered stalled.
     pub(super) fn block(&self, most: usize) -> usize {
         usize::try_from(self.rate / 8).map_or(most, |block| block.clamp(1, most))
     }
 
-    /// How long to wait before so many bytes may go.
+    /// How long to wait before sending this many bytes.
     pub(super) fn wait(&self, bytes: usize, now: Instant) -> Duration {
         let Ok(mut paid) = self.paid.lock() else { return Duration::ZERO };
         let wait = paid.saturating_duration_since(now);
@@ -40,7 +42,7 @@ mod tests {
         let now = Instant::now();
         let waited: Duration = (0..11).map(|_| limiter.wait(100_000, now)).last().expect("eleven waits");
         assert!((Duration::from_millis(990)..=Duration::from_secs(1)).contains(&waited), "{waited:?}");
-        assert_eq!(limiter.wait(1, now + Duration::from_secs(9)), Duration::ZERO, "an idle line has no debts");
+        assert_eq!(limiter.wait(1, now + Duration::from_secs(9)), Duration::ZERO, "idle time is not owed");
         assert_eq!((limiter.block(262_144), RateLimiter::new(4).block(262_144)), (125_000, 1));
     }
 }

@@ -1,14 +1,16 @@
+//! Adapts the number of concurrent parts to the measured throughput.
+
 use std::time::Instant;
 
-/// How many parts go at the same time: one more as long as that makes the whole faster. Where
-/// the line or the disk is the limit it stays at few.
+/// The number of concurrent parts: increased by one as long as that improves throughput, so it
+/// stays low if the network or the disk is the bottleneck.
 pub(super) struct AdaptiveConcurrency {
     most: usize,
     now: usize,
     settled: bool,
-    /// The best rate so far, in bytes a second.
+    /// Best rate so far, in bytes per second.
     best: f64,
-    /// Since when so many go, and what has arrived since.
+    /// Start of the current measurement.
     since: Instant,
     bytes: u64,
     parts: usize,
@@ -23,20 +25,20 @@ impl AdaptiveConcurrency {
         self.now
     }
 
-    /// A part of so many bytes has arrived.
+    /// Records a stored part of this many bytes.
     pub(super) fn arrived(&mut self, bytes: u64, now: Instant) {
         if self.settled {
             return;
         }
         self.bytes += bytes;
         self.parts += 1;
-        // Twice round is enough to see a difference.
+        // Two parts per connection are enough to measure a difference.
         if self.parts < 2 * self.now {
             return;
         }
         #[expect(clippy::cast_precision_loss, reason = "a rate need not be exact")]
         let rate = self.bytes as f64 / now.duration_since(self.since).as_secs_f64().max(1e-6);
-        // One more is worth having when it brings half of what each of the others does.
+        // Another connection must add at least half of the average per connection.
         #[expect(clippy::cast_precision_loss, reason = "few")]
         let worth = self.best * (1.0 + 0.5 / self.now as f64);
         if rate > worth {
@@ -56,7 +58,7 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
-    /// How many streams are used in the end, where so many of them make `rate` bytes a second.
+    /// The final number of streams if `rate` returns the bytes per second for a number of streams.
     fn settled(most: usize, rate: impl Fn(usize) -> f64) -> usize {
         let mut now = Instant::now();
         let mut streams = AdaptiveConcurrency::new(most, now);
@@ -70,9 +72,9 @@ mod tests {
     #[test]
     fn as_many_go_as_help() {
         let each = |streams| f64::from(u32::try_from(streams).expect("few")) * 1e6;
-        assert_eq!(settled(4, each), 4, "every connection has its own share of a long line");
+        assert_eq!(settled(4, each), 4, "throughput grows with every connection");
         assert_eq!(settled(16, each), 16);
-        assert_eq!(settled(4, |_| 1e8), 2, "the line is full");
+        assert_eq!(settled(4, |_| 1e8), 2, "the network is saturated");
         assert_eq!(settled(8, |streams| each(streams.min(5))), 5);
         assert_eq!(settled(1, each), 1);
     }

@@ -1,3 +1,5 @@
+//! The journal of a multipart upload, from which a later run resumes.
+
 use crate::util::file_identity::{FileIdentity, FileOrigin};
 use crate::wire::{crc64_of_text, crc64_text};
 use serde::{Deserialize, Serialize};
@@ -7,21 +9,19 @@ use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-/// No upload is remembered longer; storage has forgotten it by then.
+/// Maximum age of a journal; by then the upload has expired.
 const LIFE: Duration = Duration::from_hours(7 * 24);
 
-/// What is remembered of an upload in parts, so that the same command goes on with it: a line
-/// of JSON for the upload, then one for each part that has arrived. A part's line is written
-/// once storage has confirmed it. A line that a crash has cut off is passed over. There is no
-/// secret in it.
+/// The journal of a multipart upload: one line of JSON for the upload, then one for each part
+/// that storage has confirmed. A line truncated by a crash is ignored. Contains no secrets.
 #[derive(Debug)]
 pub struct Journal {
     path: PathBuf,
-    /// Locked, so that a second command does not send the same parts.
+    /// Locked, so that a concurrent command does not send the same parts.
     file: File,
 }
 
-/// The first line.
+/// The first line: identifies the upload.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct JournalHeader {
     pub(super) api_url: String,
@@ -29,9 +29,9 @@ pub(super) struct JournalHeader {
     pub(super) upload_id: String,
     pub(super) path: PathBuf,
     pub(super) identity: FileIdentity,
-    /// Length of what is sent, in bytes; the file itself may be compressed.
+    /// Length of the upload in bytes; the file itself may be compressed.
     pub(super) size: u64,
-    /// Length of every part but the last, in bytes.
+    /// Length of every part except the last, in bytes.
     pub(super) part_size: u64,
 }
 
@@ -41,22 +41,22 @@ struct PartLine {
     crc64nvme: String,
 }
 
-/// What a journal tells.
+/// The content of a journal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct JournalEntry {
     pub(super) header: JournalHeader,
-    /// Checksums of the parts that have arrived.
+    /// CRC-64/NVME of the stored parts, by part number.
     pub(super) parts: BTreeMap<u32, u64>,
 }
 
 impl Journal {
-    /// Opens the journal of a dump on its way to a project. Without a place for it, or while
-    /// another command has it, there is none, and the upload does without.
+    /// Opens the journal of a dump's upload to a project. `None` if there is no directory for it or
+    /// another command has it locked; the upload then cannot be resumed.
     pub(super) fn open(api_url: &str, project_id: &str, origin: &FileOrigin) -> Option<Self> {
-        let folder = crate::config::uploads_folder()?;
+        let folder = crate::config::uploads_dir()?;
         let name = format!("{api_url}\n{project_id}\n{}", origin.path.display());
         let name = format!("{:016x}.jsonl", crc_fast::crc64_nvme(name.as_bytes()));
-        Self::open_at(&folder, &name).inspect_err(|error| tracing::debug!("no journal: {error}")).ok()
+        Self::open_at(&folder, &name).inspect_err(|error| tracing::debug!("cannot open the journal: {error}")).ok()
     }
 
     fn open_at(folder: &Path, name: &str) -> io::Result<Self> {
@@ -75,7 +75,7 @@ impl Journal {
         Ok(Self { path, file })
     }
 
-    /// What was done before.
+    /// Reads the state of an earlier run.
     pub(super) fn read(&mut self) -> Option<JournalEntry> {
         let mut text = String::new();
         self.file.rewind().ok()?;
@@ -83,47 +83,46 @@ impl Journal {
         entry(&text)
     }
 
-    /// Begins anew.
+    /// Replaces the journal with a new one.
     pub(super) fn begin(&mut self, header: &JournalHeader) -> io::Result<()> {
-        let connection = format!("{}\n", serde_json::to_string(header)?);
+        let line = format!("{}\n", serde_json::to_string(header)?);
         self.file.set_len(0)?;
-        self.file.write_all(connection.as_bytes())?;
+        self.file.write_all(line.as_bytes())?;
         self.file.sync_all()
     }
 
-    /// A part has arrived. Should the line be lost, the part is sent again.
+    /// Records a stored part. If the line is lost, the part is sent again.
     pub(super) fn arrived(&mut self, part: u32, crc64: u64) {
-        let connection = PartLine { part, crc64nvme: crc64_text(crc64) };
-        let written = serde_json::to_string(&connection)
-            .map(|connection| self.file.write_all(format!("\n{connection}\n").as_bytes()));
+        let line = PartLine { part, crc64nvme: crc64_text(crc64) };
+        let written = serde_json::to_string(&line).map(|line| self.file.write_all(format!("\n{line}\n").as_bytes()));
         if let Ok(Err(error)) = written {
-            tracing::debug!("the journal was not written: {error}");
+            tracing::debug!("cannot write the journal: {error}");
         }
     }
 
-    /// There is nothing to go on with any more.
+    /// Deletes the journal.
     pub fn remove(self) {
-        let _ = fs::remove_file(&self.path); // an old one goes after a week
+        let _ = fs::remove_file(&self.path); // deleted after a week
     }
 }
 
 fn entry(text: &str) -> Option<JournalEntry> {
-    let mut connections = text.lines().filter(|connection| !connection.is_empty());
-    let header = serde_json::from_str(connections.next()?).ok()?;
-    let part = |connection: &str| {
-        let connection: PartLine = serde_json::from_str(connection).ok()?;
-        Some((connection.part, crc64_of_text(&connection.crc64nvme)?))
+    let mut lines = text.lines().filter(|line| !line.is_empty());
+    let header = serde_json::from_str(lines.next()?).ok()?;
+    let part = |line: &str| {
+        let line: PartLine = serde_json::from_str(line).ok()?;
+        Some((line.part, crc64_of_text(&line.crc64nvme)?))
     };
-    Some(JournalEntry { header, parts: connections.filter_map(part).collect() })
+    Some(JournalEntry { header, parts: lines.filter_map(part).collect() })
 }
 
-/// Takes away journals that nobody came back to.
+/// Deletes expired journals.
 fn remove_expired(folder: &Path) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let old = entry.metadata().and_then(|about| about.modified());
         let old = old.ok().and_then(|time| SystemTime::now().duration_since(time).ok());
         if old.is_some_and(|age| age > LIFE) {
-            let _ = fs::remove_file(entry.path()); // of no harm
+            let _ = fs::remove_file(entry.path());
         }
     }
 }
@@ -153,16 +152,16 @@ mod tests {
         assert_eq!(journal.read(), None);
         journal.begin(&header()).expect("begins");
         journal.arrived(1, 7);
-        assert!(open().is_err(), "one at a time");
+        assert!(open().is_err(), "the journal is locked");
         journal.file.write_all(b"{\"part\":2,\"crc64n").expect("a crash cuts this off");
         journal.arrived(3, u64::MAX);
         drop(journal);
         let mut journal = open().expect("opens again");
-        let entry = journal.read().expect("is there");
+        let entry = journal.read().expect("exists");
         assert_eq!(entry.header, header());
         assert_eq!(entry.parts.into_iter().collect::<Vec<_>>(), [(1, 7), (3, u64::MAX)]);
-        journal.begin(&header()).expect("begins anew");
-        assert!(journal.read().expect("is there").parts.is_empty());
+        journal.begin(&header()).expect("begins again");
+        assert!(journal.read().expect("exists").parts.is_empty());
         #[cfg(unix)]
         {
             let mode =
@@ -181,7 +180,7 @@ mod tests {
             let _ = entry(&text);
             let whole = format!("{}\n\n{{\"part\":1,\"crc64nvme\":\"AAAAAAAAAAc=\"}}\n", serde_json::to_string(&header()).expect("writes"));
             let cut = whole.len().min(cut);
-            // Whatever is cut off, nothing is remembered that was not written.
+            // A truncated journal contains nothing that was not written.
             if let Some(found) = entry(&whole[..cut]) {
                 prop_assert!(found.header == header() && found.parts.iter().all(|part| part == (&1, &7)));
             }

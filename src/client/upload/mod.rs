@@ -1,5 +1,5 @@
-//! Brings a dump into storage: in parts where the control plane takes them, else with one
-//! request, and again after every fault that may pass.
+//! Uploads a dump: in parts if the control plane supports them, otherwise with a single request.
+//! Transient errors are retried.
 
 mod adaptive_concurrency;
 mod journal;
@@ -20,75 +20,75 @@ use std::time::{Duration, Instant};
 
 pub use journal::Journal;
 
-/// The largest object that S3 takes in one request, in bytes (Amazon S3 user guide, "Uploading
-/// objects"). Others have the same limit.
-const MOST_AT_ONCE: u64 = 5 << 30;
+/// Largest object that S3 accepts in one request, in bytes (Amazon S3 user guide, "Uploading
+/// objects"). Other stores have the same limit.
+const MAX_SINGLE_PUT: u64 = 5 << 30;
 
-/// Another URL is asked for so often in a row, before a refusal is believed.
-const OTHER_URLS: u32 = 1;
+/// Number of new URLs to request in a row before a rejection counts as an error.
+const MAX_NEW_URLS: u32 = 1;
 
-/// How to upload.
+/// Upload options.
 #[derive(Debug, Clone)]
 pub struct UploadOptions {
-    /// A connection that takes nothing for so long is dead.
+    /// A connection that accepts no data for this long is considered dead.
     pub stall_timeout: Duration,
-    /// At most so many bytes a second.
+    /// Maximum rate in bytes per second.
     pub limit_rate: Option<u64>,
-    /// At most so many parts at the same time.
+    /// Maximum number of concurrent parts.
     pub concurrency: usize,
-    /// Whether to go on with an upload that was begun before.
+    /// Whether to resume an earlier upload.
     pub resume: bool,
 }
 
-/// What is to be sent.
-pub struct Sending<'a> {
-    /// The file, open.
+/// The dump to upload.
+pub struct UploadSource<'a> {
+    /// The open file.
     pub file: &'a File,
-    /// What it was when it was looked at. Storage needs its length beforehand.
+    /// Identity of the file when it was inspected. Storage needs the length in advance.
     pub identity: FileIdentity,
-    /// The file that a person named; what is sent may be an unpacked copy of it.
+    /// The file that the user named; `file` may be a decompressed copy.
     pub origin: Option<&'a FileOrigin>,
 }
 
-/// What happens on the way.
+/// An event during an upload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum UploadEvent {
-    /// Something failed, and is tried again.
+    /// An attempt failed and will be retried.
     Retry {
-        /// Number of the attempt that follows.
+        /// Number of the next attempt.
         attempt: u32,
-        /// How many there are.
+        /// Maximum number of attempts.
         of: u32,
-        /// Pause before it.
+        /// Wait before the next attempt.
         wait: Duration,
-        /// What failed.
+        /// The error of the failed attempt.
         why: String,
     },
-    /// An upload that was begun before goes on; so many bytes are there.
+    /// An earlier upload is resumed; this many bytes are already stored.
     Resumed(u64),
-    /// Should it end early, the same command goes on with it.
+    /// The same command can resume the upload if it is interrupted.
     Resumable,
-    /// All of the dump is in storage already.
+    /// The whole dump is already stored.
     AlreadyUploaded,
-    /// An upload that was begun before cannot go on, and why.
+    /// An earlier upload cannot be resumed, for this reason.
     Restarted(&'static str),
 }
 
-/// A dump that is in storage.
+/// A completed upload.
 #[derive(Debug)]
 pub struct Uploaded {
-    /// Names the object when the import is started.
+    /// The object key, for starting the import.
     pub key: String,
-    /// By this the same command finds the object again. It is of no use once the import has
-    /// used that.
+    /// The journal with which the same command finds the object again, until the import has used
+    /// the object.
     pub journal: Option<Journal>,
 }
 
-/// An upload under way.
-struct Upload<'a> {
+/// A running upload.
+struct UploadRun<'a> {
     api: &'a Api,
     project: &'a str,
-    sending: &'a Sending<'a>,
+    source_file: &'a UploadSource<'a>,
     options: &'a UploadOptions,
     storage: Storage,
     progress: &'a ByteCounter,
@@ -96,30 +96,30 @@ struct Upload<'a> {
     notify: &'a dyn Fn(UploadEvent),
 }
 
-/// Uploads a dump. `progress` counts what connections have taken.
+/// Uploads a dump. `progress` counts the bytes that connections accepted.
 pub async fn upload(
     api: &Api,
     project: &str,
-    sending: &Sending<'_>,
+    source_file: &UploadSource<'_>,
     options: &UploadOptions,
     progress: &ByteCounter,
     notify: &dyn Fn(UploadEvent),
 ) -> Result<Uploaded, UploadError> {
     let storage = Storage::new(options.stall_timeout, options.limit_rate);
     let budget = RefCell::new(RetryBudget::new(Instant::now()));
-    let upload = Upload { api, project, sending, options, storage, progress, budget, notify };
+    let upload = UploadRun { api, project, source_file, options, storage, progress, budget, notify };
     upload.check_unchanged()?;
     upload.send().await
 }
 
-impl Upload<'_> {
+impl UploadRun<'_> {
     async fn send(&self) -> Result<Uploaded, UploadError> {
         let mut journal =
-            self.sending.origin.and_then(|origin| Journal::open(self.api.base().as_str(), self.project, origin));
+            self.source_file.origin.and_then(|origin| Journal::open(self.api.base().as_str(), self.project, origin));
         if let Some(entry) = journal.as_mut().and_then(Journal::read).filter(|entry| self.is_ours(entry)) {
             match self.state(&entry).await? {
                 Some(state) => return self.resume(state, &entry.parts, journal).await,
-                // What it holds of the room in storage is of no use any more.
+                // Frees the space of the old upload.
                 None => self.api.abort_upload(self.project, &entry.header.upload_id).await,
             }
         }
@@ -131,41 +131,41 @@ impl Upload<'_> {
             return self.send_at_once(slot).await;
         };
         let mut written = Ok(());
-        if let (Some(journal), Some(origin)) = (&mut journal, self.sending.origin) {
+        if let (Some(journal), Some(origin)) = (&mut journal, self.source_file.origin) {
             let header = JournalHeader {
                 api_url: self.api.base().to_string(),
                 project_id: self.project.to_owned(),
                 upload_id: id.clone(),
                 path: origin.path.clone(),
                 identity: origin.identity,
-                size: self.sending.identity.size,
+                size: self.source_file.identity.size,
                 part_size,
             };
             written = journal.begin(&header);
         }
         if let Err(error) = written {
-            tracing::debug!("the journal was not written: {error}");
+            tracing::debug!("cannot write the journal: {error}");
             journal = None;
         }
         self.send_parts(id, part_size, BTreeMap::new(), journal).await
     }
 
-    /// Journals are named by a checksum, which others may share.
+    /// Whether a journal belongs to this upload: its file name is a checksum, which may collide.
     fn is_ours(&self, entry: &JournalEntry) -> bool {
         let JournalHeader { api_url, project_id, path, .. } = &entry.header;
-        let named = self.sending.origin.map(|origin| &origin.path);
+        let named = self.source_file.origin.map(|origin| &origin.path);
         api_url == self.api.base().as_str() && project_id == self.project && Some(path) == named
     }
 
-    /// An upload that was begun before, if one can go on with it.
+    /// The state of an earlier upload, if it can be resumed.
     async fn state(&self, entry: &JournalEntry) -> Result<Option<wire::Upload>, UploadError> {
         if !self.options.resume {
             return Ok(None);
         }
         let header = &entry.header;
-        let identity = self.sending.origin.map(|origin| origin.identity);
-        if (Some(header.identity), header.size) != (identity, self.sending.identity.size) {
-            (self.notify)(UploadEvent::Restarted("the dump has changed since"));
+        let identity = self.source_file.origin.map(|origin| origin.identity);
+        if (Some(header.identity), header.size) != (identity, self.source_file.identity.size) {
+            (self.notify)(UploadEvent::Restarted("the dump has changed"));
             return Ok(None);
         }
         match self.retry_call(|| self.api.upload(self.project, &header.upload_id)).await {
@@ -173,10 +173,10 @@ impl Upload<'_> {
                 Ok(Some(state))
             }
             Err(UploadError::Call(error)) if matches!(error.status(), Some(404 | 410)) => {
-                // An import has used it, or storage has waited long enough.
+                // An import has used the upload, or the upload has expired.
                 let whole = entry.parts.len() as u64 == header.size.div_ceil(header.part_size.max(1));
                 if !whole {
-                    (self.notify)(UploadEvent::Restarted("storage has given it up"));
+                    (self.notify)(UploadEvent::Restarted("the upload has expired"));
                 }
                 Ok(None)
             }
@@ -185,22 +185,26 @@ impl Upload<'_> {
         }
     }
 
-    /// The dump in one request.
+    /// Uploads the dump in one request.
     async fn send_at_once(&self, mut slot: UploadSlot) -> Result<Uploaded, UploadError> {
-        if self.sending.identity.size > MOST_AT_ONCE {
-            return Err(UploadError::TooLargeForOne(self.sending.identity.size));
+        if self.source_file.identity.size > MAX_SINGLE_PUT {
+            return Err(UploadError::TooLargeForOne(self.source_file.identity.size));
         }
         let (mut connection, mut others) = (None::<UploadConnection>, 0);
         loop {
             let began = Instant::now();
-            let put =
-                Put { file: self.sending.file, start: 0, length: self.sending.identity.size, url: &slot.upload_url };
+            let put = Put {
+                file: self.source_file.file,
+                start: 0,
+                length: self.source_file.identity.size,
+                url: &slot.upload_url,
+            };
             let sent = self.storage.put(&mut connection, &put, self.progress).await;
             self.check_unchanged()?;
             let Err(error) = sent else { return Ok(Uploaded { key: slot.object_key, journal: None }) };
-            if error.wants_another_url() && others < OTHER_URLS {
+            if error.needs_new_url() && others < MAX_NEW_URLS {
                 others += 1;
-                tracing::debug!("{error}; asking for another slot");
+                tracing::debug!("{error}; requesting another slot");
                 slot = self.slot().await?;
                 continue;
             }
@@ -210,10 +214,10 @@ impl Upload<'_> {
     }
 
     async fn slot(&self) -> Result<UploadSlot, UploadError> {
-        self.retry_call(|| self.api.upload_slot(self.project, self.sending.identity.size)).await
+        self.retry_call(|| self.api.upload_slot(self.project, self.source_file.identity.size)).await
     }
 
-    /// Calls the control plane until it answers, or the attempts are used up.
+    /// Calls the control plane, retrying transient errors until the attempts are exhausted.
     async fn retry_call<T, F: Future<Output = Result<T, CallError>>>(
         &self,
         call: impl Fn() -> F,
@@ -227,7 +231,7 @@ impl Upload<'_> {
         }
     }
 
-    /// Waits before the next attempt, or gives the error back when there is none.
+    /// Waits before the next attempt; returns the error if there is none.
     async fn pause(&self, error: UploadError, began: Instant) -> Result<(), UploadError> {
         let pause = self.budget.borrow_mut().failure(&error, began, Instant::now(), jitter());
         let Some(pause) = pause else { return Err(error) };
@@ -239,14 +243,14 @@ impl Upload<'_> {
         Ok(())
     }
 
-    /// Whether the file is what it was when it was looked at.
+    /// Fails if the file has changed or its path now names another file.
     fn check_unchanged(&self) -> Result<(), UploadError> {
-        let about = self.sending.file.metadata().map_err(UploadError::Read)?;
-        if FileIdentity::of(&about) != self.sending.identity {
+        let about = self.source_file.file.metadata().map_err(UploadError::Read)?;
+        if FileIdentity::of(&about) != self.source_file.identity {
             return Err(UploadError::Changed);
         }
-        // Nobody else can reach a copy.
-        let Some(origin) = self.sending.origin.filter(|origin| origin.identity == self.sending.identity) else {
+        // A decompressed copy is private to this process.
+        let Some(origin) = self.source_file.origin.filter(|origin| origin.identity == self.source_file.identity) else {
             return Ok(());
         };
         match std::fs::metadata(&origin.path) {

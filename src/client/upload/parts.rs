@@ -1,6 +1,8 @@
+//! Multipart uploads.
+
 use super::adaptive_concurrency::AdaptiveConcurrency;
 use super::journal::Journal;
-use super::{OTHER_URLS, Upload, UploadEvent, Uploaded};
+use super::{MAX_NEW_URLS, UploadEvent, UploadRun, Uploaded};
 use crate::client::CallError;
 use crate::client::storage::{Put, UploadConnection, UploadError};
 use crate::wire::{self, UploadPart, crc64_of_text, crc64_text};
@@ -12,28 +14,28 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 use tokio::sync::Mutex;
 
-/// URLs of so many parts are asked for at once.
+/// Number of presigned URLs to request per call.
 const SIGNED_AT_ONCE: usize = 32;
 
-/// S3 takes no more (Amazon S3 user guide, "Multipart upload limits").
-const MOST_PARTS: u64 = 10_000;
-/// How often parts are sent that storage has lost.
+/// Maximum number of parts (Amazon S3 user guide, "Multipart upload limits").
+const MAX_PARTS: u64 = 10_000;
+/// Maximum number of attempts to complete an upload, each resending parts that storage lost.
 const ROUNDS: u32 = 3;
 
-/// What the parts of one upload share.
+/// State shared by the parts of one upload.
 struct Parts<'a> {
     id: &'a str,
     part_size: u64,
-    /// Parts that have not arrived.
+    /// Numbers of the parts that are not stored yet.
     missing: RefCell<BTreeSet<u32>>,
     urls: RefCell<HashMap<u32, String>>,
-    /// One at a time asks for more of them.
-    asking: Mutex<()>,
+    /// Held while requesting more URLs.
+    url_lock: Mutex<()>,
 }
 
-impl Upload<'_> {
-    /// Goes on with an upload of which some parts are there. `ours` are the checksums of those
-    /// that were confirmed to us; whatever else storage has is sent again.
+impl UploadRun<'_> {
+    /// Resumes an upload. `ours` are the checksums of the parts that storage confirmed; other
+    /// stored parts are sent again.
     pub(super) async fn resume(
         &self,
         state: wire::Upload,
@@ -41,13 +43,13 @@ impl Upload<'_> {
         journal: Option<Journal>,
     ) -> Result<Uploaded, UploadError> {
         if state.complete {
-            self.progress.store(self.sending.identity.size, Ordering::Relaxed);
+            self.progress.store(self.source_file.identity.size, Ordering::Relaxed);
             (self.notify)(UploadEvent::AlreadyUploaded);
             return Ok(Uploaded { key: state.object_key, journal });
         }
         let agreed = |part: &UploadPart| {
             let sum = part.checksum_crc64nvme.as_deref().and_then(crc64_of_text);
-            // Storage that does not say what it has was asked when the part arrived.
+            // Without a checksum from storage, the check made when the part arrived counts.
             let same = ours.get(&part.part_number).is_some_and(|ours| sum.is_none_or(|sum| sum == *ours));
             same && part.size_bytes > 0 && part.size_bytes == self.length(part.part_number, state.part_size_bytes)
         };
@@ -62,7 +64,7 @@ impl Upload<'_> {
         self.send_parts(&state.id, state.part_size_bytes, arrived, journal).await
     }
 
-    /// Sends the parts that are missing, several at a time, and makes an object of all.
+    /// Sends the missing parts concurrently and completes the upload.
     pub(super) async fn send_parts(
         &self,
         id: &str,
@@ -73,27 +75,27 @@ impl Upload<'_> {
         if journal.is_some() {
             (self.notify)(UploadEvent::Resumable);
         }
-        let size = self.sending.identity.size;
-        let count = size.checked_div(part_size).filter(|count| *count <= MOST_PARTS);
+        let size = self.source_file.identity.size;
+        let count = size.checked_div(part_size).filter(|count| *count <= MAX_PARTS);
         let count = count.and_then(|_| u32::try_from(size.div_ceil(part_size)).ok());
-        let count = count.ok_or_else(|| UploadError::Unusable(format!("its parts have {part_size} bytes")))?;
+        let count = count.ok_or_else(|| UploadError::Unusable(format!("invalid part size of {part_size} bytes")))?;
         let mut rounds = 0;
         loop {
             let missing: BTreeSet<u32> = (1..=count).filter(|number| !arrived.contains_key(number)).collect();
             let parts =
-                Parts { id, part_size, missing: missing.into(), urls: RefCell::default(), asking: Mutex::default() };
+                Parts { id, part_size, missing: missing.into(), urls: RefCell::default(), url_lock: Mutex::default() };
             let sent = self.send_missing(&parts, &mut arrived, journal.as_mut()).await;
             if let Err(error) = sent.and_then(|()| self.check_unchanged()) {
-                return Err(self.forgotten_if_gone(error, id, journal).await);
+                return Err(self.discard_if_gone(error, id, journal).await);
             }
             let all: Vec<UploadPart> = arrived.values().cloned().collect();
             let began = Instant::now();
             let refused = match self.retry_call(|| self.api.complete_upload(self.project, id, all.clone())).await {
                 Ok(object) => return Ok(Uploaded { key: object.object_key, journal }),
                 Err(UploadError::Call(error)) if matches!(error.status(), Some(409)) => error,
-                Err(error) => return Err(self.forgotten_if_gone(error, id, journal).await),
+                Err(error) => return Err(self.discard_if_gone(error, id, journal).await),
             };
-            // Storage lost some of them, has them otherwise, or its first answer was lost.
+            // Storage lost or damaged some parts, or its first response was lost.
             let state = self.retry_call(|| self.api.upload(self.project, id)).await?;
             if state.complete {
                 return Ok(Uploaded { key: state.object_key, journal });
@@ -136,7 +138,7 @@ impl Upload<'_> {
         }
     }
 
-    /// One part, until it has arrived.
+    /// Sends one part, retrying until it is stored.
     async fn part(
         &self,
         parts: &Parts<'_>,
@@ -148,7 +150,7 @@ impl Upload<'_> {
         loop {
             let began = Instant::now();
             let url = self.retry_call(|| self.url(parts, number)).await?;
-            let put = Put { file: self.sending.file, start, length, url: &url };
+            let put = Put { file: self.source_file.file, start, length, url: &url };
             let sent = self.storage.put(&mut connection, &put, self.progress).await;
             let error = match sent {
                 Ok(stored) => {
@@ -160,9 +162,9 @@ impl Upload<'_> {
                 Err(error) => error,
             };
             self.check_unchanged()?;
-            if error.wants_another_url() && others < OTHER_URLS {
+            if error.needs_new_url() && others < MAX_NEW_URLS {
                 others += 1;
-                tracing::debug!("{error}; asking for another URL");
+                tracing::debug!("{error}; requesting another URL");
                 continue;
             }
             others = 0;
@@ -170,13 +172,14 @@ impl Upload<'_> {
         }
     }
 
-    /// Where a part goes; every URL is given out once. Those of the parts that follow come along.
+    /// The presigned URL of a part; each URL is used once. Also requests URLs for the parts that
+    /// follow.
     async fn url(&self, parts: &Parts<'_>, number: u32) -> Result<String, CallError> {
         let state = || parts.urls.borrow_mut().remove(&number);
         if let Some(url) = state() {
             return Ok(url);
         }
-        let _one = parts.asking.lock().await;
+        let _one = parts.url_lock.lock().await;
         if let Some(url) = state() {
             return Ok(url);
         }
@@ -186,7 +189,7 @@ impl Upload<'_> {
         Ok(state().unwrap_or_default())
     }
 
-    /// Forgets of the parts that arrived those that storage does not have as we sent them.
+    /// Removes from `arrived` the parts that differ from those in storage.
     fn drop_differing(&self, state: &wire::Upload, arrived: &mut BTreeMap<u32, UploadPart>) {
         let theirs: HashMap<u32, &UploadPart> = state.parts.iter().map(|part| (part.part_number, part)).collect();
         arrived.retain(|number, ours| {
@@ -203,12 +206,11 @@ impl Upload<'_> {
 
     fn length(&self, number: u32, part_size: u64) -> u64 {
         let start = u64::from(number.saturating_sub(1)).saturating_mul(part_size);
-        self.sending.identity.size.saturating_sub(start).min(part_size)
+        self.source_file.identity.size.saturating_sub(start).min(part_size)
     }
 
-    /// An upload that storage has given up, or whose dump is another one now, is not gone on
-    /// with.
-    async fn forgotten_if_gone(&self, error: UploadError, id: &str, journal: Option<Journal>) -> UploadError {
+    /// Removes the journal and aborts the upload if it has expired or the dump has changed.
+    async fn discard_if_gone(&self, error: UploadError, id: &str, journal: Option<Journal>) -> UploadError {
         let gone = match &error {
             UploadError::Rejected(rejection) => matches!(rejection.status, 404 | 410),
             UploadError::Call(error) => matches!(error.status(), Some(404 | 410)),

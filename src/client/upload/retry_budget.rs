@@ -1,31 +1,33 @@
+//! The retry budget of an upload.
+
 use crate::client::storage::UploadError;
 use std::time::{Duration, Instant};
 
-/// How often something is tried before an upload is given up.
+/// Maximum number of consecutive failed attempts.
 const ATTEMPTS: u32 = 6;
-/// The wait before the second attempt; it triples.
+/// Wait before the second attempt; triples with each further attempt.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
-/// No wait is longer, whoever asks for it.
-const LONGEST_WAIT: Duration = Duration::from_mins(1);
+/// Maximum wait, also for `Retry-After`.
+const MAX_WAIT: Duration = Duration::from_mins(1);
 
-/// The attempts of a whole upload. All connections share it: when the network goes, that is
-/// one failure, not one for each of them. What arrives fills it up again.
+/// The attempts of an upload, shared by all connections: a network outage counts as one failure,
+/// not as one per connection. Reset whenever data is stored.
 pub(super) struct RetryBudget {
-    /// Attempts in a row that brought nothing.
+    /// Consecutive failed attempts.
     failed: u32,
-    /// When the last of them was counted.
+    /// When the last failure was counted.
     counted: Instant,
-    /// The end of the pause that is under way.
+    /// End of the current pause.
     until: Instant,
 }
 
-/// What follows a failure.
+/// The pause after a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Pause {
     pub(super) wait: Duration,
-    /// Number of the attempt that follows.
+    /// Number of the next attempt.
     pub(super) attempt: u32,
-    /// Nobody has been told of this pause yet.
+    /// Whether this pause has not been reported yet.
     pub(super) is_new: bool,
 }
 
@@ -36,8 +38,8 @@ impl RetryBudget {
         Self { failed: 0, counted: now, until: now }
     }
 
-    /// How long to wait after the failure of what began at `began`; `None` when it is not worth
-    /// it. `jitter` between 0 and 1 spreads those who lost their connection at the same moment.
+    /// The pause after the failure of an attempt that started at `began`; `None` if the error is
+    /// permanent or the attempts are exhausted. `jitter` is between 0 and 1 and spreads retries.
     pub(super) fn failure(&mut self, error: &UploadError, began: Instant, now: Instant, jitter: f64) -> Option<Pause> {
         if !error.is_transient() {
             return None;
@@ -53,20 +55,20 @@ impl RetryBudget {
         }
         let wait = error.retry_after().unwrap_or_else(|| {
             let wait = FIRST_WAIT * 3_u32.pow(self.failed - 1);
-            wait.min(LONGEST_WAIT).mul_f64(0.5 + jitter / 2.0)
+            wait.min(MAX_WAIT).mul_f64(0.5 + jitter / 2.0)
         });
-        let wait = wait.min(LONGEST_WAIT);
+        let wait = wait.min(MAX_WAIT);
         self.until = now + wait;
         Some(Pause { wait, attempt: self.failed + 1, is_new: true })
     }
 
-    /// Something arrived.
+    /// Resets the budget.
     pub(super) fn success(&mut self) {
         self.failed = 0;
     }
 }
 
-/// A number between 0 and 1 that nobody else has.
+/// A random number between 0 and 1.
 pub(super) fn jitter() -> f64 {
     use std::hash::{BuildHasher, Hasher};
     let random = std::hash::RandomState::new().build_hasher().finish();

@@ -1,7 +1,9 @@
+//! Tests of the archive reader.
+
 use super::*;
 use proptest::prelude::*;
 
-/// Writes archives as `pg_dump` does, for the reader to read.
+/// Writes archives in the format of `pg_dump`.
 struct Writer(Vec<u8>);
 
 impl Writer {
@@ -60,7 +62,7 @@ fn reads_every_version() {
         let bytes = Writer::archive(minor, &[("TABLE", "CREATE TABLE t ();"), ("VIEW", "CREATE VIEW v;")]);
         let mut archive = Archive::open(bytes.as_slice()).expect("opens");
         assert_eq!(archive.header().server_version, "15.18");
-        let first = archive.next_entry().expect("reads").expect("is there");
+        let first = archive.next_entry().expect("reads").expect("an entry");
         assert_eq!((first.id, first.kind.as_str(), first.schema.as_str()), (1, "TABLE", "public"));
         assert_eq!(first.definition, "CREATE TABLE t ();");
         assert_eq!(archive.next_entry().expect("reads").map(|entry| entry.id), Some(2));

@@ -1,7 +1,9 @@
+//! Tests of splitting a script.
+
 use super::*;
 use proptest::prelude::*;
 
-/// Hands out a few bytes at a time, so that every boundary is met.
+/// Returns a few bytes per read, to cover every block boundary.
 struct Trickle(io::Cursor<Vec<u8>>, usize);
 
 impl Read for Trickle {
@@ -41,7 +43,7 @@ fn pieces(text: &[u8], step: usize) -> (Vec<(char, String, u64)>, Option<Unfinis
     (found, script.unfinished())
 }
 
-/// The statements, commands and rows, which must not depend on how the bytes arrive.
+/// The statements, commands and rows; they must not depend on the size of reads.
 fn cut(text: &str) -> Vec<String> {
     let mut first = None;
     for step in [1, 2, 3, 7, 64, 4096] {

@@ -1,3 +1,5 @@
+//! Tests of classifying statements.
+
 use super::*;
 use proptest::prelude::*;
 

@@ -1,4 +1,4 @@
-//! Grades what a dump holds: the three checks of every source, and those that only a dump needs.
+//! Grades the contents of a dump: the checks of every source, and those specific to dumps.
 
 mod intrinsic_checks;
 mod target_checks;
@@ -13,18 +13,18 @@ use intrinsic_checks::{
 };
 use target_checks::Case;
 
-/// The word by which a control plane tells that it takes out of plain SQL what it takes out of
-/// archives: owners, privileges, event triggers and the like.
+/// Feature flag of a control plane that filters plain SQL like archives: owners, privileges, event
+/// triggers and the like are skipped.
 pub const FILTERS_PLAIN_SQL: &str = "filters_plain_sql";
 
-/// How the dump will be imported.
+/// How a dump is imported.
 #[derive(Debug, Clone, Default)]
 pub struct ImportMode {
-    /// The project's role, under which everything is made; empty when it is not known.
+    /// The project's role, which will own all objects; empty if unknown.
     pub role: String,
-    /// The control plane filters plain SQL ([`FILTERS_PLAIN_SQL`]); otherwise psql runs it as it is.
+    /// The control plane filters plain SQL ([`FILTERS_PLAIN_SQL`]); otherwise psql runs it unchanged.
     pub filters_plain_sql: bool,
-    /// The target is replaced, so that it holds nothing beforehand.
+    /// The target database is replaced, so it is empty before the import.
     pub recreate: bool,
 }
 
@@ -38,7 +38,7 @@ pub fn grade_dump(dump: &DumpFile, found: &Contents, limits: &Limits, mode: &Imp
     if found.format != Format::Plain
         && let Some(detail) = &mut size.detail
     {
-        detail.push_str("; an archive is smaller than the database that it makes");
+        detail.push_str("; the restored database is larger than the archive");
     }
     let mut extensions = extensions_available(&facts.extensions, &limits.extensions);
     if extensions.status == CheckStatus::Fail {
@@ -75,17 +75,17 @@ pub fn grade_dump(dump: &DumpFile, found: &Contents, limits: &Limits, mode: &Imp
     report(checks, facts, limits)
 }
 
-/// The report on a file that is no dump, or too damaged to be read.
+/// The report on a file that is not a dump, or is too damaged to read.
 pub fn unreadable(problem: &str, limits: &Limits) -> Preflight {
     let why = check(READABLE, CheckStatus::Fail, problem.to_owned());
     report(
-        vec![fixed(why, "make a dump with: pg_dump -Fc -f app.dump \"postgres://user@host/database\"")],
+        vec![fixed(why, "create a dump with: pg_dump -Fc -f app.dump \"postgres://user@host/database\"")],
         SourceFacts::default(),
         limits,
     )
 }
 
-/// Name of the check that fails for what is no dump.
+/// Name of the check that fails if a file is not a readable dump.
 const READABLE: &str = "dump_readable";
 
 fn facts(dump: &DumpFile, found: &Contents, platform: Option<&(&Platform, Vec<String>)>) -> SourceFacts {
@@ -128,17 +128,17 @@ fn facts(dump: &DumpFile, found: &Contents, platform: Option<&(&Platform, Vec<St
     }
 }
 
-/// The platform that the dump comes from, and its signs.
+/// The platform that the dump comes from, and the signs that identify it.
 fn platform(found: &Contents) -> Option<(&'static Platform, Vec<String>)> {
     let roles: Vec<&str> = found.roles().into_iter().collect();
     let schemas: Vec<&str> = found.schemas.iter().map(String::as_str).collect();
     platforms::recognize(&roles, &schemas, &[])
 }
 
-/// The first places of some findings.
+/// The first locations of some findings.
 fn places<'a>(all: impl IntoIterator<Item = (&'a str, &'a Occurrences)>) -> Vec<String> {
     let all: Vec<&Occurrences> = all.into_iter().map(|(_, seen)| seen).collect();
-    // One of each subject first, so that no subject hides the others.
+    // One location of each subject first, so that no subject hides the others.
     let turns = (0..3).flat_map(|turn| all.iter().filter_map(move |seen| seen.first.get(turn)));
     turns.take(5).cloned().collect()
 }
@@ -184,18 +184,18 @@ mod tests {
     }
 
     #[test]
-    fn owners_are_fatal_only_where_psql_meets_them() {
+    fn owners_fail_only_in_unfiltered_plain_sql() {
         let text = "CREATE TABLE t ();\nALTER TABLE t OWNER TO bob;\n";
         assert_eq!(verdict(text, "no_role_dependencies").0, Fail);
         let filtered = ImportMode { filters_plain_sql: true, ..ImportMode::default() };
         let (status, said) = verdict_when(text, "no_role_dependencies", &filtered);
         assert_eq!((status, said.contains("bob"), said.contains("line 2")), (Pass, true, true), "{said}");
         let own = ImportMode { role: "bob".into(), ..ImportMode::default() };
-        assert_eq!(verdict_when(text, "no_role_dependencies", &own).0, Pass, "the project's own role is there");
+        assert_eq!(verdict_when(text, "no_role_dependencies", &own).0, Pass, "the project's own role exists");
     }
 
     #[test]
-    fn each_problem_is_told_with_its_place() {
+    fn each_problem_is_shown_with_its_place() {
         for (text, name, status, words) in [
             ("SELECT 1;\n\\connect other\n", "no_psql_commands", Fail, "line 2: \\connect"),
             ("\\! id\n", "no_psql_commands", Fail, "\\!"),
@@ -204,9 +204,9 @@ mod tests {
                 "SET transaction_timeout = 0;\nSET yb_x = 1;",
                 "settings_known_to_target",
                 Fail,
-                "does not know: yb_x line 2",
+                "does not support: yb_x line 2",
             ),
-            ("SET session_replication_role = replica;", "settings_known_to_target", Fail, "only a superuser"),
+            ("SET session_replication_role = replica;", "settings_known_to_target", Fail, "superuser-only"),
             ("CREATE ROLE bob;", "single_database", Fail, "line 1: CREATE ROLE bob"),
             (
                 "CREATE EXTENSION hstore WITH SCHEMA ext;",
@@ -228,7 +228,7 @@ mod tests {
                 Fail,
                 "untrusted",
             ),
-            ("ALTER TABLE t DISABLE TRIGGER ALL;", "no_disabled_triggers", Warn, "switched off"),
+            ("ALTER TABLE t DISABLE TRIGGER ALL;", "no_disabled_triggers", Warn, "disabled"),
             ("CREATE SERVER far FOREIGN DATA WRAPPER file_fdw;", "no_foreign_servers", Warn, "line 1"),
             ("SELECT pg_catalog.lo_create('1');", "large_objects", Warn, "line 1"),
             ("CREATE SCHEMA heroku_ext;", "no_platform_schemas", Warn, "Heroku"),
@@ -242,8 +242,8 @@ mod tests {
             ("INSERT INTO t VALUES (1);", "schema_and_data", Warn, "data only"),
             ("CREATE TABLE t ();", "schema_and_data", Warn, "schema only"),
             ("CREATE POLICY p ON t TO anon USING (true);", "policy_roles_present", Warn, "anon"),
-            ("-- PostgreSQL database dump\n\nSELECT 1;\n", "dump_complete", Fail, "cut off"),
-            ("COPY t FROM stdin;\n1\n", "dump_complete", Fail, "in the middle of a table's rows"),
+            ("-- PostgreSQL database dump\n\nSELECT 1;\n", "dump_complete", Fail, "truncated"),
+            ("COPY t FROM stdin;\n1\n", "dump_complete", Fail, "in the middle of COPY data"),
         ] {
             let (found, said) = verdict(text, name);
             assert!(found == status && said.contains(words), "{text}: {found:?} {said}");
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn a_parameter_named_language_is_no_clause() {
+    fn a_parameter_named_language_is_not_a_clause() {
         for (text, status) in [
             ("CREATE FUNCTION f(language text) RETURNS TABLE(language text) LANGUAGE sql AS $$ $$;", Pass),
             ("CREATE FUNCTION f(a text) RETURNS int AS 'x' LANGUAGE 'plpgsql';", Pass),
@@ -268,14 +268,14 @@ mod tests {
     }
 
     #[test]
-    fn rows_without_tables_are_told() {
+    fn rows_without_tables_warn() {
         let mode = ImportMode { recreate: true, ..ImportMode::default() };
         assert_eq!(verdict_when("INSERT INTO t VALUES (1);", "schema_and_data", &mode).0, Warn);
         assert_eq!(verdict("SELECT 1 AS x INTO t;\nINSERT INTO t VALUES (1);", "schema_and_data").0, Pass);
     }
 
     #[test]
-    fn a_supabase_dump_is_known() {
+    fn a_supabase_dump_is_recognized() {
         let text = "CREATE SCHEMA auth;\nCREATE SCHEMA storage;\nCREATE SCHEMA realtime;\nCREATE TABLE auth.users (id int);\nCREATE TABLE public.p (u int);\n\
             ALTER TABLE ONLY public.p ADD CONSTRAINT p_u FOREIGN KEY (u) REFERENCES auth.users(id);\n\
             CREATE POLICY own ON public.p USING ((auth.uid() = u));\n";
@@ -289,6 +289,6 @@ mod tests {
         );
         let (status, said) = verdict(text, "no_platform_references");
         assert_eq!(status, Warn);
-        assert!(said.starts_with("1 foreign key and 1 policy reach"), "{said}");
+        assert!(said.starts_with("1 foreign key and 1 policy reference"), "{said}");
     }
 }

@@ -1,4 +1,4 @@
-//! Checks that depend on how a dump is run, and where.
+//! Checks of a dump that depend on its target and import mode.
 
 use super::{ImportMode, places};
 use crate::dump::settings::{HARMLESS, SettingSupport, support};
@@ -10,42 +10,39 @@ use crate::wire::{Check, CheckStatus};
 use CheckStatus::{Fail, Pass, Warn};
 use std::collections::BTreeSet;
 
-/// The checks that depend on how the dump is run and where.
+/// A dump with its target and import mode.
 pub(super) struct Case<'a> {
     pub(super) found: &'a Contents,
     pub(super) limits: &'a Limits,
     pub(super) mode: &'a ImportMode,
-    /// psql runs the script as it is, so its first error ends the import.
+    /// psql runs the script unchanged, so its first error ends the import.
     pub(super) runs_as_is: bool,
     pub(super) platform: Option<(&'static Platform, Vec<String>)>,
 }
 
 impl Case<'_> {
-    /// Fails where an error would end the import, warns where something is left behind.
+    /// Fails if an error would end the import, warns if the object is skipped.
     fn fatal_as_is(&self) -> CheckStatus {
         if self.runs_as_is { Fail } else { Warn }
     }
 
     pub(super) fn extension_schemas(&self) -> Check {
         let name = "extension_schemas_present";
-        let there = |schema: &str| ["public", "pg_catalog"].contains(&schema) || self.found.schemas.contains(schema);
+        let exists = |schema: &str| ["public", "pg_catalog"].contains(&schema) || self.found.schemas.contains(schema);
         let missing: Vec<_> = self
             .found
             .extensions
             .iter()
             .filter_map(|(wanted, place)| {
-                Some((wanted, place, wanted.schema.as_deref().filter(|schema| !there(schema))?))
+                Some((wanted, place, wanted.schema.as_deref().filter(|schema| !exists(schema))?))
             })
             .collect();
         if missing.is_empty() {
-            return check(name, Pass, "all".into());
+            return check(name, Pass, "all schemas exist".into());
         }
         let schemas: BTreeSet<&str> = missing.iter().map(|(_, _, schema)| *schema).collect();
-        let what = check(
-            name,
-            Warn,
-            format!("extensions live in schemas that the dump does not make: {}", names(schemas.iter().copied())),
-        );
+        let what =
+            check(name, Warn, format!("extension schemas missing from the dump: {}", names(schemas.iter().copied())));
         let evidence = missing
             .iter()
             .take(5)
@@ -55,7 +52,7 @@ impl Case<'_> {
         with_evidence(
             fixed(
                 what,
-                format!("dump that schema as well, or create it on the target first: CREATE SCHEMA \"{first}\""),
+                format!("include the schema in the dump, or create it on the target: CREATE SCHEMA \"{first}\""),
             ),
             evidence,
         )
@@ -70,7 +67,7 @@ impl Case<'_> {
         let mut roles = self.found.roles();
         roles.remove(self.mode.role.as_str());
         if roles.is_empty() {
-            return check(name, Pass, "no owners and no privileges of others".into());
+            return check(name, Pass, "no other role is required".into());
         }
         let count = |kind, one, many| match self.found.times(kind) {
             0 => None,
@@ -87,13 +84,12 @@ impl Case<'_> {
         .collect();
         let (parts, roles) = (parts.join(", "), names(roles));
         if self.runs_as_is {
-            let what = check(name, Fail, format!("{parts} for roles that the target does not have: {roles}"));
+            let what = check(name, Fail, format!("{parts} for roles missing on the target: {roles}"));
             let fix =
-                "dump again with --no-owner --no-privileges, or in custom format (-Fc), from which they are stripped";
+                "dump again with --no-owner --no-privileges, or in custom format (-Fc), where the import skips them";
             return with_evidence(fixed(what, fix), places(all()));
         }
-        let what =
-            check(name, Pass, format!("left behind: {parts} of {roles}; everything will belong to the project's role"));
+        let what = check(name, Pass, format!("skipped: {parts} of {roles}; the project's role will own all objects"));
         with_evidence(what, places(all()))
     }
 
@@ -101,16 +97,13 @@ impl Case<'_> {
         let name = "policy_roles_present";
         let roles: BTreeSet<&str> = self.found.policy_roles.iter().map(String::as_str).collect();
         if roles.is_empty() {
-            return check(name, Pass, "no policy names a role".into());
+            return check(name, Pass, "no policies for specific roles".into());
         }
-        let what = check(
-            name,
-            Warn,
-            format!("row security policies are for roles that the target does not have: {}", names(roles)),
-        );
+        let what =
+            check(name, Warn, format!("row security policies for roles missing on the target: {}", names(roles)));
         fixed(
             what,
-            "they are created without login where the control plane can; grant them to the role of the application, or change the policies",
+            "grant these roles to the application's role (they are created without login), or change the policies",
         )
     }
 
@@ -118,7 +111,7 @@ impl Case<'_> {
         let name = "settings_known_to_target";
         let target = major(&self.limits.target_version).unwrap_or(TARGET_MAJOR);
         if self.found.format != Format::Plain {
-            return check(name, Pass, "an archive brings none".into());
+            return check(name, Pass, "no SET commands".into());
         }
         let judged = |wanted: fn(SettingSupport) -> bool| {
             self.found.seen(Finding::Setting).filter(move |(setting, _)| wanted(support(setting, target)))
@@ -130,46 +123,46 @@ impl Case<'_> {
         };
         if unknown().next().is_some() {
             let settings = names(unknown().map(|(setting, _)| setting));
-            let what = check(name, Fail, format!("Postgres {target} does not know: {settings}"));
+            let what = check(name, Fail, format!("Postgres {target} does not support: {settings}"));
             return with_evidence(
-                fixed(what, "take these lines out, or dump with a pg_dump of the target's version"),
+                fixed(what, "remove these lines, or dump with the pg_dump of the target's version"),
                 places(unknown()),
             );
         }
         if guarded().next().is_some() {
             let settings = names(guarded().map(|(setting, _)| setting));
-            let what = check(name, Fail, format!("only a superuser can set: {settings}"));
+            let what = check(name, Fail, format!("superuser-only settings: {settings}"));
             return with_evidence(
-                fixed(what, "take these lines out; the import runs as the project's role"),
+                fixed(what, "remove these lines, because the import runs as the project's role"),
                 places(guarded()),
             );
         }
-        check(name, Pass, format!("Postgres {target} knows all of them"))
+        check(name, Pass, format!("Postgres {target} supports all settings"))
     }
 
     pub(super) fn transaction(&self) -> Check {
         let name = "no_transactions";
         if self.found.times(Finding::Transaction) == 0 {
-            return check(name, Pass, "none of its own".into());
+            return check(name, Pass, "no transaction commands".into());
         }
         if !self.runs_as_is {
-            return check(name, Pass, "its BEGIN and COMMIT are left out: the import is one transaction".into());
+            return check(name, Pass, "skipped: BEGIN and COMMIT, because the import is a single transaction".into());
         }
-        let what = check(name, Fail, "it begins or ends transactions, and the import is one transaction".into());
-        let fix = "take BEGIN and COMMIT out (with large objects pg_dump writes them: use -Fc)";
+        let what = check(name, Fail, "transaction commands, but the import is a single transaction".into());
+        let fix = "remove BEGIN and COMMIT; for large objects, where pg_dump writes them, dump with -Fc";
         with_evidence(fixed(what, fix), places(self.found.seen(Finding::Transaction)))
     }
 
-    /// What only a superuser can make.
+    /// Objects that only a superuser can create.
     pub(super) fn superuser_objects(&self) -> Check {
         let name = "no_superuser_objects";
         let left = [
             (Finding::EventTrigger, "event trigger", "event triggers"),
-            (Finding::Publication, "publication of everything", "publications of everything"),
+            (Finding::Publication, "publication of all tables or a schema", "publications of all tables or a schema"),
             (Finding::Subscription, "subscription", "subscriptions"),
         ];
         let fatal = [(Finding::Language, "object in an untrusted language", "objects in untrusted languages")];
-        let told = |kinds: &[(Finding, &str, &str)]| -> Vec<String> {
+        let counts = |kinds: &[(Finding, &str, &str)]| -> Vec<String> {
             kinds
                 .iter()
                 .map(|(kind, one, many)| (self.found.times(*kind), one, many))
@@ -177,28 +170,28 @@ impl Case<'_> {
                 .map(|(times, one, many)| plural(times, one, many))
                 .collect()
         };
-        let (left_out, in_the_way) = (told(&left), told(&fatal));
+        let (left_out, in_the_way) = (counts(&left), counts(&fatal));
         if left_out.is_empty() && in_the_way.is_empty() {
             return check(name, Pass, "none".into());
         }
         let evidence = places(left.iter().chain(&fatal).flat_map(|(kind, ..)| self.found.seen(*kind)));
         if !in_the_way.is_empty() {
-            let what =
-                check(name, Fail, format!("only a superuser can make: {}", [in_the_way, left_out].concat().join(", ")));
+            let what = check(
+                name,
+                Fail,
+                format!("only a superuser can create: {}", [in_the_way, left_out].concat().join(", ")),
+            );
             let fix = "rewrite the functions in SQL or PL/pgSQL";
             return with_evidence(fixed(what, fix), evidence);
         }
         let what = left_out.join(", ");
         let (what, fix) = if self.runs_as_is {
             (
-                format!("only a superuser can make: {what}"),
-                "dump in custom format (-Fc), from which they are left out; publications and subscriptions can also stay out of a plain dump (--no-publications, --no-subscriptions)",
+                format!("only a superuser can create: {what}"),
+                "dump in custom format (-Fc), where the import skips them, or add --no-publications --no-subscriptions",
             )
         } else {
-            (
-                format!("left out, for only a superuser can make them: {what}"),
-                "make sure that the application does not need them",
-            )
+            (format!("skipped (require superuser): {what}"), "check that the application does not need them")
         };
         with_evidence(fixed(check(name, self.fatal_as_is(), what), fix), evidence)
     }
@@ -206,25 +199,22 @@ impl Case<'_> {
     pub(super) fn platform_schemas(&self) -> Check {
         let name = "no_platform_schemas";
         let Some((platform, signs)) = &self.platform else {
-            return check(name, Pass, "no provider's platform is seen".into());
+            return check(name, Pass, "no platform schemas found".into());
         };
         let schemas: Vec<&str> =
             self.found.schemas.iter().map(String::as_str).filter(|schema| platform.schemas.contains(schema)).collect();
         if schemas.is_empty() {
-            return check(name, Pass, format!("from {}, without the schemas of its platform", platform.name));
+            return check(name, Pass, format!("no schemas of the {} platform", platform.name));
         }
         let what = check(
             name,
             Warn,
-            format!("schemas of {}'s platform are in it: {}", platform.name, names(schemas.iter().copied())),
+            format!("contains schemas of the {} platform: {}", platform.name, names(schemas.iter().copied())),
         );
-        // Extensions live there, which the application uses.
+        // The application may use the extensions in this schema.
         let own = schemas.iter().filter(|schema| **schema != "extensions");
         let exclude: Vec<String> = own.take(4).map(|schema| format!("-N {schema}")).collect();
-        let fix = format!(
-            "they come along as ordinary schemas that nothing serves; leave them out: pg_dump -Fc {}",
-            exclude.join(" ")
-        );
+        let fix = format!("these schemas are imported but unused; to exclude them: pg_dump -Fc {}", exclude.join(" "));
         with_evidence(fixed(what, fix), signs.iter().take(5).cloned().collect())
     }
 
@@ -235,16 +225,16 @@ impl Case<'_> {
         };
         let all = || self.found.seen(Finding::PlatformKey).chain(self.found.seen(Finding::PlatformPolicy)).filter(ours);
         if all().next().is_none() {
-            return check(name, Pass, "no foreign key or policy reaches into a platform".into());
+            return check(name, Pass, "no foreign keys or policies reference a platform schema".into());
         }
         let number = |kind| self.found.seen(kind).filter(ours).map(|(_, seen)| seen.count).sum::<u64>();
         let (keys, policies) = (number(Finding::PlatformKey), number(Finding::PlatformPolicy));
         let what = format!(
-            "{} and {} reach into the platform's schemas",
+            "{} and {} reference the platform's schemas",
             plural(keys, "foreign key", "foreign keys"),
             plural(policies, "policy", "policies")
         );
-        let fix = "the application must bring its own users table and functions such as auth.uid(); drop or rewrite these before the switch";
+        let fix = "before the cutover, replace the users table and functions like auth.uid(), or drop these references";
         with_evidence(fixed(check(name, Warn, what), fix), places(all()))
     }
 
@@ -252,23 +242,23 @@ impl Case<'_> {
         let name = "foreign_keys_self_contained";
         let all = || self.found.seen(Finding::DanglingKey);
         if self.found.tables_for_data == 0 || all().next().is_none() {
-            return check(name, Pass, "every foreign key's table is in the dump".into());
+            return check(name, Pass, "all referenced tables are in the dump".into());
         }
-        // In an archive of pg_dump a schema that is not made is not there; elsewhere the target,
-        // an extension or an unqualified name may bring the table.
-        let nowhere = |(table, _): (&str, &Occurrences)| {
+        // In an archive, a schema that is not created does not exist. In plain SQL, the target, an
+        // extension or an unqualified name may provide the table.
+        let missing = |(table, _): (&str, &Occurrences)| {
             let schema = table.split('.').next().unwrap_or_default();
             let of_extension = self.found.extensions.iter().any(|(wanted, _)| wanted.schema.as_deref() == Some(schema));
             schema != "public" && !self.found.schemas.contains(schema) && !of_extension
         };
-        let certain = self.mode.recreate && self.found.format != Format::Plain && all().any(nowhere);
+        let certain = self.mode.recreate && self.found.format != Format::Plain && all().any(missing);
         let status = if certain { Fail } else { Warn };
         let what = check(
             name,
             status,
-            format!("foreign keys lead to tables that are not in the dump: {}", names(all().map(|(table, _)| table))),
+            format!("foreign keys reference tables missing from the dump: {}", names(all().map(|(table, _)| table))),
         );
-        let fix = "dump these tables as well, or drop the keys on the source before dumping";
+        let fix = "include these tables in the dump, or drop the foreign keys on the source before dumping";
         with_evidence(fixed(what, fix), places(all()))
     }
 }

@@ -1,4 +1,4 @@
-//! Reading calls. What cannot be read gets a sentence in the API's own form.
+//! Extractors of requests; a malformed request gets an error in the API's format.
 
 use super::error::ErrorResponse;
 use axum::Json;
@@ -9,7 +9,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
 
-/// A JSON object in the body.
+/// A JSON object in the request body.
 pub(super) struct Body<T>(pub(super) T);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
@@ -19,32 +19,32 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
         let kind = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
         if !kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json") {
             return Err(ErrorResponse::unsupported_media_type(
-                "the body must be JSON, with Content-Type: application/json",
+                "the request body must be JSON (Content-Type: application/json)",
             ));
         }
         let bytes = Bytes::from_request(request, state).await.map_err(|error| unread(&error))?;
-        // A list would be read as the fields in their order, which nobody means.
+        // serde accepts an array as the fields in order; the API does not.
         if !bytes.trim_ascii_start().starts_with(b"{") {
-            return Err(ErrorResponse::bad_request("the body must be a JSON object"));
+            return Err(ErrorResponse::bad_request("the request body must be a JSON object"));
         }
         match Json::from_bytes(&bytes) {
             Ok(Json(value)) => Ok(Self(value)),
-            // The parser's words name fields and types; it quotes values only of enums, which no body has.
+            // The parser's message has field names and types; it quotes values of enums only, and no body has one.
             Err(JsonRejection::JsonDataError(error)) => Err(ErrorResponse::bad_request(sentence(&error.body_text()))),
-            Err(_) => Err(ErrorResponse::bad_request("the body is not valid JSON")),
+            Err(_) => Err(ErrorResponse::bad_request("the request body is not valid JSON")),
         }
     }
 }
 
-/// A body that did not arrive.
+/// The error for a body that was not received in full.
 pub(super) fn unread(error: &BytesRejection) -> ErrorResponse {
     if error.status() == 413 {
-        return ErrorResponse::too_large("the body is too large");
+        return ErrorResponse::too_large("the request body is too large");
     }
-    ErrorResponse::bad_request("the body could not be read")
+    ErrorResponse::bad_request("cannot read the request body")
 }
 
-/// The variable parts of the address.
+/// The parameters of the path.
 pub(super) struct Path<T>(pub(super) T);
 
 impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Path<T> {
@@ -52,12 +52,11 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Path<T>
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ErrorResponse> {
         let read = axum::extract::Path::from_request_parts(parts, state).await;
-        read.map(|axum::extract::Path(value)| Self(value))
-            .map_err(|_| ErrorResponse::bad_request("the address cannot be read"))
+        read.map(|axum::extract::Path(value)| Self(value)).map_err(|_| ErrorResponse::bad_request("invalid path"))
     }
 }
 
-/// What stands behind the `?` of the address.
+/// The parameters of the query string.
 pub(super) struct Query<T>(pub(super) T);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
@@ -65,16 +64,16 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ErrorResponse> {
         let read = axum::extract::Query::from_request_parts(parts, state).await;
-        let bad = |_| ErrorResponse::bad_request("what stands behind the ? of the address cannot be read");
+        let bad = |_| ErrorResponse::bad_request("invalid query string");
         read.map(|axum::extract::Query(value)| Self(value)).map_err(bad)
     }
 }
 
-/// "…: missing field `name` at line 1 column 2" without what only a programmer wants.
+/// Shortens a serde error ("…: missing field `name` at line 1 column 2") for API callers.
 fn sentence(text: &str) -> String {
     let core = text.rsplit_once(" at line ").map_or(text, |(core, _)| core);
     let core = core.rsplit_once("target type: ").map_or(core, |(_, core)| core);
-    // A value of the wrong type is quoted, and it may be a secret.
+    // serde quotes a value of the wrong type, which may be a secret.
     let core = match core.split_once("invalid type: ") {
         Some((field, rest)) => {
             let expected = rest.rsplit_once("expected ").map_or("another type", |(_, expected)| expected);
@@ -82,14 +81,14 @@ fn sentence(text: &str) -> String {
         }
         None => core.to_owned(),
     };
-    // The parser names types as its own language does.
+    // serde uses Rust's type names.
     let plain =
-        [("u32", "a number from 0"), ("u64", "a number from 0"), ("a map", "an object"), ("a sequence", "a list")];
+        [("u32", "an integer >= 0"), ("u64", "an integer >= 0"), ("a map", "an object"), ("a sequence", "an array")];
     let core = plain.iter().fold(core, |core, (word, meant)| match core.strip_suffix(&format!("expected {word}")) {
         Some(field) => format!("{field}expected {meant}"),
         None => core,
     });
-    format!("the body is not right: {}", crate::util::format::printable(&core, 200))
+    format!("invalid request body: {}", crate::util::format::printable(&core, 200))
 }
 
 #[cfg(test)]
@@ -99,10 +98,10 @@ mod tests {
     #[test]
     fn a_sentence_quotes_no_value() {
         let text = "Failed to deserialize the JSON body into the target type: source_url: invalid type: sequence, expected a string at line 1 column 16";
-        assert_eq!(sentence(text), "the body is not right: source_url: expected a string");
+        assert_eq!(sentence(text), "invalid request body: source_url: expected a string");
         let text = "Failed to deserialize the JSON body into the target type: confirm: invalid type: string \"CANARY\", expected a boolean at line 1 column 16";
-        assert_eq!(sentence(text), "the body is not right: confirm: expected a boolean");
+        assert_eq!(sentence(text), "invalid request body: confirm: expected a boolean");
         let text = "Failed to deserialize the JSON body into the target type: missing field `name` at line 1 column 2";
-        assert_eq!(sentence(text), "the body is not right: missing field `name`");
+        assert_eq!(sentence(text), "invalid request body: missing field `name`");
     }
 }

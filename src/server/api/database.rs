@@ -1,4 +1,4 @@
-//! Looking into a project's database.
+//! Endpoints that query a project's database.
 
 use super::auth::{Authorized, WRITE, check_ready, visible_project};
 use super::body::{Body, Path};
@@ -11,7 +11,7 @@ use crate::wire::{ProjectExtensionList, SqlAnswer, SqlRequest};
 use axum::Json;
 use axum::extract::State;
 
-/// The extensions that a project has or can have
+/// List a project's installed and available extensions
 #[utoipa::path(get, path = "/v1/projects/{id}/extensions", tag = "projects",
     responses((status = 200, body = ProjectExtensionList), ErrorResponses))]
 pub(super) async fn extensions(
@@ -27,7 +27,9 @@ pub(super) async fn extensions(
     }))
 }
 
-/// Run one SQL statement as the project's own role, for at most 30 seconds
+/// Run one SQL statement
+///
+/// Runs as the project's own role, for at most 30 seconds.
 #[utoipa::path(post, path = "/v1/projects/{id}/sql", tag = "projects",
     request_body = SqlRequest, responses((status = 200, body = SqlAnswer), ErrorResponses))]
 pub(super) async fn sql(
@@ -36,9 +38,9 @@ pub(super) async fn sql(
     Path(id): Path<String>,
     Body(request): Body<SqlRequest>,
 ) -> JsonResult<SqlAnswer> {
-    // Rows are more than what a key that may look at projects was made for.
+    // Read access to projects does not include their rows.
     if !caller.may(WRITE) {
-        return Err(ErrorResponse::forbidden("this key may not look into databases: it lacks the scope"));
+        return Err(ErrorResponse::forbidden(format!("insufficient scope: SQL needs {WRITE}")));
     }
     let row = visible_project(&api, &caller, &id).await?;
     check_ready(&row)?;

@@ -1,10 +1,12 @@
+//! Error responses of the API.
+
 use crate::wire::{ApiError, ErrorCode};
 use axum::Json;
 use axum::http::header::RETRY_AFTER;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 
-/// An answer outside 2xx, with its sentence.
+/// An error response: status, message, optional code.
 #[derive(Debug)]
 pub(super) struct ErrorResponse {
     status: StatusCode,
@@ -35,7 +37,7 @@ impl ErrorResponse {
         Self { code: Some(code), ..Self::new(status, message) }
     }
 
-    /// What the path names does not exist, or the key cannot see it.
+    /// The resource of the path does not exist, or the key cannot see it.
     pub(super) fn not_found(message: impl Into<String>) -> Self {
         Self::coded(StatusCode::NOT_FOUND, ErrorCode::ResourceNotFound, message)
     }
@@ -51,7 +53,7 @@ impl ErrorResponse {
         Self::coded(StatusCode::CONFLICT, ErrorCode::ImportRunning, message)
     }
 
-    /// The same refusal, in other words when it says that something does not exist.
+    /// The same error; a 404 gets this message instead.
     pub(super) fn or_not_found(self, message: &str) -> Self {
         if self.status == StatusCode::NOT_FOUND { Self::not_found(message) } else { self }
     }
@@ -68,12 +70,12 @@ impl ErrorResponse {
         Self::new(StatusCode::INSUFFICIENT_STORAGE, message)
     }
 
-    /// The caller may try again after so many seconds.
+    /// The caller may retry after `seconds`.
     pub(super) fn too_many_requests(message: impl Into<String>, seconds: u64) -> Self {
         Self { retry_after: Some(seconds), ..Self::new(StatusCode::TOO_MANY_REQUESTS, message) }
     }
 
-    /// The call was sent to another name than ours.
+    /// The `Host` of the request is not a name of this API.
     pub(super) fn misdirected(message: impl Into<String>) -> Self {
         Self::new(StatusCode::MISDIRECTED_REQUEST, message)
     }
@@ -99,11 +101,11 @@ impl ErrorResponse {
     }
 }
 
-/// What goes wrong inside is logged, and not shown to the caller.
+/// Internal errors are logged, not returned to the caller.
 impl From<anyhow::Error> for ErrorResponse {
     fn from(error: anyhow::Error) -> Self {
-        tracing::error!("a call failed: {}", crate::util::format::printable(&format!("{error:#}"), 1000));
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "the control plane could not do this; its log says why")
+        tracing::error!("request failed: {}", crate::util::format::printable(&format!("{error:#}"), 1000));
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal error; see the control plane's log")
     }
 }
 

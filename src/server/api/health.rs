@@ -1,9 +1,8 @@
-//! For those who watch over the process: is it alive, can it work, what does it do.
+//! Health checks, metrics and the request log.
 
 use super::error::ErrorResponse;
 use super::state::ApiState;
 use super::{SharedState, method_not_allowed};
-use crate::server::metrics;
 use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::CONTENT_TYPE;
@@ -13,40 +12,40 @@ use axum::routing::get;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Also answered by processes that only work.
+/// Routes that workers serve too.
 pub(super) fn routes() -> Router<Arc<ApiState>> {
     Router::new()
         .route("/livez", get(alive))
         .route("/readyz", get(ready))
-        .route("/metrics", get(numbers))
+        .route("/metrics", get(metrics_text))
         .method_not_allowed_fallback(method_not_allowed)
 }
 
-/// The process answers.
+/// Liveness: the process answers HTTP.
 async fn alive() -> &'static str {
     "ok\n"
 }
 
-/// Everything that a call or a job needs is there.
+/// Readiness: the metadata database and the target server are reachable.
 async fn ready(State(api): SharedState) -> Result<&'static str, ErrorResponse> {
     if !api.core.store.is_up().await {
-        return Err(ErrorResponse::unavailable("the metadata cannot be reached"));
+        return Err(ErrorResponse::unavailable("cannot reach the metadata database"));
     }
     if !api.core.target.is_up().await {
-        return Err(ErrorResponse::unavailable("the server of the projects' databases cannot be reached"));
+        return Err(ErrorResponse::unavailable("cannot reach the target server"));
     }
     Ok("ok\n")
 }
 
-async fn numbers(State(api): SharedState) -> Result<Response, ErrorResponse> {
-    let text = metrics::encode_text(&api.core).await?;
+async fn metrics_text(State(api): SharedState) -> Result<Response, ErrorResponse> {
+    let text = api.core.metrics.encode_text(&api.core.store).await?;
     Ok(([(CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text).into_response())
 }
 
-/// Counts every call of the API, and writes it down for those who want to see each.
+/// Counts every API request and logs it at debug level.
 pub(super) async fn record_call(State(api): SharedState, request: Request, next: Next) -> Response {
     let started = Instant::now();
-    // Anything can be called a method.
+    // Any token is a valid method; a fixed set bounds the metric's labels.
     let known = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"];
     let method = known.into_iter().find(|known| request.method() == *known).unwrap_or("other");
     let path = request.extensions().get::<MatchedPath>().map_or("other", MatchedPath::as_str).to_owned();
@@ -58,7 +57,7 @@ pub(super) async fn record_call(State(api): SharedState, request: Request, next:
         path,
         status,
         milliseconds = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
-        "answered"
+        "request completed"
     );
     response
 }

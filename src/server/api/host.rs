@@ -1,12 +1,14 @@
+//! The address and names of the API.
+
 use super::BASE;
 use std::net::{IpAddr, SocketAddr};
 use url::{Host, Url};
 
-/// Where the API answers, and under which names.
+/// The address of the API and the host names it accepts.
 pub(in crate::server) struct ApiHost {
-    /// Where it listens.
+    /// Listen address.
     pub(in crate::server) address: SocketAddr,
-    /// Where it is reached from outside, when something stands before it.
+    /// Public URL behind a proxy.
     pub(in crate::server) public: Option<Url>,
 }
 
@@ -19,7 +21,7 @@ impl ApiHost {
         }
     }
 
-    /// Whether a `Host` header means us: this machine with our port, or the public name.
+    /// Whether a `Host` header names this API: the public name, or a local address with the listen port.
     pub(super) fn answers_to(&self, host: &str) -> bool {
         if let Some(url) = &self.public
             && names(host, url.scheme()) == names(url.authority(), url.scheme())
@@ -36,7 +38,7 @@ impl ApiHost {
     }
 }
 
-/// Host and port of an authority, as URLs of this scheme mean it.
+/// Host and port of an authority; the port defaults to the scheme's.
 fn names(authority: &str, scheme: &str) -> Option<(Host<String>, u16)> {
     let url = Url::parse(&format!("{scheme}://{authority}/")).ok()?;
     let plain = url.username().is_empty()

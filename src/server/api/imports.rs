@@ -1,3 +1,5 @@
+//! Import endpoints: preflight and start.
+
 use super::auth::{Authorized, check_ready, visible_project};
 use super::body::{Body, Path};
 use super::error::ErrorResponse;
@@ -15,7 +17,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 
-/// Look at a source and grade it; nothing is changed
+/// Check a live source without importing it
 #[utoipa::path(post, path = "/v1/projects/{id}/imports/preflight", tag = "imports",
     request_body = PreflightRequest, responses((status = 200, body = PreflightAnswer), ErrorResponses))]
 pub(super) async fn preflight(
@@ -45,7 +47,9 @@ pub(super) async fn start(
 ) -> Result<(StatusCode, Json<JobAnswer>), ErrorResponse> {
     let row = visible_project(&api, &caller, &id).await?;
     if !request.confirm {
-        return Err(ErrorResponse::bad_request("an import writes to the project's database: send confirm: true"));
+        return Err(ErrorResponse::bad_request(
+            "an import writes to the project's database: set confirm: true to start it",
+        ));
     }
     check_ready(&row)?;
     let mut stored = request.clone();
@@ -71,7 +75,7 @@ pub(super) async fn start(
     Ok((StatusCode::ACCEPTED, Json(JobAnswer { job })))
 }
 
-/// Length of an object in bytes, if it is there. A bucket does not tell when one has arrived.
+/// Size of an uploaded object in bytes, if it exists. A bucket sends no event, so it is queried.
 async fn arrived(api: &ApiState, upload: &UploadRow) -> Result<Option<u64>, ErrorResponse> {
     if upload.size.is_some() || upload.in_parts.is_some() {
         return Ok(upload.size);
@@ -83,7 +87,7 @@ async fn arrived(api: &ApiState, upload: &UploadRow) -> Result<Option<u64>, Erro
     Ok(size)
 }
 
-/// The URL as it will be dialled, or why it will not be.
+/// The normalized URL, or why it cannot be used.
 fn source(text: &str) -> Result<SourceUrl, ErrorResponse> {
     let url = SourceUrl::parse(text).map_err(|problem| ErrorResponse::bad_request(problem.to_string()))?;
     let advice = providers::advise(&url);
@@ -99,13 +103,11 @@ async fn check_upload(api: &ApiState, project: &Project, key: &str) -> Result<()
         Some(upload) => arrived(api, &upload).await?,
         None => None,
     }) else {
-        return Err(ErrorResponse::bad_request("upload_key names no dump that was uploaded for this project"));
+        return Err(ErrorResponse::bad_request("unknown upload_key: the project has no such upload"));
     };
     if size > project.storage_limit_bytes {
         let (size, limit) = (bytes(size), bytes(project.storage_limit_bytes));
-        return Err(ErrorResponse::too_large(format!(
-            "the dump has {size}, more than the {limit} of the project's plan"
-        )));
+        return Err(ErrorResponse::too_large(format!("the dump is {size}, over the plan limit of {limit}")));
     }
     Ok(())
 }

@@ -1,3 +1,5 @@
+//! Job endpoints: get, cancel, list.
+
 use super::auth::{Authorized, visible_project};
 use super::body::{Path, Query};
 use super::error::ErrorResponse;
@@ -8,11 +10,11 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 
-/// How much of a list is wanted.
+/// Pagination of a list.
 #[derive(serde::Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Paging {
-    /// How many at most: from 1, and never more than 200
+    /// Maximum number of items (default 25); values above 200 mean 200
     #[param(value_type = Option<u64>, minimum = 1)]
     limit: Option<String>,
 }
@@ -22,12 +24,12 @@ impl Paging {
         match self.limit.as_deref().map(str::parse) {
             None => Ok(25),
             Some(Ok(limit @ 1_i64..)) => Ok(limit.min(200)),
-            Some(_) => Err(ErrorResponse::bad_request("limit must be a number from 1")),
+            Some(_) => Err(ErrorResponse::bad_request("limit must be a positive integer")),
         }
     }
 }
 
-/// One job, with the progress of an import
+/// Get a job
 #[utoipa::path(get, path = "/v1/jobs/{id}", tag = "jobs",
     responses((status = 200, body = JobAnswer), ErrorResponses))]
 pub(super) async fn show(
@@ -35,14 +37,16 @@ pub(super) async fn show(
     Authorized(caller): Authorized,
     Path(id): Path<String>,
 ) -> JsonResult<JobAnswer> {
-    let none = || ErrorResponse::not_found("there is no such job");
+    let none = || ErrorResponse::not_found("job not found");
     let job = api.core.store.job(&id).await?.ok_or_else(none)?;
     let project = job.project_id.clone().unwrap_or_default();
-    visible_project(&api, &caller, &project).await.map_err(|refused| refused.or_not_found("there is no such job"))?;
+    visible_project(&api, &caller, &project).await.map_err(|refused| refused.or_not_found("job not found"))?;
     Ok(Json(JobAnswer { job }))
 }
 
-/// Ask for the end of an import; the target stays as it was before
+/// Cancel an import
+///
+/// The target stays unchanged.
 #[utoipa::path(post, path = "/v1/jobs/{id}/cancel", tag = "jobs",
     responses((status = 202, body = JobAnswer), ErrorResponses))]
 pub(super) async fn cancel(
@@ -58,12 +62,12 @@ pub(super) async fn cancel(
     api.core.wakeups.wake_outbox();
     let job = api.core.store.job(&job.id).await?.unwrap_or(job);
     if !accepted {
-        return Err(ErrorResponse::conflict(format!("the job is over: it {}", job.state.as_str())));
+        return Err(ErrorResponse::conflict(format!("the job has already {}", job.state.as_str())));
     }
     Ok((StatusCode::ACCEPTED, Json(JobAnswer { job })))
 }
 
-/// A project's jobs, newest first
+/// List a project's jobs, newest first
 #[utoipa::path(get, path = "/v1/projects/{id}/jobs", tag = "jobs",
     params(Paging), responses((status = 200, body = JobList), ErrorResponses))]
 pub(super) async fn list(

@@ -1,4 +1,4 @@
-//! How often one may call, and under which name.
+//! Rate limits, concurrency limits, timeouts and the check of the `Host` header.
 
 use super::SharedState;
 use super::error::ErrorResponse;
@@ -19,26 +19,26 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-/// Longest time that a call may take, uploads aside. A preflight takes up to half a minute.
+/// Timeout of a request, except uploads. A preflight takes up to 30 seconds.
 const CALL_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// Calls a second that a key may make in the long run, and how many at once.
+/// Requests per second and burst of a key.
 const KEY: (u32, u32) = (50, 500);
-/// The same for an address that brings no valid key.
+/// Requests per second and burst of an address without a valid key.
 const ANONYMOUS: (u32, u32) = (10, 100);
 
-/// What a call that only reads metadata costs.
+/// Cost of a request that only reads metadata.
 pub(super) const COST_READ: u32 = 1;
-/// What a call costs that dials another server, or leaves something behind.
+/// Cost of a request that connects to another server or creates something.
 pub(super) const COST_EXPENSIVE: u32 = 10;
 
-/// Who may call now.
+/// The limits of all callers.
 pub(in crate::server) struct Admission {
-    /// How often one may call.
+    /// Rate limits by key and by address.
     pub(in crate::server) rate: RateLimits,
-    /// Places for those who look into databases.
+    /// Concurrent inspections of live sources.
     pub(super) inspections: ConcurrencyLimit,
-    /// Places for those who run statements.
+    /// Concurrent SQL statements.
     pub(super) queries: ConcurrencyLimit,
 }
 
@@ -46,57 +46,57 @@ impl Admission {
     pub(in crate::server) fn new() -> Self {
         Self {
             rate: RateLimits { keys: RateLimiter::keyed(quota(KEY)), anonymous: RateLimiter::keyed(quota(ANONYMOUS)) },
-            inspections: ConcurrencyLimit::new("too many sources are being looked at; try again"),
-            queries: ConcurrencyLimit::new("too many statements are being run; try again"),
+            inspections: ConcurrencyLimit::new("too many sources are being inspected; try again"),
+            queries: ConcurrencyLimit::new("too many statements are running; try again"),
         }
     }
 }
 
-/// Counts calls, by key and by address.
+/// Rate limiters by key and by address.
 pub(in crate::server) struct RateLimits {
     keys: DefaultKeyedRateLimiter<String>,
     anonymous: DefaultKeyedRateLimiter<IpAddr>,
 }
 
 impl RateLimits {
-    /// Counts a call of the holder of a key.
+    /// Charges a request to a key.
     pub(super) fn key(&self, id: &str, cost: u32) -> Result<(), ErrorResponse> {
         check(&self.keys, &id.to_owned(), cost)
     }
 
-    /// Counts a call that came without a valid key.
+    /// Charges a request without a valid key to its address.
     pub(super) fn anonymous(&self, address: IpAddr) -> Result<(), ErrorResponse> {
         check(&self.anonymous, &address, COST_READ)
     }
 
-    /// Forgets those who have not called for a while.
+    /// Drops callers whose quota is full again.
     pub(in crate::server) fn drop_idle(&self) {
         self.keys.retain_recent();
         self.anonymous.retain_recent();
     }
 }
 
-/// Live sources that are looked at for callers at a time: each look holds a connection and
-/// memory, and a silent source holds it for long.
+/// Permits of one limit: each holds a connection and memory, for long if the other server
+/// does not respond.
 const MAX_PERMITS: usize = 16;
-/// The same for one key.
+/// Permits of one key.
 const MAX_PER_KEY: usize = 4;
-/// How long one waits for a place.
+/// Maximum wait for a permit.
 const PERMIT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Places for those who keep another server busy.
+/// A limit of concurrent requests that occupy another server.
 pub(super) struct ConcurrencyLimit {
-    /// What is said to those who find none.
+    /// Error message when no permit is free.
     busy: &'static str,
     places: Semaphore,
     by_key: Mutex<HashMap<String, usize>>,
 }
 
-/// A place that is taken.
+/// A permit in use.
 pub(super) struct Permit<'a> {
     limit: &'a ConcurrencyLimit,
     key: String,
-    /// Held until the end; none while somebody waits for it.
+    /// `None` while waiting.
     place: Option<SemaphorePermit<'a>>,
 }
 
@@ -120,10 +120,10 @@ impl ConcurrencyLimit {
         self.by_key.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a place for the holder of a key.
+    /// Acquires a permit for a key; 429 if none is free within [`PERMIT_TIMEOUT`].
     pub(super) async fn take(&self, key: &str) -> Result<Permit<'_>, ErrorResponse> {
         let busy = || ErrorResponse::too_many_requests(self.busy, PERMIT_TIMEOUT.as_secs());
-        // Counted before the wait, so that those who wait count too.
+        // Counted before the wait: waiting requests count towards the key's limit.
         let mut permit = Permit::reserve(self, key).ok_or_else(busy)?;
         let place = tokio::time::timeout(PERMIT_TIMEOUT, self.places.acquire()).await.map_err(|_| busy())?;
         permit.place = Some(place.map_err(|_| busy())?);
@@ -156,26 +156,26 @@ fn check<K: Hash + Eq + Clone>(limiter: &DefaultKeyedRateLimiter<K>, key: &K, co
         Ok(Err(early)) => {
             let wait = early.wait_time_from(DefaultClock::default().now());
             let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-            Err(ErrorResponse::too_many_requests("too many calls; slow down", seconds.max(1)))
+            Err(ErrorResponse::too_many_requests("rate limit exceeded", seconds.max(1)))
         }
-        Err(_) => Err(ErrorResponse::too_many_requests("too many calls; slow down", 60)),
+        Err(_) => Err(ErrorResponse::too_many_requests("rate limit exceeded", 60)),
     }
 }
 
-/// The address of a caller. Where something of our own network stands before us, it says whom it
-/// stands for.
+/// The address of a caller. A proxy on a private network is trusted to send it in
+/// `X-Forwarded-For`.
 pub(super) fn peer(api: &ApiState, headers: &HeaderMap, extensions: &Extensions) -> IpAddr {
     let unknown = IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED);
     let peer = extensions.get::<ConnectInfo<SocketAddr>>().map_or(unknown, |peer| peer.0.ip());
     if api.host.public.is_none() || private_kind(peer).is_none() {
         return peer;
     }
-    // The last one is who spoke to our proxy; those before are only what that one claims.
+    // Only the last entry is added by our proxy; the client can forge the others.
     let named = headers.get_all("x-forwarded-for").iter().next_back().and_then(|value| value.to_str().ok());
     named.and_then(|list| list.rsplit(',').next()?.trim().parse().ok()).unwrap_or(peer)
 }
 
-/// Calls without a key are counted by address.
+/// Rate-limits requests without a key by address.
 pub(super) async fn rate_limit(State(api): SharedState, request: Request, next: Next) -> Response {
     match api.admission.rate.anonymous(peer(&api, request.headers(), request.extensions())) {
         Ok(()) => next.run(request).await,
@@ -183,16 +183,16 @@ pub(super) async fn rate_limit(State(api): SharedState, request: Request, next: 
     }
 }
 
-/// Ends a call that takes too long.
+/// Ends a request after [`CALL_TIMEOUT`].
 pub(super) async fn time_limit(request: Request, next: Next) -> Response {
     match tokio::time::timeout(CALL_TIMEOUT, next.run(request)).await {
         Ok(response) => response,
-        Err(_) => ErrorResponse::timeout("the call took too long and was given up").into_response(),
+        Err(_) => ErrorResponse::timeout("the request timed out").into_response(),
     }
 }
 
-/// A page of a stranger could give its own name the address of this machine and so speak to
-/// us from a browser here; but it cannot change the name that the browser then sends.
+/// Rejects unknown `Host` headers, against DNS rebinding: a foreign page can point its own name
+/// at this machine, but cannot change the name that the browser sends.
 pub(super) async fn check_host(State(api): SharedState, request: Request, next: Next) -> Response {
     let named = request.headers().get(HOST).and_then(|value| value.to_str().ok());
     let host = request.uri().authority().map(axum::http::uri::Authority::as_str).or(named);
@@ -200,5 +200,5 @@ pub(super) async fn check_host(State(api): SharedState, request: Request, next: 
         return next.run(request).await;
     }
     let name = api.host.public.as_ref().map_or_else(|| api.host.address.to_string(), |url| url.authority().to_owned());
-    ErrorResponse::misdirected(format!("this control plane answers to {name} only")).into_response()
+    ErrorResponse::misdirected(format!("unknown host, expected {name}")).into_response()
 }

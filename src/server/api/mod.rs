@@ -1,4 +1,4 @@
-//! The API: routes, keys, errors.
+//! The HTTP API: routes and shared types.
 
 mod auth;
 mod body;
@@ -39,19 +39,19 @@ use std::sync::Arc;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 use utoipa_axum::routes;
 
-/// Everything of the API lies below this path, as at the hosted service.
+/// Base path of the API, as at the hosted service.
 pub(super) const BASE: &str = "/api/capydb";
 
-/// No request of the API is larger, uploads aside. In bytes.
+/// Maximum request body in bytes, except uploads.
 const MAX_BODY: usize = 64 << 10;
 
-/// A list of 10,000 parts with their checksums is not longer. In bytes.
+/// Maximum body of a complete-upload request in bytes: fits 10,000 parts with checksums.
 const MAX_PART_LIST: usize = 2 << 20;
 
 type SharedState = State<Arc<ApiState>>;
 type JsonResult<T> = Result<Json<T>, ErrorResponse>;
 
-/// The whole service.
+/// All routes of an API process.
 pub(super) fn router(state: Arc<ApiState>) -> Router {
     let rate_limit = from_fn_with_state(state.clone(), limits::rate_limit);
     let (api, document) = OpenApiRouter::with_openapi(openapi::base_document())
@@ -99,23 +99,23 @@ pub(super) fn router(state: Arc<ApiState>) -> Router {
         .fallback(not_found)
         .layer(rate_limit);
     let check_host = from_fn_with_state(state.clone(), limits::check_host);
-    // Those who watch over a process know it by its address.
+    // Monitoring addresses a process by its IP address, so health routes skip the host check.
     let all = Router::new().nest(BASE, api).merge(pages).layer(check_host).merge(health::routes());
     all.layer(map_response(security_headers)).with_state(state)
 }
 
-/// A call that must not be made by those who only want to know whether it could be.
+/// Rejects `HEAD`, which axum would route to the `GET` handler with its side effects.
 fn without_head(call: UtoipaMethodRouter<Arc<ApiState>>) -> UtoipaMethodRouter<Arc<ApiState>> {
     let (schemas, paths, methods) = call;
     (schemas, paths, methods.head(method_not_allowed))
 }
 
-/// What a process answers that only works.
+/// Routes of a worker: health and metrics.
 pub(super) fn health_router(state: Arc<ApiState>) -> Router {
     health::routes().fallback(not_found).with_state(state)
 }
 
-/// What a browser must not do with an answer, unless it says otherwise itself.
+/// Adds restrictive security headers that the handler did not set.
 async fn security_headers(mut response: Response) -> Response {
     let headers = [
         (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
@@ -137,7 +137,7 @@ async fn method_not_allowed() -> ErrorResponse {
     ErrorResponse::method_not_allowed()
 }
 
-/// How the service is
+/// Get the service status
 #[utoipa::path(get, path = "/status", tag = "service", security(()),
     responses((status = 200, body = Status), ErrorResponses))]
 async fn status(State(api): SharedState) -> Json<Status> {
@@ -152,7 +152,7 @@ async fn status(State(api): SharedState) -> Json<Status> {
     })
 }
 
-/// Whose key this is
+/// Get the current key and its organization
 #[utoipa::path(get, path = "/v1/me", tag = "account",
     responses((status = 200, body = Me), ErrorResponses))]
 async fn me(Authorized(caller): Authorized) -> Json<Me> {

@@ -1,4 +1,4 @@
-//! The receiving end of presigned upload URLs. Answers are those of S3.
+//! Receives uploads to presigned URLs; responses follow S3.
 
 use super::BASE;
 use super::SharedState;
@@ -13,7 +13,7 @@ use futures_util::StreamExt;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long what is refused is read all the same.
+/// Maximum time to read the rest of a rejected upload.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub(super) async fn receive(
@@ -24,7 +24,7 @@ pub(super) async fn receive(
     body: Body,
 ) -> Response {
     let mut body = body.into_data_stream();
-    // Whoever sends may hang up at any moment; what is begun is done all the same.
+    // A separate task: it completes even if the client disconnects.
     let storing = tokio::spawn(async move {
         let stored = store(&api, &key, &uri, &headers, &mut body).await;
         if stored.is_err() {
@@ -33,7 +33,7 @@ pub(super) async fn receive(
         stored
     });
     match storing.await.unwrap_or_else(|error| Err(ObjectError::Storage(std::io::Error::other(error)))) {
-        // What S3 answers: by this the sender knows that all arrived as it was sent.
+        // As S3: the client compares the checksum with what it sent.
         Ok(crc64) => {
             let sum = crc64_text(crc64);
             let tag = format!("\"{crc64:016x}\"");
@@ -43,15 +43,15 @@ pub(super) async fn receive(
     }
 }
 
-/// Goes on reading for a while what is refused: whoever is in the middle of sending hears why only
-/// then, instead of seeing the connection break.
+/// Reads on after a rejection, up to [`DRAIN_TIMEOUT`]: a client that is still sending would
+/// otherwise see a reset connection instead of the error.
 async fn drain(mut body: BodyDataStream) {
     let rest = async { while let Some(Ok(_)) = body.next().await {} };
-    let _ = tokio::time::timeout(DRAIN_TIMEOUT, rest).await; // the connection is closed after that
+    let _ = tokio::time::timeout(DRAIN_TIMEOUT, rest).await; // then the connection is closed
 }
 
-/// The ticket of a URL that is ours to the last character: whatever else would mean the same
-/// after decoding is not the URL that was signed.
+/// The signed query of a URL. The path must match exactly: an equivalent encoding is not the URL
+/// that was signed.
 fn signed(uri: &Uri, key: &str) -> Option<SignedQuery> {
     let signed = SignedQuery::parse(uri.query()?)?;
     (uri.path() == format!("{BASE}/objects/{key}")).then_some(signed)
@@ -65,7 +65,7 @@ async fn store(
     body: &mut BodyDataStream,
 ) -> Result<u64, ObjectError> {
     let signed = signed(uri, key).ok_or(ObjectError::Signature)?;
-    // Where a bucket receives, nothing is signed for us.
+    // With a bucket, no URL is signed for this endpoint.
     let Objects::Disk(disk) = &api.core.objects else { return Err(ObjectError::Signature) };
     disk.check(key, &signed)?;
     let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
@@ -108,7 +108,7 @@ async fn store_part(
     body: &mut BodyDataStream,
 ) -> Result<u64, ObjectError> {
     let lock = Arc::new(disk.lock(key, part).await?);
-    // Asked now, when nobody completes it meanwhile.
+    // Read under the lock, so that the upload cannot be completed concurrently.
     let upload = api.core.store.upload(key).await.map_err(internal)?.ok_or(ObjectError::NoUpload)?;
     let range = upload.in_parts.and_then(|upload| upload.range(part)).ok_or(ObjectError::NoUpload)?;
     if upload.size.is_some() {
@@ -118,7 +118,7 @@ async fn store_part(
         return Err(ObjectError::WrongLength(range.1));
     }
     let file = disk.unfinished(key)?;
-    // Should it break off, what is there is neither the old nor the new.
+    // An interrupted write leaves neither the old nor the new part.
     api.core.store.remove_part(key, part).await.map_err(internal)?;
     let crc64 = disk.put_part(file, range, body, lock.clone()).await?;
     let checksum_crc64nvme = Some(crc64_text(crc64));
@@ -143,7 +143,7 @@ fn answer(error: &ObjectError) -> Response {
         ObjectError::Stalled => (StatusCode::BAD_REQUEST, "RequestTimeout"),
         ObjectError::NoRoom => (StatusCode::INSUFFICIENT_STORAGE, "InsufficientStorage"),
         ObjectError::Storage(error) => {
-            tracing::error!("an upload could not be stored: {error}");
+            tracing::error!("cannot store an upload: {error}");
             (StatusCode::INTERNAL_SERVER_ERROR, "InternalError")
         }
     };

@@ -1,4 +1,4 @@
-//! The description of the API, made from the code that answers it.
+//! The OpenAPI document, generated from the handlers.
 
 use crate::wire::ApiError;
 use axum::Json;
@@ -8,16 +8,16 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement
 use utoipa::openapi::server::ServerBuilder;
 use utoipa::{IntoResponses, OpenApi};
 
-/// What every call may answer outside of 2xx.
+/// Error responses of every endpoint.
 #[derive(IntoResponses)]
-#[expect(dead_code, reason = "it only describes")]
+#[expect(dead_code, reason = "used for the OpenAPI document only")]
 pub(super) enum ErrorResponses {
-    /// The call is not right, or cannot be done; the sentence says why
+    /// Invalid or rejected request; `error` has the reason
     #[response(status = "4XX")]
-    Caller(ApiError),
-    /// The control plane failed, or could not do it in time
+    Client(ApiError),
+    /// Internal error or timeout
     #[response(status = "5XX")]
-    Us(ApiError),
+    Server(ApiError),
 }
 
 #[derive(OpenApi)]
@@ -25,22 +25,22 @@ pub(super) enum ErrorResponses {
     components(schemas(ApiError)),
     info(
         title = "CapyDB control plane",
-        description = "Imports of Postgres databases into projects, and what belongs to them. Times are RFC 3339, sizes \
-                   bytes. Calls need an API key, as a bearer token or in the header `X-API-Key`."
+        description = "Import Postgres databases into projects. Times are RFC 3339, sizes are in bytes. Requests need \
+                   an API key, as a bearer token or in the `X-API-Key` header."
     )
 )]
 struct About;
 
 static DOCUMENT: OnceLock<String> = OnceLock::new();
 
-/// The part of the description that no call has.
+/// The document without endpoints.
 pub(super) fn base_document() -> Document {
     let mut document = About::openapi();
     document.servers = Some(vec![ServerBuilder::new().url(super::BASE).build()]);
     document
 }
 
-/// Remembers the description, with what all calls have in common.
+/// Adds the security scheme and stores the document.
 pub(super) fn remember(mut document: Document) {
     let components = document.components.get_or_insert_default();
     let key = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("capy_live_…").build();
@@ -49,7 +49,7 @@ pub(super) fn remember(mut document: Document) {
     DOCUMENT.get_or_init(|| document.to_json().unwrap_or_default());
 }
 
-/// This description
+/// Get this OpenAPI document
 #[utoipa::path(get, path = "/v1/openapi.json", tag = "service", security(()),
     responses((status = 200, description = "An OpenAPI document", body = Object)))]
 pub(super) async fn document() -> Json<Box<serde_json::value::RawValue>> {

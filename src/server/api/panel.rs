@@ -1,5 +1,5 @@
-//! The Import panel: the same flow for people whose home is not a terminal. A page of our own,
-//! without anything from elsewhere, that makes the same calls as every other client.
+//! The import panel: a web page without external resources, which uses the same API as every
+//! other client.
 
 use super::body::{Body, Path};
 use super::error::ErrorResponse;
@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-/// The files of the page, with their types.
+/// The files of the page: name, content type, text.
 const FILES: [(&str, &str, &str); 11] = [
     ("main.js", SCRIPT, include_str!("../panel/main.js")),
     ("api.js", SCRIPT, include_str!("../panel/api.js")),
@@ -44,7 +44,7 @@ pub(super) fn routes() -> Router<Arc<ApiState>> {
 }
 
 async fn page(State(api): SharedState) -> Response {
-    // Dumps go straight to where they are stored.
+    // The page uploads dumps directly to storage.
     let storage = api.core.objects.origin().unwrap_or_default();
     let policy = format!(
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self' {storage}; \
@@ -55,7 +55,7 @@ async fn page(State(api): SharedState) -> Response {
 
 async fn file(Path(name): Path<String>) -> Result<Response, ErrorResponse> {
     let found = FILES.iter().find(|(known, ..)| *known == name);
-    let (_, kind, text) = found.ok_or_else(|| ErrorResponse::not_found("there is nothing at this address"))?;
+    let (_, kind, text) = found.ok_or_else(|| ErrorResponse::not_found("not found: the panel has no such file"))?;
     Ok(sent(kind, "default-src 'none'", text))
 }
 
@@ -76,37 +76,36 @@ struct OwnerKey {
     api_key: String,
 }
 
-/// The key of a control plane of one machine, for the browser of the person who runs it: who has
-/// the other end of the connection may read the file with the key as well.
+/// Returns the API key of `capydb dev` to a browser of the same user, who can read the key file
+/// anyway.
 async fn key(
     State(api): SharedState,
     Extension(ConnectInfo(peer)): Extension<ConnectInfo<SocketAddr>>,
     Extension(LocalAddress(ours)): Extension<LocalAddress>,
     headers: HeaderMap,
 ) -> Result<Response, ErrorResponse> {
-    let ask = || ErrorResponse::unauthorized("an API key is needed");
-    // Other pages cannot send this without being asked first, and we do not answer that. Who speaks
-    // for somebody else is not the owner.
+    let ask = || ErrorResponse::unauthorized("API key required");
+    // Other origins need a CORS preflight for this header, and none is granted. A proxy does not
+    // prove who its client is.
     let by_page = headers.contains_key("x-capydb-panel");
     let for_another = ["forwarded", "x-forwarded-for", "via"].iter().any(|name| headers.contains_key(*name));
-    let retry_after = by_page && !for_another && ours.is_some_and(|ours| is_owner(peer, ours));
-    let key = api.owner_key.as_ref().filter(|_| retry_after).ok_or_else(ask)?;
+    let query = by_page && !for_another && ours.is_some_and(|ours| is_owner(peer, ours));
+    let key = api.owner_key.as_ref().filter(|_| query).ok_or_else(ask)?;
     let headers = [(header::CACHE_CONTROL, "no-store")];
     Ok((headers, Json(OwnerKey { api_key: key.expose_secret().to_owned() })).into_response())
 }
 
-/// Whether the process at the other end is of the same user as we are. Only Linux tells; elsewhere
-/// people are asked for the key.
+/// Whether the peer process belongs to our user. Known on Linux only; elsewhere the page asks for
+/// the key.
 fn is_owner(peer: SocketAddr, ours: SocketAddr) -> bool {
     let tables = ["/proc/self/net/tcp", "/proc/self/net/tcp6"];
     let text = tables.map(|table| std::fs::read_to_string(table).unwrap_or_default()).join("\n");
     owner_in(&text, peer, ours) == Some(rustix::process::geteuid().as_raw())
 }
 
-/// The user at the other end of a connection, in tables of Linux's (`proc_pid_net(5)`): the second
-/// field is a socket's own address, the third that of its other end, the fourth its state, the
-/// eighth its user. A port can have several connections, so both ends count, and there must be
-/// one socket that has them.
+/// The user id of a connection's peer, from Linux's socket tables (`proc_pid_net(5)`): the second
+/// field is the local address, the third the remote address, the fourth the state, the eighth the
+/// user id. A port can have several connections, so both addresses must match exactly one socket.
 fn owner_in(tables: &str, peer: SocketAddr, ours: SocketAddr) -> Option<u32> {
     const CONNECTED: &str = "01";
     let (from, to) = (written(peer)?, written(ours)?);
@@ -120,7 +119,7 @@ fn owner_in(tables: &str, peer: SocketAddr, ours: SocketAddr) -> Option<u32> {
     owner.filter(|_| found.next().is_none())
 }
 
-/// An IPv4 address as the tables write it, also inside of IPv6. Numbers are as the machine has them.
+/// An IPv4 address as in the tables, plain and IPv4-mapped; 32-bit words are in host byte order.
 fn written(address: SocketAddr) -> Option<[String; 2]> {
     let IpAddr::V4(ip) = address.ip() else { return None };
     let bare = format!("{:08X}", u32::from_ne_bytes(ip.octets()));
@@ -133,25 +132,25 @@ struct SourceQuery {
     url: String,
 }
 
-/// What is known of a source's URL without dialling it.
+/// Facts about a source URL, without a connection.
 #[derive(Serialize, Default)]
 struct RecognizedSource {
     ok: bool,
-    /// As it would be dialled.
+    /// The normalized URL.
     shown: String,
     provider: Option<&'static str>,
-    /// What was changed for that.
+    /// Changes made by the normalization.
     changes: Vec<String>,
     caveats: &'static [&'static str],
     message: Option<String>,
     fix: Option<String>,
-    /// The same database at an endpoint that carries a dump.
+    /// The same database at its direct endpoint.
     instead: Option<String>,
 }
 
-/// Recognises a URL while it is typed. The page sends it without its password.
-async fn source(State(api): SharedState, Body(retry_after): Body<SourceQuery>) -> JsonResult<RecognizedSource> {
-    Ok(Json(recognize(&retry_after.url, api.core.allow_private_sources)))
+/// Recognizes a URL while the user types. The page sends it without its password.
+async fn source(State(api): SharedState, Body(query): Body<SourceQuery>) -> JsonResult<RecognizedSource> {
+    Ok(Json(recognize(&query.url, api.core.allow_private_sources)))
 }
 
 fn recognize(text: &str, allow_private: bool) -> RecognizedSource {
@@ -179,8 +178,8 @@ fn recognize(text: &str, allow_private: bool) -> RecognizedSource {
     }
     if !allow_private && address_policy::is_private(&url) {
         return refused(
-            "the source must be publicly reachable, and this is a private address".to_owned(),
-            "dump it where it can be reached (pg_dump -Fc) and upload the file",
+            "the source must be publicly reachable, but its address is private".to_owned(),
+            "dump the source from inside its network (pg_dump -Fc) and upload the file",
         );
     }
     let (url, changes) = url.normalize();
@@ -210,13 +209,17 @@ mod tests {
         let elsewhere = row(own, "0100007F:0050", "01", 1000);
         let table = format!("{listening}{elsewhere}{}", row(own, us, "01", 1001));
         if cfg!(target_endian = "little") {
-            assert_eq!(owner_in(&table, peer, ours), Some(1001), "the same port to another place is another's");
+            assert_eq!(
+                owner_in(&table, peer, ours),
+                Some(1001),
+                "the same port with another remote address is a different connection"
+            );
             let mapped = "0000000000000000FFFF00000100007F";
             let table = row(&format!("{mapped}:9C40"), &format!("{mapped}:1DE6"), "01", 1002);
             assert_eq!(owner_in(&table, peer, ours), Some(1002));
         }
         assert_eq!(owner_in(&format!("{listening}{elsewhere}"), peer, ours), None);
-        assert_eq!(owner_in(&table.repeat(2), peer, ours), None, "which of them it is cannot be told");
+        assert_eq!(owner_in(&table.repeat(2), peer, ours), None, "two matching sockets are ambiguous");
     }
 
     #[test]
@@ -228,10 +231,10 @@ mod tests {
         let found = recognize("postgres://u@10.0.0.7/shop", false);
         assert!(!found.ok && found.message.expect("why").contains("publicly reachable"));
         assert!(recognize("postgres://u@10.0.0.7/shop", true).ok);
-        assert!(recognize("mysql://u@h/shop", true).message.expect("why").contains("not with postgres"));
+        assert!(recognize("mysql://u@h/shop", true).message.expect("why").contains("starts with postgres://"));
     }
 
-    /// Everything that is needed to see the page, without compression.
+    /// The total of all files, uncompressed.
     #[test]
     fn the_page_is_small() {
         let size: usize = FILES.iter().map(|(_, _, text)| text.len()).sum();

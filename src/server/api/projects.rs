@@ -1,3 +1,5 @@
+//! Project endpoints: list, get, create, connection strings.
+
 use super::auth::{Authorized, WRITE, visible_project};
 use super::body::{Body, Path};
 use super::error::ErrorResponse;
@@ -9,7 +11,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 
-/// All projects that the key may see
+/// List the projects that the key can access
 #[utoipa::path(get, path = "/v1/projects", tag = "projects",
     responses((status = 200, body = ProjectList), ErrorResponses))]
 pub(super) async fn list(State(api): SharedState, Authorized(caller): Authorized) -> JsonResult<ProjectList> {
@@ -17,7 +19,7 @@ pub(super) async fn list(State(api): SharedState, Authorized(caller): Authorized
     Ok(Json(ProjectList { projects: rows.iter().map(|row| api.core.project_view(row)).collect() }))
 }
 
-/// One project
+/// Get a project
 #[utoipa::path(get, path = "/v1/projects/{id}", tag = "projects",
     responses((status = 200, body = ProjectAnswer), ErrorResponses))]
 pub(super) async fn show(
@@ -30,7 +32,7 @@ pub(super) async fn show(
     Ok(Json(ProjectAnswer { project: Project { database_size_bytes, ..api.core.project_view(&row) } }))
 }
 
-/// How to connect to a project's database, passwords included
+/// Get a project's connection strings, including passwords
 #[utoipa::path(get, path = "/v1/projects/{id}/connections", tag = "projects",
     responses((status = 200, body = ConnectionsAnswer), ErrorResponses))]
 pub(super) async fn connections(
@@ -38,15 +40,17 @@ pub(super) async fn connections(
     Authorized(caller): Authorized,
     Path(id): Path<String>,
 ) -> JsonResult<ConnectionsAnswer> {
-    // Whoever has these can change everything in the database.
+    // A connection string gives write access to the database.
     if !caller.may(WRITE) {
-        return Err(ErrorResponse::forbidden("this key may only read, and a connection string may do anything"));
+        return Err(ErrorResponse::forbidden(format!("insufficient scope: connection strings need {WRITE}")));
     }
     let row = visible_project(&api, &caller, &id).await?;
     Ok(Json(ConnectionsAnswer { connections: api.core.connections(&row)? }))
 }
 
-/// Make a project; its job says when it is ready
+/// Create a project
+///
+/// The project is ready when its job completes.
 #[utoipa::path(post, path = "/v1/projects", tag = "projects",
     request_body = CreateProject, responses((status = 202, body = ProjectCreated), ErrorResponses))]
 pub(super) async fn create(
@@ -55,7 +59,7 @@ pub(super) async fn create(
     Body(wanted): Body<CreateProject>,
 ) -> Result<(StatusCode, Json<ProjectCreated>), ErrorResponse> {
     if caller.project_id.is_some() {
-        return Err(ErrorResponse::forbidden("this key is restricted to one project, so it cannot make others"));
+        return Err(ErrorResponse::forbidden("this key is restricted to one project and cannot create others"));
     }
     api.admission.rate.key(&caller.key_id, COST_EXPENSIVE)?;
     let name = wanted.name.trim();
@@ -65,18 +69,18 @@ pub(super) async fn create(
     let slug = wanted.slug.clone().unwrap_or_else(|| slug_of(name));
     if !is_slug(&slug) {
         return Err(ErrorResponse::bad_request(
-            "slug must have 1 to 40 characters from a-z, 0-9 and -, and begin with a letter",
+            "slug must have 1 to 40 characters (a-z, 0-9, -) and start with a letter",
         ));
     }
     let target = api.core.target.major.to_string();
     if wanted.postgres_version.as_ref().is_some_and(|version| *version != target) {
         return Err(ErrorResponse::bad_request(format!(
-            "postgres_version must be {target}: that is what this control plane runs"
+            "postgres_version must be {target}, the version this control plane runs"
         )));
     }
     let environment = wanted.environment.as_deref().unwrap_or("development");
     let Some((id, job)) = api.core.create_project(&caller.organization.id, name, &slug, environment).await? else {
-        return Err(ErrorResponse::conflict(format!("there is a project with the slug {slug} already")));
+        return Err(ErrorResponse::conflict(format!("a project with the slug {slug} already exists")));
     };
     let row = visible_project(&api, &caller, &id).await?;
     Ok((StatusCode::ACCEPTED, Json(ProjectCreated { project: api.core.project_view(&row), job })))
@@ -87,7 +91,7 @@ fn is_slug(slug: &str) -> bool {
     slug.len() <= 40 && slug.starts_with(|c: char| c.is_ascii_lowercase()) && slug.chars().all(inside)
 }
 
-/// The slug that a name suggests: `My ApiState` becomes `my-api`.
+/// The default slug of a name: `My App` becomes `my-app`.
 pub(in crate::server) fn slug_of(name: &str) -> String {
     let words = name.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
     let slug: String = words.collect::<Vec<_>>().join("-").to_ascii_lowercase();

@@ -1,4 +1,4 @@
-//! What handlers of the API share.
+//! State shared by the API's handlers.
 
 use super::host::ApiHost;
 use super::limits::Admission;
@@ -6,12 +6,13 @@ use crate::server::Core;
 use secrecy::SecretString;
 use std::sync::Arc;
 
-/// The state of a process that answers HTTP.
+/// State of a process that serves HTTP.
 pub(in crate::server) struct ApiState {
     pub(in crate::server) core: Arc<Core>,
-    /// Where the API answers.
+    /// Address and public name of the API.
     pub(in crate::server) host: ApiHost,
-    /// `capydb dev`: the key that the panel may have without asking for it.
+    /// With `capydb dev`: the API key that the panel gets without a prompt.
     pub(in crate::server) owner_key: Option<SecretString>,
+    /// Rate and concurrency limits.
     pub(in crate::server) admission: Admission,
 }

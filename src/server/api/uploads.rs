@@ -1,4 +1,4 @@
-//! Uploads as the API sees them: slots, and uploads in parts. The bytes come to `storage`.
+//! Upload endpoints: single `PUT` and multipart. The bytes go to [`objects`].
 
 use super::auth::{Authorized, visible_project};
 use super::body::{Body, Path, unread};
@@ -20,16 +20,17 @@ use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
 use std::collections::HashMap;
 
-/// URLs that are signed in one call.
-const MOST_URLS: usize = 100;
-/// Uploads of one project that are not complete may announce so many times what its plan
-/// allows: people begin anew, and forget.
-const MOST_PLANS: u64 = 4;
-const WRONG_BODY: &str = "the body must be nothing, or JSON with the numbers and words size_bytes and parts";
+/// Maximum number of URLs signed per request.
+const MAX_URLS: usize = 100;
+/// Incomplete uploads of a project may reserve this multiple of its plan limit, because clients
+/// abandon uploads and start over.
+const MAX_OPEN_PLANS: u64 = 4;
+const WRONG_BODY: &str = "the request body must be empty or a JSON object with size_bytes and parts";
 
-/// A slot for one `PUT`, or an upload in parts for those who ask for one and whose dump is worth it
+/// Create an upload
 ///
-/// Older clients send no body.
+/// Returns a multipart upload if requested and the dump is large enough, otherwise a URL for one
+/// `PUT`. The body is optional.
 #[utoipa::path(post, path = "/v1/projects/{id}/imports/uploads", tag = "uploads",
     request_body = Option<UploadRequest>, responses((status = 200, body = UploadSlotAnswer), ErrorResponses))]
 pub(super) async fn begin(
@@ -50,8 +51,7 @@ pub(super) async fn begin(
     let limit = project.storage_limit_bytes;
     if size > limit {
         let (dump, plan) = (bytes(size), bytes(limit));
-        let message =
-            format!("the dump has {dump} ({size} bytes), more than the {plan} ({limit} bytes) of the project's plan");
+        let message = format!("the dump is {dump} ({size} bytes), over the plan limit of {plan} ({limit} bytes)");
         return Err(ErrorResponse::too_large(message));
     }
     let object_key = objects::new_key();
@@ -59,9 +59,8 @@ pub(super) async fn begin(
         objects::part_size(size).filter(|_| request.parts).map(|part_size| MultipartSpec { size, part_size });
     if in_parts.is_some() {
         let announced = api.core.store.reserved_bytes(&project.id).await?;
-        if announced.saturating_add(size) > limit.saturating_mul(MOST_PLANS) {
-            let message =
-                "uploads of this project that are not complete fill its plan already: complete or delete some";
+        if announced.saturating_add(size) > limit.saturating_mul(MAX_OPEN_PLANS) {
+            let message = "incomplete uploads already fill the project's plan: complete or delete some";
             return Err(ErrorResponse::conflict(message));
         }
     }
@@ -80,7 +79,7 @@ pub(super) async fn begin(
         return Ok(Json(UploadSlotAnswer { upload }));
     }
     upload.id = objects::id_of(&row.object_key).map(str::to_owned);
-    to_its_end(async move {
+    run_to_completion(async move {
         match api.core.objects.begin(&row.object_key, size).await {
             Ok(Some(id)) => api.core.store.set_storage_id(&row.object_key, &id).await?,
             Ok(None) => {}
@@ -94,7 +93,7 @@ pub(super) async fn begin(
     .await
 }
 
-/// How far an upload in parts is
+/// Get a multipart upload and its parts
 #[utoipa::path(get, path = "/v1/projects/{id}/imports/uploads/{upload}", tag = "uploads",
     responses((status = 200, body = UploadAnswer), ErrorResponses))]
 pub(super) async fn show(
@@ -102,12 +101,12 @@ pub(super) async fn show(
     Authorized(caller): Authorized,
     Path((project, id)): Path<(String, String)>,
 ) -> JsonResult<UploadAnswer> {
-    let (_, row, in_parts) = known(&api, &caller, &project, &id).await?;
+    let (_, row, in_parts) = find_upload(&api, &caller, &project, &id).await?;
     let parts = arrived(&api, &row).await?;
     Ok(shown(&row, in_parts, parts))
 }
 
-/// The parts that have arrived.
+/// The parts that storage has.
 async fn arrived(api: &ApiState, row: &UploadRow) -> Result<Vec<UploadPart>, ErrorResponse> {
     let in_storage = if row.size.is_some() { Ok(None) } else { api.core.objects.parts(row).await };
     match in_storage {
@@ -118,7 +117,7 @@ async fn arrived(api: &ApiState, row: &UploadRow) -> Result<Vec<UploadPart>, Err
     }
 }
 
-/// URLs for parts
+/// Sign URLs for parts
 #[utoipa::path(post, path = "/v1/projects/{id}/imports/uploads/{upload}/parts", tag = "uploads",
     request_body = PartsRequest, responses((status = 200, body = PartsAnswer), ErrorResponses))]
 pub(super) async fn parts(
@@ -127,23 +126,25 @@ pub(super) async fn parts(
     Path((project, id)): Path<(String, String)>,
     Body(request): Body<PartsRequest>,
 ) -> JsonResult<PartsAnswer> {
-    let (_, row, in_parts) = known(&api, &caller, &project, &id).await?;
+    let (_, row, in_parts) = find_upload(&api, &caller, &project, &id).await?;
     if row.size.is_some() {
-        return Err(ErrorResponse::conflict("the upload is complete"));
+        return Err(ErrorResponse::conflict("the upload is already complete"));
     }
     api.core.store.touch_upload(&row.object_key).await?;
     let numbers = request.part_numbers;
-    if numbers.len() > MOST_URLS || numbers.iter().any(|number| in_parts.range(*number).is_none()) {
+    if numbers.len() > MAX_URLS || numbers.iter().any(|number| in_parts.range(*number).is_none()) {
         let count = in_parts.count();
         return Err(ErrorResponse::bad_request(format!(
-            "ask for at most {MOST_URLS} parts at a time, of 1 to {count}"
+            "request at most {MAX_URLS} parts at once, numbered 1 to {count}"
         )));
     }
     let slot = |part_number| PartSlot { part_number, upload_url: url(&api, &row, Some(part_number)) };
     Ok(Json(PartsAnswer { parts: numbers.into_iter().map(slot).collect() }))
 }
 
-/// Make an object of the parts, if all are there as they were sent
+/// Complete an upload
+///
+/// Fails with 409 if a part is missing or differs from the request.
 #[utoipa::path(post, path = "/v1/projects/{id}/imports/uploads/{upload}/complete", tag = "uploads",
     request_body = CompleteRequest, responses((status = 200, body = UploadAnswer), ErrorResponses))]
 pub(super) async fn complete(
@@ -152,26 +153,26 @@ pub(super) async fn complete(
     Path((project, id)): Path<(String, String)>,
     Body(request): Body<CompleteRequest>,
 ) -> JsonResult<UploadAnswer> {
-    let (_, row, in_parts) = known(&api, &caller, &project, &id).await?;
+    let (_, row, in_parts) = find_upload(&api, &caller, &project, &id).await?;
     let mut numbers: Vec<u32> = request.parts.iter().map(|part| part.part_number).collect();
     numbers.sort_unstable();
     numbers.dedup();
     if numbers.len() != request.parts.len() || numbers.iter().any(|number| in_parts.range(*number).is_none()) {
-        return Err(ErrorResponse::bad_request(format!("name each part of 1 to {} once", in_parts.count())));
+        return Err(ErrorResponse::bad_request(format!("list each part from 1 to {} exactly once", in_parts.count())));
     }
     if row.size.is_some() {
         return Ok(shown(&row, in_parts, arrived(&api, &row).await?));
     }
-    // A call that cannot succeed disturbs nobody who sends.
+    // Checked without the lock first: a request that must fail does not block running uploads.
     if let Err(refused) = check(&api, &row, &request.parts, in_parts).await {
-        // Somebody has completed it, and died before that was written down.
+        // A crash after completion in storage: the object exists, its row is not updated yet.
         if api.core.objects.size(&row.object_key).await.ok().flatten() != Some(in_parts.size) {
             return Err(refused);
         }
         finish(&api, &row, in_parts).await?;
         return Ok(shown(&UploadRow { size: Some(in_parts.size), ..row }, in_parts, request.parts));
     }
-    to_its_end(async move {
+    run_to_completion(async move {
         let _alone = api.core.objects.lock_exclusively(&row.object_key).await;
         let parts = check(&api, &row, &request.parts, in_parts).await?;
         api.core.objects.complete(&row, &tags(&request.parts, &parts)).await.map_err(refused)?;
@@ -181,7 +182,7 @@ pub(super) async fn complete(
     .await
 }
 
-/// Remembers that the object is there, if anybody still wants it.
+/// Records the completed object; removes it if the upload was cancelled meanwhile.
 async fn finish(api: &ApiState, row: &UploadRow, in_parts: MultipartSpec) -> Result<(), ErrorResponse> {
     if api.core.store.finish_upload(&row.object_key, in_parts.size).await? {
         return Ok(());
@@ -190,8 +191,8 @@ async fn finish(api: &ApiState, row: &UploadRow, in_parts: MultipartSpec) -> Res
     Err(ErrorResponse::not_found(GONE))
 }
 
-/// The entity tags of all parts in order: as storage names them, or as it named them to the
-/// sender. Whatever is no tag would make another request of ours.
+/// The entity tags of all parts in order: from storage, or from the client if storage lists none.
+/// A client's tag is validated because it goes into a request to storage.
 fn tags(sent: &[UploadPart], arrived: &[UploadPart]) -> Vec<String> {
     let plain = |tag: &&String| tag.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"\"-_".contains(&byte));
     let named = |part: &UploadPart| {
@@ -201,7 +202,7 @@ fn tags(sent: &[UploadPart], arrived: &[UploadPart]) -> Vec<String> {
     arrived.iter().map(named).collect()
 }
 
-/// End an upload in parts, and forget what has arrived
+/// Cancel an upload and delete its parts
 #[utoipa::path(delete, path = "/v1/projects/{id}/imports/uploads/{upload}", tag = "uploads",
     responses((status = 200, body = Object), ErrorResponses))]
 pub(super) async fn abort(
@@ -209,12 +210,12 @@ pub(super) async fn abort(
     Authorized(caller): Authorized,
     Path((project, id)): Path<(String, String)>,
 ) -> JsonResult<serde_json::Value> {
-    let (_, row, _) = known(&api, &caller, &project, &id).await?;
-    to_its_end(async move {
-        // Nobody completes it between the question and the end.
+    let (_, row, _) = find_upload(&api, &caller, &project, &id).await?;
+    run_to_completion(async move {
+        // The lock prevents a concurrent completion.
         let _alone = api.core.objects.lock_exclusively(&row.object_key).await;
         if !api.core.store.abandon_upload(&row.object_key).await? {
-            return Err(ErrorResponse::conflict("the upload is complete"));
+            return Err(ErrorResponse::conflict("the upload is already complete"));
         }
         api.core.objects.remove(&row).await.map_err(refused)?;
         api.core.store.remove_upload(&row.object_key).await?;
@@ -223,16 +224,16 @@ pub(super) async fn abort(
     .await
 }
 
-const GONE: &str = "there is no such upload, or not any more";
+const GONE: &str = "upload not found or expired";
 
-/// Does something all of it, also when the caller hangs up.
-async fn to_its_end<T: Send + 'static>(
+/// Completes the work even if the client disconnects.
+async fn run_to_completion<T: Send + 'static>(
     work: impl Future<Output = Result<T, ErrorResponse>> + Send + 'static,
 ) -> Result<T, ErrorResponse> {
     tokio::spawn(work).await.map_err(anyhow::Error::from)?
 }
 
-/// The parts that have arrived, if they are those that were sent.
+/// The parts that storage has, if they match the request.
 async fn check(
     api: &ApiState,
     row: &UploadRow,
@@ -240,14 +241,14 @@ async fn check(
     in_parts: MultipartSpec,
 ) -> Result<Vec<UploadPart>, ErrorResponse> {
     let parts = arrived(api, row).await?;
-    match differing(sent, &parts, in_parts) {
+    match first_difference(sent, &parts, in_parts) {
         Some(message) => Err(ErrorResponse::conflict(message)),
         None => Ok(parts),
     }
 }
 
-/// An upload in parts that the caller may see.
-async fn known(
+/// A multipart upload that the caller may see.
+async fn find_upload(
     api: &ApiState,
     caller: &Caller,
     project: &str,
@@ -271,21 +272,21 @@ fn shown(row: &UploadRow, in_parts: MultipartSpec, parts: Vec<UploadPart>) -> Js
     Json(UploadAnswer { upload })
 }
 
-/// What is wrong with the parts, in words.
-fn differing(sent: &[UploadPart], arrived: &[UploadPart], in_parts: MultipartSpec) -> Option<String> {
+/// The first difference between the request and storage, as an error message.
+fn first_difference(sent: &[UploadPart], arrived: &[UploadPart], in_parts: MultipartSpec) -> Option<String> {
     let by_number = |parts: &'_ [UploadPart]| -> HashMap<u32, UploadPart> {
         parts.iter().map(|part| (part.part_number, part.clone())).collect()
     };
     let (sent, arrived) = (by_number(sent), by_number(arrived));
     (1..=in_parts.count()).find_map(|number| {
         let length = in_parts.range(number).map(|(_, length)| length);
-        let Some(arrived) = arrived.get(&number) else { return Some(format!("part {number} has not arrived")) };
-        let Some(sent) = sent.get(&number) else { return Some(format!("part {number} is not named")) };
+        let Some(arrived) = arrived.get(&number) else { return Some(format!("part {number} has not been uploaded")) };
+        let Some(sent) = sent.get(&number) else { return Some(format!("part {number} is not in the request")) };
         let bare = |text: &Option<String>| text.as_deref().map(|text| text.trim_matches('"').to_owned());
         let differ = |ours, theirs| bare(ours).zip(bare(theirs)).is_some_and(|(ours, theirs)| ours != theirs);
         let other = differ(&sent.checksum_crc64nvme, &arrived.checksum_crc64nvme) || differ(&sent.etag, &arrived.etag);
         (other || Some(arrived.size_bytes) != length)
-            .then(|| format!("part {number} that has arrived is not the one that was sent"))
+            .then(|| format!("part {number} differs from the part that was sent"))
     })
 }
 
@@ -316,14 +317,14 @@ mod tests {
             checksum_crc64nvme: Some(sum.to_owned()),
         };
         let all = [part(1, 10, "a"), part(2, 10, "b"), part(3, 5, "c")];
-        assert_eq!(differing(&all, &all, in_parts), None);
+        assert_eq!(first_difference(&all, &all, in_parts), None);
         let message =
-            |sent: &[UploadPart], arrived: &[UploadPart]| differing(sent, arrived, in_parts).expect("differs");
-        assert_eq!(message(&all, &all[..2]), "part 3 has not arrived");
-        assert_eq!(message(&all[1..], &all), "part 1 is not named");
+            |sent: &[UploadPart], arrived: &[UploadPart]| first_difference(sent, arrived, in_parts).expect("differs");
+        assert_eq!(message(&all, &all[..2]), "part 3 has not been uploaded");
+        assert_eq!(message(&all[1..], &all), "part 1 is not in the request");
         let other = [all[0].clone(), part(2, 10, "x"), all[2].clone()];
-        assert_eq!(message(&all, &other), "part 2 that has arrived is not the one that was sent");
+        assert_eq!(message(&all, &other), "part 2 differs from the part that was sent");
         let short = [all[0].clone(), part(2, 9, "b"), all[2].clone()];
-        assert_eq!(message(&all, &short), "part 2 that has arrived is not the one that was sent");
+        assert_eq!(message(&all, &short), "part 2 differs from the part that was sent");
     }
 }

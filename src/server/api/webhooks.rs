@@ -1,5 +1,5 @@
-//! Endpoints of webhooks. They belong to an organization, so a key that is restricted to one
-//! project has no part in them.
+//! Webhook endpoints. They belong to an organization, so a key restricted to one project has no
+//! access.
 
 use super::auth::Authorized;
 use super::body::{Body, Path, Query};
@@ -10,8 +10,8 @@ use super::openapi::ErrorResponses;
 use super::state::ApiState;
 use super::{JsonResult, SharedState};
 use crate::server::crypto::random_hex;
+use crate::server::egress;
 use crate::server::metadata::{Caller, NewEndpoint};
-use crate::server::outbound::egress;
 use crate::wire::{
     CreateWebhookEndpoint, EVENT_TYPES, UpdateWebhookEndpoint, WebhookDeliveryAnswer, WebhookDeliveryList,
     WebhookEndpoint, WebhookEndpointAnswer, WebhookEndpointList,
@@ -20,10 +20,10 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 
-/// Longest description, in characters.
-const LONGEST_DESCRIPTION: usize = 200;
+/// Maximum length of a description, in characters.
+const MAX_DESCRIPTION: usize = 200;
 
-/// The webhook endpoints of an organization
+/// List webhook endpoints
 #[utoipa::path(get, path = "/v1/organizations/{org}/webhook-endpoints", tag = "webhooks",
     responses((status = 200, body = WebhookEndpointList), ErrorResponses))]
 pub(super) async fn list(
@@ -31,11 +31,13 @@ pub(super) async fn list(
     Authorized(caller): Authorized,
     Path(org): Path<String>,
 ) -> JsonResult<WebhookEndpointList> {
-    own(&caller, &org)?;
+    check_organization(&caller, &org)?;
     Ok(Json(WebhookEndpointList { webhook_endpoints: api.core.store.endpoints(&org).await? }))
 }
 
-/// Make an endpoint; the answer holds its secret, which is shown this once
+/// Create a webhook endpoint
+///
+/// The response contains the signing secret, which is not shown again.
 #[utoipa::path(post, path = "/v1/organizations/{org}/webhook-endpoints", tag = "webhooks",
     request_body = CreateWebhookEndpoint, responses((status = 201, body = WebhookEndpointAnswer), ErrorResponses))]
 pub(super) async fn create(
@@ -44,10 +46,10 @@ pub(super) async fn create(
     Path(org): Path<String>,
     Body(wanted): Body<CreateWebhookEndpoint>,
 ) -> Result<(StatusCode, Json<WebhookEndpointAnswer>), ErrorResponse> {
-    own(&caller, &org)?;
+    check_organization(&caller, &org)?;
     api.admission.rate.key(&caller.key_id, COST_EXPENSIVE)?;
-    let url = receiver(&api, &wanted.url)?;
-    let description = wanted.description.as_deref().map(described).transpose()?.filter(|text| !text.is_empty());
+    let url = parse_url(&api, &wanted.url)?;
+    let description = wanted.description.as_deref().map(parse_description).transpose()?.filter(|text| !text.is_empty());
     let event_types = wanted.event_types.unwrap_or_default();
     check_types(&event_types)?;
     let secret = new_secret();
@@ -59,14 +61,14 @@ pub(super) async fn create(
         secret: &api.core.secret_box.seal(&secret)?,
     };
     let Some(webhook_endpoint) = api.core.store.add_endpoint(&new).await? else {
-        return Err(ErrorResponse::conflict(
-            "the organization has as many webhook endpoints as it can have; delete one",
-        ));
+        return Err(ErrorResponse::conflict("the organization has reached its limit of webhook endpoints; delete one"));
     };
     Ok((StatusCode::CREATED, Json(WebhookEndpointAnswer { webhook_endpoint, plaintext_secret: Some(secret) })))
 }
 
-/// Change an endpoint; what is absent stays as it is
+/// Update a webhook endpoint
+///
+/// Absent fields are unchanged.
 #[utoipa::path(patch, path = "/v1/organizations/{org}/webhook-endpoints/{id}", tag = "webhooks",
     request_body = UpdateWebhookEndpoint, responses((status = 200, body = WebhookEndpointAnswer), ErrorResponses))]
 pub(super) async fn update(
@@ -75,15 +77,15 @@ pub(super) async fn update(
     Path((org, id)): Path<(String, String)>,
     Body(mut change): Body<UpdateWebhookEndpoint>,
 ) -> JsonResult<WebhookEndpointAnswer> {
-    let endpoint = known(&api, &caller, &org, &id).await?;
-    change.url = change.url.as_deref().map(|url| receiver(&api, url)).transpose()?;
-    change.description = change.description.as_deref().map(described).transpose()?.map(str::to_owned);
+    let endpoint = find_endpoint(&api, &caller, &org, &id).await?;
+    change.url = change.url.as_deref().map(|url| parse_url(&api, url)).transpose()?;
+    change.description = change.description.as_deref().map(parse_description).transpose()?.map(str::to_owned);
     check_types(change.event_types.as_deref().unwrap_or_default())?;
     let changed = api.core.store.update_endpoint(&endpoint.id, &change).await?;
-    Ok(Json(WebhookEndpointAnswer { webhook_endpoint: changed.ok_or_else(gone)?, plaintext_secret: None }))
+    Ok(Json(WebhookEndpointAnswer { webhook_endpoint: changed.ok_or_else(not_found)?, plaintext_secret: None }))
 }
 
-/// Delete an endpoint with its history
+/// Delete a webhook endpoint and its deliveries
 #[utoipa::path(delete, path = "/v1/organizations/{org}/webhook-endpoints/{id}", tag = "webhooks",
     responses((status = 200, body = Object), ErrorResponses))]
 pub(super) async fn delete(
@@ -91,12 +93,14 @@ pub(super) async fn delete(
     Authorized(caller): Authorized,
     Path((org, id)): Path<(String, String)>,
 ) -> JsonResult<serde_json::Value> {
-    let endpoint = known(&api, &caller, &org, &id).await?;
+    let endpoint = find_endpoint(&api, &caller, &org, &id).await?;
     api.core.store.remove_endpoint(&endpoint.id).await?;
     Ok(Json(serde_json::json!({})))
 }
 
-/// Give an endpoint another secret, which signs from now on and is shown this once
+/// Rotate a signing secret
+///
+/// The response contains the new secret, which is not shown again. The old one stops working.
 #[utoipa::path(post, path = "/v1/organizations/{org}/webhook-endpoints/{id}/rotate-secret", tag = "webhooks",
     responses((status = 200, body = WebhookEndpointAnswer), ErrorResponses))]
 pub(super) async fn rotate_secret(
@@ -104,13 +108,15 @@ pub(super) async fn rotate_secret(
     Authorized(caller): Authorized,
     Path((org, id)): Path<(String, String)>,
 ) -> JsonResult<WebhookEndpointAnswer> {
-    let endpoint = known(&api, &caller, &org, &id).await?;
+    let endpoint = find_endpoint(&api, &caller, &org, &id).await?;
     let secret = new_secret();
     let changed = api.core.store.set_endpoint_secret(&endpoint.id, &api.core.secret_box.seal(&secret)?).await?;
-    Ok(Json(WebhookEndpointAnswer { webhook_endpoint: changed.ok_or_else(gone)?, plaintext_secret: Some(secret) }))
+    Ok(Json(WebhookEndpointAnswer { webhook_endpoint: changed.ok_or_else(not_found)?, plaintext_secret: Some(secret) }))
 }
 
-/// The deliveries to an endpoint, newest first; they are remembered for 30 days
+/// List deliveries to an endpoint, newest first
+///
+/// Deliveries are kept for 30 days.
 #[utoipa::path(get, path = "/v1/organizations/{org}/webhook-endpoints/{id}/deliveries", tag = "webhooks",
     params(Paging), responses((status = 200, body = WebhookDeliveryList), ErrorResponses))]
 pub(super) async fn deliveries(
@@ -119,11 +125,11 @@ pub(super) async fn deliveries(
     Path((org, id)): Path<(String, String)>,
     Query(paging): Query<Paging>,
 ) -> JsonResult<WebhookDeliveryList> {
-    let endpoint = known(&api, &caller, &org, &id).await?;
+    let endpoint = find_endpoint(&api, &caller, &org, &id).await?;
     Ok(Json(WebhookDeliveryList { deliveries: api.core.store.deliveries(&endpoint.id, paging.limit()?).await? }))
 }
 
-/// Send an endpoint an event of the type `webhook.test`
+/// Send a `webhook.test` event
 #[utoipa::path(post, path = "/v1/organizations/{org}/webhook-endpoints/{id}/test", tag = "webhooks",
     responses((status = 202, body = WebhookDeliveryAnswer), ErrorResponses))]
 pub(super) async fn test(
@@ -131,53 +137,53 @@ pub(super) async fn test(
     Authorized(caller): Authorized,
     Path((org, id)): Path<(String, String)>,
 ) -> Result<(StatusCode, Json<WebhookDeliveryAnswer>), ErrorResponse> {
-    let endpoint = known(&api, &caller, &org, &id).await?;
+    let endpoint = find_endpoint(&api, &caller, &org, &id).await?;
     api.admission.rate.key(&caller.key_id, COST_EXPENSIVE)?;
     if !endpoint.enabled {
         return Err(ErrorResponse::conflict("the endpoint is disabled"));
     }
-    let delivery = api.core.store.add_test_delivery(&org, &endpoint.id).await?.ok_or_else(gone)?;
+    let delivery = api.core.store.add_test_delivery(&org, &endpoint.id).await?.ok_or_else(not_found)?;
     api.core.wakeups.wake_outbox();
     Ok((StatusCode::ACCEPTED, Json(WebhookDeliveryAnswer { delivery })))
 }
 
-/// Only the caller's own organization exists for it.
-fn own(caller: &Caller, org: &str) -> Result<(), ErrorResponse> {
+/// Checks that the organization is the caller's and the key is not restricted to a project.
+fn check_organization(caller: &Caller, org: &str) -> Result<(), ErrorResponse> {
     if caller.organization.id != org {
-        return Err(ErrorResponse::not_found("there is no such organization"));
+        return Err(ErrorResponse::not_found("organization not found"));
     }
     if caller.project_id.is_some() {
         return Err(ErrorResponse::forbidden(
-            "this key is restricted to one project, and webhooks are the organization's",
+            "this key is restricted to one project; webhooks belong to the organization",
         ));
     }
     Ok(())
 }
 
-async fn known(api: &ApiState, caller: &Caller, org: &str, id: &str) -> Result<WebhookEndpoint, ErrorResponse> {
-    own(caller, org)?;
-    // A text with this character is none of Postgres's, so it could not even be asked for.
-    let id = Some(id).filter(|id| !id.contains('\0')).ok_or_else(gone)?;
-    api.core.store.endpoint(org, id).await?.ok_or_else(gone)
+async fn find_endpoint(api: &ApiState, caller: &Caller, org: &str, id: &str) -> Result<WebhookEndpoint, ErrorResponse> {
+    check_organization(caller, org)?;
+    // Postgres rejects NUL in text, so the query would fail.
+    let id = Some(id).filter(|id| !id.contains('\0')).ok_or_else(not_found)?;
+    api.core.store.endpoint(org, id).await?.ok_or_else(not_found)
 }
 
-fn gone() -> ErrorResponse {
-    ErrorResponse::not_found("there is no such webhook endpoint")
+fn not_found() -> ErrorResponse {
+    ErrorResponse::not_found("webhook endpoint not found")
 }
 
 fn new_secret() -> String {
     format!("whsec_{}", random_hex(24))
 }
 
-fn receiver(api: &ApiState, url: &str) -> Result<String, ErrorResponse> {
+fn parse_url(api: &ApiState, url: &str) -> Result<String, ErrorResponse> {
     egress::receiver(url, api.core.is_local).map(String::from).map_err(ErrorResponse::bad_request)
 }
 
-fn described(text: &str) -> Result<&str, ErrorResponse> {
+fn parse_description(text: &str) -> Result<&str, ErrorResponse> {
     let text = text.trim();
-    if text.chars().count() > LONGEST_DESCRIPTION || text.chars().any(crate::util::format::is_unseen) {
+    if text.chars().count() > MAX_DESCRIPTION || text.chars().any(crate::util::format::is_unseen) {
         return Err(ErrorResponse::bad_request(format!(
-            "description must have at most {LONGEST_DESCRIPTION} printable characters"
+            "description must have at most {MAX_DESCRIPTION} printable characters"
         )));
     }
     Ok(text)
@@ -188,8 +194,5 @@ fn check_types(types: &[String]) -> Result<(), ErrorResponse> {
     if distinct && types.iter().all(|kind| EVENT_TYPES.contains(&kind.as_str())) {
         return Ok(());
     }
-    Err(ErrorResponse::bad_request(format!(
-        "event_types must name some of these, each once: {}",
-        EVENT_TYPES.join(", ")
-    )))
+    Err(ErrorResponse::bad_request(format!("event_types must be distinct values of: {}", EVENT_TYPES.join(", "))))
 }

@@ -1,13 +1,13 @@
-//! A script that is imported in one transaction must not end it. What it may not say is
-//! filtered; this holds should the filter ever read the script otherwise than psql does.
+//! Keeps a script that is imported in one transaction from ending it. The filter already removes such
+//! statements; this guard holds even if the filter parses the script differently than psql.
 
 use crate::server::crypto::{hex, random_hex, sha256};
 
-/// A deferred trigger that stops every commit that comes before the end of the script, and a
-/// look at the end at which transaction it is. The script's role could take the trigger away,
-/// but not without meaning to; then the look finds it out, and the import has failed.
+/// A deferred trigger that rejects every commit before the end of the script, and a check of the
+/// transaction id at the end. The script's role could drop the trigger, though not by accident; the
+/// check then fails the import.
 pub(super) struct CommitGuard {
-    /// Must be set in the session at the end of the script. The database knows its hash only.
+    /// The value that the session must set at the end of the script. The database has only its hash.
     arrived: String,
 }
 
@@ -16,13 +16,13 @@ impl CommitGuard {
         Self { arrived: random_hex(16) }
     }
 
-    /// The first statements of the transaction.
+    /// SQL for the start of the transaction.
     pub(super) fn begin(&self) -> String {
         let hash = hex(&sha256(&self.arrived));
         format!(
             "create function pg_temp.capydb_guard() returns trigger language plpgsql set search_path = pg_catalog as $$ begin
                  if encode(sha256(convert_to(coalesce(current_setting('capydb.arrived', true), ''), 'UTF8')), 'hex') <> '{hash}' then
-                     raise exception 'the dump ends its transaction before its own end';
+                     raise exception 'the dump ends the import transaction early';
                  end if;
                  return null;
              end $$;
@@ -33,12 +33,12 @@ impl CommitGuard {
         )
     }
 
-    /// What opens it: said in the transaction that began, and in no other.
+    /// SQL that permits the commit. Fails in any transaction but the one that was begun.
     pub(super) fn open(&self, transaction: &str) -> String {
         format!(
             "\ndo $$ begin
                  if pg_catalog.pg_current_xact_id()::pg_catalog.text operator(pg_catalog.<>) '{transaction}' then
-                     raise exception 'the dump ended its transaction before its own end';
+                     raise exception 'the dump ended the import transaction early';
                  end if;
              end $$;
              set capydb.arrived = '{}';\n",

@@ -1,3 +1,5 @@
+//! Dumps a live source with `pg_dump`.
+
 use super::error::catalog::ErrorLocation;
 use super::process::{ChildProcess, program};
 use super::progress::tracker::Phase;
@@ -10,11 +12,11 @@ use anyhow::Context;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-/// Sources from this size on are dumped over several connections, in bytes. A second
-/// connection costs more than it brings on a small one.
+/// Sources of at least this size, in bytes, are dumped over several connections. For smaller ones a
+/// second connection costs more than it saves.
 const PARALLEL_FROM: u64 = 64 << 20;
 
-/// Dumps a live source into a directory archive, at the address that was judged.
+/// Dumps a live source into a directory archive, from the address that was inspected.
 pub(super) async fn dump_live_source(
     import: &Import<'_>,
     url: &SourceUrl,
@@ -32,18 +34,18 @@ pub(super) async fn dump_live_source(
         .arg(format!("--dbname={}", pg_programs::KEEPALIVES));
     command.arg("--format=directory").arg("--file").arg(&folder);
     command.args([
-        "--compress=0", // the archive goes from one local process to another
+        "--compress=0", // only local processes read the archive
         "--no-sync",
         "--no-password",
-        // The server writes view and function texts with its own list of reserved words,
-        // and a word that is free in 15 may be reserved in 17.
+        // The source quotes names by its own list of reserved words; a word that is not reserved in
+        // 15 may be reserved in 17.
         "--quote-all-identifiers",
         "--lock-wait-timeout=60000",
     ]);
     let jobs = if size < PARALLEL_FROM { 1 } else { 2 };
     command.arg(format!("--jobs={jobs}"));
-    tracing::info!("job {}: dumping {url} ({}, {jobs} at a time)", import.job.id, bytes(size));
-    // How long a dump will be cannot be told from the size of its database, indexes and all.
+    tracing::info!("job {}: dumping {url} ({}, {jobs} connections)", import.job.id, bytes(size));
+    // The database size, which includes indexes, does not predict the size of the dump.
     import.tracker.enter(Phase::Dumping, None);
     let running = ChildProcess::start(command, &[&password])?;
     let finished = tokio::select! {
@@ -56,15 +58,15 @@ pub(super) async fn dump_live_source(
     Ok(folder)
 }
 
-/// The dump and the new database both need room; better to say so before the work.
+/// Fails early if the disk has no room for the dump and, on the same disk, the new database.
 fn check_disk(import: &Import<'_>, size: u64) -> Result<(), ImportFailure> {
-    let free = free_disk(import.work).context("read the free disk space")?;
+    let free = free_disk(import.work).context("cannot read the free disk space")?;
     let local = import.server.endpoint.is_here();
     let (needed, what) =
         if local { (size.saturating_mul(2), "the dump and the new database") } else { (size, "the dump") };
     if free < needed {
         let (free, needed) = (bytes(free), bytes(needed));
-        let why = format!("the import needs about {needed} of free disk for {what}; there are {free}");
+        let why = format!("not enough disk space for {what}: about {needed} needed, {free} free");
         return Err(ImportFailure::transient(why));
     }
     Ok(())

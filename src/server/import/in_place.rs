@@ -1,4 +1,4 @@
-//! Loading into the live database, in one transaction.
+//! Imports into the live database, in one transaction.
 
 use super::input::Input;
 use super::prepare::prepare;
@@ -7,30 +7,30 @@ use super::{Import, ImportFailure, restore};
 use crate::wire::ImportSummary;
 use anyhow::bail;
 
-/// Whether the transaction of an attempt was committed: the server knows by its id.
+/// Whether the transaction of an attempt was committed, by its transaction id on the server.
 pub(super) async fn is_finished(import: &Import<'_>, transaction: Option<&str>) -> anyhow::Result<bool> {
     let Some(transaction) = transaction else { return Ok(false) };
-    // The number of a transaction means the same in all databases of a server, and in this one
-    // its owner decides what a session goes through.
+    // Transaction ids are valid in all databases of a server, and the owner of the project's database
+    // could interfere with a session there.
     let session = import.server.session("postgres").await?;
     let sql = "select pg_xact_status($1::text::xid8)";
     let status = session.query_one(sql, &[&transaction]).await?;
     match status.get::<_, Option<&str>>(0) {
         Some("in progress") => {
-            // It may be committing, under whatever name its script has given itself.
+            // It may be committing, and the script may have changed the application name.
             let sql = "select pg_terminate_backend(pid) from pg_stat_activity where backend_xid = $1::text::xid8::xid";
             session.query(sql, &[&transaction]).await?;
-            bail!("its transaction goes on");
+            bail!("the import transaction is still in progress");
         }
         status => Ok(status == Some("committed")),
     }
 }
 
-/// Loads, or fails without a change that lasts, save for what was prepared.
+/// Loads the data. On error nothing remains in the database except the prepared objects.
 pub(super) async fn run(import: &Import<'_>, input: &Input) -> Result<ImportSummary, ImportFailure> {
     let server = import.server;
     let created = prepare(import, import.database, &input.plan).await?;
-    // Rows that extensions brought are not the import's.
+    // Rows inserted by extensions do not count as imported.
     server.wait_for_sessions_to_end(&import.application_name()).await?;
     let before = server.measure(import.database).await?;
     tracing::info!("job {}: loading into {} in one transaction", import.job.id, import.database);
@@ -39,7 +39,7 @@ pub(super) async fn run(import: &Import<'_>, input: &Input) -> Result<ImportSumm
     server.wait_for_sessions_to_end(&import.application_name()).await?;
     let left_out = input.plan.left_out();
     let summary = ImportSummary { extensions: created.extensions, left_out, ..ImportSummary::default() };
-    // The data is there, whether or not it can be counted.
+    // The data is committed, even if it cannot be counted.
     Ok(match server.measure(import.database).await {
         Err(_) => summary,
         Ok(after) => ImportSummary {

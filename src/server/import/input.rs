@@ -1,4 +1,4 @@
-//! From what was asked for to something that can be loaded, with the gate in between.
+//! Turns the source of an import into loadable input, after the checks of the preflight.
 
 use super::plan::Plan;
 use super::progress::tracker::Phase;
@@ -15,20 +15,20 @@ use std::io::BufReader;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-/// A source that passed the gate.
+/// A source that passed the checks.
 pub(super) enum ResolvedInput {
     Live { url: SourceUrl, address: IpAddr, size: u64 },
     Ready(Input),
 }
 
-/// Something that can be loaded.
+/// Input that can be loaded.
 pub(super) struct Input {
     /// A custom archive, a directory archive, or plain SQL.
     pub(super) path: PathBuf,
     pub(super) kind: InputKind,
-    /// Length of all its files, in bytes.
+    /// Size of all its files, in bytes.
     pub(super) size: u64,
-    /// Its rows are compressed.
+    /// Whether its rows are compressed.
     pub(super) compressed: bool,
     pub(super) plan: Plan,
 }
@@ -39,7 +39,7 @@ pub(super) enum InputKind {
     Script,
 }
 
-/// Looks at the source with the rules of the preflight, before anything is written.
+/// Checks the source by the rules of the preflight, before anything is written.
 pub(super) async fn inspect_source(import: &Import<'_>) -> Result<ResolvedInput, ImportFailure> {
     match &import.source {
         ImportSource::Url(url) => {
@@ -53,15 +53,16 @@ pub(super) async fn inspect_source(import: &Import<'_>) -> Result<ResolvedInput,
             let facts = inspect::inspect(&session).await?;
             let size = facts.database_size_bytes;
             gate(&grade(facts, &import.limits))?;
-            let address = session.address.context("a source of the service has an address")?;
+            let address = session.address.context("the source has no IP address")?;
             Ok(ResolvedInput::Live { url: url.clone(), address, size })
         }
         ImportSource::Upload(key) => {
             let copy = import.work.join("upload.dump");
             let upload = import.store.upload(key).await?;
-            let upload = upload.ok_or_else(|| ImportFailure::permanent("the dump is gone; upload it again"))?;
+            let upload = upload
+                .ok_or_else(|| ImportFailure::permanent("the uploaded dump no longer exists; upload it again"))?;
             let path = import.objects.local(&upload, &copy, import.tools.run_as.as_ref()).await;
-            let path = path.map_err(|error| ImportFailure::transient(format!("the dump cannot be read: {error:#}")))?;
+            let path = path.map_err(|error| ImportFailure::transient(format!("cannot read the dump: {error:#}")))?;
             let (limits, recreate) = (import.limits.clone(), import.recreate);
             let size = std::fs::metadata(&path).map_or(0, |about| about.len());
             import.tracker.enter(Phase::Looking, Some(size));
@@ -74,14 +75,14 @@ pub(super) async fn inspect_source(import: &Import<'_>) -> Result<ResolvedInput,
 
 fn gate(report: &Preflight) -> Result<(), ImportFailure> {
     match failure(report) {
-        Some(why) => Err(ImportFailure::permanent(format!("the import cannot work: {why}"))),
+        Some(why) => Err(ImportFailure::permanent(format!("the preflight failed: {why}"))),
         None => Ok(()),
     }
 }
 
-/// Dumps a live source; a dump is there already.
-pub(super) async fn materialize(import: &Import<'_>, looked: ResolvedInput) -> Result<Input, ImportFailure> {
-    match looked {
+/// Dumps a live source. An uploaded dump needs no further step.
+pub(super) async fn materialize(import: &Import<'_>, resolved: ResolvedInput) -> Result<Input, ImportFailure> {
+    match resolved {
         ResolvedInput::Ready(input) => Ok(input),
         ResolvedInput::Live { url, address, size } => {
             let folder = dump_source::dump_live_source(import, &url, address, size).await?;
@@ -90,11 +91,11 @@ pub(super) async fn materialize(import: &Import<'_>, looked: ResolvedInput) -> R
     }
 }
 
-/// A directory archive that our own pg_dump has just written.
+/// Reads a directory archive that our own `pg_dump` has just written.
 fn directory(path: PathBuf) -> Result<Input, ImportFailure> {
     let toc = File::open(path.join("toc.dat")).map_err(anyhow::Error::from)?;
     let mut plan = Plan::of_archive(BufReader::with_capacity(128 << 10, toc)).map_err(anyhow::Error::from)?;
-    // The source has written its definitions, and it is a stranger.
+    // The definitions come from the source, which is untrusted.
     if let Some((entry, why)) = &plan.refusal {
         return Err(ImportFailure::permanent(format!("entry {entry} of the source's dump cannot be imported: {why}")));
     }
@@ -104,16 +105,18 @@ fn directory(path: PathBuf) -> Result<Input, ImportFailure> {
     Ok(Input { path, kind: InputKind::Archive, size, compressed: false, plan })
 }
 
-/// An uploaded dump. It was looked at before it was sent, but not by us.
+/// Checks an uploaded dump. The client's own check before the upload cannot be trusted.
 fn open(path: &Path, limits: &Limits, recreate: bool, progress: &ByteCounter) -> Result<Input, ImportFailure> {
     let explain = |problem: DumpError| ImportFailure::permanent(nameless(&problem, path));
     let dump = detect::open(path).map_err(explain)?;
     if dump.outer_compression.is_some() {
-        return Err(ImportFailure::permanent("the dump is compressed as a whole; unpack it before the upload"));
+        return Err(ImportFailure::permanent(
+            "the dump file is compressed as a whole; decompress it and upload it again",
+        ));
     }
     let found = read(&dump, progress).map_err(explain)?;
-    if let Some((place, why)) = &found.refusal {
-        return Err(ImportFailure::permanent(format!("{place} of the dump cannot be imported: {why}")));
+    if let Some((location, why)) = &found.refusal {
+        return Err(ImportFailure::permanent(format!("{location} of the dump cannot be imported: {why}")));
     }
     gate(&grade_dump(
         &dump,
@@ -133,7 +136,7 @@ fn open(path: &Path, limits: &Limits, recreate: bool, progress: &ByteCounter) ->
     Ok(Input { path: path.to_owned(), kind, size: dump.size, compressed, plan })
 }
 
-/// The problem without the name that the object has on this machine.
+/// The problem, without the dump's path on this machine.
 fn nameless(problem: &DumpError, path: &Path) -> String {
     problem.to_string().replace(&path.display().to_string(), "the dump")
 }

@@ -1,9 +1,9 @@
-//! Moving the data. The promise: the target is in its old state or in the new one, whatever
-//! fails on the way.
+//! The import engine. It guarantees that the target is either in its old or in its new state, whatever
+//! fails.
 //!
-//! A live source is dumped first, so everything after that reads one kind of archive. Then
-//! `recreate` loads into a staging database that takes the target's name at the end, and an
-//! import without it is one transaction.
+//! A live source is dumped first, so that all later steps read an archive. With `recreate`, the data is
+//! loaded into a staging database that replaces the target at the end; otherwise the import is one
+//! transaction.
 
 mod commit_guard;
 mod dump_source;
@@ -46,27 +46,27 @@ pub(super) struct Import<'a> {
     pub(super) tools: &'a Tools,
     pub(super) job: &'a Job,
     pub(super) source: ImportSource,
-    /// Replace the target instead of loading into it.
+    /// Whether to replace the target instead of loading into it.
     pub(super) recreate: bool,
     pub(super) database: &'a str,
     pub(super) role: &'a str,
     pub(super) role_password: &'a str,
     pub(super) limits: Limits,
-    /// A folder of this attempt alone.
+    /// The work directory of this attempt.
     pub(super) work: &'a Path,
     pub(super) allow_private_sources: bool,
-    /// How far it is.
+    /// The progress of this attempt.
     pub(super) tracker: Arc<ProgressTracker>,
-    /// Do not begin again: find out how the attempt before this one ended, and clean up.
+    /// If set, only find out the outcome of the previous attempt and clean up.
     pub(super) stop_reason: Option<StopReason>,
 }
 
-/// Why an import is not tried again.
+/// Why an import is not attempted again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum StopReason {
-    /// Somebody asked for its end.
+    /// The job was cancelled.
     Cancelled,
-    /// Its workers died too often.
+    /// Its workers died in all attempts.
     AttemptsExhausted,
 }
 
@@ -79,77 +79,77 @@ pub(super) enum ImportSource {
 }
 
 impl Import<'_> {
-    /// The name by which this import's sessions are known to the target server.
+    /// The `application_name` of this attempt's sessions on the target server.
     fn application_name(&self) -> String {
         format!("{}{}", application_prefix(&self.job.id), self.job.attempts)
     }
 
-    /// A session of the administrator that changes something for this import.
+    /// An administrator session for changes that belong to this attempt.
     async fn session(&self, database: &str) -> anyhow::Result<Client> {
         self.server.session_as(&self.application_name(), database).await
     }
 }
 
-/// Beginning of the names of a job's sessions; the number of the attempt follows.
+/// Prefix of the `application_name` of a job's sessions; the number of the attempt follows.
 fn application_prefix(job: &str) -> String {
     format!("capydb import {job} ")
 }
 
-/// Runs the import, or finds that it is finished already.
+/// Runs the import, unless an earlier attempt has completed it.
 pub(super) async fn run(import: &Import<'_>) -> Result<ImportSummary, ImportFailure> {
     if let Some(summary) = find_outcome(import).await? {
-        tracing::info!("job {}: an attempt before this one had finished it", import.job.id);
+        tracing::info!("job {}: an earlier attempt completed the import", import.job.id);
         return Ok(summary);
     }
     if let Some(why) = import.stop_reason {
         return Err(match why {
             StopReason::Cancelled => ImportFailure::cancelled(),
             StopReason::AttemptsExhausted => {
-                let died = import.job.max_attempts;
-                ImportFailure::transient(format!("the worker died {died} times while it ran this job"))
+                let attempts = import.job.max_attempts;
+                ImportFailure::transient(format!("the worker stopped unexpectedly in all {attempts} attempts"))
             }
         });
     }
-    let done = tokio::select! {
-        done = attempt(import) => done,
+    let result = tokio::select! {
+        result = attempt(import) => result,
         failure = resource_limits::disk_almost_full(import) => Err(failure),
         failure = resource_limits::time_limit_exceeded() => Err(failure),
     };
-    let Err(failure) = done else { return done };
+    let Err(failure) = result else { return result };
     match find_outcome(import).await? {
         None => Err(failure),
-        // A swap is only ever made of what has been loaded whole.
+        // The databases are swapped only after a complete load.
         Some(summary) if import.recreate || failure.script_finished() => Ok(summary),
         Some(_) => Err(failure.although_committed()),
     }
 }
 
 async fn attempt(import: &Import<'_>) -> Result<ImportSummary, ImportFailure> {
-    make_work_folder(import.work, import.tools.run_as.as_ref()).await.context("make a work folder")?;
+    make_work_folder(import.work, import.tools.run_as.as_ref()).await.context("cannot create the work directory")?;
     let input = input::inspect_source(import).await?;
     let input = input::materialize(import, input).await?;
     import.tracker.enter(Phase::Preparing, None);
     if import.recreate { recreate::run(import, &input).await } else { in_place::run(import, &input).await }
 }
 
-/// Takes away what an attempt that was ended from outside left on the target server.
+/// Removes from the target server what an interrupted attempt left behind.
 pub(super) async fn roll_back_attempt(server: &TargetServer, job: &Job) -> anyhow::Result<()> {
     server.terminate_attempts(&application_prefix(&job.id), job.attempts).await?;
     recreate::drop_staging(server, &job.id).await
 }
 
-/// Makes a folder that the import's programs can use. Those of an attempt that has just been
-/// broken off may still be writing into it.
+/// Creates an empty directory that the import's programs can use. Programs of an attempt that was just
+/// interrupted may still be writing into it.
 async fn make_work_folder(folder: &Path, run_as: Option<&RunAs>) -> std::io::Result<()> {
     use std::os::unix::fs::DirBuilderExt;
-    let mut tries = 0;
+    let mut retries = 0;
     while folder.exists() {
         match std::fs::remove_dir_all(folder) {
-            Err(error) if tries > 20 => return Err(error),
+            Err(error) if retries > 20 => return Err(error),
             Err(_) => tokio::time::sleep(std::time::Duration::from_millis(100)).await,
             Ok(()) => {}
         }
-        tries += 1;
+        retries += 1;
     }
     std::fs::DirBuilder::new().mode(0o700).create(folder)?;
     run_as.map_or(Ok(()), |user| user.own(folder))

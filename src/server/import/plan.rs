@@ -1,3 +1,5 @@
+//! The plan of an import, from a dump's contents.
+
 use super::progress::tracker::TableData;
 use crate::dump::Contents;
 use crate::dump::archive::{Archive, Data, Entry};
@@ -11,35 +13,35 @@ use std::collections::BTreeMap;
 use std::io::BufRead;
 use std::path::Path;
 
-/// What an import makes before it loads, and what it leaves out.
+/// The objects that an import creates before it loads, and those that it skips.
 #[derive(Debug, Default)]
 pub(super) struct Plan {
-    /// Extensions to create as administrator.
+    /// Extensions for the administrator to create.
     pub(super) extensions: Vec<RequestedExtension>,
-    /// Roles that must exist for policies to name them.
+    /// Roles that policies name, which must exist first.
     pub(super) roles: Vec<String>,
-    /// Entries of the archive to restore, in its order.
+    /// Ids of the archive entries to restore, in archive order.
     pub(super) entries: Vec<i32>,
-    /// An entry of the archive that cannot be part of an import, and why.
+    /// An archive entry that cannot be imported, and why.
     pub(super) refusal: Option<(i32, String)>,
-    /// Rows of the archive come as statements, which nobody has read yet.
+    /// Whether the archive has rows as statements (`INSERT`), which must pass the SQL filter.
     pub(super) by_statements: bool,
-    /// Schemas and names of the tables that the archive makes.
+    /// Schema and name of each table that the archive creates.
     pub(super) table_names: Vec<(String, String)>,
-    /// Rows of tables in the archive, in its order.
+    /// The table data in the archive, in archive order.
     pub(super) tables: Vec<TableData>,
-    /// Indexes that it builds, those of keys among them; not known of a script.
+    /// Number of indexes and constraints in the archive; 0 for a script.
     pub(super) indexes: u64,
-    /// Tables that a script brings rows for.
+    /// Number of tables that a script loads rows into.
     pub(super) script_tables: u64,
-    /// A script that somebody else than pg_dump wrote: it may rely on being one transaction.
+    /// Whether the script is not from `pg_dump`: it may rely on running in one transaction.
     pub(super) handwritten: bool,
-    /// What is left out, by kind.
+    /// Skipped objects by kind: their number and the reason.
     left_out: BTreeMap<&'static str, (u64, &'static str)>,
 }
 
 impl Plan {
-    /// The plan for an archive, from its table of contents.
+    /// Plans the import of an archive, from its table of contents.
     pub(super) fn of_archive(reader: impl BufRead) -> Result<Self, crate::dump::archive::ArchiveError> {
         let mut archive = Archive::open(reader)?;
         let mut plan = Self::default();
@@ -50,7 +52,7 @@ impl Plan {
             plan.take(entry, &mut schemas);
         }
         plan.refusal = definitions.finish();
-        // A schema that an extension lives in is made before the extension.
+        // The schema of an extension is created before the extension, not by the dump.
         schemas.retain(|(_, name)| plan.makes_schema(name));
         plan.entries.retain(|id| !schemas.iter().any(|(created, _)| created == id));
         Ok(plan)
@@ -59,8 +61,8 @@ impl Plan {
     fn take(&mut self, entry: Entry, schemas: &mut Vec<(i32, String)>) {
         let left_out = match entry.kind.as_str() {
             "EXTENSION" => {
-                let wanted = extension(entry.definition.as_bytes());
-                self.extensions.push(wanted.unwrap_or(RequestedExtension { name: entry.tag, schema: None }));
+                let requested = extension(entry.definition.as_bytes());
+                self.extensions.push(requested.unwrap_or(RequestedExtension { name: entry.tag, schema: None }));
                 return;
             }
             "COMMENT" if entry.tag.starts_with("EXTENSION ") => return,
@@ -70,7 +72,7 @@ impl Plan {
             "SUBSCRIPTION" => Some(("SUBSCRIPTION", SUBSCRIPTION_REASON)),
             "SUBSCRIPTION TABLE" => return,
             "SECURITY LABEL" => Some(("SECURITY LABEL", SECURITY_LABEL_REASON)),
-            // Only Postgres 18 can take them, and the target makes its own.
+            // Only Postgres 18 can restore them, and the target computes its own.
             "STATISTICS DATA" => return,
             "PUBLICATION" if matches!(treat(entry.definition.as_bytes()), Treatment::LeaveOut(..)) => {
                 Some(("PUBLICATION", PUBLICATION_REASON))
@@ -89,7 +91,7 @@ impl Plan {
         }
         match (entry.kind.as_str(), &entry.data) {
             ("TABLE DATA", data) => {
-                // Its size is known when all offsets are.
+                // Holds the offset until `measure_custom` replaces it by the size.
                 let size = if let Data::At(offset) = data { *offset } else { 0 };
                 self.tables.push(TableData { name: format!("{}.{}", entry.schema, entry.tag), id: entry.id, size });
             }
@@ -105,10 +107,10 @@ impl Plan {
         self.entries.push(entry.id);
     }
 
-    /// The plan for a plain dump.
+    /// Plans the import of a plain dump.
     pub(super) fn of_script(found: Contents) -> Self {
         Self {
-            extensions: found.extensions.into_iter().map(|(wanted, _)| wanted).collect(),
+            extensions: found.extensions.into_iter().map(|(requested, _)| requested).collect(),
             roles: found.policy_roles,
             entries: Vec::new(),
             refusal: None,
@@ -122,8 +124,8 @@ impl Plan {
         }
     }
 
-    /// Learns the sizes of the tables in a custom archive of this length, in bytes: each ends
-    /// where the next one begins.
+    /// Computes the sizes of the tables in a custom archive of this length, in bytes: each ends where
+    /// the next one begins.
     pub(super) fn measure_custom(&mut self, length: u64) {
         let mut offsets: Vec<u64> = self.tables.iter().map(|table| table.size).collect();
         offsets.push(length);
@@ -134,19 +136,19 @@ impl Plan {
         }
     }
 
-    /// Learns the sizes of the tables in a directory archive.
+    /// Reads the sizes of the tables in a directory archive, in bytes.
     pub(super) fn measure_directory(&mut self, folder: &Path) {
         for table in &mut self.tables {
             table.size = std::fs::metadata(folder.join(format!("{}.dat", table.id))).map_or(0, |about| about.len());
         }
     }
 
-    /// Whether a schema is made before the dump is loaded, so that the dump must not.
+    /// Whether the schema is created before the load, so that the dump must not create it.
     pub(super) fn makes_schema(&self, name: &str) -> bool {
-        name == "public" || self.extensions.iter().any(|wanted| wanted.schema.as_deref() == Some(name))
+        name == "public" || self.extensions.iter().any(|requested| requested.schema.as_deref() == Some(name))
     }
 
-    /// The list of entries for `pg_restore -L`.
+    /// The list for `pg_restore --use-list`.
     pub(super) fn restore_list(&self) -> String {
         self.entries.iter().fold(String::new(), |mut list, id| {
             use std::fmt::Write;
@@ -155,13 +157,13 @@ impl Plan {
         })
     }
 
-    /// What is left out, as the job's result tells it.
+    /// The skipped objects, for the job's result.
     pub(super) fn left_out(&self) -> Vec<LeftOut> {
-        let marker_prefix = |(kind, (count, reason)): (&&str, &(u64, &str))| LeftOut {
+        let left_out = |(kind, (count, reason)): (&&str, &(u64, &str))| LeftOut {
             kind: (*kind).to_owned(),
             count: *count,
             reason: (*reason).to_owned(),
         };
-        self.left_out.iter().map(marker_prefix).collect()
+        self.left_out.iter().map(left_out).collect()
     }
 }

@@ -1,6 +1,6 @@
-//! What is made before the data is loaded, by the administrator: extensions with their
-//! schemas, and the roles that policies name. It lies outside of the import's transaction, so
-//! it is written down before it is made, and taken back when the import fails or dies.
+//! Creates, as administrator, the objects that must exist before the load: extensions with their
+//! schemas, and the roles that policies name. They are outside the import's transaction, so each is
+//! recorded before it is created, and rolled back when the import fails or its worker dies.
 
 use super::error::failure::LEASE_LOST;
 use super::plan::Plan;
@@ -10,7 +10,7 @@ use anyhow::{Context, bail};
 use postgres_protocol::escape::{escape_identifier, escape_literal};
 use tokio_postgres::Client;
 
-/// Makes everything.
+/// Creates all extensions, schemas and roles of the plan.
 pub(super) async fn prepare(import: &Import<'_>, database: &str, plan: &Plan) -> Result<CreatedObjects, ImportFailure> {
     let mut created = CreatedObjects::default();
     prepare_all(import, database, plan, &mut created).await?;
@@ -25,8 +25,8 @@ async fn prepare_all(
 ) -> anyhow::Result<()> {
     let session = import.session(database).await?;
     make_roles(import, &plan.roles, created).await?;
-    for wanted in plan.extensions.iter().filter(|wanted| wanted.name != "plpgsql") {
-        let schema = wanted.schema.as_deref().unwrap_or("public");
+    for requested in plan.extensions.iter().filter(|requested| requested.name != "plpgsql") {
+        let schema = requested.schema.as_deref().unwrap_or("public");
         if !exists(&session, "select from pg_namespace where nspname = $1", &[&schema]).await? {
             created.schemas.push(schema.to_owned());
             remember(import, created).await?;
@@ -34,27 +34,28 @@ async fn prepare_all(
                 format!("create schema {} authorization {}", escape_identifier(schema), escape_identifier(import.role));
             session.batch_execute(&sql).await?;
         }
-        if let Some(there) = schema_of(&session, &wanted.name).await? {
-            if wanted.schema.as_ref().is_some_and(|wished| *wished != there) {
+        if let Some(existing) = schema_of(&session, &requested.name).await? {
+            if requested.schema.as_ref().is_some_and(|schema| *schema != existing) {
                 bail!(
-                    "the extension {} is in the schema {there} of the target, and the dump wants it in {schema}; \
+                    "the extension {} is in schema {existing} of the target, but the dump needs it in {schema}; \
                      import with --recreate",
-                    wanted.name
+                    requested.name
                 );
             }
             continue;
         }
-        created.extensions.push(wanted.name.clone());
+        created.extensions.push(requested.name.clone());
         remember(import, created).await?;
-        let sql = format!("create extension {} schema {}", escape_identifier(&wanted.name), escape_identifier(schema));
-        session.batch_execute(&sql).await.with_context(|| format!("create the extension {}", wanted.name))?;
-        open_configuration(&session, &wanted.name, import.role).await?;
+        let sql =
+            format!("create extension {} schema {}", escape_identifier(&requested.name), escape_identifier(schema));
+        session.batch_execute(&sql).await.with_context(|| format!("cannot create the extension {}", requested.name))?;
+        open_configuration(&session, &requested.name, import.role).await?;
     }
     Ok(())
 }
 
-/// Makes the roles that policies name. They are the server's, so other imports may count on them
-/// too: who does writes that down, under a lock that those who drop roles hold as well.
+/// Creates the roles that policies name. Roles belong to the whole server, so other imports may need
+/// them too: each records its use, under the lock that also guards dropping roles.
 async fn make_roles(import: &Import<'_>, roles: &[String], created: &mut CreatedObjects) -> anyhow::Result<()> {
     let reserved = |role: &&String| role.starts_with("pg_") || role.len() > 63 || role.is_empty();
     let roles: Vec<&String> = roles.iter().filter(|role| !reserved(role)).collect();
@@ -64,15 +65,15 @@ async fn make_roles(import: &Import<'_>, roles: &[String], created: &mut Created
     let server = import.server;
     let session = server.roles_session(&import.application_name()).await?;
     for role in roles {
-        let there = server.created_role(&session, role).await?;
-        if there != Some(false) {
+        let is_ours = server.created_role(&session, role).await?;
+        if is_ours != Some(false) {
             created.roles.push(role.clone());
             remember(import, created).await?;
         }
-        if there.is_none() {
-            let (role, mark) = (escape_identifier(role), escape_literal(&server.role_comment()));
-            // Both or none: one without the mark would be somebody else's.
-            let sql = format!("begin; create role {role} nologin; comment on role {role} is {mark}; commit");
+        if is_ours.is_none() {
+            let (role, comment) = (escape_identifier(role), escape_literal(&server.role_comment()));
+            // In one transaction: without the comment the role would count as not ours.
+            let sql = format!("begin; create role {role} nologin; comment on role {role} is {comment}; commit");
             session.batch_execute(&sql).await?;
         }
     }
@@ -92,8 +93,8 @@ async fn schema_of(session: &Client, extension: &str) -> anyhow::Result<Option<S
     Ok(session.query_opt(sql, &[&extension]).await?.map(|row| row.get(0)))
 }
 
-/// Rows that users add to an extension's tables are in their dumps (spatial_ref_sys), so the
-/// owner must be able to load them.
+/// Lets the owner load an extension's configuration tables: dumps contain the rows that users have
+/// added to them (`spatial_ref_sys`).
 async fn open_configuration(session: &Client, extension: &str, owner: &str) -> anyhow::Result<()> {
     let sql = "select c.oid::regclass::text from pg_extension e, unnest(e.extconfig) config, pg_class c
                where e.extname = $1 and c.oid = config and c.relkind = 'r'";

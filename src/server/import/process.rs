@@ -1,3 +1,5 @@
+//! Runs the Postgres programs of an import, and captures their standard error.
+
 use crate::server::postgres::Tools;
 use crate::util::process::kill_on_parent_death;
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -7,21 +9,21 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
 
-/// Memory that a program may take, in bytes. A row may have a gigabyte, and be held more than
-/// once; a source could have `pg_dump` hold much more.
+/// Memory limit of a program, in bytes. A row can have a gigabyte and be held more than once; a
+/// malicious source could make `pg_dump` use much more.
 const MEMORY: u64 = 4 << 30;
 
-/// A program's output is kept up to this length, in bytes: the end of it.
+/// How much of the end of a program's output is kept, in bytes.
 const KEPT: usize = 64 << 10;
 
-/// One of Postgres's programs, to be run for an import: with an environment of its own, in a
-/// process group of its own, as the unprivileged user.
+/// A command for one of the Postgres programs: with a clean environment, in a new process group, as the
+/// unprivileged user.
 pub(super) fn program(tools: &Tools, name: &str, work: &Path) -> Command {
     let mut command = Command::new(tools.programs.path(name));
     command
         .env_clear()
         .env("PATH", "/usr/bin:/bin")
-        .env("LC_ALL", "C") // messages that can be read by rule
+        .env("LC_ALL", "C") // messages are parsed
         .env("HOME", work)
         .env("TMPDIR", work)
         .env("PGPASSFILE", "/dev/null")
@@ -40,21 +42,21 @@ pub(super) fn program(tools: &Tools, name: &str, work: &Path) -> Command {
     command
 }
 
-/// A running program. Dropping it ends its whole process group.
+/// A running program. Dropping it kills its whole process group.
 pub(super) struct ChildProcess {
     pub(super) child: Child,
     stderr: Option<JoinHandle<String>>,
     group: Option<Pid>,
-    /// Words that must not be repeated.
+    /// Secrets to remove from its output.
     secrets: Vec<String>,
 }
 
-/// A program that is over.
+/// A program that has exited.
 #[derive(Debug)]
 pub(in crate::server) struct ExitedProcess {
-    /// Its exit code; none when a signal ended it.
+    /// Its exit code; `None` if a signal killed it.
     pub(in crate::server) code: Option<i32>,
-    /// The end of what it said, without secrets.
+    /// The end of its standard error, without secrets.
     pub(in crate::server) stderr: String,
 }
 
@@ -69,17 +71,17 @@ impl ChildProcess {
         Self::spawn_with_line_filter(command, secrets, |_| true)
     }
 
-    /// The same, with somebody who hears every line of standard error and says whether it is
-    /// worth keeping.
+    /// Like [`Self::start`], but calls `keep` for every line of standard error: it returns whether to
+    /// keep the line.
     pub(super) fn spawn_with_line_filter(
         mut command: Command,
         secrets: &[&str],
-        heard: impl FnMut(&str) -> bool + Send + 'static,
+        keep: impl FnMut(&str) -> bool + Send + 'static,
     ) -> anyhow::Result<Self> {
         let mut child = command.spawn()?;
-        let stderr = child.stderr.take().map(|pipe| tokio::spawn(read_tail(pipe, heard)));
+        let stderr = child.stderr.take().map(|pipe| tokio::spawn(read_tail(pipe, keep)));
         if let Some(pid) = child.id() {
-            // When memory is short, a program that a stranger feeds goes first. Linux only.
+            // When memory runs out, Linux should kill the program with the untrusted input first.
             let _ = std::fs::write(format!("/proc/{pid}/oom_score_adj"), "800");
         }
         let group = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
@@ -90,33 +92,33 @@ impl ChildProcess {
     pub(super) async fn finish(mut self) -> anyhow::Result<ExitedProcess> {
         let status = self.child.wait().await?;
         self.group = None;
-        let mut said = match self.stderr.take() {
+        let mut stderr = match self.stderr.take() {
             Some(reader) => reader.await?,
             None => String::new(),
         };
         for secret in &self.secrets {
-            said = said.replace(secret, "***");
+            stderr = stderr.replace(secret, "***");
         }
-        Ok(ExitedProcess { code: status.code(), stderr: said })
+        Ok(ExitedProcess { code: status.code(), stderr })
     }
 }
 
 impl Drop for ChildProcess {
     fn drop(&mut self) {
         if let Some(group) = self.group {
-            let _ = kill_process_group(group, Signal::KILL); // it may be over already
+            let _ = kill_process_group(group, Signal::KILL); // it may have exited already
         }
     }
 }
 
-/// Reads a pipe to its end and keeps the last of the lines that are worth keeping. A line is
-/// heard in parts when it is longer than what is kept.
-pub(super) async fn read_tail(pipe: impl AsyncRead + Unpin, mut heard: impl FnMut(&str) -> bool) -> String {
+/// Reads a pipe to its end and returns the last of the lines that `keep` accepts. A line longer than
+/// [`KEPT`] is passed on in pieces.
+pub(super) async fn read_tail(pipe: impl AsyncRead + Unpin, mut keep: impl FnMut(&str) -> bool) -> String {
     let mut pipe = BufReader::new(pipe);
     let (mut kept, mut line) = (String::new(), Vec::new());
     while let Ok(1..) = (&mut pipe).take(KEPT as u64).read_until(b'\n', &mut line).await {
         let text = String::from_utf8_lossy(&line);
-        if heard(text.trim_end()) {
+        if keep(text.trim_end()) {
             kept.push_str(&text);
         }
         line.clear();

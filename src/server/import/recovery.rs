@@ -1,6 +1,5 @@
-//! How an attempt ended, whoever died in it: the target server is asked, not guessed about, and
-//! what an unfinished one has left is taken away. It is the same after an error, after a death
-//! of the worker, and when somebody wants no more of it.
+//! Determines the outcome of earlier attempts from the target server, and rolls back unfinished ones.
+//! The procedure is the same after an error, a crash of the worker, and a cancellation.
 
 use super::error::failure::LEASE_LOST;
 use super::{Import, ImportFailure, application_prefix, in_place, recreate};
@@ -8,26 +7,27 @@ use crate::server::target::CreatedObjects;
 use crate::wire::ImportSummary;
 use std::time::{Duration, Instant};
 
-/// So long the target server may be away, after a crash for instance, before the job is handed
-/// back to be concluded later.
+/// How long the target server may be unreachable, for instance after a crash, before the outcome is
+/// left to a later attempt.
 const PATIENCE: Duration = Duration::from_mins(5);
-/// The same for trouble with one database, whatever its owner has done to it.
+/// The same for errors of one database, which its owner may have caused.
 const TROUBLE: Duration = Duration::from_secs(30);
-/// Pause between two questions.
+/// Pause between two tries.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// What the import has brought, if it is finished; otherwise the target is in its old state.
+/// The summary if an attempt completed the import. Otherwise attempts are rolled back, so the target is
+/// in its old state.
 pub(super) async fn find_outcome(import: &Import<'_>) -> Result<Option<ImportSummary>, ImportFailure> {
-    let asked = Instant::now();
+    let started = Instant::now();
     loop {
-        // Whoever is late must not disturb the one that has the job by now.
+        // An attempt that lost its lease must not disturb the one that holds it now.
         if matches!(import.store.extend_lease(import.job).await, Ok(false)) {
             return Err(ImportFailure::lease_lost());
         }
         match ask(import).await {
             Ok(summary) => return Ok(summary),
-            Err(error) if asked.elapsed() < patience(import).await => {
-                tracing::warn!("job {}: how it stands cannot be told yet: {error:#}", import.job.id);
+            Err(error) if started.elapsed() < patience(import).await => {
+                tracing::warn!("job {}: cannot determine the outcome yet, retrying: {error:#}", import.job.id);
                 tokio::time::sleep(PAUSE).await;
             }
             Err(error) => return Err(ImportFailure::unresolved(format!("{error:#}"))),
@@ -35,7 +35,7 @@ pub(super) async fn find_outcome(import: &Import<'_>) -> Result<Option<ImportSum
     }
 }
 
-/// With a server that answers, something else is wrong, and others should not wait for it.
+/// If the server answers, only the database has an error, and other jobs should not wait as long.
 async fn patience(import: &Import<'_>) -> Duration {
     if import.server.session("postgres").await.is_ok() { TROUBLE } else { PATIENCE }
 }
@@ -51,18 +51,18 @@ async fn ask(import: &Import<'_>) -> anyhow::Result<Option<ImportSummary>> {
     };
     if finished {
         let Ok(measure) = server.measure(import.database).await else { return Ok(Some(ImportSummary::default())) };
-        // Of what joined a database that was there the server tells no more than its size.
+        // In an existing database, the server cannot tell which tables the import created.
         let tables = import.recreate.then_some(measure.tables);
         return Ok(Some(ImportSummary { tables, ..measure.into() }));
     }
-    // What is there may be what another worker counts on by now.
+    // Without the lease, the objects may belong to another worker's attempt.
     if !import.store.extend_lease(import.job).await? {
         anyhow::bail!(LEASE_LOST);
     }
     recreate::drop_staging(server, &import.job.id).await?;
     if let Some(created) = created {
         let created: CreatedObjects = serde_json::from_value(created)?;
-        // Extensions of a staging database went with it; the roles are the server's.
+        // Extensions were dropped with the staging database; roles belong to the whole server.
         if !import.recreate {
             server.rollback_created(&import.application_name(), import.database, &created).await?;
         }

@@ -1,4 +1,4 @@
-//! A clean slate: load into a staging database, then give it the target's name.
+//! Imports with `--recreate`: loads into a staging database, then renames it to the target.
 
 use super::input::Input;
 use super::prepare::prepare;
@@ -13,8 +13,8 @@ use postgres_protocol::escape::{escape_identifier, escape_literal};
 use std::time::Duration;
 use tokio_postgres::Client;
 
-/// The database that an attempt of a job loads into. Each has its own: one that is late must
-/// not find the half-full database of the next under its name.
+/// The database that an attempt loads into. Each attempt has its own, so that a late attempt cannot
+/// find the database of the next one under its name.
 fn staging_name(job: &Job) -> String {
     format!("{}{}", staging_prefix(&job.id), job.attempts)
 }
@@ -33,12 +33,12 @@ pub(super) async fn drop_staging(server: &TargetServer, job: &str) -> anyhow::Re
     Ok(())
 }
 
-/// What a job has taken the place of.
+/// Name of the database that a job has replaced.
 fn old_name(job: &str) -> String {
     format!("capydb_old_{}", job.replace('-', ""))
 }
 
-/// Whether an attempt swapped the databases: only then is there an old one.
+/// Whether an attempt swapped the databases: only then the old one exists.
 pub(super) async fn is_finished(import: &Import<'_>) -> anyhow::Result<bool> {
     reopen(import.server, import.database).await?;
     import.server.has_database(&old_name(&import.job.id)).await
@@ -55,7 +55,7 @@ pub(super) async fn run(import: &Import<'_>, input: &Input) -> Result<ImportSumm
 
 async fn load_and_swap(import: &Import<'_>, input: &Input, staging: &str) -> Result<ImportSummary, ImportFailure> {
     let server = import.server;
-    // Rows that extensions brought are not the import's.
+    // Rows inserted by extensions do not count as imported.
     server.wait_for_sessions_to_end(&import.application_name()).await?;
     let before = server.measure(staging).await?;
     tracing::info!("job {}: loading into a staging database", import.job.id);
@@ -63,14 +63,13 @@ async fn load_and_swap(import: &Import<'_>, input: &Input, staging: &str) -> Res
     import.tracker.enter(Phase::Finishing, None);
     server.wait_for_sessions_to_end(&import.application_name()).await?;
     if let Some(name) = server.missing_table(staging, &input.plan.table_names).await? {
-        return Err(ImportFailure::permanent(format!(
-            "the dump's table {name} is not there after all of it was loaded"
-        )));
+        return Err(ImportFailure::permanent(format!("the table {name} of the dump is missing after the load")));
     }
     let after = server.measure(staging).await?;
     let limit = import.limits.storage_limit_bytes;
     if after.size > limit {
-        let why = format!("the database has {}, more than the {} of the plan", bytes(after.size), bytes(limit));
+        let why =
+            format!("the restored database has {}, more than the plan limit of {}", bytes(after.size), bytes(limit));
         return Err(ImportFailure::permanent(why));
     }
     if !import.store.extend_lease(import.job).await? {
@@ -80,15 +79,15 @@ async fn load_and_swap(import: &Import<'_>, input: &Input, staging: &str) -> Res
     Ok(ImportSummary { rows: Some(after.inserted.saturating_sub(before.inserted)), ..after.into() })
 }
 
-/// Gives the staging database the target's name, settings and privileges. Sessions of the
-/// target are ended; the renames are one transaction.
+/// Gives the staging database the target's name, settings and privileges. Terminates the sessions of
+/// the target; both renames are one transaction.
 async fn swap(import: &Import<'_>, staging: &str, old: &str) -> anyhow::Result<()> {
     let (live, session) = (import.database, import.session("postgres").await?);
-    carry_over(&session, live, staging).await.context("carry over the database's settings")?;
+    carry_over(&session, live, staging).await.context("cannot copy the database's settings")?;
     let mut last = None;
     for _ in 0..5 {
-        // Nobody may come in between the end of the sessions and the renames.
-        // The staging database first: to a worker that comes too late it is gone.
+        // No session may start between the termination and the renames. The staging database is
+        // first: for a worker that is too late, it no longer exists.
         for name in [staging, live] {
             session
                 .batch_execute(&format!("alter database {} allow_connections false", escape_identifier(name)))
@@ -108,12 +107,12 @@ async fn swap(import: &Import<'_>, staging: &str, old: &str) -> anyhow::Result<(
             Err(error) => last = Some(error),
         }
         session.batch_execute("rollback").await?;
-        tokio::time::sleep(Duration::from_millis(200)).await; // a maintenance process was in the way
+        tokio::time::sleep(Duration::from_millis(200)).await; // autovacuum may have held the database
     }
-    Err(anyhow::anyhow!("the databases could not be swapped: {}", last.map_or_else(String::new, |e| e.to_string())))
+    Err(anyhow::anyhow!("cannot swap the databases: {}", last.map_or_else(String::new, |e| e.to_string())))
 }
 
-/// Lets sessions into the live database again, after a swap that did not come about.
+/// Allows connections to the live database again after an incomplete swap.
 async fn reopen(server: &TargetServer, live: &str) -> anyhow::Result<()> {
     let session = server.session("postgres").await?;
     let sql = "select from pg_database where datname = $1 and not datallowconn";
@@ -123,11 +122,11 @@ async fn reopen(server: &TargetServer, live: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Settings whose stored value is a list of names.
+/// Settings with a list of names as their stored value.
 const LISTS: [&str; 4] = ["search_path", "temp_tablespaces", "local_preload_libraries", "session_preload_libraries"];
 
-/// Copies what belongs to the name rather than to the data: settings, privileges, the
-/// connection limit, the comment. The owner is the same role.
+/// Copies the properties that belong to the database rather than to the data: settings, privileges,
+/// connection limit and comment. The owner is the same role.
 async fn carry_over(session: &Client, live: &str, staging: &str) -> anyhow::Result<()> {
     let to = escape_identifier(staging);
     let mut statements = Vec::new();
@@ -165,15 +164,15 @@ async fn carry_over(session: &Client, live: &str, staging: &str) -> anyhow::Resu
     Ok(())
 }
 
-/// A stored list of names as literals. The owner may have stored any text (`SET … FROM
-/// CURRENT`), so none of it may reach the administrator's SQL unquoted.
+/// Converts a stored list of names to literals. The owner may have stored any text (`SET … FROM
+/// CURRENT`), so every element must be quoted in the administrator's SQL.
 fn names(list: &str) -> String {
     let mut elements = vec![String::new()];
     let mut quoted = false;
     let mut characters = list.chars().peekable();
     while let Some(c) = characters.next() {
         match c {
-            // Inside quotes a doubled quote is a quote.
+            // Inside quotes, a doubled quote stands for one.
             '"' if quoted && characters.next_if_eq(&'"').is_some() => {
                 elements.last_mut().into_iter().for_each(|element| element.push('"'));
             }
@@ -186,18 +185,18 @@ fn names(list: &str) -> String {
     elements.iter().map(|element| escape_literal(element)).collect::<Vec<_>>().join(", ")
 }
 
-/// Drops what a job that is over has left: staging databases, and the one that it has replaced.
+/// Drops the databases that a finished job left behind: staging databases, and the one it replaced.
 pub(in crate::server) async fn drop_leftovers(server: &TargetServer, job: &str) -> anyhow::Result<()> {
     drop_staging(server, job).await?;
     server.drop_database(&old_name(job)).await
 }
 
-/// Drops staging databases and replaced databases of jobs that are over, and opens live ones
-/// that a swap has closed. What cannot be put right does not keep it from the rest. Jobs that are
-/// not known are those of another control plane on the same server.
+/// Drops staging and replaced databases of finished jobs, and reopens live databases that a swap has
+/// closed. Continues after a failed drop, and returns the last such error. Unknown jobs belong to
+/// another control plane on the same server.
 pub(in crate::server) async fn drop_orphans(server: &TargetServer, store: &Store) -> anyhow::Result<()> {
     let session = server.session("postgres").await?;
-    let mut trouble = Ok(());
+    let mut dropped = Ok(());
     let sql = "select datname::text from pg_database where datname ~ '^capydb_(new|old)_[0-9a-f]{32}(_[0-9]+)?$'";
     for row in session.query(sql, &[]).await? {
         let name: String = row.get(0);
@@ -205,9 +204,9 @@ pub(in crate::server) async fn drop_orphans(server: &TargetServer, store: &Store
         let Some(id) = id else { continue };
         let job = store.job(&id.to_string()).await?;
         if job.is_some_and(|job| job.state.is_final()) {
-            tracing::info!("dropping {name}, which its job has left behind");
+            tracing::info!("dropping {name}, left behind by a finished job");
             if let Err(error) = server.drop_database(&name).await {
-                trouble = Err(error);
+                dropped = Err(error);
             }
         }
     }
@@ -215,11 +214,11 @@ pub(in crate::server) async fn drop_orphans(server: &TargetServer, store: &Store
     for row in session.query(sql, &[]).await? {
         let name: String = row.get(0);
         if store.is_idle(&name).await? {
-            tracing::warn!("opening {name}, which a swap has closed");
+            tracing::warn!("reopening {name}, closed by an incomplete swap");
             reopen(server, &name).await?;
         }
     }
-    trouble
+    dropped
 }
 
 #[cfg(test)]

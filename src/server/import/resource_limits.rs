@@ -1,4 +1,4 @@
-//! What an import may take: time, and room on the disk. Its source is a stranger.
+//! Limits on the time and disk space of an import, because its source is untrusted.
 
 use super::{Import, ImportFailure};
 use crate::util::format::bytes;
@@ -6,72 +6,72 @@ use crate::util::fs::free_disk;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// Pause between two looks.
+/// Pause between two checks.
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// Free space at which an import is given up, in bytes: the databases on the same disk need
-/// some to go on. With a full one the server would stop, and everybody's work with it.
+/// Free disk space below which an import is stopped, in bytes: Postgres stops when its disk is full,
+/// which would affect all projects on the same disk.
 const MIN_FREE_DISK: u64 = 256 << 20;
 
-/// A dump of rows is text, and text is longer than what lies in the database: compressed
-/// values are unpacked, bytes become digits. More than this many times the plan it never is.
+/// Maximum ratio of the dump's size to the plan limit. Rows are dumped as text, which is longer than
+/// their stored form: values are decompressed, and binary data becomes hexadecimal digits.
 const MAX_DUMP_FACTOR: u64 = 16;
 
-/// A source must send at least this much, in bytes, …
+/// A source must send at least this many bytes per [`STALL_TIMEOUT`].
 const MIN_PROGRESS: u64 = 1 << 20;
-/// … in this time. A table of which most rows are dead takes long until the next live one.
+/// The period of [`MIN_PROGRESS`]. Long, because a scan over mostly dead rows sends nothing for a while.
 const STALL_TIMEOUT: Duration = Duration::from_mins(15);
 
-/// No import takes longer: what does has been set up so.
+/// Maximum duration of an import, against sources that stall on purpose.
 const MAX_DURATION: Duration = Duration::from_hours(24);
 
-/// Ends when an import takes too long.
+/// Returns when the import takes too long.
 pub(super) async fn time_limit_exceeded() -> ImportFailure {
     tokio::time::sleep(MAX_DURATION).await;
-    ImportFailure::permanent(format!("the import took longer than {} hours", MAX_DURATION.as_secs() / 3600))
+    ImportFailure::permanent(format!("the import exceeded the time limit of {} hours", MAX_DURATION.as_secs() / 3600))
 }
 
-/// Ends when the disk is nearly full.
+/// Returns when the disk is nearly full.
 pub(super) async fn disk_almost_full(import: &Import<'_>) -> ImportFailure {
     loop {
         tokio::time::sleep(PAUSE).await;
         if let Some(free @ ..MIN_FREE_DISK) = free_disk(import.work) {
-            let why = format!("the disk is nearly full ({} are free), so the import was stopped", bytes(free));
+            let why = format!("the import was stopped because the disk is nearly full ({} free)", bytes(free));
             return ImportFailure::transient(why);
         }
     }
 }
 
-/// Ends when a dump grows beyond what the plan makes believable, or does not grow at all.
-/// Tells how long it is meanwhile.
+/// Returns when a dump becomes implausibly large for the plan, or grows too slowly. Reports its size
+/// as progress.
 pub(super) async fn watch_dump_size(import: &Import<'_>, folder: &Path) -> ImportFailure {
-    let most = import.limits.storage_limit_bytes.saturating_mul(MAX_DUMP_FACTOR);
+    let max_size = import.limits.storage_limit_bytes.saturating_mul(MAX_DUMP_FACTOR);
     let mut rate = MinimumRate::new(Instant::now());
     loop {
         tokio::time::sleep(PAUSE).await;
         let size = size_of(folder);
         import.tracker.set_bytes(size);
-        if size > most {
-            let why = format!("the source sent {}, far more than the plan allows for a database", bytes(size));
+        if size > max_size {
+            let why = format!("the source sent {}, which is implausibly much for the plan limit", bytes(size));
             return ImportFailure::permanent(why);
         }
         if rate.is_too_slow(size, Instant::now()) {
             let minutes = STALL_TIMEOUT.as_secs() / 60;
             return ImportFailure::transient(format!(
-                "the source sent less than {} in {minutes} minutes",
+                "the source stalled: it sent less than {} in {minutes} minutes",
                 bytes(MIN_PROGRESS)
             ));
         }
     }
 }
 
-/// Length of all files of a folder, in bytes.
+/// Size of all files in a directory, in bytes.
 fn size_of(folder: &Path) -> u64 {
     let files = std::fs::read_dir(folder).into_iter().flatten().flatten();
     files.filter_map(|file| file.metadata().ok()).map(|about| about.len()).sum()
 }
 
-/// Whether something grows fast enough.
+/// Detects growth below [`MIN_PROGRESS`] per [`STALL_TIMEOUT`].
 struct MinimumRate {
     since: Instant,
     before: u64,

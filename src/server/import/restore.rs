@@ -1,4 +1,4 @@
-//! Loading an archive or a script into a database, as the project's own role.
+//! Loads an archive or a script into a database, as the project's own role.
 
 use super::commit_guard::CommitGuard;
 use super::error::catalog::ErrorLocation;
@@ -20,19 +20,19 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 use tokio::task::JoinHandle;
 
-/// Archives from this size on are restored over several connections, in bytes.
+/// Archives of at least this size, in bytes, are restored over several connections.
 const PARALLEL_FROM: u64 = 32 << 20;
-/// With more objects than this, several connections are slower than one.
+/// Number of objects above which several connections are slower than one.
 const PARALLEL_UP_TO: usize = 5_000;
-/// Objects that one transaction makes at most: each holds locks, and their number is limited.
+/// Maximum number of objects created in one transaction, because each holds locks.
 const OBJECTS_A_TRANSACTION: usize = 1_000;
 
-/// Leave out what belongs to the source server and not to the data.
+/// Options that skip properties of the source server.
 const STRIPPED: [&str; 5] =
     ["--no-owner", "--no-privileges", "--no-tablespaces", "--no-security-labels", "--no-subscriptions"];
 
-/// Loads into a staging database, where a failure leaves nothing behind: parallel or in
-/// several transactions, as the contents ask.
+/// Loads into a staging database, which is dropped on error: over several connections or in several
+/// transactions, depending on the contents.
 pub(super) async fn into_staging(import: &Import<'_>, database: &str, input: &Input) -> Result<(), ImportFailure> {
     begin_to_meter(import, input, true);
     let script = input.kind == InputKind::Script;
@@ -43,12 +43,12 @@ pub(super) async fn into_staging(import: &Import<'_>, database: &str, input: &In
         if !script {
             return archive(import, database, input).await;
         }
-        // Deferred constraints and temporary tables last as long as their transaction.
+        // Deferred constraints and temporary tables may depend on a single transaction.
         let batches = if input.plan.handwritten { Batches::One } else { Batches::Of(OBJECTS_A_TRANSACTION) };
         feed_script(import, database, input, batches, None).await
     };
     tokio::select! {
-        done = work => done,
+        result = work => result,
         never = poll_progress(import, database, !script) => match never {},
     }
 }
@@ -72,12 +72,12 @@ fn begin_to_meter(import: &Import<'_>, input: &Input, database_is_own: bool) {
     }
 }
 
-/// An archive through `pg_restore`, over several connections if it is large.
+/// Restores an archive with `pg_restore`, over several connections if it is large.
 async fn archive(import: &Import<'_>, database: &str, input: &Input) -> Result<(), ImportFailure> {
     let list = restore_list(import, input)?;
     let mut command = as_owner(import, database, "pg_restore");
     command.arg("--dbname").arg(database).arg("--exit-on-error").args(STRIPPED).arg("--use-list").arg(list);
-    // The staging database is thrown away after a crash; the swap at the end is what lasts.
+    // After a crash the staging database is dropped, so only the swap must be durable.
     command.env("PGOPTIONS", format!("{} -c synchronous_commit=off", session(import)));
     let entries = input.plan.entries.len();
     let workers = std::thread::available_parallelism().map_or(2, |cores| cores.get().min(4));
@@ -91,18 +91,18 @@ async fn archive(import: &Import<'_>, database: &str, input: &Input) -> Result<(
     }
     command.arg("--verbose").arg(&input.path);
     let tracker = import.tracker.clone();
-    let heard = move |line: &str| parse_restore_line(line, parallel, &tracker);
-    let finished = ChildProcess::spawn_with_line_filter(command, &[import.role_password], heard)?.finish().await?;
+    let keep = move |line: &str| parse_restore_line(line, parallel, &tracker);
+    let finished = ChildProcess::spawn_with_line_filter(command, &[import.role_password], keep)?.finish().await?;
     if finished.is_success() {
         return Ok(());
     }
     Err(ImportFailure::program(LOADING, &finished, &ErrorLocation::default()))
 }
 
-/// What a message says was being done.
+/// The operation that failure messages name.
 const LOADING: &str = "loading the data";
 
-/// Loads into the live database in one transaction, which also checks the plan limit.
+/// Loads into the live database in one transaction, which also enforces the plan limit.
 pub(super) async fn in_one_transaction(import: &Import<'_>, input: &Input) -> Result<(), ImportFailure> {
     begin_to_meter(import, input, false);
     let guard = &CommitGuard::new();
@@ -113,17 +113,17 @@ pub(super) async fn in_one_transaction(import: &Import<'_>, input: &Input) -> Re
         }
     };
     tokio::select! {
-        done = work => done,
+        result = work => result,
         never = poll_progress(import, import.database, false) => match never {},
     }
 }
 
-/// Settings of every session that loads: the limits of the role are for its applications.
+/// Settings of every loading session. They override the role's limits, which are for applications.
 fn session(import: &Import<'_>) -> String {
     format!("{} -c standard_conforming_strings=on", import.server.session_overrides())
 }
 
-/// A program that talks to the target as the project's role.
+/// A command for a program that connects to the target as the project's role.
 fn as_owner(import: &Import<'_>, database: &str, name: &str) -> Command {
     let mut command = program(import.tools, name, import.work);
     command
@@ -143,32 +143,32 @@ fn restore_list(import: &Import<'_>, input: &Input) -> anyhow::Result<std::path:
     Ok(path)
 }
 
-/// A `psql` that runs standard input in one transaction.
+/// A `psql` that runs its standard input in one transaction.
 struct Psql {
     running: ChildProcess,
     feeder: Feeder,
-    /// Ends when all of its output was heard.
+    /// Ends when all of its output has been read.
     heard: JoinHandle<String>,
 }
 
-/// The end of its standard input that we hold. It goes to the thread that fills it, while
-/// `psql` itself stays where it is ended when the import is given up.
+/// The write end of psql's standard input. It moves to the thread that writes to it, while the process
+/// stays with the task that kills it when the import is aborted.
 struct Feeder {
     pipe: File,
-    /// Must be said at the end of the input, or the transaction does not commit: a pipe also
-    /// ends when the one who fills it dies.
+    /// SQL that must end the input, or the transaction does not commit: the pipe also closes when the
+    /// writer dies.
     arrival: String,
     observer: ScriptObserver,
 }
 
 impl Psql {
-    /// Starts it, learns the transaction's id, and has it check the plan limit last.
+    /// Starts psql, reads the transaction id, and adds the final check of input and plan limit.
     async fn start(import: &Import<'_>, database: &str, guard: Option<&CommitGuard>) -> Result<Self, ImportFailure> {
         let mut command = as_owner(import, database, "psql");
         command.args(["--no-psqlrc", "--quiet", "--no-align", "--tuples-only", "--single-transaction"]);
         command.args(["--set=ON_ERROR_STOP=1", "--set=VERBOSITY=verbose"]);
         if let Some(guard) = guard {
-            // Should the script get out of its transaction, it can do nothing by accident.
+            // A script that leaves its transaction cannot change anything by accident.
             command.env("PGOPTIONS", format!("{} -c default_transaction_read_only=on", session(import)));
             command.arg("--command=set transaction read write");
             command.arg(format!("--command={}", guard.begin()));
@@ -176,15 +176,15 @@ impl Psql {
         command.arg("--command=select pg_catalog.pg_current_xact_id()");
         let arrived = random_hex(16);
         if import.tools.programs.psql_restricts() {
-            // psql itself refuses all its commands from here on, should our reading of the
-            // script ever differ from its own.
+            // From here on psql itself rejects all meta-commands, in case it parses the script
+            // differently than our filter.
             command.arg(format!("--command=\\restrict {}", random_hex(16)));
         }
         command.arg("--file=-").arg(format!("--command={}", last_check(&arrived, import.limits.storage_limit_bytes)));
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
-        // Where in the server's source an error was raised helps nobody here.
-        let heard = |line: &str| !line.starts_with("LOCATION:  ");
-        let mut running = ChildProcess::spawn_with_line_filter(command, &[import.role_password], heard)?;
+        // The location in the server's source code does not help users.
+        let keep = |line: &str| !line.starts_with("LOCATION:  ");
+        let mut running = ChildProcess::spawn_with_line_filter(command, &[import.role_password], keep)?;
         let (Some(stdin), Some(stdout)) = (running.child.stdin.take(), running.child.stdout.take()) else {
             return Err(anyhow::anyhow!("no pipe to psql").into());
         };
@@ -206,7 +206,7 @@ impl Psql {
         arrival.push_str(&observer.markers.marker(Marker::End));
         arrival.push('\n');
         let (markers, tracker) = (observer.markers.clone(), import.tracker.clone());
-        // What the script selects is of no interest.
+        // Only markers matter, not the script's query results.
         let heard = tokio::spawn(read_tail(lines.into_inner(), move |line| {
             markers.observe_line(line, &tracker);
             false
@@ -215,18 +215,18 @@ impl Psql {
         Ok(Self { running, feeder: Feeder { pipe, arrival, observer }, heard })
     }
 
-    /// Waits for its end. When the input broke off, what psql says counts, if it says anything.
+    /// Waits for psql to exit. If writing the input failed, psql's own error takes precedence.
     async fn conclude(self, input: &Input, bytes_fed: Result<(), FeedError>) -> Result<(), ImportFailure> {
         let Self { running, feeder: Feeder { pipe, observer, .. }, heard } = self;
         match bytes_fed {
-            // Dropping psql ends it before its input does, so nothing is committed.
+            // Dropping psql kills it before its input ends, so nothing is committed.
             Err(FeedError::Refused(why)) => {
                 drop(running);
                 return Err(ImportFailure::permanent(why));
             }
             Err(FeedError::Read(error)) => {
                 drop(running);
-                return Err(anyhow::Error::from(error).context("read the dump").into());
+                return Err(anyhow::Error::from(error).context("cannot read the dump").into());
             }
             Err(FeedError::Pipe(_)) | Ok(()) => drop(pipe),
         }
@@ -234,24 +234,24 @@ impl Psql {
         if finished.is_success() && bytes_fed.is_ok() {
             return Ok(());
         }
-        let _ = heard.await; // it only listens
+        let _ = heard.await; // it only reads
         let failure = ImportFailure::program(LOADING, &finished, &locate(&finished, input, &observer));
-        // psql says by its exit code that it met an error, or that it lost its connection (psql, "Exit
-        // Status"); the latter may happen after the commit.
-        let only_lost = observer.markers.reached_end() && finished.code != Some(3);
-        Err(if only_lost { failure.after_script_end() } else { failure })
+        // psql exits with 3 after an error in a script, and with another code if the connection was lost
+        // (psql, "Exit Status"), which may happen after the commit.
+        let lost_at_end = observer.markers.reached_end() && finished.code != Some(3);
+        Err(if lost_at_end { failure.after_script_end() } else { failure })
     }
 }
 
-/// The end of every transaction: all of the input was seen, and the plan's limit holds.
+/// SQL for the end of every transaction: checks that the input is complete and within the plan limit.
 fn last_check(arrived: &str, limit: u64) -> String {
     format!(
         "do $$ begin
              if coalesce(pg_catalog.current_setting('capydb.whole', true), '') operator(pg_catalog.<>) '{arrived}' then
-                 raise exception 'the dump did not arrive whole';
+                 raise exception 'the input ended before the end of the dump';
              end if;
              if pg_catalog.pg_database_size(pg_catalog.current_database()) operator(pg_catalog.>) {limit} then
-                 raise exception using errcode = '53400', message = 'the database would be larger than the {} of the plan';
+                 raise exception using errcode = '53400', message = 'the database would exceed the plan limit of {}';
              end if;
          end $$",
         crate::util::format::bytes(limit)
@@ -259,13 +259,13 @@ fn last_check(arrived: &str, limit: u64) -> String {
 }
 
 impl Feeder {
-    /// Says that the input was whole.
+    /// Marks the input as complete.
     fn arrive(&mut self) -> Result<(), FeedError> {
         Ok(self.pipe.write_all(self.arrival.as_bytes())?)
     }
 }
 
-/// Plain SQL through psql.
+/// Runs plain SQL with psql.
 async fn feed_script(
     import: &Import<'_>,
     database: &str,
@@ -275,7 +275,7 @@ async fn feed_script(
 ) -> Result<(), ImportFailure> {
     let file = File::open(&input.path).map_err(anyhow::Error::from)?;
     let Psql { running, mut feeder, heard } = Psql::start(import, database, guard).await?;
-    let schemas: Vec<String> = input.plan.extensions.iter().filter_map(|wanted| wanted.schema.clone()).collect();
+    let schemas: Vec<String> = input.plan.extensions.iter().filter_map(|requested| requested.schema.clone()).collect();
     let feeding = tokio::task::spawn_blocking(move || {
         let bytes_fed = feed(file, &mut feeder.pipe, &schemas, batches, &feeder.observer);
         let bytes_fed = bytes_fed.and_then(|()| feeder.arrive());
@@ -285,8 +285,8 @@ async fn feed_script(
     Psql { running, feeder, heard }.conclude(input, bytes_fed).await
 }
 
-/// An archive as SQL through psql: `pg_restore` itself would commit before the size is known,
-/// and it runs rows that come as statements unseen.
+/// Converts an archive to SQL and runs it with psql: `pg_restore` would commit before the size is
+/// known, and would run rows that are statements without our filter.
 async fn archive_as_script(
     import: &Import<'_>,
     database: &str,
@@ -301,7 +301,7 @@ async fn archive_as_script(
     let mut unpacking = ChildProcess::start(command, &[])?;
     let stdout = unpacking.child.stdout.take().ok_or_else(|| anyhow::anyhow!("no pipe from pg_restore"))?;
     let source = blocking(stdout.into_owned_fd().map_err(anyhow::Error::from)?)?;
-    // pg_restore's own text goes through the same filter: it ends transactions, too.
+    // The SQL of pg_restore passes through the same filter, because it too ends transactions.
     let feeding = tokio::task::spawn_blocking(move || {
         let bytes_fed = feed(source, &mut feeder.pipe, &[], batches, &feeder.observer);
         (feeder, bytes_fed)
@@ -309,7 +309,7 @@ async fn archive_as_script(
     let (feeder, bytes_fed) = feeding.await.map_err(anyhow::Error::from)?;
     let mut psql = Psql { running, feeder, heard };
     if let Err(FeedError::Pipe(_)) = bytes_fed {
-        drop(unpacking); // psql has stopped; its own words say why
+        drop(unpacking); // psql has stopped; its own error says why
         return psql.conclude(input, bytes_fed).await;
     }
     let unpacked = unpacking.finish().await?;
@@ -320,7 +320,7 @@ async fn archive_as_script(
     psql.conclude(input, bytes_fed).await
 }
 
-/// Tokio reads and writes pipes without waiting; a thread that only copies should wait.
+/// Makes a pipe blocking again: Tokio sets it nonblocking, but the copying thread must wait.
 fn blocking(pipe: OwnedFd) -> anyhow::Result<File> {
     rustix::fs::fcntl_setfl(&pipe, rustix::fs::fcntl_getfl(&pipe)? - rustix::fs::OFlags::NONBLOCK)?;
     Ok(File::from(pipe))

@@ -1,3 +1,5 @@
+//! Sends a script to psql through the SQL filter, divided into transactions.
+
 use super::progress::batch_markers::{BatchMarkers, Marker};
 use super::progress::tracker::ProgressTracker;
 use crate::dump::scan::{INSIDE_STATEMENT, ZERO_BYTES, refused_command};
@@ -10,28 +12,28 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// How a script is divided into transactions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Batches {
-    /// All of it is one.
+    /// The whole script in one transaction.
     One,
-    /// A commit after every so many statements.
+    /// A commit after every this many statements.
     Of(usize),
 }
 
-/// Why a script did not reach psql whole.
+/// Why a script did not reach psql completely.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum FeedError {
-    /// It holds something that cannot be part of an import.
+    /// It contains something that cannot be imported.
     #[error("{0}")]
     Refused(String),
     /// The dump cannot be read.
     #[error("{0}")]
     Read(io::Error),
-    /// psql takes no more.
+    /// psql no longer reads its input.
     #[error("{0}")]
     Pipe(#[from] io::Error),
 }
 
-/// Sends SQL to psql without what an import leaves out. What is left out leaves its line ends
-/// behind, so that the lines in psql's messages are those of the dump.
+/// Sends SQL to psql, without the statements that an import skips. Their line ends are kept, so that
+/// the line numbers in psql's messages are those of the dump.
 pub(super) fn feed(
     dump: impl Read + Send + 'static,
     psql: impl Write,
@@ -67,10 +69,11 @@ pub(super) fn feed(
                 if state.is_batch_full(batches, 1) {
                     out.write_all(markers.next_batch().as_bytes())?;
                 }
-                let treatment = treat(piece.bytes);
+                let text = piece.statement();
+                let treatment = treat(&text);
                 match &treatment {
                     Treatment::CopyRows => out.write_all(markers.marker(Marker::Table).as_bytes())?,
-                    Treatment::Run if builds_index(piece.bytes) => {
+                    Treatment::Run if builds_index(&text) => {
                         out.write_all(markers.marker(Marker::Index).as_bytes())?;
                     }
                     _ => {}
@@ -86,16 +89,16 @@ pub(super) fn feed(
         }
     }
     if script.unfinished().is_some() {
-        return Err(FeedError::Refused("the dump is cut off".into()));
+        return Err(FeedError::Refused("the dump is truncated".into()));
     }
     out.flush()?;
     Ok(())
 }
 
-/// Headings that are kept: psql is never further behind than the pipe and its buffer hold.
+/// Number of headings that are kept: psql lags behind by no more than the pipe and its buffer.
 const HEADINGS: usize = 4096;
 
-/// Looks on while a script passes by: how far it is, and what stands on which line.
+/// Observes a script while it is sent: its progress, and the objects by line.
 #[derive(Clone)]
 pub(super) struct ScriptObserver {
     pub(super) tracker: Arc<ProgressTracker>,
@@ -123,7 +126,7 @@ impl ScriptObserver {
         }
     }
 
-    /// The heading that pg_dump writes over every object: `-- Name: t; Type: TABLE; …`.
+    /// Remembers the heading that pg_dump writes above every object: `-- Name: t; Type: TABLE; …`.
     fn remember(&self, piece: &Piece<'_>) {
         let Some(at) = memchr::memmem::find(piece.bytes, b"Name: ") else { return };
         let heading = piece.bytes[at..].split(|byte| *byte == b'\n').next().unwrap_or_default();
@@ -132,39 +135,39 @@ impl ScriptObserver {
         if headings.len() == HEADINGS {
             headings.pop_front();
         }
-        // What stands before it may begin on the line on which the statement before that ends.
+        // The piece may begin on the line on which the previous statement ends.
         let lines = memchr::memchr_iter(b'\n', &piece.bytes[..at]).count() as u64;
         headings.push_back((piece.line() + lines, heading));
     }
 
-    /// The heading over a line.
+    /// The last heading above a line.
     pub(super) fn heading(&self, line: u64) -> Option<String> {
         let headings = self.headings.lock().unwrap_or_else(PoisonError::into_inner);
         headings.iter().rev().find(|(begins, _)| *begins <= line).map(|(_, heading)| heading.clone())
     }
 }
 
-/// Where a script stands.
+/// The state of a script's statements and transactions.
 #[derive(Default)]
 struct BatchState {
-    /// The statement that is passing by is left out.
+    /// The current statement is skipped.
     leaving_out: bool,
-    /// The script has begun a transaction of its own and not ended it.
+    /// The script has an open transaction of its own.
     own_transaction: bool,
     /// Statements since the last commit.
     statements: usize,
 }
 
 impl BatchState {
-    /// Whether it is time to commit. What the script wants in one transaction stays in one:
-    /// large objects are written through descriptors that end with it.
+    /// Whether to commit before the next statements. The script's own transactions stay in one batch:
+    /// large objects are written through descriptors that end with the transaction.
     fn is_batch_full(&mut self, batches: Batches, next: usize) -> bool {
         let ends = matches!(batches, Batches::Of(most) if self.statements >= most) && !self.own_transaction;
         self.statements = if ends { next } else { self.statements.saturating_add(next) };
         ends
     }
 
-    /// Whether a statement is run; why not, when the script cannot go on without it.
+    /// Whether to run a statement. An error is the reason to reject the whole script.
     fn accept(&mut self, treatment: Treatment, made_schemas: &[String]) -> Result<bool, &'static str> {
         let run = match treatment {
             Treatment::Run | Treatment::CreatePolicy(_) | Treatment::CopyRows => true,

@@ -1,4 +1,4 @@
-//! The job that creates a project: its role and its database.
+//! The job that creates a project's role and database.
 
 use super::worker::unresolved;
 use crate::server::Core;
@@ -12,7 +12,7 @@ const MAX_RETRIES: u32 = 5;
 /// Pause before a retry.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
 
-/// Creates the role and the database of the job's project, and records whether that worked.
+/// Creates the role and the database of the job's project, and records the result.
 pub(super) async fn run(core: &Core, claim: &Claim) -> Result<(), ImportFailure> {
     let id = claim.job.project_id.as_deref().unwrap_or_default();
     let row = core.store.project(id).await.map_err(unresolved)?.context("the project no longer exists")?;

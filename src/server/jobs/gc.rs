@@ -9,25 +9,25 @@ use tokio_util::sync::CancellationToken;
 
 /// Pause between two rounds.
 const PAUSE: Duration = Duration::from_mins(10);
-/// The same while a cleanup is known to be incomplete, because of a full disk for instance.
+/// The same while a cleanup is known to be incomplete, for instance because of a full disk.
 const PAUSE_AFTER_REQUEST: Duration = Duration::from_secs(5);
-/// How often a requested cleanup is looked for.
+/// Pause between two checks for a requested cleanup.
 const POLL: Duration = Duration::from_secs(1);
 
-/// Dumps that are removed in one round.
+/// Maximum number of dumps removed in one round.
 const UPLOADS_A_ROUND: i64 = 100;
 
-/// Cleans up regularly until `stop`.
+/// Cleans up periodically until `stop`.
 pub(in crate::server) async fn run(core: Arc<Core>, work_dirs: Arc<WorkDirs>, stop: CancellationToken) {
     loop {
-        // Requests that arrive from here on are for the next round.
+        // Requests from here on are for the next round.
         let was_requested = core.wakeups.take_cleanup_request();
         match clean_up(&core, &work_dirs.root).await {
             Ok(true) => {}
             Ok(false) if !was_requested => {}
             Ok(false) => core.wakeups.request_cleanup(),
             Err(error) => {
-                tracing::error!("cleanup failed, and will be retried: {error:#}");
+                tracing::error!("cleanup failed, retrying: {error:#}");
                 core.wakeups.request_cleanup();
             }
         }
@@ -45,7 +45,7 @@ pub(in crate::server) async fn run(core: Arc<Core>, work_dirs: Arc<WorkDirs>, st
 async fn clean_up(core: &Core, work_root: &Path) -> anyhow::Result<bool> {
     for directory in std::fs::read_dir(work_root)?.flatten() {
         let name = directory.file_name().to_string_lossy().into_owned();
-        // Directories with other names are not ours.
+        // Only work directories have such names.
         let Some(id) = WorkDirs::job_of(&name) else { continue };
         if core.store.job(id).await?.is_some_and(|job| job.state.is_final())
             && let Err(error) = tokio::fs::remove_dir_all(directory.path()).await
@@ -56,14 +56,14 @@ async fn clean_up(core: &Core, work_root: &Path) -> anyhow::Result<bool> {
     core.store.run_exclusively(clean_up_shared(core)).await
 }
 
-/// What all processes share: databases, metadata, uploads.
+/// Cleans up what all processes share: databases, metadata and uploads.
 async fn clean_up_shared(core: &Core) -> anyhow::Result<()> {
-    // A target that cannot be reached must not block the rest.
+    // An unreachable target must not block the other cleanups.
     let databases = import::drop_orphans(&core.target, &core.store).await;
     core.store.delete_old_deliveries().await?;
     core.store.delete_old_logins().await?;
     for key in core.store.abandoned_uploads(UPLOADS_A_ROUND).await? {
-        // When storage refuses, the next regular round retries.
+        // After a storage error, the next regular round retries.
         if let Err(error) = remove_abandoned(core, &key).await {
             tracing::error!("cannot remove the abandoned dump {key} yet: {error:#}");
         }

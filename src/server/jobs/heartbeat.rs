@@ -5,10 +5,10 @@ use crate::server::import::{ProgressTracker, StopReason};
 use crate::server::metadata::{Claim, LeaseState};
 use std::time::{Duration, Instant};
 
-/// Pause between two heartbeats, well below the lease. Each one stores the progress, and learns
+/// Pause between two heartbeats, well below the lease. Each heartbeat stores the progress, and reads
 /// whether the job was cancelled.
 const HEARTBEAT: Duration = Duration::from_secs(1);
-/// A heartbeat that takes longer than this has failed.
+/// Timeout of a heartbeat.
 const HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the metadata database may be unreachable. It is less than the lease, so the attempt
 /// stops before another worker can claim the job.

@@ -1,4 +1,4 @@
-//! Running queued jobs: claiming, heartbeats, outcomes, and garbage collection.
+//! Runs queued jobs: claims, heartbeats, outcomes and garbage collection.
 
 mod create_project;
 pub(super) mod gc;

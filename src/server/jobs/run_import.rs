@@ -1,4 +1,4 @@
-//! The job that imports: reads the stored request, and hands it to the import engine.
+//! The import job: reads the stored request, and runs the import engine.
 
 use super::worker::unresolved;
 use crate::server::Core;

@@ -1,9 +1,9 @@
-//! The directories that attempts load through.
+//! The work directories of attempts.
 
 use crate::server::postgres::Tools;
 use std::path::PathBuf;
 
-/// The programs of imports, and where an attempt keeps its files while it runs.
+/// The programs of imports, and the directories for the files of running attempts.
 pub(in crate::server) struct WorkDirs {
     /// The programs that move data.
     pub(in crate::server) tools: Tools,
@@ -15,13 +15,12 @@ pub(in crate::server) struct WorkDirs {
 const BEFORE_ATTEMPT: &str = ".attempt-";
 
 impl WorkDirs {
-    /// The directory of one attempt. A late attempt must not find the directory of the next one.
+    /// The directory of one attempt. Each has its own, so that a late attempt cannot touch the next one's.
     pub(super) fn attempt(&self, job: &str, attempt: i32) -> PathBuf {
         self.root.join(format!("{job}{BEFORE_ATTEMPT}{attempt}"))
     }
 
-    /// Removes the directory of an attempt, and those that earlier attempts left here when their
-    /// worker died.
+    /// Removes the directories of this attempt and of earlier ones, whose workers may have died.
     pub(super) async fn remove(&self, job: &str, attempt: i32) {
         for number in 1..=attempt {
             let _ = tokio::fs::remove_dir_all(self.attempt(job, number)).await; // most do not exist

@@ -7,6 +7,7 @@ use super::{create_project, gc, run_import};
 use crate::server::Core;
 use crate::server::import::{self, ImportFailure, ProgressTracker, StopReason};
 use crate::server::metadata::{Claim, JobOutcome};
+use crate::server::metrics::AttemptOutcome;
 use crate::server::postgres::Tools;
 use crate::wire::{ImportRequest, ImportSummary, PROJECT_CREATE, PROJECT_IMPORT};
 use futures_util::FutureExt;
@@ -22,36 +23,8 @@ const IDLE: Duration = Duration::from_secs(1);
 /// How often storing an outcome is retried.
 const MAX_STORE_RETRIES: u64 = 5;
 
-/// How an attempt at a job ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::server) enum AttemptOutcome {
-    /// The job completed.
-    Completed,
-    /// The job failed.
-    Failed,
-    /// The worker had to stop: the job is back in the queue.
-    Released,
-    /// Another worker has the job.
-    LeaseLost,
-    /// Whether the job completed is not known yet: its lease expires, and the next attempt finds out.
-    Unresolved,
-}
-
-impl AttemptOutcome {
-    /// The value of the `outcome` label in the metrics.
-    pub(in crate::server) fn as_str(self) -> &'static str {
-        match self {
-            Self::Completed => "completed",
-            Self::Failed => "failed",
-            Self::Released => "released",
-            Self::LeaseLost => "lost",
-            Self::Unresolved => "unresolved",
-        }
-    }
-}
-
-/// Runs jobs one after another until `stop`: those of one kind, or all. `name` identifies this
-/// worker in the API (`claimed_by`).
+/// Runs jobs one after another until `stop`, of one kind or of any. `name` identifies this worker in
+/// the API (`claimed_by`).
 pub(in crate::server) async fn run(
     core: Arc<Core>,
     work_dirs: Arc<WorkDirs>,
@@ -66,9 +39,9 @@ pub(in crate::server) async fn run(
             Ok(Some(claim)) => {
                 let span = tracing::info_span!("job", id = claim.job.id, attempt = claim.job.attempts);
                 let attempt = AssertUnwindSafe(attempt(&core, claim, &work_dirs, &stop)).catch_unwind();
-                // The lease expires by itself; other jobs continue.
+                // The lease of this job expires; other jobs continue.
                 if attempt.instrument(span).await.is_err() {
-                    tracing::error!("an attempt panicked: this is a bug in capydb");
+                    tracing::error!("the attempt panicked: this is a bug in capydb");
                 }
             }
             Ok(None) => idle(&core, &stop).await,
@@ -94,14 +67,16 @@ async fn attempt(core: &Core, claim: Claim, work_dirs: &WorkDirs, stop: &Cancell
     let job = &claim.job;
     tracing::info!("job {} ({}): starting attempt {} of {}", job.id, job.kind, job.attempts, job.max_attempts);
     let tracker = Arc::new(ProgressTracker::default());
-    let done = run_until_abort(core, &claim, work_dirs, &tracker, stop).await;
+    let result = run_until_abort(core, &claim, work_dirs, &tracker, stop).await;
     // The programs of the attempt ended with its future. A released job keeps the number of the
     // attempt, so its directory is removed before the next worker can claim it.
-    if done.is_none() && stop.is_cancelled() {
+    if result.is_none() && stop.is_cancelled() {
         work_dirs.remove(&job.id, job.attempts).await;
     }
-    let outcome = match done {
-        Some(done) => record_outcome(core, &claim, done.map(|summary| with_duration(summary, started)), &tracker).await,
+    let outcome = match result {
+        Some(result) => {
+            record_outcome(core, &claim, result.map(|summary| with_duration(summary, started)), &tracker).await
+        }
         None if stop.is_cancelled() => release(core, &claim).await,
         None => AttemptOutcome::LeaseLost,
     };
@@ -126,9 +101,9 @@ async fn run_until_abort(
     }
     loop {
         tokio::select! {
-            done = perform(core, claim, (&work_dirs.tools, &work), tracker, stop_reason) => return Some(done),
+            result = perform(core, claim, (&work_dirs.tools, &work), tracker, stop_reason) => return Some(result),
             reason = heartbeat_until_abort(core, claim, tracker, stop_reason) => match reason {
-                // The import runs again with this reason: it only finds out how it ended, and cleans up.
+                // With this reason, the import only determines the outcome and cleans up.
                 AbortReason::Cancelled => stop_reason = Some(StopReason::Cancelled),
                 AbortReason::LeaseLost => return None,
             },
@@ -141,11 +116,11 @@ async fn run_until_abort(
 async fn record_outcome(
     core: &Core,
     claim: &Claim,
-    done: Result<serde_json::Value, ImportFailure>,
+    result: Result<serde_json::Value, ImportFailure>,
     tracker: &ProgressTracker,
 ) -> AttemptOutcome {
     let id = &claim.job.id;
-    let (stored, outcome) = match done {
+    let (stored, outcome) = match result {
         Ok(result) => (JobOutcome { result: Some(result), ..JobOutcome::default() }, AttemptOutcome::Completed),
         Err(failure) if failure.is_unresolved() => {
             tracing::error!("job {id}: the outcome is not known yet: {failure}");
@@ -172,8 +147,7 @@ async fn record_outcome(
     }
 }
 
-/// Stores the outcome of the job, then removes what the job left behind. False when the lease was
-/// lost.
+/// Stores the outcome of the job, then removes the job's leftovers. False if the lease was lost.
 async fn finish(core: &Core, claim: &Claim, outcome: &JobOutcome) -> anyhow::Result<bool> {
     if !store_outcome(core, claim, outcome).await? {
         return Ok(false);
@@ -182,7 +156,7 @@ async fn finish(core: &Core, claim: &Claim, outcome: &JobOutcome) -> anyhow::Res
         return Ok(true);
     }
     let request: ImportRequest = serde_json::from_value(claim.request.clone())?;
-    // Whatever cannot be removed now is left to the next round of garbage collection.
+    // The next round of garbage collection retries what cannot be removed now.
     if let Some(key) = request.upload_key.filter(|_| outcome.error.is_none())
         && let Err(error) = gc::remove_upload(core, &key).await
     {
@@ -194,9 +168,9 @@ async fn finish(core: &Core, claim: &Claim, outcome: &JobOutcome) -> anyhow::Res
     };
     match cleanup.await {
         Ok(true) => {}
-        Ok(false) => core.wakeups.request_cleanup(), // the process that cleans up now may have passed this job
+        Ok(false) => core.wakeups.request_cleanup(), // another process is cleaning up and may have missed this job
         Err(error) => {
-            tracing::warn!("cannot remove what the job left behind yet: {error:#}");
+            tracing::warn!("cannot remove the leftovers of the job yet: {error:#}");
             core.wakeups.request_cleanup();
         }
     }
@@ -229,14 +203,14 @@ async fn release(core: &Core, claim: &Claim) -> AttemptOutcome {
     match released.await {
         Ok(()) => AttemptOutcome::Released,
         Err(error) => {
-            tracing::error!("job {}: cannot release it: {error:#}", claim.job.id);
+            tracing::error!("job {}: cannot release the job: {error:#}", claim.job.id);
             AttemptOutcome::LeaseLost
         }
     }
 }
 
-/// A failure of the metadata database says nothing about the job.
-#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
+/// After an error of the metadata database, the outcome of the job is unknown.
+#[expect(clippy::needless_pass_by_value, reason = "used with map_err")]
 pub(super) fn unresolved(error: anyhow::Error) -> ImportFailure {
     ImportFailure::unresolved(format!("{error:#}"))
 }
@@ -251,7 +225,7 @@ async fn perform(
     match claim.job.kind.as_str() {
         PROJECT_IMPORT => run_import::run(core, claim, workplace, tracker.clone(), stop_reason).await,
         PROJECT_CREATE => create_project::run(core, claim).await.map(|()| ImportSummary::default()),
-        other => Err(anyhow::anyhow!("this worker does not support jobs of the type {other}").into()),
+        other => Err(anyhow::anyhow!("this worker does not support jobs of type {other}").into()),
     }
 }
 

@@ -1,17 +1,19 @@
+//! API keys and organizations.
+
 use super::{Store, new_id};
 use crate::server::crypto::sha256;
 use crate::wire::Organization;
 
-/// Who makes a call: the holder of a valid key.
+/// The caller of a request: the holder of a valid API key.
 #[derive(Debug, Clone)]
 pub(crate) struct Caller {
-    /// Id of the key, by which its calls are counted.
+    /// Id of the key, for rate limits.
     pub key_id: String,
     /// The organization that owns the key.
     pub organization: Organization,
-    /// The only project that the key may see, if it is restricted.
+    /// The only project that the key may access, if the key is restricted.
     pub project_id: Option<String>,
-    /// What the key may do.
+    /// Scopes of the key.
     pub scopes: Vec<String>,
 }
 
@@ -23,8 +25,8 @@ impl Caller {
 }
 
 impl Store {
-    /// Finds the holder of a key. Only hashes are stored and compared, so the time it takes
-    /// tells nothing about a key.
+    /// Finds the holder of a key. Only hashes are stored and compared, so timing reveals nothing about
+    /// a key.
     pub(crate) async fn caller(&self, key: &str) -> anyhow::Result<Option<Caller>> {
         let sql = "select o.id, o.name, o.slug, k.project_id, k.scopes, k.id
                    from api_keys k join organizations o on o.id = k.organization_id where k.key_sha256 = $1 and (k.expires_at is null or k.expires_at > now())";
@@ -37,7 +39,7 @@ impl Store {
         }))
     }
 
-    /// Id and name of the organization of a slug, made when it is not there.
+    /// Id and name of the organization with this slug, created if missing.
     pub(crate) async fn organization(&self, name: &str, slug: &str) -> anyhow::Result<(String, String)> {
         let client = self.client().await?;
         let sql = "insert into organizations (id, name, slug) values ($1, $2, $3) on conflict (slug) do nothing";
@@ -46,7 +48,7 @@ impl Store {
         Ok((row.get(0), row.get(1)))
     }
 
-    /// Makes a key of an organization valid.
+    /// Stores a key of an organization.
     pub(crate) async fn add_key(&self, organization: &str, key: &str) -> anyhow::Result<()> {
         let sql = "insert into api_keys (id, organization_id, key_sha256, scopes) values ($1, $2, $3, $4)
                    on conflict (key_sha256) do nothing";
@@ -55,7 +57,7 @@ impl Store {
         Ok(())
     }
 
-    /// Makes a key worthless. False when there is none.
+    /// Revokes a key. False if it does not exist.
     pub(crate) async fn remove_key(&self, key: &str) -> anyhow::Result<bool> {
         let sql = "delete from api_keys where key_sha256 = $1";
         Ok(self.client().await?.execute(sql, &[&sha256(key)]).await? == 1)

@@ -1,18 +1,20 @@
+//! The outcome of attempts at deliveries and pushes.
+
 use std::time::Duration;
 
-/// How often somebody is told something (the API's rules for webhooks).
+/// Maximum number of attempts at a delivery or push (the API's rules for webhooks).
 pub(crate) const MAX_DELIVERY_ATTEMPTS: i32 = 8;
 
-/// Why an attempt to tell somebody something came to nothing.
+/// Why an attempt at a delivery or push failed.
 #[derive(Debug)]
 pub(crate) struct DeliveryError {
-    /// One sentence for people; holds no secret.
+    /// One sentence for users, without secrets.
     pub message: String,
-    /// The HTTP status that was answered.
+    /// HTTP status of the response, if there was one.
     pub status: Option<u16>,
-    /// There is no sense in trying again.
+    /// Whether another attempt can only fail again.
     pub permanent: bool,
-    /// How long the receiver asked to wait.
+    /// How long the receiver asked to wait (`Retry-After`).
     pub retry_after: Option<Duration>,
 }
 
@@ -25,9 +27,9 @@ impl DeliveryError {
         Self { permanent: false, ..Self::permanent(message) }
     }
 
-    /// An attempt that began after the last one.
+    /// The error of an attempt beyond the maximum: the worker died during the last one.
     pub(crate) fn attempts_exhausted() -> Self {
-        Self::permanent("whoever was at it ended before the answer came, in the last attempt too")
+        Self::permanent("the worker stopped before a response arrived, also in the last attempt")
     }
 
     /// Whether another attempt follows this one.

@@ -1,4 +1,4 @@
-//! Events of finished jobs, recorded together with the end of the job.
+//! Events of finished jobs, recorded in the same transaction as the end of the job.
 
 use super::{integrations, new_id, rfc3339};
 use crate::wire::{
@@ -38,7 +38,7 @@ pub(super) async fn record_events(transaction: &Transaction<'_>, job: &Job) -> a
     Ok(())
 }
 
-/// An event with an id of its own.
+/// An event with a new id.
 pub(super) fn new_event(kind: &str, data: WebhookEventData) -> WebhookEvent {
     let id = format!("evt_{}", new_id().replace('-', ""));
     WebhookEvent { id, kind: kind.to_owned(), created_at: rfc3339(jiff::Timestamp::now()), data }

@@ -1,25 +1,27 @@
+//! Integrations and their pending pushes of connection strings.
+
 use super::{DeliveryError, MAX_DELIVERY_ATTEMPTS, Store, rfc3339};
 use crate::wire::Integration;
 use serde_json::Value;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{GenericClient, Row};
 
-/// Seconds until a push is tried again when whoever was at it died.
+/// Seconds until a claimed push is retried if its worker dies.
 const LEASE_SECONDS: i32 = 120;
 
-/// A push that somebody has taken.
+/// A push claimed by a worker.
 pub(crate) struct DuePush {
     /// The project whose connection strings are pushed.
     pub project_id: String,
-    /// Where to.
+    /// The provider to push to.
     pub provider: String,
-    /// Its settings.
+    /// Settings of the integration.
     pub config: Value,
-    /// Its secrets, sealed.
+    /// Secrets of the integration, encrypted.
     pub credentials: Option<Vec<u8>>,
     /// Counts the requests for a push. A push of an older request does not settle a newer one.
     pub generation: i64,
-    /// The number of this attempt; those who end it must still have it.
+    /// Number of this attempt. A result is stored only if the number is still current.
     pub attempt: i32,
 }
 
@@ -34,8 +36,8 @@ impl Store {
         Ok(self.client().await?.query(&sql, &[&project]).await?.iter().map(from_row).collect())
     }
 
-    /// Connects a project with a provider, and wishes for a push. Without credentials those that
-    /// are there stay.
+    /// Connects a project to a provider, and requests a push. Without credentials, the stored ones are
+    /// kept.
     pub(crate) async fn connect(
         &self,
         project: &str,
@@ -55,15 +57,15 @@ impl Store {
         Ok(transaction.commit().await?)
     }
 
-    /// Ends a connection. False when there is none.
+    /// Removes an integration. False if it does not exist.
     pub(crate) async fn disconnect(&self, project: &str, provider: &str) -> anyhow::Result<bool> {
         let sql = "delete from integrations where project_id = $1 and provider = $2";
         Ok(self.client().await?.execute(sql, &[&project, &provider]).await? == 1)
     }
 
-    /// Takes pushes whose time has come, at most so many, and none of busy projects.
+    /// Claims up to `most` due pushes, excluding `busy` projects.
     pub(crate) async fn claim_pushes(&self, most: usize, busy: &[String]) -> anyhow::Result<Vec<DuePush>> {
-        // Materialized, so that the rows are chosen once, however the update is planned.
+        // Materialized, so that the rows are selected only once, whatever the plan of the update.
         let sql = "with due as materialized (
                        select project_id, provider from integrations
                        where state = 'pending' and next_attempt_at <= now() and project_id <> all($3)
@@ -85,8 +87,8 @@ impl Store {
         Ok(rows.iter().map(item).collect())
     }
 
-    /// Stores what became of an attempt, the provider's name of the place. When there is a new wish
-    /// meanwhile, that one stays open. `again_in` is the pause before the next attempt, in seconds.
+    /// Stores the result of an attempt: the provider's id of the target, or an error. A push that was
+    /// requested in the meantime stays pending. `again_in` is the delay before a retry, in seconds.
     pub(crate) async fn end_push(
         &self,
         item: &DuePush,
@@ -117,7 +119,7 @@ impl Store {
     }
 }
 
-/// Wishes for a push to one of a project's integrations, or to all.
+/// Requests a push to one of a project's integrations, or to all.
 pub(super) async fn request_push(
     client: &impl GenericClient,
     project: &str,

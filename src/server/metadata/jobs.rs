@@ -1,3 +1,5 @@
+//! Jobs and the queue: claims, leases, outcomes and cancellation.
+
 use super::events::record_events;
 use super::{Store, new_id, rfc3339};
 use crate::wire::{CANCELLED, FailureCode, Job, JobState};
@@ -6,75 +8,75 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{GenericClient, Row};
 
-/// Seconds that a worker keeps a job without a sign of life.
+/// Seconds that a worker holds a job without a heartbeat.
 pub(super) const LEASE_SECONDS: i32 = 30;
 
-/// How often a job may be begun: the death of its worker is forgiven four times.
+/// Maximum number of attempts at a job, counting those whose worker died.
 const MAX_ATTEMPTS: i32 = 5;
 
-/// What a new job is made from.
+/// The fields of a new job.
 pub(crate) struct NewJob<'a> {
-    /// Its type.
+    /// Type of the job.
     pub kind: &'a str,
     /// The organization that it belongs to.
     pub organization_id: &'a str,
     /// The project that it works on.
     pub project_id: &'a str,
-    /// What is to be done, without secrets.
+    /// The request, without secrets.
     pub request: Value,
-    /// The secret that it needs, sealed.
+    /// The secret that the job needs, encrypted.
     pub secret: Option<Vec<u8>>,
 }
 
-/// A job that a worker has taken, for one attempt.
+/// A job claimed by a worker, for one attempt.
 #[derive(Debug, Clone)]
 pub(crate) struct Claim {
-    /// The job as the API shows it; `attempts` is the fencing number of every write. A job that is
-    /// handed back gets its number back too: its worker has ended everything by then.
+    /// The job as the API returns it; `attempts` is the fencing token of every write. A released job
+    /// gets its number back, because its worker has stopped everything by then.
     pub job: Job,
-    /// What is to be done.
+    /// The request.
     pub request: Value,
-    /// The secret that it needs, sealed.
+    /// The secret that the job needs, encrypted.
     pub secret: Option<Vec<u8>>,
-    /// Somebody wants it to end.
+    /// Whether the job was cancelled.
     pub cancelled: bool,
 }
 
-/// What a sign of life is answered with.
+/// The result of a heartbeat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LeaseState {
-    /// The lease lasts.
+    /// The lease was extended.
     Held,
-    /// Somebody wants the job to end.
+    /// The lease was extended, but the job was cancelled.
     Cancelled,
-    /// Another worker has the job.
+    /// Another worker holds the job.
     Lost,
 }
 
-/// Jobs of one type that are not over.
+/// The number of unfinished jobs of one type and state.
 pub(crate) struct Queued {
-    /// The type.
+    /// Type of the jobs.
     pub kind: String,
     /// `pending` or `running`.
     pub state: String,
-    /// How many.
+    /// Number of jobs.
     pub jobs: i64,
-    /// Age of the oldest in seconds.
+    /// Age of the oldest, in seconds.
     pub oldest: f64,
 }
 
 /// How a job ended.
 #[derive(Debug, Default)]
 pub(crate) struct JobOutcome {
-    /// What came of it, or how far it was and what went wrong.
+    /// The result, or the progress and the errors of a failed job.
     pub result: Option<Value>,
     /// Why it failed.
     pub error: Option<String>,
     /// Exit code of the program that failed.
     pub exit_code: Option<i32>,
-    /// The end of what it wrote to standard error.
+    /// The end of that program's standard error.
     pub stderr: Option<String>,
-    /// Whether the same job may work later.
+    /// Whether the same job may succeed later.
     pub transient: bool,
 }
 
@@ -83,7 +85,7 @@ const COLUMNS: &str = "id, type, state, attempts, max_attempts, organization_id,
     retry_classification, result";
 
 impl Store {
-    /// Stores a job. `None` when the project has an import that is not over.
+    /// Stores a job. `None` if the project has an unfinished import.
     pub(crate) async fn create_job(&self, new: &NewJob<'_>) -> anyhow::Result<Option<Job>> {
         let client = self.client().await?;
         match insert(&**client, new).await {
@@ -92,10 +94,10 @@ impl Store {
         }
     }
 
-    /// One job, whoever owns it.
+    /// One job, of any organization.
     pub(crate) async fn job(&self, id: &str) -> anyhow::Result<Option<Job>> {
         if id.contains('\0') {
-            return Ok(None); // no text of Postgres holds it
+            return Ok(None); // Postgres text cannot contain NUL
         }
         let sql = format!("select {COLUMNS} from jobs where id = $1");
         Ok(self.client().await?.query_opt(&sql, &[&id]).await?.as_ref().map(from_row))
@@ -109,9 +111,8 @@ impl Store {
         Ok(rows.iter().map(from_row).collect())
     }
 
-    /// Takes the oldest job, of one type or of any, that waits, or whose worker gave no sign of
-    /// life. When its attempts are used up, what is left to do is to find out how the last one
-    /// ended.
+    /// Claims the oldest job, of one type or of any, that is pending or whose lease has expired. If its
+    /// attempts are exhausted, the worker only determines the outcome of the last one.
     pub(crate) async fn claim(&self, worker: &str, kind: Option<&str>) -> anyhow::Result<Option<Claim>> {
         let client = self.client().await?;
         let sql = format!(
@@ -133,7 +134,7 @@ impl Store {
         }))
     }
 
-    /// Shows a sign of life, with the progress of the work.
+    /// Extends the lease, and stores the progress.
     pub(crate) async fn heartbeat(&self, job: &Job, progress: &Value) -> anyhow::Result<LeaseState> {
         let sql = "update jobs set lease_until = now() + make_interval(secs => $3), result = $4, updated_at = now()
                    where id = $1 and attempts = $2 and state = 'running'
@@ -147,8 +148,8 @@ impl Store {
         })
     }
 
-    /// Asks for the end of an import. One that nobody has begun is over at once; any other is ended
-    /// by a worker, who has to find out how it stands. False when it is over already.
+    /// Cancels an import. A job that has not started fails at once; any other is ended by a worker, which
+    /// must determine its outcome first. False if the job is already finished.
     pub(crate) async fn cancel_job(&self, id: &str) -> anyhow::Result<bool> {
         let sql = format!(
             "update jobs set cancel_requested_at = coalesce(cancel_requested_at, now()), updated_at = now(),
@@ -166,8 +167,7 @@ impl Store {
             .is_some())
     }
 
-    /// Changes a job. When that ends it, those who want to know are written down in the same
-    /// transaction.
+    /// Updates a job. If that finishes the job, its events are recorded in the same transaction.
     async fn change_and_record(&self, sql: &str, values: &[&(dyn ToSql + Sync)]) -> anyhow::Result<Option<Job>> {
         let mut client = self.client().await?;
         let transaction = client.transaction().await?;
@@ -179,15 +179,15 @@ impl Store {
         Ok(changed)
     }
 
-    /// What its attempts have written down: the transaction of the last, and what was made outside
-    /// of it.
+    /// What the attempts have recorded: the transaction id of the last one, and the objects created
+    /// outside of it.
     pub(crate) async fn recovery_notes(&self, job: &Job) -> anyhow::Result<(Option<String>, Option<Value>)> {
         let sql = "select transaction_id, made from jobs where id = $1";
         let row = self.client().await?.query_one(sql, &[&job.id]).await?;
         Ok((row.get(0), row.get(1)))
     }
 
-    /// Shows a sign of life. False when the lease was lost: the worker must stop.
+    /// Extends the lease. False if it was lost: the worker must stop.
     pub(crate) async fn extend_lease(&self, job: &Job) -> anyhow::Result<bool> {
         let sql = "update jobs set lease_until = now() + make_interval(secs => $3)
                    where id = $1 and attempts = $2 and state = 'running'";
@@ -195,20 +195,20 @@ impl Store {
         Ok(self.client().await?.execute(sql, &values).await? == 1)
     }
 
-    /// Remembers the transaction of this attempt. False when the lease was lost.
+    /// Records the transaction id of this attempt. False if the lease was lost.
     pub(crate) async fn set_transaction(&self, job: &Job, transaction: &str) -> anyhow::Result<bool> {
         let sql = "update jobs set transaction_id = $3, updated_at = now() where id = $1 and attempts = $2 and state = 'running'";
         Ok(self.client().await?.execute(sql, &[&job.id, &job.attempts, &transaction]).await? == 1)
     }
 
-    /// Remembers what is about to be made outside of the transaction. False when the lease was
-    /// lost.
-    pub(crate) async fn set_created_objects(&self, job: &Job, made: &Value) -> anyhow::Result<bool> {
+    /// Records objects before they are created outside of the transaction. False if the lease was lost.
+    pub(crate) async fn set_created_objects(&self, job: &Job, created: &Value) -> anyhow::Result<bool> {
         let sql = "update jobs set made = $3 where id = $1 and attempts = $2 and state = 'running'";
-        Ok(self.client().await?.execute(sql, &[&job.id, &job.attempts, made]).await? == 1)
+        Ok(self.client().await?.execute(sql, &[&job.id, &job.attempts, created]).await? == 1)
     }
 
-    /// Ends a job, erases its secret, and announces it. False when the lease was lost.
+    /// Finishes a job: stores the outcome, erases the secret, and records the events. False if the lease
+    /// was lost.
     pub(crate) async fn finish_job(&self, job: &Job, ending: &JobOutcome) -> anyhow::Result<bool> {
         let state = if ending.error.is_some() { "failed" } else { "completed" };
         let class = ending.error.as_ref().map(|_| if ending.transient { "transient" } else { "permanent" });
@@ -222,7 +222,7 @@ impl Store {
         Ok(self.change_and_record(&sql, &values).await?.is_some())
     }
 
-    /// Hands a job back unfinished; the attempt does not count.
+    /// Releases an unfinished job; the attempt does not count.
     pub(crate) async fn release_job(&self, job: &Job) -> anyhow::Result<()> {
         let sql = "update jobs set state = 'pending', attempts = attempts - 1, lease_until = null, claimed_by = null,
                        claimed_at = null, result = null, updated_at = now()
@@ -231,13 +231,13 @@ impl Store {
         Ok(())
     }
 
-    /// Whether another import that is under way counts on this role of the target server.
+    /// Whether another running import needs this role of the target server.
     pub(crate) async fn is_role_needed(&self, job: &Job, role: &str) -> anyhow::Result<bool> {
         let sql = "select from jobs where state = 'running' and id <> $1 and made->'roles' ? $2 limit 1";
         Ok(self.client().await?.query_opt(sql, &[&job.id, &role]).await?.is_some())
     }
 
-    /// How many jobs wait or run, by type, and for how many seconds the oldest has waited.
+    /// The number of pending and running jobs by type, with the age of the oldest in seconds.
     pub(crate) async fn queue(&self) -> anyhow::Result<Vec<Queued>> {
         let sql = "select type, state, count(*), coalesce(extract(epoch from now() - min(created_at)), 0)::float8
                    from jobs where state in ('pending', 'running') group by 1, 2";
@@ -246,7 +246,7 @@ impl Store {
         Ok(rows.iter().map(queued).collect())
     }
 
-    /// Whether this database is that of a project, of which no import is under way.
+    /// Whether this database belongs to a project without an unfinished import.
     pub(crate) async fn is_idle(&self, database: &str) -> anyhow::Result<bool> {
         let sql = "select from projects p where p.database_name = $1 and not exists (
                        select from jobs j where j.project_id = p.id and j.type = 'project.import'
@@ -254,14 +254,14 @@ impl Store {
         Ok(self.client().await?.query_opt(sql, &[&database]).await?.is_some())
     }
 
-    /// Ends the leases of all workers: for a start when none of them can be alive.
+    /// Expires all leases, for a start at which no other worker can be running.
     pub(crate) async fn expire_all_leases(&self) -> anyhow::Result<()> {
         self.client().await?.execute("update jobs set lease_until = now() where state = 'running'", &[]).await?;
         Ok(())
     }
 }
 
-/// Stores a job within a transaction or on its own.
+/// Stores a job, within a transaction or on its own.
 pub(super) async fn insert(client: &impl GenericClient, new: &NewJob<'_>) -> Result<Job, tokio_postgres::Error> {
     let sql = format!(
         "insert into jobs (id, type, state, max_attempts, organization_id, project_id, request, secret)

@@ -1,41 +1,43 @@
+//! CLI logins that are approved in a browser.
+
 use super::{Caller, Store, new_id};
 use crate::server::crypto::sha256;
 use crate::wire::Organization;
 use tokio_postgres::types::ToSql;
 
-/// A login that waits for a person, or has been decided.
+/// A CLI login that is pending, approved or denied.
 #[derive(Debug, Clone)]
 pub(crate) struct CliLogin {
-    /// The machine that asks.
+    /// Name of the machine to log in.
     pub device_name: String,
     /// `pending`, `approved` or `denied`.
     pub state: String,
-    /// Whether its time is over.
+    /// Whether it has expired.
     pub expired: bool,
     /// The organization that it was approved for.
     pub organization: Option<Organization>,
 }
 
-/// A login that begins.
+/// The fields of a new login.
 pub(crate) struct NewLogin<'a> {
-    /// The machine that asks.
+    /// Name of the machine to log in.
     pub device: &'a str,
-    /// Proves who began it.
+    /// Token of the client that started the login.
     pub poll_token: &'a str,
-    /// Name of the key that it is for.
+    /// Name of the key to create.
     pub key_name: Option<&'a str>,
-    /// End of that key.
+    /// Expiry of that key.
     pub key_expires_at: Option<jiff::Timestamp>,
 }
 
-/// How long a person has to approve, in minutes.
+/// How long a login can be approved, in minutes.
 const MINUTES: i32 = 15;
 
-/// The most logins that wait at a time: asking for one needs no key.
+/// Maximum number of pending logins, because starting one needs no key.
 const MOST_WAITING: i64 = 1000;
 
 impl Store {
-    /// Remembers a login; gives its id and end. `None` when too many wait already.
+    /// Stores a login, and returns its id and expiry. `None` if too many logins are pending.
     pub(crate) async fn add_login(&self, new: &NewLogin<'_>) -> anyhow::Result<Option<(String, jiff::Timestamp)>> {
         let client = self.client().await?;
         let sql =
@@ -50,7 +52,7 @@ impl Store {
         Ok(row.map(|row| (row.get(0), row.get(1))))
     }
 
-    /// Forgets logins that are over. A key that nobody fetched in time has no holder.
+    /// Deletes expired logins, and keys that were approved but never fetched.
     pub(crate) async fn delete_old_logins(&self) -> anyhow::Result<()> {
         let sql = "with gone as (delete from cli_logins where expires_at < now() - interval '1 hour' returning *)
                    delete from api_keys where id in (select api_key_id from gone where api_key is not null)";
@@ -58,10 +60,10 @@ impl Store {
         Ok(())
     }
 
-    /// A login by its id; with a poll token only for the one who began it.
+    /// A login by its id. With a poll token, only if the token matches.
     pub(crate) async fn login(&self, id: &str, poll_token: Option<&str>) -> anyhow::Result<Option<CliLogin>> {
         if id.contains('\0') {
-            return Ok(None); // no text of Postgres holds it
+            return Ok(None); // Postgres text cannot contain NUL
         }
         let sql = "select l.device_name, l.state, l.expires_at < now(), o.id, o.name, o.slug
                    from cli_logins l left join organizations o on o.id = l.organization_id
@@ -79,14 +81,14 @@ impl Store {
         }))
     }
 
-    /// Denies a login that waits. False when it does not wait any more.
+    /// Denies a pending login. False if it is no longer pending.
     pub(crate) async fn deny_login(&self, id: &str) -> anyhow::Result<bool> {
         let sql = "update cli_logins set state = 'denied' where id = $1 and state = 'pending' and expires_at > now()";
         Ok(self.client().await?.execute(sql, &[&id]).await? == 1)
     }
 
-    /// Approves a login that waits, with a key that may do what its holder may: both or none.
-    /// False when the login does not wait any more.
+    /// Approves a pending login, and in the same statement creates a key with the permissions of the
+    /// approver. False if the login is no longer pending.
     pub(crate) async fn approve_login(
         &self,
         id: &str,
@@ -109,7 +111,7 @@ impl Store {
         Ok(client.execute(sql, &values).await? == 1)
     }
 
-    /// Takes the sealed key of an approved login, which can be done once and in time.
+    /// Removes and returns the encrypted key of an approved login. Works once, and before the expiry.
     pub(crate) async fn take_login_key(&self, id: &str) -> anyhow::Result<Option<Vec<u8>>> {
         let sql = "with taken as (select id, api_key from cli_logins
                                   where id = $1 and api_key is not null and expires_at > now() for update)

@@ -1,4 +1,4 @@
-//! The control plane's own metadata, in Postgres. Postgres is also the queue.
+//! The control plane's metadata in Postgres, which is also the job queue.
 
 mod accounts;
 mod delivery;
@@ -27,13 +27,13 @@ mod migrations {
     refinery::embed_migrations!("src/server/metadata/migrations");
 }
 
-/// A server that does not answer within this time is not up.
+/// Timeout of the health check.
 const ANSWER: std::time::Duration = std::time::Duration::from_secs(5);
 
-/// Sessions that one process holds at most.
+/// Maximum number of sessions of one process.
 const SESSIONS: usize = 8;
 
-/// How long one may wait for a connection.
+/// Timeout for a connection from the pool.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// The metadata database.
@@ -43,16 +43,17 @@ pub(super) struct Store {
 }
 
 impl Store {
-    /// Connects, and brings the schema to this version. One process at a time does that.
+    /// Connects, and migrates the schema to this version, under a lock.
     pub(super) async fn open(endpoint: &Endpoint) -> anyhow::Result<Self> {
-        let (mut client, running) = endpoint.connect_watched().await.context("connect to the metadata")?;
+        let (mut client, running) =
+            endpoint.connect_watched().await.context("cannot connect to the metadata database")?;
         client.execute("select pg_advisory_lock(4815162342)", &[]).await?;
-        // A process of the version before must be able to start while others are brought up to date.
+        // During an upgrade, processes of the previous version must still be able to start.
         let runner = migrations::migrations::runner().set_abort_missing(false);
-        runner.run_async(&mut client).await.context("bring the metadata up to date")?;
+        runner.run_async(&mut client).await.context("cannot migrate the metadata")?;
         drop(client);
         running.await?;
-        // What others have set for the server must not end what takes its time, nor may we wait for ever.
+        // Server-wide settings must not interrupt long transactions; our own statements are limited.
         let endpoint = endpoint.with(|config| {
             config.options("-c idle_in_transaction_session_timeout=0 -c statement_timeout=60s");
         });
@@ -62,17 +63,16 @@ impl Store {
     }
 
     async fn client(&self) -> anyhow::Result<Object> {
-        self.pool.get().await.context("reach the metadata")
+        self.pool.get().await.context("cannot reach the metadata database")
     }
 
-    /// Keeps the roles of projects, which may be of the same server, out of the metadata.
+    /// Revokes access by projects' roles, which may be on the same server.
     pub(super) async fn revoke_public_access(&self) -> anyhow::Result<()> {
         let sql = "do $$ begin execute format('revoke all on database %I from public', current_database()); end $$";
         Ok(self.client().await?.batch_execute(sql).await?)
     }
 
-    /// Does something that one process at a time is enough for; the others go on without it, which
-    /// is told by false.
+    /// Runs work that only one process at a time should do. False if another process is doing it.
     pub(super) async fn run_exclusively(&self, work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<bool> {
         let mut client = self.client().await?;
         let transaction = client.transaction().await?;
@@ -84,27 +84,27 @@ impl Store {
         Ok(ours)
     }
 
-    /// Checks that this process has the key with which the secrets of the metadata are sealed:
-    /// `sealed` is what the first one has made with it.
+    /// The stored ciphertext by which a process can check its encryption key. The first process stores
+    /// `sealed` as that value.
     pub(super) async fn seal_check(&self, sealed: &[u8]) -> anyhow::Result<Vec<u8>> {
         let client = self.client().await?;
         client.execute("insert into seal_check (sealed) values ($1) on conflict do nothing", &[&sealed]).await?;
         Ok(client.query_one("select sealed from seal_check", &[]).await?.get(0))
     }
 
-    /// Whether the metadata answers.
+    /// Whether the metadata database responds.
     pub(super) async fn is_up(&self) -> bool {
-        let retry_after = async { anyhow::Ok(self.client().await?.simple_query("select 1").await?) };
-        tokio::time::timeout(ANSWER, retry_after).await.is_ok_and(|answer| answer.is_ok())
+        let probe = async { anyhow::Ok(self.client().await?.simple_query("select 1").await?) };
+        tokio::time::timeout(ANSWER, probe).await.is_ok_and(|response| response.is_ok())
     }
 }
 
-/// A new id: sorts by the time it was made.
+/// A new id, which sorts by creation time (UUIDv7).
 pub(super) fn new_id() -> String {
     uuid::Uuid::now_v7().to_string()
 }
 
-/// A time as the API writes it.
+/// A time in the API's format: RFC 3339 with milliseconds.
 fn rfc3339(time: jiff::Timestamp) -> String {
     time.round(jiff::Unit::Millisecond).unwrap_or(time).to_string()
 }

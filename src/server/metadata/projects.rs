@@ -1,16 +1,17 @@
+//! Projects.
+
 use super::{NewJob, Store, new_id, rfc3339};
 use crate::wire::{Job, PROJECT_CREATE, Project};
 use tokio_postgres::Row;
 
-/// A project as it is stored; the parts that depend on the running control plane are added
-/// where the API answers.
+/// A project as stored. The API adds the fields that depend on the running control plane.
 #[derive(Clone)]
 pub(crate) struct ProjectRow {
-    /// What the API shows.
+    /// The project as the API returns it.
     pub project: Project,
     /// Its state.
     pub state: ProjectState,
-    /// The role's password, sealed.
+    /// The role's password, encrypted.
     pub role_password: Vec<u8>,
 }
 
@@ -19,7 +20,7 @@ pub(crate) struct ProjectRow {
 pub(crate) enum ProjectState {
     /// Its database is being created.
     Creating,
-    /// It can be used.
+    /// Its database is ready.
     Ready,
     /// Its database could not be created.
     Failed,
@@ -34,7 +35,7 @@ impl ProjectState {
         }
     }
 
-    /// The value that is stored, and that the API sends.
+    /// The value in the metadata and in the API.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Creating => "creating",
@@ -44,9 +45,9 @@ impl ProjectState {
     }
 }
 
-/// What a new project is created from.
+/// The fields of a new project.
 pub(crate) struct NewProject<'a> {
-    /// The organization that shall own it.
+    /// The owning organization.
     pub organization_id: &'a str,
     /// Display name.
     pub name: &'a str,
@@ -54,13 +55,13 @@ pub(crate) struct NewProject<'a> {
     pub slug: &'a str,
     /// `development` and the like.
     pub environment: &'a str,
-    /// Where it lives.
+    /// Name of its region.
     pub region: &'a str,
     /// Name of its plan.
     pub plan: &'a str,
     /// The plan limit, in bytes.
     pub storage_limit_bytes: u64,
-    /// The role's password, sealed.
+    /// The role's password, encrypted.
     pub role_password: &'a [u8],
 }
 
@@ -70,7 +71,7 @@ const COLUMNS: &str =
     (select j.id from jobs j where j.project_id = p.id order by j.created_at desc, j.id desc limit 1)";
 
 impl Store {
-    /// An organization's projects, by name; only one of them when the key is restricted.
+    /// An organization's projects by name; if the key is restricted, only its project.
     pub(crate) async fn projects(&self, organization: &str, only: Option<&str>) -> anyhow::Result<Vec<ProjectRow>> {
         let sql = format!(
             "select {COLUMNS} from projects p where p.organization_id = $1 and ($2::text is null or p.id = $2) order by p.name"
@@ -79,23 +80,23 @@ impl Store {
         Ok(rows.iter().map(from_row).collect())
     }
 
-    /// One project, whoever owns it.
+    /// One project, of any organization.
     pub(crate) async fn project(&self, id: &str) -> anyhow::Result<Option<ProjectRow>> {
         if id.contains('\0') {
-            return Ok(None); // no text of Postgres holds it
+            return Ok(None); // Postgres text cannot contain NUL
         }
         let sql = format!("select {COLUMNS} from projects p where p.id = $1");
         Ok(self.client().await?.query_opt(&sql, &[&id]).await?.as_ref().map(from_row))
     }
 
-    /// Stores a project and the job that makes it, together. One that could not be made is made
-    /// anew. `None` when the slug is taken.
+    /// Stores a project and the job that creates it, in one transaction. A failed project is created
+    /// again. `None` if the slug is taken.
     pub(crate) async fn create_project(&self, new: &NewProject<'_>) -> anyhow::Result<Option<(String, Job)>> {
         let mut client = self.client().await?;
         let transaction = client.transaction().await?;
         let id = new_id();
-        // The end of the id keeps names apart that differ only in what a name cannot hold; the
-        // beginning keeps them out of Postgres's own (`pg_`).
+        // The end of the id makes the name unique, and the prefix avoids the names that Postgres
+        // reserves (`pg_`).
         let name = format!("capy_{}_{}", new.slug.replace('-', "_"), &id[id.len() - 6..]);
         let limit = i64::try_from(new.storage_limit_bytes).unwrap_or(i64::MAX);
         let sql = "insert into projects (id, organization_id, name, slug, environment, region, plan, state,
@@ -143,7 +144,7 @@ impl Store {
         Ok(())
     }
 
-    /// Sets where a project stands, and what went wrong with it.
+    /// Sets the state of a project that is being created, and its error.
     pub(crate) async fn set_project_state(
         &self,
         id: &str,

@@ -1,55 +1,58 @@
+//! Uploads and their parts.
+
 use super::Store;
 use crate::wire::UploadPart;
 
-/// An object that a project uploads, or has uploaded.
+/// An uploaded object, or one that is being uploaded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct UploadRow {
     pub(crate) object_key: String,
     pub(crate) project_id: String,
-    /// Length in bytes once the object is there.
+    /// Size in bytes, once the upload is complete.
     pub(crate) size: Option<u64>,
-    /// Of an upload in parts.
+    /// Sizes of a multipart upload.
     pub(crate) in_parts: Option<MultipartSpec>,
-    /// What object storage calls an upload in parts; a folder of ours has no name for it.
+    /// Id of a multipart upload in object storage; `None` for uploads to disk.
     pub(crate) storage_id: Option<String>,
 }
 
-/// How an object comes in parts.
+/// How an object is divided into parts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct MultipartSpec {
-    /// Length of the whole in bytes.
+    /// Size of the object, in bytes.
     pub(crate) size: u64,
-    /// Length of every part but the last, in bytes.
+    /// Size of every part but the last, in bytes.
     pub(crate) part_size: u64,
 }
 
 impl MultipartSpec {
-    /// How many parts there are.
+    /// Number of parts.
     pub(crate) fn count(self) -> u32 {
         u32::try_from(self.size.div_ceil(self.part_size)).unwrap_or(u32::MAX)
     }
 
-    /// Where a part begins, and its length in bytes; `None` when there is no such part.
+    /// Offset and length of a part, in bytes; `None` if the part does not exist. Parts are counted
+    /// from 1.
     pub(crate) fn range(self, part: u32) -> Option<(u64, u64)> {
         let start = u64::from(part.checked_sub(1)?) * self.part_size;
         (start < self.size).then(|| (start, (self.size - start).min(self.part_size)))
     }
 }
 
-/// Of an upload that has been given up; its row stays until its bytes are gone.
+/// Marks an upload as discarded; its row is kept until its bytes are removed.
 const GIVEN_UP: &str = "touched_at = '-infinity'";
 const WANTED: &str = "touched_at > '-infinity'";
 
 const COLUMNS: &str = "object_key, project_id, size_bytes, declared_bytes, part_bytes, storage_id";
 
-/// Of an upload `u` that nobody wants any more, or that has been given up.
+/// Selects an upload `u` that is abandoned or discarded.
 const ABANDONED: &str = "touched_at < now() - interval '2 days'
     and not exists (select from jobs j where j.state in ('pending', 'running') and j.request->>'upload_key' = u.object_key)
     and not exists (select from jobs j where j.request->>'upload_key' = u.object_key
                     and j.completed_at > now() - interval '1 day')";
 
 impl Store {
-    /// Remembers an object that a project may upload, at once or in parts.
+    /// Stores an upload of a project, in one request or in parts.
     pub(crate) async fn add_upload(
         &self,
         key: &str,
@@ -63,43 +66,42 @@ impl Store {
         Ok(())
     }
 
-    /// What is known of an object.
+    /// An upload by its object key.
     pub(crate) async fn upload(&self, key: &str) -> anyhow::Result<Option<UploadRow>> {
         if key.contains('\0') {
-            return Ok(None); // which Postgres could not even be asked for
+            return Ok(None); // Postgres text cannot contain NUL
         }
         let sql = format!("select {COLUMNS} from uploads where object_key = $1 and {WANTED}");
         Ok(self.client().await?.query_opt(&sql, &[&key]).await?.as_ref().map(from_row))
     }
 
-    /// Remembers what object storage calls an upload.
+    /// Stores the id of a multipart upload in object storage.
     pub(crate) async fn set_storage_id(&self, key: &str, id: &str) -> anyhow::Result<()> {
         self.client().await?.execute("update uploads set storage_id = $2 where object_key = $1", &[&key, &id]).await?;
         Ok(())
     }
 
-    /// Remembers that an object is there, with its size in bytes. False when it is not wanted
-    /// any more.
+    /// Marks an upload as complete, with its size in bytes. False if it was discarded.
     pub(crate) async fn finish_upload(&self, key: &str, size: u64) -> anyhow::Result<bool> {
         let sql = format!("update uploads set size_bytes = $2, touched_at = now() where object_key = $1 and {WANTED}");
         Ok(self.client().await?.execute(&sql, &[&key, &signed(size)]).await? == 1)
     }
 
-    /// Gives up an upload that is not complete: from now on nobody finds it. False when it is
-    /// complete. Its bytes are removed next, then its row.
+    /// Discards an incomplete upload, which can then no longer be found. False if it is complete. The
+    /// caller removes its bytes, then its row.
     pub(crate) async fn abandon_upload(&self, key: &str) -> anyhow::Result<bool> {
         let sql = format!("update uploads set {GIVEN_UP} where object_key = $1 and size_bytes is null");
         Ok(self.client().await?.execute(&sql, &[&key]).await? == 1)
     }
 
-    /// Somebody goes on with an upload.
+    /// Records that an upload is still active.
     pub(crate) async fn touch_upload(&self, key: &str) -> anyhow::Result<()> {
         let sql = format!("update uploads set touched_at = now() where object_key = $1 and {WANTED}");
         self.client().await?.execute(&sql, &[&key]).await?;
         Ok(())
     }
 
-    /// Bytes that a project has announced for uploads in parts that are not complete.
+    /// Bytes declared for a project's incomplete multipart uploads.
     pub(crate) async fn reserved_bytes(&self, project: &str) -> anyhow::Result<u64> {
         let sql = format!(
             "select coalesce(sum(declared_bytes), 0)::bigint from uploads
@@ -109,19 +111,19 @@ impl Store {
         Ok(u64::try_from(sum).unwrap_or_default())
     }
 
-    /// The keys of all objects.
+    /// The keys of all objects, complete or not.
     pub(crate) async fn upload_keys(&self) -> anyhow::Result<Vec<String>> {
         let rows = self.client().await?.query("select object_key from uploads", &[]).await?;
         Ok(rows.iter().map(|row| row.get(0)).collect())
     }
 
-    /// Forgets an object, and its parts.
+    /// Deletes the row of an object, and its parts.
     pub(crate) async fn remove_upload(&self, key: &str) -> anyhow::Result<()> {
         self.client().await?.execute("delete from uploads where object_key = $1", &[&key]).await?;
         Ok(())
     }
 
-    /// Remembers a part that has arrived. False when the upload is not wanted any more.
+    /// Stores a received part. False if the upload was completed or discarded.
     pub(crate) async fn add_part(&self, key: &str, part: &UploadPart) -> anyhow::Result<bool> {
         let sql = format!(
             "with upload as (update uploads set touched_at = now()
@@ -137,14 +139,14 @@ impl Store {
         Ok(added == 1)
     }
 
-    /// Forgets a part that is about to be written again.
+    /// Deletes a part that is about to be overwritten.
     pub(crate) async fn remove_part(&self, key: &str, part: u32) -> anyhow::Result<()> {
         let sql = "delete from upload_parts where object_key = $1 and part_number = $2";
         self.client().await?.execute(sql, &[&key, &i32::try_from(part)?]).await?;
         Ok(())
     }
 
-    /// The parts that have arrived, in order.
+    /// The received parts, in order.
     pub(crate) async fn parts(&self, key: &str) -> anyhow::Result<Vec<UploadPart>> {
         let sql =
             "select part_number, size_bytes, crc64nvme from upload_parts where object_key = $1 order by part_number";
@@ -158,16 +160,16 @@ impl Store {
         Ok(rows.iter().map(part).collect())
     }
 
-    /// Gives up an object that is still abandoned, and gives what is known of it.
+    /// Discards an upload if it is still abandoned, and returns it.
     pub(crate) async fn discard_abandoned(&self, key: &str) -> anyhow::Result<Option<UploadRow>> {
         let sql = format!("update uploads u set {GIVEN_UP} where object_key = $1 and {ABANDONED} returning {COLUMNS}");
         Ok(self.client().await?.query_opt(&sql, &[&key]).await?.as_ref().map(from_row))
     }
 
-    /// Objects that nothing was heard of for two days, which is time for the slowest upload,
-    /// and that no job waits for or has just used.
+    /// Keys of up to `most` uploads that were idle for two days, enough for the slowest upload, and that
+    /// no job needs or has just used.
     pub(crate) async fn abandoned_uploads(&self, most: i64) -> anyhow::Result<Vec<String>> {
-        // Those that cannot be removed must not stand before the others for ever.
+        // In random order, so that uploads that cannot be removed do not block the others.
         let sql = format!("select object_key from uploads u where {ABANDONED} order by random() limit $1");
         let rows = self.client().await?.query(&sql, &[&most]).await?;
         Ok(rows.iter().map(|row| row.get(0)).collect())
@@ -185,7 +187,7 @@ fn from_row(row: &tokio_postgres::Row) -> UploadRow {
     }
 }
 
-/// As Postgres counts.
+/// Converts a number of bytes to the signed integers of Postgres.
 fn signed(bytes: u64) -> i64 {
     i64::try_from(bytes).unwrap_or(i64::MAX)
 }

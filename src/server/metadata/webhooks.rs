@@ -1,47 +1,49 @@
+//! Webhook endpoints and their deliveries.
+
 use super::events::new_event;
 use super::{DeliveryError, MAX_DELIVERY_ATTEMPTS, Store, new_id, rfc3339};
 use crate::wire::{UpdateWebhookEndpoint, WEBHOOK_TEST, WebhookDelivery, WebhookEndpoint, WebhookEventData};
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
-/// Endpoints that an organization may have.
+/// Maximum number of endpoints of an organization.
 const MOST_ENDPOINTS: i64 = 50;
-/// Seconds until a delivery is tried again when whoever was sending it died.
+/// Seconds until a claimed delivery is retried if its worker dies.
 const LEASE_SECONDS: i32 = 60;
-/// So long deliveries that are over are remembered.
+/// How long finished deliveries are kept, in days.
 const HISTORY_DAYS: i32 = 30;
 
-/// What a new endpoint is made from.
+/// The fields of a new endpoint.
 pub(crate) struct NewEndpoint<'a> {
-    /// The organization whose events it gets.
+    /// The organization whose events it receives.
     pub organization_id: &'a str,
-    /// Where they are sent.
+    /// URL that events are sent to.
     pub url: &'a str,
-    /// What it is for.
+    /// Description for users.
     pub description: Option<&'a str>,
-    /// The types that it gets; none means all.
+    /// Event types to receive; empty means all.
     pub event_types: &'a [String],
-    /// What is signed with, sealed.
+    /// Signing secret, encrypted.
     pub secret: &'a [u8],
 }
 
-/// A delivery that somebody has taken to send it.
+/// A delivery claimed by a worker.
 pub(crate) struct DueDelivery {
-    /// Its id.
+    /// Id of the delivery.
     pub id: String,
-    /// Whom it is for.
+    /// Id of the endpoint.
     pub endpoint_id: String,
-    /// The number of this attempt; those who end it must still have it.
+    /// Number of this attempt. A result is stored only if the number is still current.
     pub attempt: i32,
     /// Type of the event.
     pub event_type: String,
-    /// What is sent.
+    /// Body of the request.
     pub body: String,
-    /// Where it is sent.
+    /// URL of the endpoint.
     pub url: String,
-    /// What it is signed with, sealed.
+    /// Signing secret of the endpoint, encrypted.
     pub secret: Vec<u8>,
-    /// Whether the endpoint wants anything at all by now.
+    /// Whether the endpoint is still enabled.
     pub enabled: bool,
 }
 
@@ -50,11 +52,11 @@ const DELIVERY: &str = "id, endpoint_id, event_id, event_type, state, attempts, 
     next_attempt_at, delivered_at, created_at";
 
 impl Store {
-    /// Stores an endpoint. `None` when the organization has too many.
+    /// Stores an endpoint. `None` if the organization has too many.
     pub(crate) async fn add_endpoint(&self, new: &NewEndpoint<'_>) -> anyhow::Result<Option<WebhookEndpoint>> {
         let mut client = self.client().await?;
         let transaction = client.transaction().await?;
-        // One at a time, so that what is counted is all there is.
+        // Locked, so that concurrent calls cannot exceed the limit.
         transaction
             .execute("select from organizations where id = $1 for no key update", &[&new.organization_id])
             .await?;
@@ -73,7 +75,7 @@ impl Store {
         Ok(Some(stored))
     }
 
-    /// An organization's endpoints, the oldest first.
+    /// An organization's endpoints, oldest first.
     pub(crate) async fn endpoints(&self, organization: &str) -> anyhow::Result<Vec<WebhookEndpoint>> {
         let sql =
             format!("select {ENDPOINT} from webhook_endpoints where organization_id = $1 order by created_at, id");
@@ -86,7 +88,7 @@ impl Store {
         Ok(self.client().await?.query_opt(&sql, &[&organization, &id]).await?.as_ref().map(endpoint))
     }
 
-    /// Changes what is named of an endpoint.
+    /// Updates the given fields of an endpoint.
     pub(crate) async fn update_endpoint(
         &self,
         id: &str,
@@ -103,14 +105,14 @@ impl Store {
         Ok(self.client().await?.query_opt(&sql, &values).await?.as_ref().map(endpoint))
     }
 
-    /// Gives an endpoint another secret, which signs from now on.
+    /// Replaces the signing secret of an endpoint, effective immediately.
     pub(crate) async fn set_endpoint_secret(&self, id: &str, sealed: &[u8]) -> anyhow::Result<Option<WebhookEndpoint>> {
         let sql =
             format!("update webhook_endpoints set secret = $2, updated_at = now() where id = $1 returning {ENDPOINT}");
         Ok(self.client().await?.query_opt(&sql, &[&id, &sealed]).await?.as_ref().map(endpoint))
     }
 
-    /// Forgets an endpoint with its deliveries.
+    /// Deletes an endpoint and its deliveries.
     pub(crate) async fn remove_endpoint(&self, id: &str) -> anyhow::Result<()> {
         self.client().await?.execute("delete from webhook_endpoints where id = $1", &[&id]).await?;
         Ok(())
@@ -124,7 +126,7 @@ impl Store {
         Ok(self.client().await?.query(&sql, &[&endpoint, &limit]).await?.iter().map(delivery).collect())
     }
 
-    /// Stores a delivery by which somebody tries an endpoint out, whatever it asks for.
+    /// Stores a test delivery for an endpoint, whatever event types it subscribes to.
     pub(crate) async fn add_test_delivery(
         &self,
         organization: &str,
@@ -141,10 +143,10 @@ impl Store {
         Ok(self.client().await?.query_opt(&sql, &values).await?.as_ref().map(delivery))
     }
 
-    /// Takes deliveries whose time has come, at most so many, and none of busy endpoints. Each comes
-    /// again after a while unless its end is stored.
+    /// Claims up to `most` due deliveries, excluding `busy` endpoints. Each is due again after the lease
+    /// unless its result is stored.
     pub(crate) async fn claim_deliveries(&self, most: usize, busy: &[String]) -> anyhow::Result<Vec<DueDelivery>> {
-        // Materialized, so that the rows are chosen once, however the update is planned.
+        // Materialized, so that the rows are selected only once, whatever the plan of the update.
         let sql = "with due as materialized (
                        select id from webhook_deliveries
                        where state = 'pending' and next_attempt_at <= now() and endpoint_id <> all($3)
@@ -168,8 +170,8 @@ impl Store {
         Ok(rows.iter().map(item).collect())
     }
 
-    /// Stores what became of an attempt, the receiver's status; one that came too late changes
-    /// nothing. `again_in` is the pause before the next one, in seconds.
+    /// Stores the result of an attempt: the receiver's HTTP status, or an error. The result of an
+    /// outdated attempt is ignored. `again_in` is the delay before a retry, in seconds.
     pub(crate) async fn end_delivery(
         &self,
         item: &DueDelivery,
@@ -182,7 +184,7 @@ impl Store {
             Err(error) => ("failed", error.status, Some(&error.message)),
         };
         let status = status.map(i32::from);
-        // Those who failed together do not come back together.
+        // With jitter, so that deliveries that failed together are not retried together.
         let sql = "update webhook_deliveries set state = $3, last_status = $4, last_error = $5,
                        next_attempt_at = now() + make_interval(secs => $6 * (0.9 + 0.2 * random())),
                        delivered_at = case when $3 = 'delivered' then now() end
@@ -192,7 +194,7 @@ impl Store {
         Ok(())
     }
 
-    /// Forgets what happened long ago.
+    /// Deletes old finished deliveries.
     pub(crate) async fn delete_old_deliveries(&self) -> anyhow::Result<()> {
         let sql = "delete from webhook_deliveries where state <> 'pending' and created_at < now() - make_interval(days => $1)";
         self.client().await?.execute(sql, &[&HISTORY_DAYS]).await?;
@@ -221,7 +223,7 @@ fn delivery(row: &Row) -> WebhookDelivery {
         webhook_endpoint_id: row.get(1),
         event_id: row.get(2),
         event_type: row.get(3),
-        // Whoever finds the last one unanswered counts once more.
+        // A claim after an unfinished last attempt exceeds the maximum.
         attempts: row.get::<_, i32>(5).min(MAX_DELIVERY_ATTEMPTS),
         max_attempts: MAX_DELIVERY_ATTEMPTS,
         last_status: row.get(6),

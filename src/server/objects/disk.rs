@@ -1,3 +1,5 @@
+//! Object storage in a directory of this machine.
+
 use super::part_locks::{PartLock, PartLocks};
 use super::receive::{DiskSpace, receive};
 use super::{ObjectError, URL_LIFE};
@@ -14,14 +16,14 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::OwnedRwLockWriteGuard;
 
-/// A file of which the metadata does not know may be one that is about to be known.
+/// Minimum age of a file to remove it as an orphan: its row in the metadata may follow shortly.
 const ORPHAN_AGE: Duration = Duration::from_hours(1);
 
-/// A folder of objects, with signed URLs for uploads.
+/// A directory of objects, with signed URLs for uploads.
 pub(crate) struct Disk {
-    /// Whole objects; the user of the import's programs reads them.
+    /// Complete objects, readable by the user of the import's programs.
     folder: PathBuf,
-    /// What has not arrived completely. Nobody but us comes here.
+    /// Incomplete uploads, accessible only to this process's user.
     unfinished: PathBuf,
     signer: Signer,
     run_as: Option<RunAs>,
@@ -29,17 +31,17 @@ pub(crate) struct Disk {
     part_locks: PartLocks,
 }
 
-/// The signed part of an upload URL.
+/// The signed query of an upload URL.
 #[derive(Debug)]
 pub(crate) struct SignedQuery {
-    /// Of an upload in parts.
+    /// Number of the part, in a multipart upload.
     pub(crate) part: Option<u32>,
     expires: u64,
     signature: String,
 }
 
 impl SignedQuery {
-    /// Reads a query, if it is written just as we write it.
+    /// Parses a query; `None` unless it is exactly as we format it.
     pub(crate) fn parse(query: &str) -> Option<Self> {
         let (part, rest) = match query.strip_prefix("part=") {
             Some(rest) => rest.split_once('&').map(|(part, rest)| (Some(part), rest))?,
@@ -58,7 +60,7 @@ impl SignedQuery {
 }
 
 impl Disk {
-    /// Opens a folder of objects, made when missing, and one beside it for what is not whole.
+    /// Opens a directory of objects, created if missing, and one beside it for incomplete uploads.
     pub(crate) fn open(folder: PathBuf, signer: Signer, run_as: Option<RunAs>) -> io::Result<Self> {
         let unfinished = folder.with_file_name("uploads");
         for folder in [&folder, &unfinished] {
@@ -67,7 +69,7 @@ impl Disk {
         if let Some(user) = &run_as {
             user.own(&folder)?;
         }
-        // What a kill left of uploads at once. Those in parts go on.
+        // Uploads in one request that a crash interrupted. Multipart uploads can be resumed.
         for entry in fs::read_dir(&unfinished)?.flatten() {
             if entry.path().extension() == Some("once".as_ref()) {
                 fs::remove_file(entry.path())?;
@@ -77,14 +79,14 @@ impl Disk {
         Ok(Self { folder, unfinished, signer, run_as, space, part_locks: PartLocks::default() })
     }
 
-    /// The query of a URL that takes an upload or a part of one for an hour.
+    /// The query of a URL that accepts an upload, or one part of it, for one hour.
     pub(crate) fn sign(&self, key: &str, part: Option<u32>) -> String {
         let expires = seconds(SystemTime::now() + URL_LIFE);
         let signature = self.signer.sign(&signed_text(key, part, expires));
         SignedQuery { part, expires, signature }.query()
     }
 
-    /// Whether a ticket opens this object now.
+    /// Checks that a signed query is valid for this object and has not expired.
     pub(crate) fn check(&self, key: &str, signed: &SignedQuery) -> Result<(), ObjectError> {
         if !self.signer.verifies(&signed_text(key, signed.part, signed.expires), &signed.signature) {
             return Err(ObjectError::Signature);
@@ -95,8 +97,8 @@ impl Disk {
         Ok(())
     }
 
-    /// Stores a body of declared length, and gives its CRC-64/NVME. The object appears whole or
-    /// not at all.
+    /// Stores a body of declared length in bytes, and returns its CRC-64/NVME. The object appears only
+    /// when it is complete.
     pub(crate) async fn put<E>(
         &self,
         key: &str,
@@ -112,19 +114,19 @@ impl Disk {
         Ok(sum)
     }
 
-    /// Makes room for an upload in parts of this length in bytes.
+    /// Starts a multipart upload of this size in bytes.
     pub(crate) fn begin(&self, key: &str, size: u64) -> Result<(), ObjectError> {
         self.space.has(size)?;
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(self.in_parts(key))?;
         Ok(file.set_len(size)?)
     }
 
-    /// The right to write a part; whoever else writes it is ended.
+    /// Locks a part for writing, and aborts its current writer.
     pub(crate) async fn lock(&self, key: &str, part: u32) -> Result<PartLock, ObjectError> {
         self.part_locks.part(key, part).await.ok_or(ObjectError::Superseded)
     }
 
-    /// The file that the parts of an upload go into.
+    /// Opens the file that the parts of an upload are written to.
     pub(crate) fn unfinished(&self, key: &str) -> Result<File, ObjectError> {
         match OpenOptions::new().write(true).open(self.in_parts(key)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Err(ObjectError::NoUpload),
@@ -132,7 +134,7 @@ impl Disk {
         }
     }
 
-    /// Stores a part at its place, and gives its CRC-64/NVME.
+    /// Stores a part at its offset, both in bytes, and returns its CRC-64/NVME.
     pub(crate) async fn put_part<E>(
         &self,
         file: File,
@@ -145,18 +147,18 @@ impl Disk {
         over.run_until_cancelled(received).await.unwrap_or(Err(ObjectError::Superseded))
     }
 
-    /// Ends all who write parts of this object, and keeps others out while the guard is held.
+    /// Aborts all writers of this object, and blocks new ones while the guard is held.
     pub(crate) async fn lock_exclusively(&self, key: &str) -> OwnedRwLockWriteGuard<()> {
         self.part_locks.whole(key).await
     }
 
-    /// Makes an object of an upload in parts, of which every part is there. Only who is alone
-    /// may do that. Doing it twice does no harm.
+    /// Completes a multipart upload whose parts have all arrived. Idempotent. The caller must hold the
+    /// guard of [`Disk::lock_exclusively`].
     pub(crate) fn complete(&self, key: &str) -> Result<(), ObjectError> {
         if self.path(key).exists() { Ok(()) } else { self.publish(&self.in_parts(key), key) }
     }
 
-    /// Removes what belongs to no object of the metadata, an hour after it was last written.
+    /// Removes files whose object is not in the metadata, one hour after the last write.
     pub(crate) fn remove_orphans(&self, keys: &[String]) -> io::Result<()> {
         let known: HashSet<String> = keys.iter().map(|key| name(key)).collect();
         for folder in [&self.folder, &self.unfinished] {
@@ -171,12 +173,12 @@ impl Disk {
         Ok(())
     }
 
-    /// Gives a finished file to those who read it, under the object's name.
+    /// Moves a complete file to the object's path, and makes it readable for imports.
     fn publish(&self, unfinished: &Path, key: &str) -> Result<(), ObjectError> {
         if let Some(user) = &self.run_as {
             user.own(unfinished)?;
         }
-        // A link does not replace what a faster upload to the same URL has put there.
+        // A link does not overwrite the object of a faster upload to the same URL.
         match fs::hard_link(unfinished, self.path(key)) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(ObjectError::Used),
             linked => linked?,
@@ -185,7 +187,7 @@ impl Disk {
         Ok(remove(unfinished)?)
     }
 
-    /// Where an object lies. Keys are ours, so this stays below the folder.
+    /// Path of an object, always below the directory: [`name`] drops all separators.
     pub(crate) fn path(&self, key: &str) -> PathBuf {
         self.folder.join(name(key))
     }
@@ -194,7 +196,7 @@ impl Disk {
         self.unfinished.join(name(key))
     }
 
-    /// Removes an object, whole or not; one that is gone already is fine.
+    /// Removes an object, complete or not; does nothing if it does not exist.
     pub(crate) fn delete(&self, key: &str) -> io::Result<()> {
         remove(&self.path(key))?;
         remove(&self.in_parts(key))
@@ -217,7 +219,7 @@ struct RemoveOnDrop<'a>(&'a Path);
 
 impl Drop for RemoveOnDrop<'_> {
     fn drop(&mut self) {
-        let _ = fs::remove_file(self.0); // swept at the next start otherwise
+        let _ = fs::remove_file(self.0); // otherwise removed at the next start
     }
 }
 
@@ -236,13 +238,13 @@ mod tests {
     use super::*;
 
     fn disk() -> (tempfile::TempDir, Disk) {
-        let folder = tempfile::tempdir().expect("a folder");
+        let folder = tempfile::tempdir().expect("a directory");
         let disk = Disk::open(folder.path().join("objects"), Signer::new(b"k"), None).expect("opens");
         (folder, disk)
     }
 
     fn signed(query: &str) -> SignedQuery {
-        SignedQuery::parse(query).expect("a ticket")
+        SignedQuery::parse(query).expect("a signed query")
     }
 
     #[test]
@@ -294,8 +296,8 @@ mod tests {
         let key = super::super::new_key();
         assert!(matches!(disk.put(&key, 6, body(&["abc"])).await, Err(ObjectError::Incomplete)));
         assert!(matches!(disk.put(&key, 2, body(&["abc"])).await, Err(ObjectError::Incomplete)));
-        for place in ["objects", "uploads"] {
-            assert_eq!(fs::read_dir(folder.path().join(place)).expect("lists").count(), 0, "{place}");
+        for directory in ["objects", "uploads"] {
+            assert_eq!(fs::read_dir(folder.path().join(directory)).expect("lists").count(), 0, "{directory}");
         }
         disk.put(&key, 6, body(&["abc", "def"])).await.expect("stores");
         assert!(matches!(disk.put(&key, 6, body(&["xxxxxx"])).await, Err(ObjectError::Used)));
@@ -320,11 +322,11 @@ mod tests {
         let key = super::super::new_key();
         disk.begin(&key, 8).expect("begins");
         for (number, start, text) in [(2, 5, "fgh"), (1, 0, "wrong"), (1, 0, "abcde")] {
-            let lock = Arc::new(disk.lock(&key, number).await.expect("a turn"));
+            let lock = Arc::new(disk.lock(&key, number).await.expect("a part lock"));
             let file = disk.unfinished(&key).expect("opens");
             disk.put_part(file, (start, text.len() as u64), body(text), lock).await.expect("stores");
         }
-        let lock = Arc::new(disk.lock(&key, 1).await.expect("a turn"));
+        let lock = Arc::new(disk.lock(&key, 1).await.expect("a part lock"));
         let cut_off = disk.put_part(disk.unfinished(&key).expect("opens"), (0, 5), body("ab"), lock).await;
         assert!(matches!(cut_off, Err(ObjectError::Incomplete)));
         assert!(!disk.path(&key).exists());
@@ -346,8 +348,8 @@ mod tests {
         for key in ["imports/a.dump", "imports/b.dump"] {
             disk.unfinished(key).and_then(|file| Ok(file.set_modified(old)?)).expect("ages");
         }
-        disk.remove_orphans(&["imports/b.dump".to_owned()]).expect("sweeps");
-        let there = |name: &str| folder.path().join("uploads").join(name).exists();
-        assert_eq!((there("importsa.dump"), there("importsb.dump"), there("importsc.dump")), (false, true, true));
+        disk.remove_orphans(&["imports/b.dump".to_owned()]).expect("cleans up");
+        let exists = |name: &str| folder.path().join("uploads").join(name).exists();
+        assert_eq!((exists("importsa.dump"), exists("importsb.dump"), exists("importsc.dump")), (false, true, true));
     }
 }

@@ -1,4 +1,4 @@
-//! Object storage for uploaded dumps, with signed upload URLs: a folder of this machine, or S3.
+//! Object storage for uploaded dumps, with signed upload URLs: a directory of this machine, or S3.
 
 mod disk;
 mod part_locks;
@@ -17,29 +17,29 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::sync::OwnedRwLockWriteGuard;
 
-/// Part sizes of S3: 5 MiB to 5 GiB, at most 10,000 parts (Amazon S3 user guide, "Multipart
+/// Limits of S3: parts of 5 MiB to 5 GiB, at most 10,000 parts (Amazon S3 user guide, "Multipart
 /// upload limits"). In bytes.
 const LARGEST_PART: u64 = 5 << 30;
 const MOST_PARTS: u64 = 10_000;
-/// Parts are not smaller without need, in bytes: each is a request.
+/// Minimum part size, in bytes, because each part is a request.
 const USUAL_PART: u64 = 8 << 20;
-/// More parts than this only make lists longer.
+/// Number of parts above which larger parts are used.
 const USUAL_PARTS: u64 = 1000;
 
-/// How long an upload URL works.
+/// How long an upload URL is valid.
 pub(super) const URL_LIFE: Duration = Duration::from_hours(1);
 
 /// Where dumps are stored.
 pub(super) enum Objects {
-    /// A folder of this machine.
+    /// A directory of this machine.
     Disk(Disk),
-    /// A bucket.
+    /// An S3 bucket.
     S3(S3),
 }
 
 impl Objects {
-    /// A URL that takes an upload or a part of one for an hour. `base` is the address of our
-    /// own API, which receives for the folder.
+    /// A URL that accepts an upload, or one part of it, for one hour. `base` is the base URL of our API,
+    /// which receives uploads to disk.
     pub(super) fn url(&self, base: &str, upload: &UploadRow, part: Option<u32>) -> String {
         let key = &upload.object_key;
         match self {
@@ -48,7 +48,7 @@ impl Objects {
         }
     }
 
-    /// Where uploads go when not to ourselves: scheme, host and port.
+    /// Origin (scheme, host and port) of upload URLs, if not our own.
     pub(super) fn origin(&self) -> Option<String> {
         match self {
             Self::Disk(_) => None,
@@ -56,23 +56,18 @@ impl Objects {
         }
     }
 
-    /// Where the dump can be read that an import uses: in the folder, or as a copy at `place`.
-    pub(super) async fn local(
-        &self,
-        upload: &UploadRow,
-        place: &Path,
-        user: Option<&RunAs>,
-    ) -> anyhow::Result<PathBuf> {
+    /// Path of a local copy of the dump for an import: the file on disk, or a download to `path`.
+    pub(super) async fn local(&self, upload: &UploadRow, path: &Path, user: Option<&RunAs>) -> anyhow::Result<PathBuf> {
         match self {
             Self::Disk(disk) => Ok(disk.path(&upload.object_key)),
             Self::S3(s3) => {
-                s3.fetch(&upload.object_key, upload.size.unwrap_or_default(), place, user).await?;
-                Ok(place.to_owned())
+                s3.fetch(&upload.object_key, upload.size.unwrap_or_default(), path, user).await?;
+                Ok(path.to_owned())
             }
         }
     }
 
-    /// Makes ready for an upload in parts, and gives the name that a bucket has for it.
+    /// Starts a multipart upload, and returns its id in the bucket.
     pub(super) async fn begin(&self, key: &str, size: u64) -> Result<Option<String>, ObjectError> {
         match self {
             Self::Disk(disk) => disk.begin(key, size).map(|()| None),
@@ -80,8 +75,8 @@ impl Objects {
         }
     }
 
-    /// The parts of an open upload that have arrived. A bucket knows them itself; those in the
-    /// folder are in the metadata (`None`).
+    /// The received parts of an open upload, as listed by the bucket; `None` for uploads to disk, whose
+    /// parts are in the metadata.
     pub(super) async fn parts(&self, upload: &UploadRow) -> Result<Option<Vec<UploadPart>>, ObjectError> {
         match (self, &upload.storage_id) {
             (Self::S3(s3), Some(id)) => s3.parts(&upload.object_key, id).await.map(Some),
@@ -89,7 +84,7 @@ impl Objects {
         }
     }
 
-    /// Length of an object in bytes, if a bucket has it. What is in the folder is in the metadata.
+    /// Size of an object in bytes, if a bucket has it; `None` on disk, where the metadata has the size.
     pub(super) async fn size(&self, key: &str) -> Result<Option<u64>, ObjectError> {
         match self {
             Self::Disk(_) => Ok(None),
@@ -97,7 +92,7 @@ impl Objects {
         }
     }
 
-    /// Holds off those who write to an object in the folder; a bucket sees to that itself.
+    /// Blocks writers of an object on disk; a bucket needs no lock.
     pub(super) async fn lock_exclusively(&self, key: &str) -> Option<OwnedRwLockWriteGuard<()>> {
         match self {
             Self::Disk(disk) => Some(disk.lock_exclusively(key).await),
@@ -105,7 +100,7 @@ impl Objects {
         }
     }
 
-    /// Makes an object of the parts, whose entity tags are named in order.
+    /// Completes a multipart upload from its parts, given by their entity tags in order.
     pub(super) async fn complete(&self, upload: &UploadRow, tags: &[String]) -> Result<(), ObjectError> {
         match self {
             Self::Disk(disk) => disk.complete(&upload.object_key),
@@ -115,8 +110,8 @@ impl Objects {
         }
     }
 
-    /// Removes an object, whole or not; one that is gone already is fine. Nobody else may write to
-    /// it meanwhile: see [`Objects::lock_exclusively`].
+    /// Removes an object, complete or not; does nothing if it does not exist. The caller must block
+    /// writers: see [`Objects::lock_exclusively`].
     pub(super) async fn remove(&self, upload: &UploadRow) -> Result<(), ObjectError> {
         match self {
             Self::Disk(disk) => Ok(disk.delete(&upload.object_key)?),
@@ -127,7 +122,7 @@ impl Objects {
         }
     }
 
-    /// Removes what the metadata does not know. A bucket has a rule for that.
+    /// Removes files that are not in the metadata. Buckets have lifecycle rules for that.
     pub(super) fn remove_orphans(&self, keys: &[String]) -> io::Result<()> {
         match self {
             Self::Disk(disk) => disk.remove_orphans(keys),
@@ -136,30 +131,30 @@ impl Objects {
     }
 }
 
-/// How long parts are for a dump of this length in bytes; `None` where one is enough, or where
-/// none would do.
+/// Part size for a dump of this size, both in bytes; `None` if one part is enough, or if the dump
+/// exceeds the limits.
 pub(super) fn part_size(size: u64) -> Option<u64> {
     let even = size.div_ceil(USUAL_PARTS).next_multiple_of(1 << 20);
     let part = even.clamp(USUAL_PART, LARGEST_PART);
     (size > part && size.div_ceil(part) <= MOST_PARTS).then_some(part)
 }
 
-/// A key that no object has yet.
+/// A new, unique object key.
 pub(super) fn new_key() -> String {
     key_of(&random_hex(16))
 }
 
-/// The key of an upload's object.
+/// The object key of an upload.
 pub(super) fn key_of(id: &str) -> String {
     format!("imports/{id}.dump")
 }
 
-/// The upload of an object's key.
+/// The upload id of an object key.
 pub(super) fn id_of(key: &str) -> Option<&str> {
     key.strip_prefix("imports/")?.strip_suffix(".dump")
 }
 
-/// Why an upload is not taken. Each has the status and code that S3 would answer.
+/// Why an upload is rejected. Each has the status and code that S3 would return.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ObjectError {
     /// The signature is not ours, or not for this object.
@@ -168,16 +163,16 @@ pub(super) enum ObjectError {
     /// The URL has expired.
     #[error("Request has expired")]
     Expired,
-    /// The URL has done its work.
-    #[error("This URL has been used; ask for another one")]
+    /// The URL has already been used.
+    #[error("This URL has already been used; request a new one")]
     Used,
-    /// There is no such upload in parts, or not any more.
+    /// The multipart upload does not exist, or no longer exists.
     #[error("The specified multipart upload does not exist.")]
     NoUpload,
-    /// The same part is being sent once more, or the upload is being ended.
-    #[error("Another call has ended this: the same part once more, or the end of the upload.")]
+    /// The same part is being sent again, or the upload is being finished.
+    #[error("This request was superseded: the part was sent again, or the upload was finished.")]
     Superseded,
-    /// Nothing came for too long.
+    /// The sender stalled.
     #[error("Your socket connection to the server was not read from or written to within the timeout period.")]
     Stalled,
     /// The disk is too full.
@@ -189,10 +184,10 @@ pub(super) enum ObjectError {
     /// Larger than the plan allows.
     #[error("Your proposed upload of {0} bytes exceeds the {1} bytes that the project's plan allows.")]
     TooLarge(u64, u64),
-    /// A part of another length than its place has.
-    #[error("This part must have {0} bytes.")]
+    /// The part does not have the expected length.
+    #[error("This part must be exactly {0} bytes long.")]
     WrongLength(u64),
-    /// The body ended too early, or went on too long.
+    /// The body was shorter or longer than declared.
     #[error("You did not provide the number of bytes specified by the Content-Length HTTP header")]
     Incomplete,
     /// Storing failed.
@@ -212,7 +207,7 @@ mod tests {
             let part = part_size(size).expect("in parts");
             assert!((5 << 20..=LARGEST_PART).contains(&part) && size.div_ceil(part) <= 10_000, "{size}: {part}");
         }
-        assert_eq!(part_size(u64::MAX / 2), None, "nothing takes that");
+        assert_eq!(part_size(u64::MAX / 2), None, "exceeds all limits");
         assert_eq!(id_of(&key_of("abc")), Some("abc"));
     }
 }

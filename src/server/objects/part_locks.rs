@@ -1,10 +1,12 @@
+//! Locks on the parts of incomplete uploads.
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{OwnedMutexGuard, OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
 use tokio_util::sync::CancellationToken;
 
-/// Who may write into an unfinished object. A part has one writer: a newer one, whose sender
-/// has given up on the older, ends that. Finishing the object ends them all.
+/// Locks on the parts of incomplete objects. A part has one writer: a newer one aborts the older, whose
+/// sender has timed out. Finishing the object aborts all writers.
 #[derive(Default)]
 pub(super) struct PartLocks(Mutex<HashMap<String, Object>>);
 
@@ -14,22 +16,22 @@ struct Object {
     parts: HashMap<u32, (CancellationToken, Arc<tokio::sync::Mutex<()>>)>,
 }
 
-/// The right to write one part.
+/// The exclusive right to write one part.
 pub(crate) struct PartLock {
-    /// Told when somebody else wants to.
+    /// Cancelled when a newer writer or the end of the upload supersedes this one.
     pub(super) over: CancellationToken,
     _all: OwnedRwLockReadGuard<()>,
     _part: OwnedMutexGuard<()>,
 }
 
 impl PartLocks {
-    /// Ends an older writer of the part, and waits until it has gone. `None` when a newer one
-    /// came meanwhile.
+    /// Aborts an older writer of the part, and waits until it has stopped. `None` if a newer one has
+    /// arrived in the meantime.
     pub(super) async fn part(&self, key: &str, part: u32) -> Option<PartLock> {
         let over = CancellationToken::new();
         let (all, lock) = {
             let mut objects = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            // What nobody waits for or holds is forgotten.
+            // Drop the entries of locks that have no holder or waiter.
             objects.retain(|_, object| {
                 object.parts.retain(|_, (_, lock)| Arc::strong_count(lock) > 1);
                 !object.parts.is_empty() || Arc::strong_count(&object.all) > 1
@@ -44,7 +46,7 @@ impl PartLocks {
         (!lock.over.is_cancelled()).then_some(lock)
     }
 
-    /// Ends all writers of an object, and keeps others out while the guard is held.
+    /// Aborts all writers of an object, and blocks new ones while the guard is held.
     pub(super) async fn whole(&self, key: &str) -> OwnedRwLockWriteGuard<()> {
         let all = {
             let mut objects = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -63,14 +65,14 @@ mod tests {
     #[tokio::test]
     async fn a_newer_writer_ends_the_older() {
         let part_locks = Arc::new(PartLocks::default());
-        let first = part_locks.part("k", 1).await.expect("a turn");
+        let first = part_locks.part("k", 1).await.expect("a part lock");
         let other = part_locks.part("k", 2).await.expect("another part");
         let newer = tokio::spawn({
             let part_locks = part_locks.clone();
             async move { part_locks.part("k", 1).await.is_some() }
         });
         first.over.cancelled().await;
-        assert!(!other.over.is_cancelled() && !newer.is_finished(), "it waits until the older has gone");
+        assert!(!other.over.is_cancelled() && !newer.is_finished(), "it waits until the older writer has stopped");
         drop(first);
         assert!(newer.await.expect("runs"));
         let whole = tokio::spawn({
@@ -80,7 +82,7 @@ mod tests {
         other.over.cancelled().await;
         drop(other);
         whole.await.expect("runs");
-        part_locks.part("k2", 1).await.expect("a turn");
-        assert_eq!(part_locks.0.lock().expect("whole").len(), 1, "what nobody holds is forgotten");
+        part_locks.part("k2", 1).await.expect("a part lock");
+        assert_eq!(part_locks.0.lock().expect("not poisoned").len(), 1, "unused locks are dropped");
     }
 }

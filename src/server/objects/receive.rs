@@ -1,4 +1,4 @@
-//! A body becomes bytes in a file, with an eye on room and time.
+//! Receives a request body into a file, with limits on disk space and time.
 
 use super::ObjectError;
 use crate::util::fs::free_disk;
@@ -13,25 +13,24 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// Bytes that are gathered before they are written.
+/// Bytes that are buffered before they are written.
 const WRITE_BLOCK: usize = 1 << 20;
 
-/// An upload that sends nothing for so long is given up.
+/// Timeout for the next bytes of an upload.
 const STALL: Duration = Duration::from_mins(1);
 
-/// An upload must bring at least this much, in bytes, …
+/// An upload must send at least this many bytes per [`STALL_LIMIT`].
 const MIN_PROGRESS: u64 = 1 << 20;
-/// … in this time.
+/// The period of [`MIN_PROGRESS`].
 const STALL_LIMIT: Duration = Duration::from_mins(5);
 
-/// Free space that no upload may take: the databases on the same disk need it to go on. In
-/// bytes.
+/// Free disk space that uploads must leave to the databases on the same disk, in bytes.
 const MIN_FREE_DISK: u64 = 256 << 20;
 
-/// Room on a disk.
+/// The free space of a disk, and reservations of running uploads.
 pub(super) struct DiskSpace {
     folder: PathBuf,
-    /// Bytes that running uploads have announced and not yet sent.
+    /// Bytes that running uploads have declared but not yet stored.
     reserved: AtomicU64,
 }
 
@@ -40,13 +39,13 @@ impl DiskSpace {
         Self { folder, reserved: AtomicU64::new(0) }
     }
 
-    /// Whether there is room for so many bytes beside those that are on their way.
+    /// Checks that there is space for this many bytes besides running uploads.
     pub(super) fn has(&self, length: u64) -> Result<(), ObjectError> {
         drop(self.reservation(length)?);
         Ok(())
     }
 
-    /// Sets room aside.
+    /// Reserves space for this many bytes.
     fn reservation(&self, length: u64) -> Result<Reservation<'_>, ObjectError> {
         let others = self.reserved.fetch_add(length, Ordering::Relaxed);
         let reservation = Reservation { reserved: &self.reserved, left: length };
@@ -56,12 +55,12 @@ impl DiskSpace {
 
     /// Free space, in bytes.
     fn free(&self) -> io::Result<u64> {
-        free_disk(&self.folder).ok_or_else(|| io::Error::other("the free disk space is unknown"))
+        free_disk(&self.folder).ok_or_else(|| io::Error::other("cannot read the free disk space"))
     }
 }
 
-/// Writes a body of declared length into a file, at a place, and gives its CRC-64/NVME.
-/// `held` is kept until the last byte is written, also when the sender has gone.
+/// Writes a body of declared length to a file at an offset, both in bytes, and returns its CRC-64/NVME.
+/// `held` is kept until the last byte is written, even if the caller is dropped.
 pub(super) async fn receive<E>(
     disk_space: &DiskSpace,
     file: File,
@@ -112,19 +111,19 @@ pub(super) async fn receive<E>(
     if stored != length {
         return Err(ObjectError::Incomplete);
     }
-    // What has arrived must have arrived after a power cut, too.
+    // Acknowledged data must survive a power failure.
     tokio::task::spawn_blocking(move || file.sync_data()).await.map_err(io::Error::other)??;
     Ok(sum.finalize())
 }
 
-/// Room that is set aside for what has not come yet.
+/// Disk space reserved for the rest of an upload.
 struct Reservation<'a> {
     reserved: &'a AtomicU64,
     left: u64,
 }
 
 impl Reservation<'_> {
-    /// So many bytes have come.
+    /// Releases this many bytes, which have been stored.
     fn keep(&mut self, bytes: u64) {
         let bytes = bytes.min(self.left);
         self.left -= bytes;

@@ -1,8 +1,8 @@
-//! Object storage of the kind that Amazon invented. Dumps go there and come from there without
-//! passing through us; we sign, ask and tidy.
+//! Object storage in an S3 bucket. Clients upload directly to the bucket with presigned URLs; the
+//! control plane signs, lists, completes and deletes.
 
 use super::{ObjectError, URL_LIFE};
-use crate::server::outbound::egress;
+use crate::server::egress;
 use crate::server::postgres::{RunAs, private_file};
 use crate::util::format::printable;
 use crate::wire::{S3Error, S3Parts, S3Upload, UploadPart};
@@ -15,41 +15,42 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::time::Duration;
 
-/// How long a URL works that we use ourselves at once.
+/// Validity of presigned URLs that we use ourselves, immediately.
 const OWN_LIFE: Duration = Duration::from_mins(5);
-/// An ordinary call; putting parts together takes longer.
+/// Timeout of a request; completing a multipart upload takes the longest.
 const TIMEOUT: Duration = Duration::from_mins(4);
-/// No block of an object that is fetched may take longer.
+/// Timeout for the next block of a download.
 const STALL: Duration = Duration::from_mins(1);
 
-/// A bucket, or a folder in one.
+/// A bucket, or a prefix in one.
 pub(crate) struct S3 {
     bucket: Bucket,
     credentials: Credentials,
-    /// Stands before every key; empty or with a slash at its end.
+    /// Prefix of every key: empty, or with a trailing slash.
     prefix: String,
     http: reqwest::Client,
 }
 
 impl S3 {
-    /// Opens `s3://bucket/prefix`. Keys, region and endpoint come from the variables that all
-    /// tools for S3 read.
+    /// Opens `s3://bucket/prefix`. Credentials, region and endpoint come from the standard AWS
+    /// environment variables.
     pub(crate) fn open(url: &str) -> anyhow::Result<Self> {
-        let place = url.strip_prefix("s3://").context("name the object store as s3://bucket/prefix")?;
-        let (name, prefix) = place.split_once('/').unwrap_or((place, ""));
+        let location =
+            url.strip_prefix("s3://").context("the object store must be a URL such as s3://bucket/prefix")?;
+        let (name, prefix) = location.split_once('/').unwrap_or((location, ""));
         let prefix = prefix.trim_matches('/');
         let prefix = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
         let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-        let needed = |name: &str| variable(name).with_context(|| format!("{name} is not set"));
+        let required = |name: &str| variable(name).with_context(|| format!("{name} is not set"));
         let region = variable("AWS_REGION").or_else(|| variable("AWS_DEFAULT_REGION")).unwrap_or("us-east-1".into());
         let (endpoint, style) = match variable("AWS_ENDPOINT_URL_S3").or_else(|| variable("AWS_ENDPOINT_URL")) {
             Some(endpoint) => (endpoint, UrlStyle::Path),
             None => (format!("https://s3.{region}.amazonaws.com"), UrlStyle::VirtualHost),
         };
-        let endpoint = endpoint.parse().context("AWS_ENDPOINT_URL is not a URL")?;
+        let endpoint = endpoint.parse().context("AWS_ENDPOINT_URL is not a valid URL")?;
         let bucket =
-            Bucket::new(endpoint, style, name.to_owned(), region).context("the object store cannot be used")?;
-        let (key, secret) = (needed("AWS_ACCESS_KEY_ID")?, needed("AWS_SECRET_ACCESS_KEY")?);
+            Bucket::new(endpoint, style, name.to_owned(), region).context("the object store URL is invalid")?;
+        let (key, secret) = (required("AWS_ACCESS_KEY_ID")?, required("AWS_SECRET_ACCESS_KEY")?);
         let credentials = match variable("AWS_SESSION_TOKEN") {
             Some(token) => Credentials::new_with_token(key, secret, token),
             None => Credentials::new(key, secret),
@@ -58,20 +59,22 @@ impl S3 {
         Ok(Self { bucket, credentials, prefix, http })
     }
 
-    /// Whether the bucket is there and answers us.
+    /// Checks that the bucket exists and accepts our credentials.
     pub(crate) async fn check(&self) -> anyhow::Result<()> {
         let url = self.bucket.head_bucket(Some(&self.credentials)).sign(OWN_LIFE);
         let status = self.http.head(url).timeout(TIMEOUT).send().await.map_err(lost)?.status().as_u16();
         let name = self.bucket.name();
         match status {
             200..300 => Ok(()),
-            404 => anyhow::bail!("there is no bucket {name}"),
-            403 => anyhow::bail!("the bucket {name} refuses this key, or does not let it list (s3:ListBucket)"),
-            other => anyhow::bail!("the bucket {name} answered {other}"),
+            404 => anyhow::bail!("bucket not found: {name}"),
+            403 => anyhow::bail!(
+                "access to the bucket {name} denied; check the credentials and the permission s3:ListBucket"
+            ),
+            other => anyhow::bail!("the bucket {name} returned HTTP status {other}"),
         }
     }
 
-    /// Scheme, host and port of the bucket.
+    /// Origin of the bucket: scheme, host and port.
     pub(crate) fn origin(&self) -> String {
         self.bucket.base_url().origin().ascii_serialization()
     }
@@ -80,7 +83,7 @@ impl S3 {
         format!("{}{key}", self.prefix)
     }
 
-    /// A URL that takes one `PUT` of the object, or of a part of an upload.
+    /// A presigned URL for a `PUT` of the object, or of a part of an upload.
     pub(crate) fn url(&self, key: &str, part: Option<(u32, &str)>) -> String {
         let object = self.object(key);
         let credentials = Some(&self.credentials);
@@ -94,7 +97,7 @@ impl S3 {
         url.to_string()
     }
 
-    /// Begins an upload in parts, and gives the name that storage has for it.
+    /// Starts a multipart upload, and returns its id.
     pub(crate) async fn begin(&self, key: &str) -> Result<String, ObjectError> {
         let object = self.object(key);
         let action = CreateMultipartUpload::new(&self.bucket, Some(&self.credentials), &object);
@@ -104,7 +107,7 @@ impl S3 {
             .ok_or_else(|| unexpected("the response has no upload id"))
     }
 
-    /// The parts that have arrived, in order.
+    /// The uploaded parts, in order.
     pub(crate) async fn parts(&self, key: &str, upload: &str) -> Result<Vec<UploadPart>, ObjectError> {
         let (object, mut parts, mut after) = (self.object(key), Vec::new(), None);
         loop {
@@ -113,7 +116,7 @@ impl S3 {
                 action.set_part_number_marker(after);
             }
             let answer = self.call(self.http.get(action.sign(OWN_LIFE))).await?;
-            let page = S3Parts::parse(&answer).ok_or_else(|| unexpected("the list of parts cannot be read"))?;
+            let page = S3Parts::parse(&answer).ok_or_else(|| unexpected("the list of parts is invalid"))?;
             let next = page.next_page().filter(|next| Some(*next) > after);
             parts.extend(page.into_parts());
             if next.is_none() {
@@ -124,13 +127,13 @@ impl S3 {
         }
     }
 
-    /// Makes an object of the parts, whose entity tags are named in order.
+    /// Completes a multipart upload from its parts, given by their entity tags in order.
     pub(crate) async fn complete(&self, key: &str, upload: &str, tags: &[String]) -> Result<(), ObjectError> {
         let object = self.object(key);
         let tags = tags.iter().map(String::as_str);
         let action = CompleteMultipartUpload::new(&self.bucket, Some(&self.credentials), &object, upload, tags);
         let url = action.sign(OWN_LIFE);
-        // Success is told before it is known; the body says how it went.
+        // S3 sends status 200 before it has finished; the body contains the result.
         let answer = self.call(self.http.post(url).body(action.body())).await?;
         match S3Error::parse(&answer) {
             None => Ok(()),
@@ -138,7 +141,7 @@ impl S3 {
         }
     }
 
-    /// Length of an object in bytes; `None` when it is not there.
+    /// Size of an object in bytes; `None` if it does not exist.
     pub(crate) async fn size(&self, key: &str) -> Result<Option<u64>, ObjectError> {
         let object = self.object(key);
         let url = self.bucket.head_object(Some(&self.credentials), &object).sign(OWN_LIFE);
@@ -154,32 +157,32 @@ impl S3 {
         }
     }
 
-    /// Copies an object of this length in bytes into a file that this user reads. One that has
-    /// become another since it was looked at is not taken.
+    /// Downloads an object of this size in bytes to a file that only this user can read. Fails if the
+    /// size has changed.
     pub(crate) async fn fetch(&self, key: &str, size: u64, path: &Path, user: Option<&RunAs>) -> anyhow::Result<()> {
         let object = self.object(key);
         let url = self.bucket.get_object(Some(&self.credentials), &object).sign(URL_LIFE);
         let mut answer = self.http.get(url).send().await.map_err(lost)?;
         if !answer.status().is_success() {
-            anyhow::bail!("object storage answered {} to the dump's key", answer.status().as_u16());
+            anyhow::bail!("object storage returned HTTP status {} for the dump", answer.status().as_u16());
         }
         let mut file = io::BufWriter::with_capacity(1 << 20, private_file(path, user)?);
         let mut stored = 0;
         while let Some(block) = answer.chunk().await.map_err(lost)? {
             stored += block.len() as u64;
             if stored > size {
-                anyhow::bail!("the dump is longer than it was when the import began");
+                anyhow::bail!("the dump is longer than the completed upload");
             }
             tokio::task::block_in_place(|| file.write_all(&block))?;
         }
         file.flush()?;
         if stored != size {
-            anyhow::bail!("object storage cut the dump off, or it is another one by now");
+            anyhow::bail!("the dump is shorter than the completed upload");
         }
         Ok(())
     }
 
-    /// Removes an object, and an upload of it that is not complete; what is gone already is fine.
+    /// Removes an object and its incomplete upload; does nothing if they do not exist.
     pub(crate) async fn delete(&self, key: &str, upload: Option<&str>) -> Result<(), ObjectError> {
         let object = self.object(key);
         let credentials = Some(&self.credentials);
@@ -211,7 +214,7 @@ impl S3 {
     }
 }
 
-/// What went wrong, without the URL, which is a secret.
+/// The error without the URL, whose signature is a secret.
 fn lost(error: reqwest::Error) -> ObjectError {
     ObjectError::Storage(io::Error::other(error.without_url()))
 }

@@ -1,6 +1,5 @@
-//! Calls to servers that others name: webhooks and integrations.
+//! Outbound requests: webhook deliveries, and pushes to integrations.
 
-pub(super) mod egress;
 pub(super) mod integrations;
 pub(super) mod outbox;
 pub(super) mod webhooks;

@@ -1,6 +1,6 @@
-//! Telling others what has happened. What is to be told was stored together with what it tells
-//! of; those who tell take what is due, several at a time, and store what became of it. Whoever
-//! dies on the way leaves it to the next: everything is told at least once.
+//! The outbox: delivers webhooks and pushes. Items are stored in the transaction of their event; workers
+//! claim due items, deliver them concurrently, and store the results. Items of a worker that dies are
+//! claimed again, so delivery is at least once.
 
 use crate::server::Core;
 use crate::server::metadata::{DeliveryError, MAX_DELIVERY_ATTEMPTS};
@@ -11,19 +11,18 @@ use std::time::Duration;
 use tokio::task::{self, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-/// Things that one process tells at the same time. Most of it is waiting.
+/// Maximum number of concurrent deliveries of a process, which are mostly waiting.
 const AT_A_TIME: usize = 32;
-/// Whoever has so many of them under way gets no more: one that is slow must not hold up the others.
+/// Concurrent deliveries above which a receiver gets no more, so that a slow one does not block others.
 const FOR_ONE: usize = 4;
-/// Pause between two looks for what is due.
+/// Pause between two polls for due items.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Pauses between the attempts, in seconds: a receiver that is being deployed is back within the
-/// first few, one that is broken over night within the rest.
+/// Delays between attempts, in seconds: the first few cover a deployment of the receiver, the rest an
+/// outage overnight.
 const RETRY_DELAYS: [f64; MAX_DELIVERY_ATTEMPTS as usize - 1] = [5.0, 30.0, 120.0, 600.0, 1800.0, 3600.0, 10800.0];
 
-/// Seconds until the next attempt after this one. The receiver may ask for more, but for no more
-/// than the longest.
+/// Seconds from this attempt to the next. `Retry-After` can extend the delay, up to the longest one.
 pub(crate) fn retry_delay<T>(attempt: i32, result: &Result<T, DeliveryError>) -> f64 {
     let longest = RETRY_DELAYS[RETRY_DELAYS.len() - 1];
     let usual = usize::try_from(attempt - 1).ok().and_then(|at| RETRY_DELAYS.get(at)).unwrap_or(&longest);
@@ -31,33 +30,33 @@ pub(crate) fn retry_delay<T>(attempt: i32, result: &Result<T, DeliveryError>) ->
     retry_after.map_or(*usual, |retry_after| retry_after.as_secs_f64().clamp(*usual, longest))
 }
 
-/// Something that is to be told.
+/// An item to deliver.
 pub(crate) trait OutboxItem: Send + 'static {
-    /// Whom it is for.
+    /// Id of the receiver, for the limit per receiver.
     fn receiver(&self) -> &str;
 }
 
-/// Tells what is due until it is told to stop, then ends what is under way.
+/// Delivers due items until `stop`, then waits for running deliveries.
 pub(crate) async fn run<T: OutboxItem, P: Future<Output = anyhow::Result<()>> + Send + 'static>(
     core: Arc<Core>,
     stop: CancellationToken,
     claim: impl AsyncFn(&Core, usize, &[String]) -> anyhow::Result<Vec<T>>,
-    tell: impl Fn(Arc<Core>, T) -> P,
+    deliver: impl Fn(Arc<Core>, T) -> P,
 ) {
     let (mut running, mut receivers) = (JoinSet::new(), HashMap::<task::Id, String>::new());
     while !stop.is_cancelled() {
-        let mut news = pin!(core.wakeups.outbox.notified());
-        news.as_mut().enable(); // what happens from here on is not missed
+        let mut wakeup = pin!(core.wakeups.outbox.notified());
+        wakeup.as_mut().enable(); // wakeups from here on are not missed
         let capacity = AT_A_TIME.saturating_sub(running.len()).min(FOR_ONE);
-        let item = if capacity == 0 { Ok(Vec::new()) } else { claim(&core, capacity, &busy(&receivers)).await };
-        let item = item.unwrap_or_else(|error| {
-            tracing::error!("what is due cannot be read: {error:#}");
+        let items = if capacity == 0 { Ok(Vec::new()) } else { claim(&core, capacity, &busy(&receivers)).await };
+        let items = items.unwrap_or_else(|error| {
+            tracing::error!("cannot read the due deliveries: {error:#}");
             Vec::new()
         });
-        let idle = item.is_empty();
-        for item in item {
+        let idle = items.is_empty();
+        for item in items {
             let receiver = item.receiver().to_owned();
-            let delivery = running.spawn(tell(core.clone(), item));
+            let delivery = running.spawn(deliver(core.clone(), item));
             receivers.insert(delivery.id(), receiver);
         }
         if !idle {
@@ -65,7 +64,7 @@ pub(crate) async fn run<T: OutboxItem, P: Future<Output = anyhow::Result<()>> + 
         }
         tokio::select! {
             Some(result) = running.join_next_with_id() => finish(result, &mut receivers),
-            () = news => {}
+            () = wakeup => {}
             () = stop.cancelled() => {}
             () = tokio::time::sleep(PAUSE) => {}
         }
@@ -75,7 +74,7 @@ pub(crate) async fn run<T: OutboxItem, P: Future<Output = anyhow::Result<()>> + 
     }
 }
 
-/// The receivers that have their share. A claim may bring one of them as many once more at most.
+/// Receivers at their limit. One claim can exceed the limit by at most the limit itself.
 fn busy(receivers: &HashMap<task::Id, String>) -> Vec<String> {
     let mut counts = HashMap::<&String, usize>::new();
     for receiver in receivers.values() {
@@ -87,11 +86,11 @@ fn busy(receivers: &HashMap<task::Id, String>) -> Vec<String> {
 fn finish(result: Result<(task::Id, anyhow::Result<()>), JoinError>, receivers: &mut HashMap<task::Id, String>) {
     let (id, result) = match result {
         Ok(result) => result,
-        Err(error) => (error.id(), Err(anyhow::anyhow!("given up: {error}"))),
+        Err(error) => (error.id(), Err(anyhow::anyhow!("the delivery was aborted: {error}"))),
     };
     receivers.remove(&id);
     if let Err(error) = result {
-        tracing::error!("what became of a message could not be stored: {error:#}");
+        tracing::error!("cannot store the result of a delivery: {error:#}");
     }
 }
 

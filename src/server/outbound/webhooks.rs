@@ -1,10 +1,10 @@
-//! Delivering webhooks: signing, sending, trying again.
+//! Delivers webhooks: signs, sends and retries.
 
+use super::outbox;
 use super::outbox::OutboxItem;
-use super::{egress, outbox};
-use crate::server::Core;
 use crate::server::crypto::Signer;
 use crate::server::metadata::{DeliveryError, DueDelivery, MAX_DELIVERY_ATTEMPTS};
+use crate::server::{Core, egress};
 use crate::wire::{DELIVERY_HEADER, EVENT_HEADER, SIGNATURE_HEADER, retry_after};
 use reqwest::header::CONTENT_TYPE;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ impl OutboxItem for DueDelivery {
     }
 }
 
-/// Delivers what is due until it is told to stop.
+/// Delivers due webhooks until `stop`.
 pub(crate) async fn run(core: Arc<Core>, stop: CancellationToken) {
     outbox::run(core, stop, async |core, most, busy| core.store.claim_deliveries(most, busy).await, deliver).await;
 }
@@ -33,7 +33,7 @@ async fn deliver(core: Arc<Core>, item: DueDelivery) -> anyhow::Result<()> {
     core.store.end_delivery(&item, &result, outbox::retry_delay(item.attempt, &result)).await
 }
 
-/// Gives the status with which the receiver took it.
+/// Sends a delivery, and returns the receiver's HTTP status if it is a success.
 async fn send(core: &Core, item: &DueDelivery) -> Result<u16, DeliveryError> {
     if !item.enabled {
         return Err(DeliveryError::permanent("the endpoint is disabled"));
@@ -41,7 +41,7 @@ async fn send(core: &Core, item: &DueDelivery) -> Result<u16, DeliveryError> {
     if item.attempt > MAX_DELIVERY_ATTEMPTS {
         return Err(DeliveryError::attempts_exhausted());
     }
-    // It was judged when it was stored, but rules may have changed since.
+    // Checked when it was stored, but the rules may have changed since.
     let url = egress::receiver(&item.url, core.is_local).map_err(DeliveryError::permanent)?;
     let secret = core.secret_box.open(&item.secret).map_err(|error| DeliveryError::transient(error.to_string()))?;
     let request = core
@@ -53,7 +53,7 @@ async fn send(core: &Core, item: &DueDelivery) -> Result<u16, DeliveryError> {
         .header(SIGNATURE_HEADER, signature(&secret, jiff::Timestamp::now().as_second(), &item.body))
         .body(item.body.clone());
     let answer = request.send().await.map_err(|error| DeliveryError::transient(egress::error(&error)))?;
-    // What else it says is of no interest, and may be without end.
+    // The body is not read: it does not matter, and may be endless.
     let status = answer.status().as_u16();
     if answer.status().is_success() {
         return Ok(status);
@@ -61,11 +61,11 @@ async fn send(core: &Core, item: &DueDelivery) -> Result<u16, DeliveryError> {
     Err(DeliveryError {
         status: Some(status),
         retry_after: retry_after(answer.headers()),
-        ..DeliveryError::transient(format!("the receiver answered {status}"))
+        ..DeliveryError::transient(format!("the receiver returned HTTP status {status}"))
     })
 }
 
-/// The signature header: seconds since 1970, and the HMAC of them and the body (the API's rules).
+/// The signature header: the Unix time in seconds, and the HMAC of time and body (the API's rules).
 fn signature(secret: &str, seconds: i64, body: &str) -> String {
     format!("t={seconds},v1={}", Signer::new(secret.as_bytes()).sign(&format!("{seconds}.{body}")))
 }

@@ -1,4 +1,4 @@
-// Calling the control plane with the key that this tab has.
+// API client: calls the control plane with this tab's API key.
 
 const BASE = "/api/capydb";
 const KEPT = "capydb-key";
@@ -12,7 +12,7 @@ export class ApiError extends Error {
   }
 }
 
-/** The owner's key is only remembered as long as the page is open; one that was typed, as long as the tab. */
+/** The owner's key is kept in memory until the page closes; an entered key until the tab closes. */
 let ours = null;
 export const savedKey = () => ours ?? sessionStorage.getItem(KEPT);
 export const useKey = (key) => { ours = key; };
@@ -21,24 +21,24 @@ export const forgetKey = () => {
   ours = null;
   sessionStorage.removeItem(KEPT);
 };
-/** What can stand in a header. */
+/** Whether the text is valid in an HTTP header. */
 export const isKey = (text) => /^[\x21-\x7e]+$/.test(text);
 
-/** On the machine of the person who runs it, the control plane gives its own key. */
+/** The key of `capydb dev`, which it returns to its own user only; otherwise null. */
 export async function ownersKey() {
   const answer = await fetch("/panel/key", { headers: { "X-CapyDB-Panel": "1" }, cache: "no-store" }).catch(() => null);
   return answer?.ok ? (await answer.json()).api_key : null;
 }
 
-/** How much the control plane's clock is ahead of ours, in milliseconds. */
+/** Offset of the control plane's clock from ours, in milliseconds. */
 let ahead = 0;
-/** What time it is where jobs are run. */
+/** The control plane's time, in milliseconds. */
 export const now = () => Date.now() + ahead;
 
-/** Most calls are answered at once; those that are not say how many seconds they may take. */
+/** Default timeout of a call, in seconds. */
 const PATIENCE = 30;
 
-/** A call of the API; what is not right becomes a sentence. */
+/** Calls the API; every failure throws an `ApiError` with a complete sentence. */
 export async function call(method, path, body, { signal, patience = PATIENCE } = {}) {
   const [key, late] = [savedKey(), AbortSignal.timeout(patience * 1000)];
   const headers = { Authorization: `Bearer ${key}`, Accept: "application/json" };
@@ -48,22 +48,22 @@ export async function call(method, path, body, { signal, patience = PATIENCE } =
     answer = await fetch(BASE + path, { method, headers, signal: signal ? AbortSignal.any([signal, late]) : late, cache: "no-store", body: body === undefined ? undefined : JSON.stringify(body) });
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    if (error.name === "TimeoutError") throw new ApiError(`The control plane did not answer within ${patience} s.`, 0);
-    throw new ApiError("The control plane cannot be reached. Check the network, then try again.", 0);
+    if (error.name === "TimeoutError") throw new ApiError(`The control plane did not respond within ${patience} s.`, 0);
+    throw new ApiError("Cannot reach the control plane. Check the network, then try again.", 0);
   }
   const told = Date.parse(answer.headers.get("Date"));
-  if (told) ahead = Math.abs(told - Date.now()) > 2000 ? told - Date.now() : 0; // it is told in whole seconds
-  // An answer that comes late may be about a key that is not ours any more.
+  if (told) ahead = Math.abs(told - Date.now()) > 2000 ? told - Date.now() : 0; // `Date` has whole seconds
+  // A late response may be about a key that was replaced meanwhile.
   if (answer.status === 401 && key === savedKey()) dispatchEvent(new Event("capydb-key"));
   const read = await answer.json().catch(() => null);
   signal?.throwIfAborted();
-  if (answer.ok && read === null) throw new ApiError("The control plane's answer broke off.", 0);
+  if (answer.ok && read === null) throw new ApiError("The response from the control plane is incomplete.", 0);
   if (answer.ok) return read;
   const wait = Number(answer.headers.get("Retry-After")) || null;
-  throw new ApiError(read?.error ? sentence(read.error) : `The control plane answered ${answer.status}.`, answer.status, wait, read?.code);
+  throw new ApiError(read?.error ? sentence(read.error) : `The control plane returned HTTP ${answer.status}.`, answer.status, wait, read?.code);
 }
 
-/** A sentence begins with a capital and ends with a full stop. */
+/** Adds an initial capital and a final full stop. */
 export function sentence(text) {
   const begun = text.charAt(0).toUpperCase() + text.slice(1);
   return /[.!?…]$/.test(begun) ? begun : `${begun}.`;

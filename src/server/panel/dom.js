@@ -1,6 +1,6 @@
-// Making elements, and writing numbers and times for people.
+// DOM helpers, and formats for numbers and times.
 
-/** An element with attributes (`on…` are listeners, `class` and the like as such) and children. */
+/** Creates an element with attributes (`on…` are listeners) and children. */
 export function h(name, attributes = {}, ...children) {
   const element = document.createElement(name);
   for (const [key, value] of Object.entries(attributes)) {
@@ -13,7 +13,7 @@ export function h(name, attributes = {}, ...children) {
   return element;
 }
 
-/** Bytes as the command line writes them: powers of ten. */
+/** Bytes in decimal units, as the CLI prints them. */
 export function bytes(size) {
   const units = ["B", "kB", "MB", "GB", "TB", "PB"];
   let unit = 0;
@@ -26,7 +26,7 @@ export function bytes(size) {
 
 export const count = (number) => new Intl.NumberFormat("en").format(number);
 
-/** Seconds in words. */
+/** A duration in seconds, as text. */
 export function duration(seconds) {
   seconds = Math.max(0, Math.round(seconds));
   if (seconds < 60) return `${seconds} s`;
@@ -34,7 +34,7 @@ export function duration(seconds) {
   return `${Math.floor(seconds / 3600)} h ${Math.floor((seconds % 3600) / 60)} min`;
 }
 
-/** How long something took: short times with a tenth. */
+/** An elapsed time; tenths of a second below one minute. */
 export const took = (seconds) => (seconds < 60 ? `${seconds.toFixed(1)} s` : duration(seconds));
 
 export function time(text) {
@@ -42,24 +42,24 @@ export function time(text) {
   return Number.isNaN(date.getTime()) ? text : date.toLocaleString([], { dateStyle: "medium", timeStyle: "short" });
 }
 
-/** Says something to those who hear the page, also when it was the last thing that was said. */
+/** Announces text to screen readers, even if it repeats the last announcement. */
 export function announce(text) {
   const place = document.getElementById("announce");
   place.textContent = "";
   setTimeout(() => { place.textContent = text; }, 50);
 }
 
-/** A message with what to do about it. */
+/** A message, with a fix if there is one. */
 export function note(kind, text, fix) {
   return h("div", { class: `note ${kind}`, role: kind === "bad" ? "alert" : null },
-    h("p", {}, text), fix ? h("p", {}, h("strong", {}, "What to do: "), fix) : null);
+    h("p", {}, text), fix ? h("p", {}, h("strong", {}, "Fix: "), fix) : null);
 }
 
-/** Moves a bar that is there. */
+/** Updates a progress bar. */
 export function move(element, part) {
   const known = part !== null && Number.isFinite(part);
   element.classList.toggle("unsure", !known);
-  requestAnimationFrame(() => element.classList.toggle("moved", known)); // its first step does not slide
+  requestAnimationFrame(() => element.classList.toggle("moved", known)); // no transition for the first value
   const percent = known ? Math.min(100, Math.max(0, part * 100)) : null;
   element.firstElementChild.style.inlineSize = known ? `${percent}%` : "";
   for (const [name, value] of [["aria-valuemin", 0], ["aria-valuemax", 100], ["aria-valuenow", Math.round(percent)]]) {
@@ -68,14 +68,14 @@ export function move(element, part) {
   }
 }
 
-/** A bar; `part` from 0 to 1, or null when nobody knows. */
+/** A progress bar; `part` is from 0 to 1, or null if unknown. */
 export function bar(part, label, kind = "") {
   const element = h("div", { class: `bar ${kind}`, role: "progressbar", "aria-label": label }, h("i"));
   move(element, part);
   return element;
 }
 
-/** A command with a button that copies it. */
+/** A command with a copy button. */
 export function command(text) {
   const button = h("button", { type: "button", "aria-label": `Copy: ${text}` }, "Copy");
   button.addEventListener("click", async () => {
@@ -86,7 +86,7 @@ export function command(text) {
       setTimeout(() => { button.textContent = "Copy"; }, 2000);
     } catch {
       getSelection().selectAllChildren(button.previousElementSibling);
-      button.textContent = "Press Ctrl-C";
+      button.textContent = "Press Ctrl+C";
     }
   });
   return h("div", { class: "command" }, h("code", {}, text), button);

@@ -1,15 +1,15 @@
-// Looking into a dump file before anything of it is sent: format, versions, tables, extensions.
-// The layout of archives follows pg_backup_archiver.c of Postgres.
+// Reads a dump file in the browser before the upload: format, versions, tables, extensions.
+// The archive layout follows pg_backup_archiver.c of Postgres.
 
-/** As much of a file is read for its table of contents, in bytes. */
+/** Bytes read for an archive's table of contents. */
 const MOST = 16 << 20;
-/** Of plain SQL only the beginning is read, in bytes. */
+/** Bytes read of a plain SQL dump. */
 const BEGINNING = 4 << 20;
 
 class Damaged extends Error {}
 class CutOff extends Damaged {
   constructor() {
-    super("it ends in the middle of its table of contents: the file is cut off");
+    super("the file is truncated inside its table of contents");
   }
 }
 
@@ -38,7 +38,7 @@ class Reader {
   }
 }
 
-/** What is in a file; `trouble` says why it cannot be imported. */
+/** The contents of a file; `trouble` is the reason why it cannot be imported. */
 export async function look(file) {
   const start = new Uint8Array(await file.slice(0, 512).arrayBuffer());
   const begins = (...bytes) => bytes.every((byte, at) => start[at] === byte);
@@ -48,16 +48,16 @@ export async function look(file) {
   if (begins(0x50, 0x4b, 3, 4)) return packed("zip", "unzip");
   if (begins(0x42, 0x5a, 0x68)) return packed("bzip2", "bunzip2");
   if (begins(0xfd, 0x37, 0x7a, 0x58)) return packed("xz", "unxz");
-  if (begins(0xff, 0xfe) || begins(0xfe, 0xff)) return { trouble: "The file is UTF-16, as PowerShell writes what is redirected.", fix: "Let pg_dump write the file itself: pg_dump -f app.sql" };
+  if (begins(0xff, 0xfe) || begins(0xfe, 0xff)) return { trouble: "The file is UTF-16, as written by a redirect in PowerShell.", fix: "Let pg_dump write the file: pg_dump -f app.sql" };
   if (begins(0x50, 0x47, 0x44, 0x4d, 0x50)) return archive(await file.slice(0, MOST).arrayBuffer(), file);
   const tar = new TextDecoder().decode(start.subarray(257, 262)) === "ustar";
-  if (tar) return { trouble: "This is a tar file, which has no place in an upload.", fix: "Dump again in custom format: pg_dump -Fc" };
-  if (start.includes(0)) return { trouble: "This is neither an archive of pg_dump nor SQL.", fix: "Make a dump with: pg_dump -Fc -f app.dump \"$DATABASE_URL\"" };
+  if (tar) return { trouble: "The file is a tar archive, which cannot be uploaded.", fix: "Dump again in custom format: pg_dump -Fc" };
+  if (start.includes(0)) return { trouble: "The file is neither a pg_dump archive nor SQL.", fix: "Create a dump: pg_dump -Fc -f app.dump \"$DATABASE_URL\"" };
   return script(await file.slice(0, BEGINNING).text(), file);
 }
 
 function packed(format, tool) {
-  return { trouble: `The file is compressed as a whole (${format}).`, fix: `Unpack it first (${tool}), or use the command line, which unpacks by itself.` };
+  return { trouble: `The file is compressed with ${format}.`, fix: `Decompress the file (${tool}), or import it with the CLI, which decompresses automatically.` };
 }
 
 function archive(buffer, file) {
@@ -66,9 +66,9 @@ function archive(buffer, file) {
     return contents(reader);
   } catch (error) {
     if (!(error instanceof Damaged)) throw error;
-    // So long a table of contents is not read to its end here.
+    // The table of contents is longer than the part that was read.
     if (error instanceof CutOff && file.size > MOST && reader.known) return { ...reader.known, partly: true };
-    return { trouble: `The archive cannot be read: ${error.message}.`, fix: error.fix ?? "Make the dump again, and copy it whole." };
+    return { trouble: `Cannot read the archive: ${error.message}.`, fix: error.fix ?? "Create the dump again and copy the complete file." };
   }
 }
 
@@ -76,9 +76,9 @@ function contents(reader) {
   reader.at = 5;
   const [major, minor, , intSize, offsetSize, layout] = Array.from({ length: 6 }, () => reader.byte());
   const trouble = (text, fix) => Object.assign(new Damaged(text), { fix });
-  if (major !== 1 || minor < 10 || minor > 16) throw trouble(`its archive version ${major}.${minor} is not known`, "It was made by a pg_dump that is too new or too old: use one of the target's version.");
-  if (intSize < 1 || intSize > 6 || offsetSize < 1 || offsetSize > 8) throw new Damaged("its header makes no sense");
-  if (layout !== 1) throw trouble("it is one file of a dump in directory or tar format", "Dump again in custom format: pg_dump -Fc");
+  if (major !== 1 || minor < 10 || minor > 16) throw trouble(`archive version ${major}.${minor} is not supported`, "Dump with pg_dump of the target's version.");
+  if (intSize < 1 || intSize > 6 || offsetSize < 1 || offsetSize > 8) throw new Damaged("the header is invalid");
+  if (layout !== 1) throw trouble("the file is one part of a directory or tar dump", "Dump again in custom format: pg_dump -Fc");
   reader.intSize = intSize;
   if (minor >= 15) reader.byte();
   else reader.int();
@@ -116,13 +116,13 @@ function script(text, file) {
   const statement = /^[ \t]*(--|\/\*|\\(restrict|connect)\b|(SET|CREATE|INSERT|COPY|SELECT|BEGIN|ALTER|DROP|DO|COMMENT|GRANT|REVOKE|START|TRUNCATE|UPDATE|DELETE|WITH)[ \t;])/im;
   const head = text.slice(0, 4096);
   if (!statement.test(text)) {
-    return { trouble: "This is neither an archive of pg_dump nor SQL.", fix: "Make a dump with: pg_dump -Fc -f app.dump \"$DATABASE_URL\"" };
+    return { trouble: "The file is neither a pg_dump archive nor SQL.", fix: "Create a dump: pg_dump -Fc -f app.dump \"$DATABASE_URL\"" };
   }
   const others = [["MySQL", /^-- MySQL dump|^\/\*!40/m], ["MariaDB", /^-- MariaDB dump|^\/\*M?!9/m], ["SQLite", /^PRAGMA foreign_keys/m]];
   const other = others.find(([, mark]) => mark.test(head));
-  if (other) return { trouble: `This is a dump of ${other[0]}, not of Postgres.` };
+  if (other) return { trouble: `The file is a ${other[0]} dump, not a Postgres dump.` };
   if (/^-- PostgreSQL database cluster dump/m.test(head)) {
-    return { trouble: "This is a dump of a whole server (pg_dumpall).", fix: "Dump the one database: pg_dump -Fc -f app.dump \"$DATABASE_URL\"" };
+    return { trouble: "The file is a dump of a whole server (pg_dumpall).", fix: "Dump one database: pg_dump -Fc -f app.dump \"$DATABASE_URL\"" };
   }
   return {
     format: "plain SQL", partly: file.size > BEGINNING,

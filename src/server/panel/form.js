@@ -1,4 +1,4 @@
-// The form that starts an import: from a connection URL, or from a dump file.
+// The import form: connection URL or dump file.
 
 import { call, now, sentence } from "./api.js";
 import { announce, bar, bytes, duration, h, move, note } from "./dom.js";
@@ -6,14 +6,14 @@ import { look } from "./dump.js";
 import { apart, bare, recognise, together } from "./source.js";
 import { Upload } from "./upload.js";
 
-/** Fixes for checks of services that send none. */
+/** Fixes for failed checks, if the service sends none. */
 const FIXES = {
-  source_size_within_plan: "Choose a larger plan, or dump only what is needed.",
-  source_version_compatible: "The source is newer than the target: dump from a server of the target's version.",
-  extensions_available_on_target: "Drop these extensions on a copy of the source, or leave them out of the dump.",
+  source_size_within_plan: "Choose a larger plan, or dump only the data you need.",
+  source_version_compatible: "Import into a target of the source's version or newer.",
+  extensions_available_on_target: "Drop these extensions on a copy of the source, or exclude them from the dump.",
 };
 
-/** `started` gets the job. Gives the element, and how to give up what is under way. */
+/** Creates the form; calls `started` with the job. `stop` cancels an upload, `sending` is whether one is active. */
 export function importForm(project, started) {
   const card = h("section", { class: "card", "aria-labelledby": "import-title" });
   const body = h("div", { class: "card-body" });
@@ -26,7 +26,7 @@ export function importForm(project, started) {
     h("label", {}, h("input", { type: "radio", name: "mode", value, checked, onchange: () => choose(value) }), text);
   card.append(
     h("h2", { id: "import-title" }, "Import a database"),
-    h("fieldset", {}, h("legend", { class: "unseen" }, "Where the data comes from"),
+    h("fieldset", {}, h("legend", { class: "unseen" }, "Data source"),
       h("div", { class: "switch" }, option("url", "Connection URL", true), option("file", "Upload dump file", false))),
     body);
   body.append(modes.url, modes.file.element);
@@ -36,13 +36,13 @@ export function importForm(project, started) {
 
 let finishes = 0;
 
-/** An import that began although its answer was lost: asking for it again would be a second one. */
+/** An import that started although its response was lost; a retry would start a second one. */
 async function begunSince(project, when) {
   const found = await call("GET", `/v1/projects/${project.id}/jobs?limit=5`).catch(() => null);
   return found?.jobs?.find((job) => job.type === "project.import" && Date.parse(job.created_at) >= when - 2000) ?? null;
 }
 
-/** What stands below both modes: replace or join, and the start. `start` gives the job, unless nobody waits for it any more. */
+/** The replace option and the start button of both modes. `start` returns the job, or null if abandoned. */
 function finish(project, ready, start, started) {
   const id = `finish-${(finishes += 1)}`;
   const trouble = h("div");
@@ -50,16 +50,16 @@ function finish(project, ready, start, started) {
   const recreate = h("input", { type: "checkbox", id: `recreate-${id}`, onchange: () => update() });
   const typed = h("input", { type: "text", id: `typed-${id}`, autocomplete: "off", spellcheck: "false", oninput: () => update() });
   const confirmation = h("label", { class: "field", hidden: true, for: `typed-${id}` },
-    h("span", {}, "Type ", h("code", {}, project.slug), " to confirm that its database is replaced"), typed);
+    h("span", {}, "Type ", h("code", {}, project.slug), " to confirm replacing its database"), typed);
   const button = h("button", { type: "button", class: "main", disabled: true }, "Import");
   const update = () => {
     confirmation.hidden = !recreate.checked;
     button.classList.toggle("danger", recreate.checked);
     button.textContent = recreate.checked ? `Replace ${project.slug} and import` : "Import";
     button.disabled = !ready() || (recreate.checked && typed.value.trim() !== project.slug);
-    button.setAttribute("aria-disabled", String(busy)); // it keeps the focus
+    button.setAttribute("aria-disabled", String(busy)); // unlike `disabled`, keeps the focus
   };
-  // What was asked for must not change while it is being done.
+  // The options must not change while the import starts.
   const lock = (locked) => {
     busy = recreate.disabled = typed.disabled = locked;
     update();
@@ -72,7 +72,7 @@ function finish(project, ready, start, started) {
     const pressed = now();
     try {
       const job = await start(recreate.checked);
-      if (job) return started(job); // the form stays locked until it is gone
+      if (job) return started(job); // the form stays locked until the view changes
       lock(false);
     } catch (error) {
       const begun = error.status === 0 ? await begunSince(project, pressed) : null;
@@ -81,20 +81,20 @@ function finish(project, ready, start, started) {
       lock(false);
     }
   });
-  /** The step that comes next is the one that stands out. */
+  /** Highlights the button when it is the next step. */
   const stand = (out) => button.classList.toggle("main", out);
   const element = h("div", { class: "card-part" },
     h("div", { class: "check" }, recreate,
       h("label", { for: recreate.id }, h("strong", {}, "Replace the database. "),
-        h("span", { class: "soft" }, "What it holds now is dropped once the import has succeeded. Otherwise the data joins what is there, all of it or nothing."))),
+        h("span", { class: "soft" }, "Its current contents are dropped once the import succeeds. Otherwise the data is added to them, all or nothing."))),
     confirmation, h("div", { class: "row" }, button), trouble);
   return { element, update, stand };
 }
 
 function advice(error) {
-  if (error.code === "import_running") return "It is in the list of jobs.";
+  if (error.code === "import_running") return "Open the running import in the list of jobs.";
   if (error.status === 409) return "Wait a moment, then try again.";
-  if (error.status === 401 || error.status === 403) return "Use a key that may write to this project.";
+  if (error.status === 401 || error.status === 403) return "Use a key with write access to this project.";
   return null;
 }
 
@@ -131,20 +131,20 @@ function urlMode(project, started) {
     update();
     const seen = apart(input.value);
     if (!seen) {
-      known.replaceChildren(input.value.trim() ? h("p", { class: "soft small" }, "Not yet a whole URL: postgres://user:password@host:5432/database") : "");
+      known.replaceChildren(input.value.trim() ? h("p", { class: "soft small" }, "The URL is incomplete. Expected: postgres://user:password@host:5432/database") : "");
       update();
       return;
     }
     const { signal } = asked;
-    await new Promise((done) => setTimeout(done, 150)); // while somebody types
+    await new Promise((done) => setTimeout(done, 150)); // debounces typing
     if (signal.aborted) return;
     const found = await recognise(seen.shown, signal).catch(() => null);
     if (signal.aborted) return;
-    known.replaceChildren(found ? recognised(found, seen) : h("p", { class: "soft small" }, "It could not be looked at before; the preflight says more."));
+    known.replaceChildren(found ? recognised(found, seen) : h("p", { class: "soft small" }, "The URL will be checked during preflight."));
     fine = found?.ok ?? true;
     update();
   };
-  /** Preflight is the next step until it has passed. */
+  /** Preflight is the next step until it passes. */
   const passed = (has) => {
     check.classList.toggle("main", !has);
     end.stand(has);
@@ -160,17 +160,17 @@ function urlMode(project, started) {
       return h("div", { class: "note good" },
         h("dl", { class: "facts" }, rows.map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)])),
         found.changes.length ? h("ul", {}, found.changes.map((change) => h("li", {}, sentence(change)))) : null,
-        found.caveats.length ? h("details", {}, h("summary", {}, `Differences to know when leaving ${found.provider}`), h("ul", {}, found.caveats.map((text) => h("li", {}, text)))) : null);
+        found.caveats.length ? h("details", {}, h("summary", {}, `Known differences when migrating from ${found.provider}`), h("ul", {}, found.caveats.map((text) => h("li", {}, text)))) : null);
     }
-    const box = quiet("bad", sentence(found.why), found.fix ? sentence(found.fix) : null);
+    const box = quiet("bad", sentence(found.message), found.fix ? sentence(found.fix) : null);
     if (found.instead) {
-      const use = h("button", { type: "button" }, "Use the right endpoint");
+      const use = h("button", { type: "button" }, "Use this endpoint");
       use.addEventListener("click", () => {
         input.value = together(found.instead, seen.password);
         input.dispatchEvent(new Event("input"));
         input.focus();
       });
-      box.append(h("p", {}, "The same database is at ", h("code", {}, found.instead)), use);
+      box.append(h("p", {}, "Suitable endpoint of the same database: ", h("code", {}, found.instead)), use);
     }
     return box;
   };
@@ -183,9 +183,9 @@ function urlMode(project, started) {
   check.addEventListener("click", async () => {
     if (looking) return;
     looking = true;
-    check.setAttribute("aria-disabled", "true"); // and keeps the focus
-    report.replaceChildren(h("p", { class: "soft" }, "Looking at the source …"));
-    const { signal } = asked; // another URL ends it
+    check.setAttribute("aria-disabled", "true"); // unlike `disabled`, keeps the focus
+    report.replaceChildren(h("p", { class: "soft" }, "Checking the source…"));
+    const { signal } = asked; // a change of the URL aborts it
     try {
       const { preflight } = await call("POST", `/v1/projects/${project.id}/imports/preflight`, { source_url: bare(input.value) }, { signal, patience: 90 });
       settled();
@@ -202,13 +202,13 @@ function urlMode(project, started) {
   });
   passed(false);
   return h("div", { class: "card-part" },
-    h("label", { class: "field", for: "source-url" }, "Connection URL of the source",
-      h("span", { class: "soft small" }, "The password is sent only when you run the preflight or the import."),
+    h("label", { class: "field", for: "source-url" }, "Source connection URL",
+      h("span", { class: "soft small" }, "The password is sent only when you run preflight or import."),
       h("span", { class: "with-button" }, input, show)),
     known, h("div", { class: "row" }, check), report, end.element);
 }
 
-/** A message inside of what is read out anyway. */
+/** A message inside a live region, which is announced anyway. */
 function quiet(kind, text, fix) {
   const box = note(kind, text, fix);
   box.removeAttribute("role");
@@ -217,7 +217,7 @@ function quiet(kind, text, fix) {
 
 function fixOf(check) {
   const fix = check.status === "pass" ? null : check.fix ?? FIXES[check.name];
-  return fix ? h("span", { class: "detail" }, h("strong", {}, "What to do: "), sentence(fix)) : null;
+  return fix ? h("span", { class: "detail" }, h("strong", {}, "Fix: "), sentence(fix)) : null;
 }
 
 function preflightReport(found) {
@@ -236,16 +236,16 @@ function preflightReport(found) {
     ["Target", `Postgres ${found.target_version}`],
   ].filter(([, value]) => value);
   return h("div", { class: "card-part", id: "preflight" },
-    quiet(found.ok ? "good" : "bad", found.ok ? "The preflight passed. Nothing was changed." : "The import would fail. Nothing was changed."),
+    quiet(found.ok ? "good" : "bad", found.ok ? "Preflight passed. Nothing was changed." : "The import would fail. Nothing was changed."),
     h("ul", { class: "checks" }, (found.checks ?? []).map(item)),
-    h("details", {}, h("summary", {}, "What the source holds"),
+    h("details", {}, h("summary", {}, "Source details"),
       h("dl", { class: "facts" }, facts.map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]))));
 }
 
 function fileMode(project, started) {
   const input = h("input", { type: "file", id: "dump-file", "aria-describedby": "dump-hint" });
-  const drop = h("label", { class: "drop", for: "dump-file" }, h("strong", {}, "Choose a dump file, or drop it here"),
-    h("span", { class: "soft small", id: "dump-hint" }, "Custom format (pg_dump -Fc) or plain SQL. It is looked at here, before anything is sent."), input);
+  const drop = h("label", { class: "drop", for: "dump-file" }, h("strong", {}, "Choose a dump file or drop it here"),
+    h("span", { class: "soft small", id: "dump-hint" }, "Custom format (pg_dump -Fc) or plain SQL. Checked in your browser before upload."), input);
   const known = h("div", { id: "dump-known", "aria-live": "polite" });
   const sending = h("div");
   let [file, fine, upload, gone] = [null, false, null, false];
@@ -253,7 +253,7 @@ function fileMode(project, started) {
     if (upload?.file !== file) upload = new Upload(project.id, file);
     const sent = upload;
     const key = await send(sent);
-    if (gone || sent !== upload) return null; // nobody waits for it any more
+    if (gone || sent !== upload) return null; // abandoned meanwhile
     const { job } = await call("POST", `/v1/projects/${project.id}/imports`, { confirm: true, recreate, upload_key: key }, { patience: 90 });
     upload = null;
     return job;
@@ -267,23 +267,23 @@ function fileMode(project, started) {
   }
   input.addEventListener("change", () => {
     if (input.files.length) take(input.files[0]);
-    input.value = ""; // so that the same file can be chosen again
+    input.value = ""; // allows choosing the same file again
   });
 
   const take = async (chosen) => {
-    if (upload && !confirm(`This ends the upload of ${file.name}. Take ${chosen.name} all the same?`)) return;
+    if (upload && !confirm(`This cancels the upload of ${file.name}. Use ${chosen.name} instead?`)) return;
     upload?.cancel();
     upload = null;
     [file, fine] = [chosen, false];
     end.update();
     sending.replaceChildren();
-    known.replaceChildren(h("p", { class: "soft" }, `Reading ${chosen.name} …`));
-    const found = await look(chosen).catch((error) => ({ trouble: `The file cannot be read: ${error.message}.` }));
+    known.replaceChildren(h("p", { class: "soft" }, `Reading ${chosen.name}…`));
+    const found = await look(chosen).catch((error) => ({ trouble: `Cannot read the file: ${error.message}.` }));
     if (file !== chosen) return;
     const tooLarge = project.storage_limit_bytes && chosen.size > project.storage_limit_bytes;
     if (tooLarge) {
-      found.trouble = `The dump has ${bytes(chosen.size)}, more than the ${bytes(project.storage_limit_bytes)} of the project's plan.`;
-      found.fix = "Choose a larger plan, or dump only what is needed.";
+      found.trouble = `The dump is ${bytes(chosen.size)}, over the plan limit of ${bytes(project.storage_limit_bytes)}.`;
+      found.fix = "Choose a larger plan, or dump only the data you need.";
     }
     known.replaceChildren(found.trouble ? quiet("bad", found.trouble, found.fix) : facts(chosen, found));
     fine = !found.trouble;
@@ -295,24 +295,24 @@ function fileMode(project, started) {
       ["File", `${chosen.name}, ${bytes(chosen.size)}`],
       ["Format", found.format],
       ["From", [found.database, found.server && `Postgres ${found.server}`].filter(Boolean).join(", ")],
-      ["Made by", found.dumper && `pg_dump ${found.dumper}`],
+      ["Created by", found.dumper && `pg_dump ${found.dumper}`],
       ["Tables", listed(found.tables, found.partly)],
       ["Extensions", listed(found.extensions, found.partly)],
     ].filter(([, value]) => value);
     return h("div", { class: `note ${newer ? "warn" : "good"}` },
-      newer ? h("p", {}, `The dump comes from Postgres ${found.server}, and the target is ${project.postgres_version}: it may not fit.`) : null,
+      newer ? h("p", {}, `The dump is from Postgres ${found.server}, newer than the target (${project.postgres_version}): the import may fail.`) : null,
       h("dl", { class: "facts" }, rows.map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)])));
   };
   const listed = (names, partly) => {
-    if (!names.length) return partly ? "too far behind to be read here" : "none";
+    if (!names.length) return partly ? "unknown: only the start of the file was read" : "none";
     return `${names.length}${partly ? " or more" : ""}: ${names.slice(0, 12).join(", ")}${names.length > 12 ? ", …" : ""}`;
   };
   const send = async (sender) => {
     const begun = { at: performance.now(), sent: sender.sent };
     const line = h("p", { class: "small" });
     const moving = bar(0, "Upload");
-    const cancel = h("button", { type: "button", onclick: () => { sender.cancel(); upload = null; } }, "Cancel the upload");
-    const stop = (event) => event.preventDefault(); // a page that is left sends nothing more
+    const cancel = h("button", { type: "button", onclick: () => { sender.cancel(); upload = null; } }, "Cancel upload");
+    const stop = (event) => event.preventDefault(); // leaving the page ends the upload
     sending.replaceChildren(h("div", { class: "note" }, moving, line, h("div", { class: "row" }, cancel)));
     addEventListener("beforeunload", stop);
     let said = -1;
@@ -322,14 +322,14 @@ function fileMode(project, started) {
       const left = rate > 0 && seconds > 1 ? `, ${duration((sender.file.size - sent) / rate)} left` : "";
       move(moving, part);
       const speed = seconds > 1 ? `, ${bytes(rate)}/s` : "";
-      line.textContent = sent < sender.file.size ? `Uploading: ${bytes(sent)} of ${bytes(sender.file.size)}${speed}${left}` : "Uploaded. Storage writes it down …";
+      line.textContent = sent < sender.file.size ? `Uploading: ${bytes(sent)} of ${bytes(sender.file.size)}${speed}${left}` : "Finishing upload…";
       const tenth = Math.floor(part * 10);
       if (tenth > said) {
         said = tenth;
-        announce(`Upload ${tenth * 10} percent`);
+        announce(`${tenth * 10} percent uploaded`);
       }
     };
-    const pausing = (seconds, error) => { line.textContent = `${error.message} Trying again in ${duration(seconds)}; ${bytes(sender.sent)} are there.`; };
+    const pausing = (seconds, error) => { line.textContent = `${error.message} Retrying in ${duration(seconds)}; ${bytes(sender.sent)} uploaded.`; };
     progress(sender.sent);
     try {
       const key = await sender.run(progress, pausing);
@@ -341,8 +341,8 @@ function fileMode(project, started) {
         throw error;
       }
       const goesOn = sender.arrived.size > 0 && sender.slot?.id;
-      sending.replaceChildren(note("bad", `The upload broke off after ${bytes(sender.sent)}: ${error.message}`, error.lasting ? null : goesOn ? "Try again: what has arrived is not sent twice." : "Try again."));
-      throw new DOMException("told already", "AbortError");
+      sending.replaceChildren(note("bad", `The upload failed after ${bytes(sender.sent)}: ${error.message}`, error.lasting ? null : goesOn ? "Try again: uploaded parts are not sent again." : "Try again."));
+      throw new DOMException("already reported", "AbortError");
     } finally {
       removeEventListener("beforeunload", stop);
     }

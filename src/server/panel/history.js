@@ -1,15 +1,15 @@
-// What has happened: jobs of the project, and webhook deliveries of the organization.
+// History view: the project's jobs and the organization's webhook deliveries.
 
 import { call } from "./api.js";
 import { h, note, time, took } from "./dom.js";
 
 export function historyView(project, organization) {
-  const jobs = h("section", { class: "card wide", "aria-labelledby": "jobs-title" }, h("h2", { id: "jobs-title" }, "Jobs"), h("p", { class: "loading" }, "Loading …"));
-  const hooks = h("section", { class: "card wide", "aria-labelledby": "hooks-title" }, h("h2", { id: "hooks-title" }, "Webhook deliveries of the whole organization"), h("p", { class: "loading" }, "Loading …"));
+  const jobs = h("section", { class: "card wide", "aria-labelledby": "jobs-title" }, h("h2", { id: "jobs-title" }, "Jobs"), h("p", { class: "loading" }, "Loading…"));
+  const hooks = h("section", { class: "card wide", "aria-labelledby": "hooks-title" }, h("h2", { id: "hooks-title" }, "Webhook deliveries of the organization"), h("p", { class: "loading" }, "Loading…"));
   fill(jobs, async () => {
     const found = (await call("GET", `/v1/projects/${project.id}/jobs?limit=100`)).jobs ?? [];
-    if (!found.length) return h("p", { class: "soft" }, "There are no jobs yet.");
-    return grid("Jobs of the project, newest first", ["Job", "State", "Created", "Took", "Error"], found.map((job) => [
+    if (!found.length) return h("p", { class: "soft" }, "No jobs yet.");
+    return grid("Project jobs, newest first", ["Job", "State", "Created", "Duration", "Error"], found.map((job) => [
       h("a", { href: `#/jobs/${job.id}` }, titled(job)), h("span", { class: `tag ${job.state}` }, job.state),
       time(job.created_at), lasted(job), job.error ?? "",
     ]));
@@ -17,17 +17,17 @@ export function historyView(project, organization) {
   fill(hooks, async () => {
     const path = `/v1/organizations/${organization.id}/webhook-endpoints`;
     const endpoints = (await call("GET", path)).webhook_endpoints ?? [];
-    if (!endpoints.length) return h("p", { class: "soft" }, "No endpoints. Make one with: capydb webhooks create https://…");
+    if (!endpoints.length) return h("p", { class: "soft" }, "No webhook endpoints. Create one: capydb webhooks create https://…");
     const lists = await Promise.all(endpoints.map(async (endpoint) => {
       const found = await call("GET", `${path}/${endpoint.id}/deliveries?limit=50`).catch((error) => {
-        if (error.status === 404) return {}; // it is gone by now
+        if (error.status === 404) return {}; // deleted meanwhile
         throw error;
       });
       return (found.deliveries ?? []).map((delivery) => ({ ...delivery, url: endpoint.url }));
     }));
     const all = lists.flat().sort((a, b) => b.created_at.localeCompare(a.created_at)).slice(0, 100);
-    if (!all.length) return h("p", { class: "soft" }, "Nothing was sent yet.");
-    return grid("Webhook deliveries, newest first", ["Created", "Event", "State", "Attempts", "Answer", "To"], all.map((sent) => [
+    if (!all.length) return h("p", { class: "soft" }, "No deliveries yet.");
+    return grid("Webhook deliveries, newest first", ["Created", "Event", "State", "Attempts", "Response", "URL"], all.map((sent) => [
       time(sent.created_at), sent.event_type, h("span", { class: `tag ${sent.state}` }, sent.state),
       `${sent.attempts} of ${sent.max_attempts}`, sent.last_error ?? sent.last_status ?? "", sent.url,
     ]));
@@ -35,9 +35,9 @@ export function historyView(project, organization) {
   return [jobs, hooks];
 }
 
-/** What a job is, for people. */
+/** The display name of a job's type. */
 export function titled(job) {
-  return { "project.import": "Import", "project.create": "Make the project" }[job.type] ?? job.type;
+  return { "project.import": "Import", "project.create": "Create project" }[job.type] ?? job.type;
 }
 
 function lasted(job) {

@@ -1,4 +1,4 @@
-// One import, from its wait for a worker to the checklist after it.
+// Job view: an import from the queue to the next steps.
 
 import { call, now, sentence } from "./api.js";
 import { announce, bar, bytes, command, count, duration, h, move, note, time, took } from "./dom.js";
@@ -9,14 +9,14 @@ const PHASES = [
   ["loading", "Load rows"], ["indexing", "Build indexes"], ["finishing", "Finish"],
 ];
 const CLASSES = {
-  harmless: "Nothing of the application's would be missing.",
-  degraded: "The rows would be there, and what works on them would not.",
-  data_lost: "Rows would be missing.",
+  harmless: "No application data or objects are missing.",
+  degraded: "All rows are imported, but an object that uses them is missing.",
+  data_lost: "Rows are missing.",
 };
 
-/** Shows a job and follows it to its end; gives the element and how to stop following. `changed` hears of its states. */
+/** Shows a job and polls it until it finishes; `stop` ends polling. Calls `changed` on every new state. */
 export function jobView(id, project, changed) {
-  const place = h("section", { class: "card", "aria-labelledby": "job-title" }, h("p", { class: "loading" }, "Loading the job …"));
+  const place = h("section", { class: "card", "aria-labelledby": "job-title" }, h("p", { class: "loading" }, "Loading the job…"));
   const state = { stopped: false, last: null };
   const follow = async () => {
     let pause = 700;
@@ -36,10 +36,10 @@ export function jobView(id, project, changed) {
           return;
         }
         pause = error.retryAfter ? error.retryAfter * 1000 : Math.min(pause * 2, 10_000);
-        const why = error.status ? `${error.message} The import itself goes on.` : "The connection is lost; the import itself goes on.";
+        const why = error.status ? `${error.message} The import keeps running.` : "Connection lost. The import keeps running.";
         let warning = place.querySelector("#lost");
         if (!warning) place.append(warning = h("div", { id: "lost" }));
-        warning.replaceChildren(note("warn", `${why} Trying again in ${duration(Math.max(1, pause / 1000))} …`));
+        warning.replaceChildren(note("warn", `${why} Retrying in ${duration(Math.max(1, pause / 1000))}…`));
       }
       await new Promise((done) => setTimeout(done, pause));
     }
@@ -48,7 +48,7 @@ export function jobView(id, project, changed) {
   return { element: place, stop: () => { state.stopped = true; } };
 }
 
-/** Draws a job anew when its state changes; in between only what moves is moved. */
+/** Redraws a job when its state changes; otherwise updates its progress only. */
 function draw(place, job, project, state) {
   const progress = job.result?.progress ?? {};
   const phase = job.state === "completed" ? "finishing" : job.state === "running" ? progress.phase ?? "looking" : progress.phase;
@@ -66,7 +66,7 @@ function draw(place, job, project, state) {
     state.last = job.state;
   }
   const seconds = ((job.completed_at ? Date.parse(job.completed_at) : now()) - Date.parse(job.started_at ?? job.created_at)) / 1000;
-  // At the end the numbers say how long it took.
+  // A completed job shows its duration among the results.
   const since = job.state === "pending" ? `waiting for ${duration(seconds)}` : job.state === "running" ? duration(seconds) : job.state === "failed" ? `after ${duration(seconds)}` : "";
   const tries = job.attempts > 1 ? `attempt ${job.attempts} of ${job.max_attempts}` : "";
   state.parts.about.lastChild.textContent = ["", time(job.created_at), since, tries].filter((text, at) => at === 0 || text).join(" · ");
@@ -75,7 +75,7 @@ function draw(place, job, project, state) {
   state.parts.body?.update?.(progress);
 }
 
-/** All of a job's card that stays as long as its state. */
+/** The parts of a job's card that depend on its state only. */
 function skeleton(job, project) {
   const imports = job.type === "project.import";
   const head = h("div", { class: "row apart" },
@@ -89,34 +89,34 @@ function skeleton(job, project) {
   return { head, about, phases, body: body ?? null };
 }
 
-/** A job that is no import needs no more than a sentence. */
+/** The body of a job that is not an import. */
 function plain(job) {
   if (job.state === "completed") {
     return h("div", { class: "card-part" }, note("good", "Done."), h("div", { class: "row" }, again("Import a database")));
   }
   if (job.state === "failed") {
-    return h("div", { class: "card-part" }, note("bad", sentence(job.error ?? "It gave no reason")), h("div", { class: "row" }, again("Go on")));
+    return h("div", { class: "card-part" }, note("bad", sentence(job.error ?? "The job reported no error message")), h("div", { class: "row" }, again("Back to the project")));
   }
-  return h("p", { class: "soft" }, "At work …");
+  return h("p", { class: "soft" }, "Working…");
 }
 
 function waiting(job) {
-  return h("div", { class: "card-part" }, h("p", {}, "Waiting for a worker. You may close this page: the import goes on."), h("div", { class: "row" }, cancelButton(job)));
+  return h("div", { class: "card-part" }, h("p", {}, "Waiting for a worker. You can close this page; the import continues."), h("div", { class: "row" }, cancelButton(job)));
 }
 
 function cancelButton(job) {
-  const cancel = h("button", { type: "button", id: "job-cancel" }, "Cancel the import");
+  const cancel = h("button", { type: "button", id: "job-cancel" }, "Cancel import");
   const trouble = h("div");
   let busy = false;
   cancel.addEventListener("click", async () => {
     const loss = (now() - Date.parse(job.started_at)) / 60_000;
-    if (busy || (loss > 5 && !confirm(`Cancel the import after ${duration(loss * 60)}? It would have to begin anew.`))) return;
+    if (busy || (loss > 5 && !confirm(`Cancel the import after ${duration(loss * 60)}? You would have to start over.`))) return;
     busy = true;
-    cancel.setAttribute("aria-disabled", "true"); // and keeps the focus
+    cancel.setAttribute("aria-disabled", "true"); // unlike `disabled`, keeps the focus
     trouble.replaceChildren();
     try {
       await call("POST", `/v1/jobs/${job.id}/cancel`);
-      cancel.textContent = "Cancelling …";
+      cancel.textContent = "Cancelling…";
     } catch (error) {
       trouble.replaceChildren(note("bad", error.message));
       cancel.removeAttribute("aria-disabled");
@@ -126,14 +126,14 @@ function cancelButton(job) {
   return [cancel, trouble];
 }
 
-/** How much of a phase is done, from 0 to 1; null when nobody knows. */
+/** Progress of the phase, from 0 to 1; null if unknown. */
 function share(progress) {
   if (progress.bytes_total > 0) return (progress.bytes_done ?? 0) / progress.bytes_total;
   if (progress.indexes_total > 0) return (progress.indexes_done ?? 0) / progress.indexes_total;
   return null;
 }
 
-const label = (phase) => PHASES.find(([word]) => word === phase)?.[1] ?? "at work";
+const label = (phase) => PHASES.find(([word]) => word === phase)?.[1] ?? "working";
 
 function timeline(job, phase) {
   const now = PHASES.findIndex(([word]) => word === phase);
@@ -141,7 +141,7 @@ function timeline(job, phase) {
     const done = job.state === "completed" || (now >= 0 && at < now);
     const here = at === now && job.state !== "completed";
     const kind = done ? "done" : here ? (job.state === "failed" ? "broken" : "now") : "";
-    const words = done ? "done" : here ? (job.state === "failed" ? "failed here" : "now") : "to come";
+    const words = done ? "done" : here ? (job.state === "failed" ? "failed" : "in progress") : "pending";
     return h("li", { class: kind, "aria-current": here && job.state === "running" ? "step" : null }, text, h("span", { class: "unseen" }, `, ${words}`));
   };
   return PHASES.map(item);
@@ -151,11 +151,11 @@ function running(job, project) {
   const moving = bar(null, "Progress of this phase");
   const numbers = h("dl", { class: "numbers" });
   const rows = h("tbody");
-  const tables = h("div", { class: "scroll some", tabindex: "0", role: "region", "aria-label": "Tables and how far they are" }, h("table", {},
-    h("caption", { class: "unseen" }, "Tables and how far they are"),
+  const tables = h("div", { class: "scroll some", tabindex: "0", role: "region", "aria-label": "Table progress" }, h("table", {},
+    h("caption", { class: "unseen" }, "Table progress"),
     h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Table"), h("th", { scope: "col" }, "State"))), rows));
   const element = h("div", { class: "card-part" }, moving, numbers, tables,
-    h("p", { class: "soft small" }, `You may close this page: the import goes on, and ${project.slug} keeps its old data until it has succeeded.`),
+    h("p", { class: "soft small" }, `You can close this page; the import continues. ${project.slug} keeps its current data until the import succeeds.`),
     h("div", { class: "row" }, cancelButton(job)));
   const update = (progress) => {
     const of = (done, total) => (total > 0 ? `${count(done ?? 0)} of ${count(total)}` : null);
@@ -170,7 +170,7 @@ function running(job, project) {
     ].filter(([, value]) => value);
     numbers.replaceChildren(...known.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))));
     numbers.hidden = known.length === 0;
-    // What moves is what people look for.
+    // Active tables first.
     const order = ["loading", "waiting", "done"];
     const listed = [...(progress.tables ?? [])].sort((a, b) => order.indexOf(a.state) - order.indexOf(b.state));
     tables.hidden = listed.length === 0;
@@ -188,21 +188,21 @@ function failed(job, result) {
   const errors = result.errors ?? [];
   const cancelled = result.code === "cancelled";
   const fix = errors.map((error) => error.fix).find(Boolean)
-    ?? (cancelled ? null : job.retry_classification === "transient" ? "This may pass: run the import again." : "Fix the cause, then run the import again.");
+    ?? (cancelled ? null : job.retry_classification === "transient" ? "The error may be transient: run the import again." : "Fix the cause, then run the import again.");
   const partly = result.code === "partly_committed";
-  const untouched = partly ? null : "The target is as it was before.";
+  const untouched = partly ? null : "The target is unchanged.";
   const more = errors.map((error) => {
     const facts = [["Object", error.entry], ["Line", error.line], ["Code", error.sqlstate], ["Cause", error.cause && sentence(error.cause)], ["If skipped", CLASSES[error.class]]];
-    // The first one is what the headline says.
+    // The headline already shows the first message.
     const message = (job.error ?? "").includes(error.message) ? null : h("p", {}, sentence(error.message));
     return h("div", { class: "note" }, message,
       h("dl", { class: "facts" }, facts.filter(([, value]) => value).map(([name, value]) => [h("dt", {}, name), h("dd", {}, String(value))])));
   });
-  // The words are those of the command line.
-  const here = (text) => sentence(text.replace("import with --recreate", "import again and tick «Replace the database»"));
+  // Fixes are written for the CLI.
+  const here = (text) => sentence(text.replace("import with --recreate", "import again and tick “Replace the database”"));
   return h("div", { class: "card-part", id: "job-end" },
-    note(cancelled ? "warn" : "bad", `${sentence(job.error ?? "It gave no reason")} ${untouched ?? ""}`, partly ? "Look at the database before anything else: it is not as it was before." : fix ? here(fix) : null), ...more,
-    job.last_stderr ? h("details", {}, h("summary", {}, "End of the log"), h("pre", { class: "log", tabindex: "0" }, job.last_stderr)) : null,
+    note(cancelled ? "warn" : "bad", `${sentence(job.error ?? "The job reported no error message")} ${untouched ?? ""}`, partly ? "Inspect the database first: the target was changed." : fix ? here(fix) : null), ...more,
+    job.last_stderr ? h("details", {}, h("summary", {}, "Log (last lines)"), h("pre", { class: "log", tabindex: "0" }, job.last_stderr)) : null,
     h("div", { class: "row" }, again("Try again")));
 }
 
@@ -212,34 +212,34 @@ function completed(job, result, project) {
   const arrived = [
     ["Tables", result.tables !== undefined && count(result.tables)], ["Rows", result.rows !== undefined && count(result.rows)],
     ["Size", result.database_size_bytes !== undefined && bytes(result.database_size_bytes)],
-    ["Took", result.duration_seconds !== undefined && took(result.duration_seconds)],
+    ["Duration", result.duration_seconds !== undefined && took(result.duration_seconds)],
   ].filter(([, value]) => value);
   const left = (result.left_out ?? []).map((item) => h("li", {}, `${item.count} × ${item.kind}: ${item.reason}`));
   const steps = [
-    ["Point the application at the new database", `export DATABASE_URL="$(capydb projects url --project ${project.slug})"`],
-    ["See that sequences go on where they were", "psql \"$DATABASE_URL\" -c 'select * from pg_sequences'"],
-    ["See the extensions", "psql \"$DATABASE_URL\" -c '\\dx'"],
-    ["Refresh the planner's statistics", "psql \"$DATABASE_URL\" -c 'ANALYZE'"],
+    ["Point the application to the new database", `export DATABASE_URL="$(capydb projects url --project ${project.slug})"`],
+    ["Check sequences", "psql \"$DATABASE_URL\" -c 'select * from pg_sequences'"],
+    ["Check extensions", "psql \"$DATABASE_URL\" -c '\\dx'"],
+    ["Refresh planner statistics", "psql \"$DATABASE_URL\" -c 'ANALYZE'"],
   ];
   return h("div", { class: "card-part", id: "job-end" },
-    note("good", left.length ? `Arrived in ${project.slug}: everything that a project can have.` : `Everything arrived in ${project.slug}.`),
+    note("good", left.length ? `Imported into ${project.slug}, except for skipped objects.` : `Everything was imported into ${project.slug}.`),
     arrived.length ? h("dl", { class: "numbers" }, arrived.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value)))) : null,
-    result.extensions?.length ? h("p", {}, `Extensions that were created: ${result.extensions.join(", ")}`) : null,
-    left.length ? h("div", { class: "note warn" }, h("p", {}, "Left out, by rule:"), h("ul", {}, left)) : null,
-    job.last_stderr ? h("details", {}, h("summary", {}, "End of the log"), h("pre", { class: "log", tabindex: "0" }, job.last_stderr)) : null,
+    result.extensions?.length ? h("p", {}, `Extensions created: ${result.extensions.join(", ")}`) : null,
+    left.length ? h("div", { class: "note warn" }, h("p", {}, "Skipped:"), h("ul", {}, left)) : null,
+    job.last_stderr ? h("details", {}, h("summary", {}, "Log (last lines)"), h("pre", { class: "log", tabindex: "0" }, job.last_stderr)) : null,
     h("h3", {}, "Connection strings"), connections(project),
-    h("h3", {}, "Next, from a terminal"),
+    h("h3", {}, "Next steps in a terminal"),
     h("ol", { class: "steps" }, steps.map(([text, line]) => h("li", {}, h("p", {}, text), command(line)))),
     h("div", { class: "row" }, again("Start another import")));
 }
 
 function connections(project) {
   const place = h("div", { "aria-live": "polite" });
-  const button = h("button", { type: "button", "aria-expanded": "false", id: "reveal" }, "Show them, passwords included");
+  const button = h("button", { type: "button", "aria-expanded": "false", id: "reveal" }, "Show connection strings");
   button.addEventListener("click", async () => {
     if (button.getAttribute("aria-expanded") === "true") {
       place.replaceChildren();
-      button.textContent = "Show them, passwords included";
+      button.textContent = "Show connection strings";
       return button.setAttribute("aria-expanded", "false");
     }
     try {
@@ -247,7 +247,7 @@ function connections(project) {
       place.replaceChildren(
         ...[["Pooled", found.pooled_url], ["Direct", found.direct_url]].filter(([, url]) => url)
           .map(([name, url]) => h("div", {}, h("p", { class: "soft small" }, name), command(url))));
-      button.textContent = "Hide them";
+      button.textContent = "Hide connection strings";
       button.setAttribute("aria-expanded", "true");
     } catch (error) {
       place.replaceChildren(note("bad", error.message));

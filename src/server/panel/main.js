@@ -1,4 +1,4 @@
-// The page: who is here, which project, which view.
+// The page: session, project selection, routing between views.
 
 import { call, forgetKey, isKey, keepKey, ownersKey, savedKey, sentence, useKey } from "./api.js";
 import { announce, bar, bytes, h, note, time } from "./dom.js";
@@ -12,7 +12,7 @@ const chooser = document.getElementById("project");
 const leave = document.getElementById("leave");
 const PROJECT = "capydb-project";
 let session = null;
-/** What is under way on the page: a job that is watched, or a form that may be sending. */
+/** The active view: a job, or an import form that may be uploading. */
 let view = null;
 
 async function begin() {
@@ -21,11 +21,11 @@ async function begin() {
   const given = await ownersKey();
   if (!given) return kept ? null : askForKey();
   useKey(given);
-  leave.hidden = true; // it would be given again
+  leave.hidden = true; // the server would return the same key again
   await enter();
 }
 
-/** Enters with the key that there is. False when it is none, and nothing is on the page yet. */
+/** Starts a session with the current key. False if the key was rejected. */
 async function enter(trouble) {
   try {
     const [me, { projects }] = await Promise.all([call("GET", "/v1/me"), call("GET", "/v1/projects")]);
@@ -51,7 +51,7 @@ async function enter(trouble) {
   return true;
 }
 
-/** Projects of the same name are told apart. */
+/** Fills the project list; projects of the same name also show their slug. */
 function fillChooser() {
   const named = (project) => project.name || project.slug;
   const twice = (project) => session.projects.some((other) => other !== project && named(other) === named(project));
@@ -59,20 +59,20 @@ function fillChooser() {
   chooser.replaceChildren(...session.projects.map((project) => h("option", { value: project.id }, text(project))));
 }
 
-/** Without a key there is only this. */
+/** The page without a key. */
 function askForKey(trouble) {
   who.hidden = true;
   const input = h("input", { type: "password", id: "api-key", autocomplete: "one-time-code", required: true, placeholder: "capy_live_…" });
   const form = h("form", { class: "card narrow" },
     h("h1", {}, "Import into CapyDB"),
-    h("p", { class: "soft" }, "Moving a database in needs an API key. It stays in this tab. Whoever runs this control plane can make one: ", h("code", {}, "capydb server new-key"), "; ", h("code", {}, "capydb dev"), " says where its own is."),
+    h("p", { class: "soft" }, "Enter an API key to import. The key stays in this tab. Create one with ", h("code", {}, "capydb server new-key"), "; ", h("code", {}, "capydb dev"), " prints where its key is stored."),
     h("label", { class: "field", for: "api-key" }, "API key", input),
     trouble ? note("bad", trouble) : null,
     h("div", { class: "row" }, h("button", { class: "main" }, "Continue")));
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     const key = input.value.trim();
-    if (!isKey(key)) return askForKey("That is no API key.");
+    if (!isKey(key)) return askForKey("The text has characters that are not allowed in an API key.");
     useKey(key);
     if (await enter(true)) keepKey();
   });
@@ -81,7 +81,7 @@ function askForKey(trouble) {
   input.focus();
 }
 
-/** Counts what is to be shown: an answer that comes late belongs to what was before. */
+/** Number of the current view; a response for an earlier view is dropped. */
 let turn = 0;
 
 async function show() {
@@ -121,7 +121,7 @@ async function show() {
   if (mine !== turn) return;
   main.className = "split";
   const [card, left] = [projectCard(project), h("div", { class: "column" })];
-  const list = h("section", { class: "card", "aria-labelledby": "last-title" }, h("h2", { id: "last-title" }, "Last jobs"), jobList(jobs, id));
+  const list = h("section", { class: "card", "aria-labelledby": "last-title" }, h("h2", { id: "last-title" }, "Recent jobs"), jobList(jobs, id));
   let shown = card;
   if (where === "jobs" && id) {
     document.title = `Import into ${project.slug} · CapyDB`;
@@ -136,18 +136,18 @@ async function show() {
     left.append(view.element);
   } else {
     document.title = `Import into ${project.slug} · CapyDB`;
-    // Whoever has gone elsewhere meanwhile stays there.
+    // Not if the user opened another view meanwhile.
     view = importForm(project, (job) => { if (mine === turn) location.hash = `#/jobs/${job.id}`; });
     left.append(project.state === "failed" ? madeAnew(project) : view.element);
   }
   main.replaceChildren(card, left, list);
 }
 
-/** For a project whose database could not be made. */
+/** The view of a project whose database could not be created. */
 function madeAnew(project) {
-  const place = h("section", { class: "card" }, h("h2", {}, "The database could not be made"),
-    note("bad", sentence(project.last_error ?? "The control plane did not say why")));
-  const button = h("button", { type: "button", class: "main" }, "Make it again");
+  const place = h("section", { class: "card" }, h("h2", {}, "The database could not be created"),
+    note("bad", sentence(project.last_error ?? "The control plane reported no error message")));
+  const button = h("button", { type: "button", class: "main" }, "Create it again");
   button.addEventListener("click", async () => {
     try {
       const { job } = await call("POST", "/v1/projects", { name: project.name || project.slug, slug: project.slug, environment: project.environment });
@@ -160,14 +160,14 @@ function madeAnew(project) {
   return place;
 }
 
-/** For an organization that has none yet. */
+/** The form for the first project. */
 function firstProject() {
   const input = h("input", { type: "text", id: "project-name", required: true, maxlength: 100, autocomplete: "off" });
   const trouble = h("div");
-  const form = h("form", { class: "card narrow" }, h("h1", {}, "A project first"),
-    h("p", { class: "soft" }, "A project is one database. There is none yet that this key may see."),
-    h("label", { class: "field", for: "project-name" }, "Its name", input),
-    h("div", { class: "row" }, h("button", { class: "main" }, "Make it")), trouble);
+  const form = h("form", { class: "card narrow" }, h("h1", {}, "Create your first project"),
+    h("p", { class: "soft" }, "A project is one database. This key has access to no project yet."),
+    h("label", { class: "field", for: "project-name" }, "Project name", input),
+    h("div", { class: "row" }, h("button", { class: "main" }, "Create project")), trouble);
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     try {
@@ -180,18 +180,18 @@ function firstProject() {
   return form;
 }
 
-/** A job is shown with its own project, whichever was chosen before. */
+/** Selects the project of a job. */
 async function chooseProjectOf(id) {
   const { job } = await call("GET", `/v1/jobs/${encodeURIComponent(id)}`);
   if (!job.project_id) return;
   if (!session.projects.some((project) => project.id === job.project_id)) {
-    session.projects.push((await call("GET", `/v1/projects/${job.project_id}`)).project); // it is newer than the list
+    session.projects.push((await call("GET", `/v1/projects/${job.project_id}`)).project); // created after the list was loaded
     fillChooser();
   }
   chooser.value = job.project_id;
 }
 
-/** The project as it is now; the list will do when that cannot be asked. */
+/** The current state of a project; on errors its entry of the list. */
 const about = async (listed) => (await call("GET", `/v1/projects/${listed.id}`).catch(() => ({ project: listed }))).project;
 const jobsOf = (project) => call("GET", `/v1/projects/${project.id}/jobs?limit=8`).then((found) => found.jobs ?? [], (error) => error);
 
@@ -205,24 +205,24 @@ function projectCard(project) {
   return h("section", { class: "card wide", "aria-labelledby": "project-title" },
     h("div", { class: "row apart" }, h("h1", { id: "project-title" }, name), h("span", { class: `tag ${project.state}` }, project.state)),
     h("div", { class: "row apart" }, h("p", { class: "soft" }, facts.filter(Boolean).join(" · ")), h("p", { class: "soft" }, storage)),
-    part === null ? null : bar(part, "Size of the database, of what the plan allows", kind));
+    part === null ? null : bar(part, "Database size relative to the plan limit", kind));
 }
 
 const percent = (part) => `${part > 0 && part < 0.1 ? (part * 100).toFixed(1) : Math.round(part * 100)} %`;
 
 function jobList(jobs, current) {
   if (jobs instanceof Error) return note("warn", jobs.message);
-  if (!jobs.length) return h("p", { class: "soft" }, "There are none yet.");
+  if (!jobs.length) return h("p", { class: "soft" }, "No jobs yet.");
   return h("ul", { class: "list" }, jobs.map((job) => h("li", {}, h("a", { href: `#/jobs/${job.id}`, "aria-current": job.id === current ? "true" : null },
     h("span", {}, titled(job)), h("span", { class: `tag ${job.state}` }, job.state),
     h("span", { class: "soft small" }, time(job.created_at))))));
 }
 
-/** Whether what is being sent may be given up. */
-const mayLeave = () => !view?.sending?.() || confirm("This ends the upload. Leave all the same?");
+/** Whether the view may change: confirms before an active upload is cancelled. */
+const mayLeave = () => !view?.sending?.() || confirm("This cancels the upload. Leave anyway?");
 
 document.querySelector(".skip").addEventListener("click", (event) => {
-  event.preventDefault(); // it leads to a place of this view, not to another view
+  event.preventDefault(); // `#main` is not a view
   main.focus();
 });
 if (!location.hash) history.replaceState(null, "", "#/");
@@ -254,22 +254,22 @@ leave.addEventListener("click", () => {
   end();
   askForKey();
 });
-/** Ends what is under way, which takes the key once more, and forgets the key. */
+/** Stops the view, which may still need the key to cancel an upload, then forgets the key. */
 function end() {
   turn += 1;
   view?.stop();
   [view, session] = [null, null];
   forgetKey();
 }
-// The key may be withdrawn while the page is open.
+// The key may be revoked while the page is open.
 addEventListener("capydb-key", async () => {
   if (!session) return;
   end();
   const given = await ownersKey();
-  if (!given) return askForKey("The API key is not valid any more.");
+  if (!given) return askForKey("The API key is no longer valid.");
   useKey(given);
   await enter(true);
 });
-// A file that misses its place must not take the place of the page.
+// A file dropped outside the drop area must not replace the page.
 for (const dragged of ["dragover", "drop"]) addEventListener(dragged, (event) => event.preventDefault());
 begin();

@@ -1,25 +1,25 @@
-// A source's URL, seen without its password.
+// Parses a source URL and separates its password.
 
-/** Parameters that may leave the form with their values; of all others only the names do. */
+/** Parameters sent with their values to recognize the URL; others are sent without. */
 const PLAIN = ["sslmode", "channel_binding", "options", "application_name", "connect_timeout"];
-/** Those that the control plane has a word for. */
+/** Parameters sent by name only; any other is sent as `other`. */
 const NAMED = ["host", "hostaddr", "port", "user", "password", "dbname", "service", "passfile", "sslcert", "sslkey", "sslrootcert", "sslpassword", "target_session_attrs", "pgbouncer", "schema"];
 
-/** The URL in what people paste: `psql 'postgres://…'`, `DATABASE_URL="postgres://…"`. */
+/** The URL in pasted text such as `psql 'postgres://…'` or `DATABASE_URL="postgres://…"`. */
 export function bare(text) {
   const named = text.trim().replace(/^(psql\s+|(export\s+)?\w+=)(?=["']?postgres)/i, "");
   return named.replace(/^(["'])(.*)\1;?$/, "$2").trim();
 }
 
 /**
- * The URL without its password, and the password; null while it is not whole, because then it
- * cannot be told where a password ends, and nothing of it may leave the form.
+ * The URL without its password, and the password; null while the URL is incomplete. The end of
+ * the password is then unknown, so nothing may be sent.
  */
 export function apart(text) {
   text = bare(text);
   const url = /^([a-z][a-z0-9+]*:\/\/)([^\s]+)$/i.exec(text);
   if (!url) return null;
-  // What is a parameter begins behind the host: a password may have a question mark, too.
+  // Parameters start after the host: a password may contain a question mark.
   const at = url[2].search(/@[^@]*$/) < 0 ? -1 : lastAt(url[2]);
   const user = at < 0 ? "" : url[2].slice(0, at);
   const [place, query] = split(url[2].slice(at + 1));
@@ -35,7 +35,7 @@ export function apart(text) {
   return { shown, password: colon < 0 ? null : user.slice(colon + 1) };
 }
 
-/** Where the host begins: behind the last `@` that has a whole host and a database behind it. */
+/** The index of the last `@` that is followed by a complete host and a database. */
 function lastAt(text) {
   for (let at = text.lastIndexOf("@"); at >= 0; at = text.lastIndexOf("@", at - 1)) {
     if (/^(\[[^\]]+\]|[^:/?#@]+)(:\d+)?\/[^/?#@]+(\?|$)/.test(text.slice(at + 1))) return at;
@@ -49,14 +49,14 @@ function split(text) {
   return at < 0 ? [text, ""] : [text.slice(0, at), text.slice(at + 1)];
 }
 
-/** Puts the password back into a URL that was shown without it. */
+/** Restores the password in a URL. */
 export function together(shown, password) {
   const [start, at] = [shown.indexOf("://") + 3, shown.indexOf("@")];
   if (password === null || at < 0) return shown;
   return `${shown.slice(0, start)}${shown.slice(start, at).split(":")[0]}:${password}${shown.slice(at)}`;
 }
 
-/** What is known of a URL: provider, what will be changed, what is refused and why. */
+/** Asks the control plane about a URL: provider, changes, or why it is rejected. */
 export async function recognise(shown, signal) {
   const answer = await fetch("/panel/source", {
     method: "POST", signal, headers: { "Content-Type": "application/json" }, body: JSON.stringify({ url: shown }),

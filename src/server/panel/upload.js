@@ -1,13 +1,13 @@
-// Sending a dump straight to storage, in parts where the control plane takes them. An upload that
-// broke off goes on with the parts that are missing.
+// Uploads a dump directly to storage, in parts if the control plane supports them. An interrupted
+// upload resumes with the missing parts.
 
 import { ApiError, call } from "./api.js";
 
-/** Parts that are sent at the same time. */
+/** Concurrent parts. */
 const AT_A_TIME = 3;
-/** So often one part is tried in a row. */
+/** Attempts per part. */
 const ATTEMPTS = 6;
-/** Nothing may stand still for longer, in milliseconds. */
+/** Timeout of a request without progress, in milliseconds. */
 const STALL = 60_000;
 
 export class Upload {
@@ -15,36 +15,36 @@ export class Upload {
     this.file = file;
     this.path = `/v1/projects/${project}/imports/uploads`;
     this.arrived = new Map(); // part number → entity tag
-    this.moving = new Map(); // part number → bytes under way
+    this.moving = new Map(); // part number → bytes sent
     this.stop = new AbortController();
     this.slot = null;
-    this.key = null; // of the object, once all of it is there
+    this.key = null; // the object's key, once complete
   }
 
-  /** Bytes that storage has, or is being sent. */
+  /** Bytes stored or sent so far. */
   get sent() {
     const whole = [...this.arrived.keys()].map((part) => this.range(part)).reduce((sum, [from, to]) => sum + to - from, 0);
     return whole + [...this.moving.values()].reduce((sum, loaded) => sum + loaded, 0);
   }
 
-  /** Where a part begins and ends, in bytes. */
+  /** Start and end of a part, in bytes. */
   range(part) {
     const length = this.slot?.part_size_bytes ?? this.file.size;
     return [(part - 1) * length, Math.min(part * length, this.file.size)];
   }
 
-  /** Sends what is missing, and gives the object's key. `progress` hears of every step. */
+  /** Uploads the missing parts and returns the object's key. Calls `progress` with the bytes sent. */
   async run(progress, pausing) {
     this.progress = () => progress(this.sent);
-    this.pausing = pausing; // hears how many seconds nothing is sent, and why
+    this.pausing = pausing; // called with seconds and error before a retry
     this.stop = new AbortController();
     this.cancelled = false;
-    if (this.key) return this.key; // only what came after it has failed
+    if (this.key) return this.key; // the upload is complete; a later step failed
     try {
       this.key = await this.send();
     } catch (error) {
       if (error.status !== 404 || error.storage || this.cancelled) throw error;
-      // It was too long ago: the control plane has forgotten it.
+      // The upload expired: start a new one.
       this.stop = new AbortController();
       this.slot = null;
       this.arrived.clear();
@@ -70,9 +70,9 @@ export class Upload {
     };
     const careful = () => hand().catch((error) => {
       trouble ??= error;
-      this.stop.abort(); // the other hands have nothing to do any more
+      this.stop.abort(); // stops the other workers
     });
-    // Nobody is at work any more when this run is over: the next one has its own hands.
+    // All workers must end before this run does: the next run starts its own.
     await Promise.all(Array.from({ length: AT_A_TIME }, careful));
     if (trouble) throw trouble;
     this.check();
@@ -81,7 +81,7 @@ export class Upload {
     return this.slot.object_key;
   }
 
-  /** One PUT of all. What breaks off begins again, at a fresh URL. */
+  /** Uploads the file in one PUT; a retry starts over with a new URL. */
   async whole() {
     this.arrived.clear();
     await this.patiently(async (attempt) => {
@@ -98,7 +98,7 @@ export class Upload {
     });
   }
 
-  /** Tries something again while there is hope. */
+  /** Retries `work` unless the error is permanent. */
   async patiently(work) {
     for (let attempt = 1; ; attempt++) {
       try {
@@ -112,7 +112,7 @@ export class Upload {
     }
   }
 
-  /** Waits so many seconds, or until the upload is stopped. */
+  /** Waits for `seconds`, or until the upload is stopped. */
   rest(seconds, error) {
     const { signal } = this.stop;
     this.pausing(seconds, error);
@@ -131,7 +131,7 @@ export class Upload {
     if (this.stop.signal.aborted) throw new DOMException("stopped", "AbortError");
   }
 
-  /** Puts one part, and keeps its entity tag. Only this kind of request tells how far it is. */
+  /** Uploads one part and keeps its entity tag. `fetch` reports no upload progress, hence XMLHttpRequest. */
   put(url, part) {
     return new Promise((done, failed) => {
       if (this.stop.signal.aborted) return failed(new DOMException("stopped", "AbortError"));
@@ -156,33 +156,33 @@ export class Upload {
         this.moving.set(part, event.loaded);
         this.progress();
       };
-      request.upload.onload = () => alive(5 * STALL); // storage writes it down
+      request.upload.onload = () => alive(5 * STALL); // storage needs time to write
       request.onload = over(() => {
         if (request.status >= 200 && request.status < 300) {
-          this.arrived.set(part, request.getResponseHeader("ETag")); // before anybody counts again
+          this.arrived.set(part, request.getResponseHeader("ETag")); // before the next progress update
           return done();
         }
         const said = request.responseXML?.querySelector("Message")?.textContent;
-        failed(Object.assign(new ApiError(said ?? `Storage answered ${request.status}.`, request.status), { storage: true }));
+        failed(Object.assign(new ApiError(said ?? `Storage returned HTTP ${request.status}.`, request.status), { storage: true }));
       });
       request.onerror = over(async () => {
         const changed = await this.file.slice(0, 1).arrayBuffer().then(() => false, () => true);
-        if (changed) return failed(Object.assign(new ApiError("The file has changed since it was chosen: choose it again.", 400), { lasting: true }));
+        if (changed) return failed(Object.assign(new ApiError("The file changed after it was chosen. Choose it again.", 400), { lasting: true }));
         const elsewhere = new URL(url, location.href).origin !== location.origin;
-        const why = elsewhere ? `The connection to storage was lost, or it does not let pages of ${location.origin} send (CORS).` : "The connection to storage was lost.";
+        const why = elsewhere ? `The connection to storage was lost, or its CORS rules do not allow ${location.origin}.` : "The connection to storage was lost.";
         failed(new ApiError(why, 0));
       });
-      request.onabort = over(() => failed(this.stop.signal.aborted ? new DOMException("stopped", "AbortError") : new ApiError("Storage took nothing for a minute.", 0)));
+      request.onabort = over(() => failed(this.stop.signal.aborted ? new DOMException("stopped", "AbortError") : new ApiError("Storage accepted no data for a minute.", 0)));
       this.stop.signal.addEventListener("abort", stopped);
       alive();
       request.send(this.file.slice(...this.range(part)));
     });
   }
 
-  /** Stops, and has storage forget what has arrived. */
+  /** Stops the upload and deletes its parts in storage. */
   async cancel() {
     this.cancelled = true;
     this.stop.abort();
-    if (this.slot?.id) await call("DELETE", `${this.path}/${this.slot.id}`).catch(() => {}); // it is forgotten by itself
+    if (this.slot?.id) await call("DELETE", `${this.path}/${this.slot.id}`).catch(() => {}); // on failure it expires
   }
 }

@@ -1,3 +1,5 @@
+//! A private Postgres cluster: creates, starts and stops it.
+
 use super::os_user::private_file;
 use super::{Endpoint, Programs, RunAs};
 use crate::util::process::kill_on_parent_death;
@@ -20,34 +22,34 @@ const START_TIMEOUT: Duration = Duration::from_mins(2);
 /// How long the server may take to stop.
 const STOP_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// How many other ports are tried when one is taken.
+/// How many other ports are tried if a port is in use.
 const MOST_PORTS: u32 = 4;
 
-/// What a private cluster is made from.
+/// Options of a private cluster.
 pub struct ClusterOptions<'a> {
-    /// Its programs.
+    /// The Postgres programs.
     pub programs: &'a Programs,
-    /// The folder that holds it; made when missing.
+    /// Directory of the cluster; created if missing.
     pub folder: &'a Path,
-    /// The superuser's password; counts when the cluster is made.
+    /// Password of the superuser, set when the cluster is created.
     pub password: &'a str,
-    /// The port of last time, taken again when it is free.
+    /// The previous port, reused if it is free.
     pub port: Option<u16>,
     /// The user to run as.
     pub run_as: Option<&'a RunAs>,
-    /// Whether a crash of the machine must lose nothing.
+    /// Whether the data must survive a crash of the machine.
     pub durable: bool,
 }
 
-/// A running private cluster: loopback only, passwords required.
+/// A running private cluster, which accepts only loopback connections with a password.
 pub struct Cluster {
     child: Child,
-    /// Its port on 127.0.0.1.
+    /// Port on 127.0.0.1.
     pub port: u16,
 }
 
 impl Cluster {
-    /// Makes the cluster when there is none, starts it, and waits until it answers.
+    /// Creates the cluster if missing, starts it, and waits until it accepts connections.
     pub async fn start(options: &ClusterOptions<'_>) -> anyhow::Result<Self> {
         let data = options.folder.join("data");
         fs::DirBuilder::new().recursive(true).mode(0o700).create(options.folder)?;
@@ -74,12 +76,12 @@ impl Cluster {
                 StartFailure::OldSessions if started.elapsed() < STOP_TIMEOUT => {}
                 _ => return Err(error),
             }
-            // The sessions of a server that was killed end by themselves, but not at once.
+            // The sessions of a killed server end by themselves, with a delay.
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
 
-    /// Its superuser.
+    /// Endpoint of the superuser.
     pub fn admin(&self, password: &str) -> anyhow::Result<Endpoint> {
         Endpoint::here(self.port, ADMIN, password)
     }
@@ -95,7 +97,7 @@ impl Cluster {
             if gone || started.elapsed() > START_TIMEOUT {
                 let log = fs::read_to_string(options.folder.join("log")).unwrap_or_default();
                 bail!(
-                    "the private Postgres did not start; the end of its log:\n{}",
+                    "the private Postgres failed to start; last lines of its log:\n{}",
                     crate::util::format::tail(&log, 1500)
                 );
             }
@@ -103,53 +105,53 @@ impl Cluster {
         }
     }
 
-    /// Stops the server; sessions are ended (Postgres: "fast shutdown").
+    /// Stops the server and terminates its sessions (Postgres: "fast shutdown").
     pub fn stop(mut self) -> anyhow::Result<()> {
         if !self.is_running() {
             return Ok(());
         }
         let pid = Pid::from_child(&self.child);
         kill_process(pid, Signal::INT)?;
-        let asked = Instant::now();
+        let requested = Instant::now();
         while self.child.try_wait()?.is_none() {
-            if asked.elapsed() > STOP_TIMEOUT {
-                kill_process(pid, Signal::QUIT)?; // it recovers at the next start
+            if requested.elapsed() > STOP_TIMEOUT {
+                kill_process(pid, Signal::QUIT)?; // immediate shutdown, with recovery at the next start
                 self.child.wait()?;
-                bail!("the private Postgres did not stop in time and was ended; it will recover at the next start");
+                bail!("the private Postgres did not stop in time and was killed; it will recover at the next start");
             }
             std::thread::sleep(Duration::from_millis(20));
         }
         Ok(())
     }
 
-    /// Whether the server still runs.
+    /// Whether the server is running.
     pub fn is_running(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
     }
 }
 
 impl Drop for Cluster {
-    /// For a start that was given up half-way: nothing may stay behind.
+    /// After an aborted start, no server may be left running.
     fn drop(&mut self) {
         if self.is_running() {
             let _ = kill_process(Pid::from_child(&self.child), Signal::INT);
-            let _ = self.child.wait(); // so that its folder can be removed
+            let _ = self.child.wait(); // so that its directory can be removed
         }
     }
 }
 
 /// Why a server did not start, where another attempt may succeed.
 enum StartFailure {
-    /// Another process has the port.
+    /// Another process is using the port.
     PortTaken,
-    /// Sessions of a server that was killed still hold its shared memory.
+    /// Sessions of a killed server still hold its shared memory.
     OldSessions,
     Other,
 }
 
 impl StartFailure {
-    /// Postgres exits with the same code for all of them: only its log tells them apart. The server
-    /// runs with `LC_ALL=C`, so the messages are the English ones.
+    /// Reads the cause from the log, because the exit code is the same for all. The messages are English,
+    /// because the server runs with `LC_ALL=C`.
     fn read(log: &Path) -> Self {
         let log = fs::read_to_string(log).unwrap_or_default();
         if log.contains("could not bind") {
@@ -159,7 +161,7 @@ impl StartFailure {
     }
 }
 
-/// A command that runs as the right user, away from our terminal and environment.
+/// A command that runs as the configured user, without our terminal and environment.
 fn command(options: &ClusterOptions<'_>, program: &str) -> Command {
     let mut command = Command::new(options.programs.path(program));
     command.env_clear().env("LC_ALL", "C").env("PATH", "/usr/bin:/bin").env("HOME", options.folder);
@@ -176,7 +178,7 @@ fn command(options: &ClusterOptions<'_>, program: &str) -> Command {
 }
 
 fn init(options: &ClusterOptions<'_>, data: &Path) -> anyhow::Result<()> {
-    // A folder that initdb was killed in is made anew, so it gets the right name at the end.
+    // Renamed only when complete, so that an interrupted initdb starts over.
     let half = options.folder.join("data.new");
     if half.exists() {
         fs::remove_dir_all(&half)?;
@@ -199,10 +201,10 @@ fn init(options: &ClusterOptions<'_>, data: &Path) -> anyhow::Result<()> {
     }
     fs::remove_file(&password_file)?;
     if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr);
-        bail!("initdb failed: {}", crate::util::format::tail(&said, 1000));
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        bail!("initdb failed: {}", crate::util::format::tail(&stderr, 1000));
     }
-    fs::rename(&half, data).context("name the new cluster")
+    fs::rename(&half, data).context("cannot rename the new cluster")
 }
 
 fn spawn(options: &ClusterOptions<'_>, data: &Path, port: u16) -> anyhow::Result<Child> {
@@ -214,13 +216,12 @@ fn spawn(options: &ClusterOptions<'_>, data: &Path, port: u16) -> anyhow::Result
     };
     set("listen_addresses=127.0.0.1");
     set("unix_socket_directories=");
-    // An import of 20,000 tables in one transaction holds a lock on every object.
+    // An import of 20,000 tables in one transaction locks every object.
     set("max_locks_per_transaction=512");
-    // Applications cannot take the places of those who look after them.
+    // Reserved for the administrator, whatever applications use.
     set("max_connections=300");
     set("superuser_reserved_connections=20");
-    // Nothing replicates from here; tables that are made and filled in one transaction then
-    // need no write-ahead log.
+    // Without replication, tables created and loaded in one transaction need no write-ahead log.
     set("wal_level=minimal");
     set("max_wal_senders=0");
     set("max_wal_size=4GB");
@@ -230,13 +231,14 @@ fn spawn(options: &ClusterOptions<'_>, data: &Path, port: u16) -> anyhow::Result
         set("full_page_writes=off");
         set("synchronous_commit=off");
     }
-    // A fast shutdown: nothing is lost, and nothing is left when we are killed.
+    // When we are killed, the server does a fast shutdown and loses no data.
     kill_on_parent_death(&mut command, Signal::INT, None);
     command.stdout(log.try_clone()?).stderr(log);
-    command.spawn().context("start the private Postgres")
+    command.spawn().context("cannot start the private Postgres")
 }
 
-/// After a `kill -9` of the control plane its Postgres may still run: it is ours to end.
+/// Stops the Postgres of an earlier run, which may still be running after a `kill -9` of the control
+/// plane.
 fn stop_leftover(data: &Path) -> anyhow::Result<()> {
     let Ok(text) = fs::read_to_string(data.join("postmaster.pid")) else { return Ok(()) };
     let mut lines = text.lines();
@@ -244,13 +246,16 @@ fn stop_leftover(data: &Path) -> anyhow::Result<()> {
     let same_folder = lines.next().is_some_and(|line| Path::new(line.trim()) == data);
     let Some(pid) = pid.filter(|pid| same_folder && test_kill_process(*pid).is_ok()) else { return Ok(()) };
     if !is_postgres(pid) {
-        return Ok(()); // the number was given to another process after a reboot
+        return Ok(()); // the process id now belongs to another process
     }
     kill_process(pid, Signal::INT)?;
-    let asked = Instant::now();
+    let requested = Instant::now();
     while test_kill_process(pid).is_ok() && is_postgres(pid) {
-        if asked.elapsed() > STOP_TIMEOUT {
-            bail!("a Postgres of an earlier run (process {}) does not stop", pid.as_raw_nonzero());
+        if requested.elapsed() > STOP_TIMEOUT {
+            bail!(
+                "the Postgres of an earlier run (process {}) does not stop; stop it and try again",
+                pid.as_raw_nonzero()
+            );
         }
         std::thread::sleep(Duration::from_millis(20));
     }
@@ -259,7 +264,7 @@ fn stop_leftover(data: &Path) -> anyhow::Result<()> {
 
 fn is_postgres(pid: Pid) -> bool {
     let name = fs::read_to_string(format!("/proc/{}/comm", pid.as_raw_nonzero()));
-    // Where there is no /proc, the folder in the file must do.
+    // Without /proc, the matching directory in the file must suffice.
     name.map_or(!Path::new("/proc/self").exists(), |name| name.trim() == "postgres")
 }
 
@@ -267,7 +272,8 @@ fn check_major(programs: &Programs, data: &Path) -> anyhow::Result<()> {
     let text = fs::read_to_string(data.join("PG_VERSION"))?;
     if text.trim() != programs.version.0.to_string() {
         bail!(
-            "{} was made by Postgres {}, but the programs in {} are {}; name the older ones with --postgres-bin, or start with another --data-dir",
+            "{} was created by Postgres {}, but the programs in {} are {}; \
+             choose matching ones with --postgres-bin, or another --data-dir",
             data.display(),
             text.trim(),
             programs.bin().display(),

@@ -1,3 +1,5 @@
+//! Connections to Postgres servers of the control plane.
+
 use crate::source::bounded_stream::BoundedStream;
 use crate::source::{SourceUrl, SslMode, tls};
 use anyhow::Context;
@@ -10,10 +12,10 @@ use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::{Client, Config};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-/// How long dialling a server of ours may take.
+/// Timeout for connecting to a server.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A Postgres server of ours: where it is, and as whom we come.
+/// A Postgres server, with the user and the settings to connect with.
 #[derive(Clone)]
 pub struct Endpoint {
     config: Config,
@@ -24,8 +26,8 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// Reads a connection URL. What it says of TLS counts as with libpq; without a word TLS is
-    /// taken where the server has it.
+    /// Parses a connection URL. TLS settings work as in libpq; by default TLS is used if the server
+    /// supports it.
     pub fn parse(url: &str) -> anyhow::Result<Self> {
         let url = SourceUrl::parse(url)?;
         let mut config = Config::new();
@@ -36,7 +38,7 @@ impl Endpoint {
         Self::new(config, url.ssl_mode(), url.host(), url.port())
     }
 
-    /// A server of this machine that has no TLS.
+    /// A server on this machine, without TLS.
     pub fn here(port: u16, user: &str, password: &str) -> anyhow::Result<Self> {
         let mut config = Config::new();
         config.host("127.0.0.1").port(port).user(user).password(password).dbname("postgres");
@@ -44,7 +46,7 @@ impl Endpoint {
     }
 
     fn new(mut config: Config, mode: SslMode, host: &str, port: u16) -> anyhow::Result<Self> {
-        // A server that is gone without a word is noticed within a minute or two.
+        // Detects a server that has vanished without closing the connection within two minutes.
         config.connect_timeout(CONNECT_TIMEOUT).tcp_user_timeout(Duration::from_mins(1));
         config
             .keepalives_idle(Duration::from_secs(30))
@@ -59,7 +61,7 @@ impl Endpoint {
         Ok(Self { config, tls, mode, host: host.to_owned(), port })
     }
 
-    /// The same server with other settings of the session.
+    /// The same server with other session settings.
     #[must_use]
     pub fn with(&self, change: impl FnOnce(&mut Config)) -> Self {
         let mut endpoint = self.clone();
@@ -67,17 +69,17 @@ impl Endpoint {
         endpoint
     }
 
-    /// Opens a session. What goes wrong in it later is seen by whoever uses it.
+    /// Opens a session. Later errors of the connection are returned by the calls on the client.
     pub async fn connect(&self) -> anyhow::Result<Client> {
         Ok(self.connect_watched().await?.0)
     }
 
-    /// The same with the task that ends when the session does.
+    /// Like [`Self::connect`], with the task that ends when the session does.
     pub async fn connect_watched(&self) -> anyhow::Result<(Client, JoinHandle<()>)> {
-        // A handshake is large, and stands in the middle of much else.
+        // Boxed, because the future of the handshake is large.
         let connecting = Box::pin(self.config.connect(self.tls.clone()));
         let connected = tokio::time::timeout(CONNECT_TIMEOUT, connecting).await;
-        let connected = connected.map_err(|_| anyhow::anyhow!("the server does not answer"))?;
+        let connected = connected.map_err(|_| anyhow::anyhow!("the server did not respond in time"))?;
         let (client, connection) = connected.map_err(|error| SessionError::new(&error))?;
         let running = tokio::spawn(async move {
             let _ = connection.await;
@@ -85,8 +87,8 @@ impl Endpoint {
         Ok((client, running))
     }
 
-    /// Opens a session in which the server may send so many bytes in all. The task tells how the
-    /// connection ended, which the client is not told.
+    /// Opens a session in which the server may send at most `most` bytes in total. The task returns the
+    /// connection error, which the client does not report.
     pub async fn connect_limited(
         &self,
         most: u64,
@@ -100,22 +102,22 @@ impl Endpoint {
             anyhow::Ok(connected.map_err(|error| SessionError::new(&error))?)
         };
         let connected = tokio::time::timeout(CONNECT_TIMEOUT, work).await;
-        let (client, connection) = connected.map_err(|_| anyhow::anyhow!("the server does not answer"))??;
+        let (client, connection) = connected.map_err(|_| anyhow::anyhow!("the server did not respond in time"))??;
         Ok((client, tokio::spawn(connection)))
     }
 
-    /// What a pool makes its sessions with.
+    /// A manager for a connection pool.
     pub fn manager(&self) -> Manager {
         let settings = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         Manager::from_config(self.config.clone(), self.tls.clone(), settings)
     }
 
-    /// The host's name or address.
+    /// Host name or IP address.
     pub fn host(&self) -> &str {
         &self.host
     }
 
-    /// Whether it is on this machine.
+    /// Whether the server is on this machine.
     pub fn is_here(&self) -> bool {
         crate::util::net::is_loopback(&self.host)
     }
@@ -125,12 +127,12 @@ impl Endpoint {
         self.port
     }
 
-    /// The word of libpq for how much TLS is wanted.
+    /// The libpq value of `sslmode`.
     pub fn ssl_mode(&self) -> &'static str {
         crate::source::pg_programs::ssl_mode(self.mode)
     }
 
-    /// The environment that leads libpq to the server, without user and password.
+    /// Environment variables for libpq to connect to the server, without user and password.
     pub fn environment(&self) -> Vec<(&'static str, String)> {
         let mut variables = vec![
             ("PGHOST", self.host.clone()),
@@ -148,22 +150,22 @@ impl Endpoint {
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct SessionError {
-    /// What the server said, or what went wrong on the way.
+    /// The server's message, or the connection error.
     message: String,
-    /// The server's error code, where the server answered.
+    /// The server's error code, if the server responded.
     pub code: Option<SqlState>,
 }
 
 impl SessionError {
     fn new(error: &tokio_postgres::Error) -> Self {
-        let answered = error.as_db_error();
-        let message = answered.map_or_else(|| crate::util::error::chain(error), |error| error.message().to_owned());
-        Self { message, code: answered.map(|error| error.code().clone()) }
+        let db_error = error.as_db_error();
+        let message = db_error.map_or_else(|| crate::util::error::chain(error), |error| error.message().to_owned());
+        Self { message, code: db_error.map(|error| error.code().clone()) }
     }
 }
 
-/// Reads the major version of the server at the other end of a session.
+/// Reads the major version of a session's server.
 pub async fn server_major(session: &Client) -> anyhow::Result<u32> {
     let row = session.query_one("select current_setting('server_version_num')::int", &[]).await?;
-    u32::try_from(row.get::<_, i32>(0) / 10_000).context("the server's version is none")
+    u32::try_from(row.get::<_, i32>(0) / 10_000).context("the server reports an invalid version")
 }

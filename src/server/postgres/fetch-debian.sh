@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Fetches a complete, private Postgres (server, clients, contrib, pgvector, PostGIS)
-# into a directory of its own, from the Debian mirror this machine already uses.
-# Nothing is installed: the machine's packages and apt state stay as they are.
+# Downloads a complete, private Postgres (server, clients, contrib, pgvector, PostGIS)
+# into a directory, from the Debian mirror that this machine already uses. Nothing is
+# installed: the machine's packages and apt state are unchanged.
 #
-#   fetch-debian.sh MAJOR DIR       MAJOR is 15, 17 or 18; prints the programs' folder
+#   fetch-debian.sh MAJOR DIR       MAJOR is 15, 17 or 18; prints the directory of the programs
 #
-# Safe to repeat: a complete DIR is only checked, an unfinished one is made anew, and
-# one that was moved is mended. Root is not needed.
+# Safe to repeat: a complete DIR is only checked, an incomplete one is created again, and
+# one that was moved is fixed. Root is not needed.
 set -euo pipefail
 umask 022
 shopt -s nullglob
@@ -16,21 +16,21 @@ fail() { note "$*"; exit 1; }
 
 [ $# -eq 2 ] || { echo "usage: fetch-debian.sh MAJOR DIR" >&2; exit 2; }
 major=$1
-# The Debian release that carries each major.
+# The Debian release with each major version.
 case $major in
 15) release=bookworm ;;
 17) release=trixie ;;
 18) release=forky ;;
-*) fail "no Debian release is known to carry it" ;;
+*) fail "unsupported version; use 15, 17 or 18" ;;
 esac
 for program in apt-get apt-cache dpkg dpkg-deb tar flock ldd realpath; do
-    type -P "$program" >/dev/null || fail "this needs $program, so it only works on Debian"
+    type -P "$program" >/dev/null || fail "cannot find $program; this script works only on Debian"
 done
 
 mkdir -p "$2"
 home=$(realpath "$2")
 programs=$home/usr/lib/postgresql/$major/bin
-ready=$home/READY # line 1: where the programs were pointed at; line 2: recipe number
+ready=$home/READY # line 1: directory of the libraries that the programs load; line 2: recipe number
 recipe=1
 
 exec 8>"$home/.lock"
@@ -38,9 +38,9 @@ flock 8
 
 starts() { "$programs/postgres" --version && "$programs/pg_restore" --version; } >/dev/null 2>&1
 
-# The programs get the loader and the libraries that came with them, by absolute
-# loader path (the kernel wants that) and by RPATH. RUNPATH would not do: it does not
-# serve the libraries that an extension's module pulls in later.
+# Makes the programs use the downloaded loader and libraries, by an absolute loader path
+# (the kernel requires that) and by RPATH. RUNPATH would not apply to the libraries that
+# an extension's module loads later.
 point_at_own_libraries() {
     local triplet loader file
     triplet=$(cd "$home/usr/lib" && echo *-linux-gnu*/libc.so.6)
@@ -67,12 +67,12 @@ fi
 for left in "$home"/*; do
     case ${left##*/} in
     usr | bin | sbin | lib | lib64 | etc | var | apt | READY | READY.new) rm -rf "$left" ;;
-    *) fail "$home holds other files (${left##*/}); name an empty directory" ;;
+    *) fail "$home contains other files (${left##*/}); choose an empty directory" ;;
     esac
 done
 
-# apt with a state of its own: same mirror, keys and proxy settings, another release,
-# and a machine on which nothing is installed.
+# apt with a separate state: the same mirror, keys and proxy settings, but another
+# release, and no installed packages.
 apt=$home/apt
 mkdir -p "$apt/lists/partial" "$apt/archives/partial" "$apt/none"
 : >"$apt/installed"
@@ -88,27 +88,27 @@ logged() { "$@" >>"$apt/log" 2>&1 || { tail -n 15 "$apt/log" >&2; return 1; }; }
 
 mirror=$(apt-get indextargets --format '$(REPO_URI)|$(ORIGIN)|$(COMPONENT)|$(RELEASE)' 'Created-By: Packages' 2>/dev/null |
     awk -F'|' '$3 == "main" && $4 !~ /security/ && ($2 == "Debian" || $2 == "") { print $1; exit }')
-[ -n "$mirror" ] || fail "apt names no Debian mirror here"
+[ -n "$mirror" ] || fail "no Debian mirror is configured in apt"
 keys=/usr/share/keyrings/debian-archive-keyring.gpg
 [ -r "$keys" ] || fail "the package debian-archive-keyring is missing"
 echo "deb [signed-by=$keys] $mirror $release main" >"$apt/source.list"
 
 note "reading the package index of Debian $release"
-logged apt-get "${private[@]}" update || fail "could not read the index of Debian $release"
+logged apt-get "${private[@]}" update || fail "cannot read the package index of Debian $release"
 wanted=("postgresql-$major" patchelf)
 for extra in "postgresql-$major-pgvector" "postgresql-$major-postgis-3"; do
     if [ -n "$(apt-cache "${private[@]}" show "$extra" 2>/dev/null)" ]; then wanted+=("$extra"); fi
 done
 
-# What only a JIT, raster and 3D geometry, Debian's cluster scripts or a bare system
-# would need is declared as installed, which leaves about a third of the packages.
+# Packages that only JIT, raster and 3D geometry, Debian's cluster scripts or a minimal
+# system need are declared as installed, which leaves about a third of the packages.
 needless_libraries='llvm gdal sfcgal perl pam- db5'
 needless='postgresql-common postgresql-client-common ssl-cert locales tzdata debconf sensible-utils adduser passwd
     procps openssl libc-bin libc-l10n netbase ucf systemd init-system-helpers sysvinit dpkg fonts- gnupg gpg
     pinentry readline-common'
 alternatives() { echo $1 | tr ' ' '|'; }
 pattern="^((lib)?($(alternatives "$needless_libraries"))|($(alternatives "$needless")))"
-logged apt-get "${private[@]}" install --simulate "${wanted[@]}" || fail "Debian $release cannot provide it"
+logged apt-get "${private[@]}" install --simulate "${wanted[@]}" || fail "Debian $release cannot resolve the packages"
 arch=$(dpkg --print-architecture)
 grep '^Inst ' "$apt/log" | awk '{ print $2 }' | grep -E "$pattern" | while read -r name; do
     printf 'Package: %s\nStatus: install ok installed\nVersion: 99999\nArchitecture: %s\n' "$name" "$arch"
@@ -119,9 +119,9 @@ note "downloading (about 60 MB)"
 logged apt-get "${private[@]}" install --download-only --yes "${wanted[@]}" || fail "the download failed"
 
 note "unpacking into $home"
-for folder in bin sbin lib lib64; do # a few packages still use the names from before /usr was merged
-    mkdir -p "$home/usr/$folder"
-    ln -s "usr/$folder" "$home/$folder"
+for directory in bin sbin lib lib64; do # a few packages still use the paths from before the /usr merge
+    mkdir -p "$home/usr/$directory"
+    ln -s "usr/$directory" "$home/$directory"
 done
 for package in "$apt"/archives/*.deb; do
     dpkg-deb --fsys-tarfile "$package" | tar -x -C "$home" --no-same-owner --keep-directory-symlink \
@@ -129,18 +129,18 @@ for package in "$apt"/archives/*.deb; do
         --exclude=./usr/share/lintian --exclude='*/bitcode' --exclude='*llvmjit*' \
         --exclude='*postgis_raster*' --exclude='*postgis_sfcgal*'
 done
-# Debian's alternatives system would link the control files of PostGIS; PROJ looks for
-# its database in a share folder next to the library's.
+# Debian's alternatives system would create these links to the control files of PostGIS.
+# PROJ looks for its database in a share directory next to that of the library.
 for versioned in "$home/usr/share/postgresql/$major/extension"/*-3.control; do
     ln -sf "${versioned##*/}" "${versioned%-3.control}.control"
 done
 ln -sfn ../share "$home/usr/lib/share"
 
 point_at_own_libraries
-starts || fail "what was unpacked does not start: $("$programs/postgres" --version 2>&1 | tail -n 1)"
+starts || fail "the unpacked programs do not start: $("$programs/postgres" --version 2>&1 | tail -n 1)"
 for program in "$programs"/*; do
     outside=$(ldd "$program" | awk '/=> \// && $1 !~ /ld-linux/ { print $3 }' | grep -v "^$home/") || continue
-    fail "$program would use the machine's $outside"
+    fail "$program would load $outside from the machine"
 done
 chmod -R a+rX "$home/usr"
 rm -rf "$apt"

@@ -1,3 +1,5 @@
+//! Finds Postgres programs on this machine, or fetches them.
+
 use super::RunAs;
 use crate::preflight::TARGET_MAJOR;
 use anyhow::{Context, bail};
@@ -6,10 +8,10 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// The script that fetches a Postgres on Debian. The Makefile runs the same file.
+/// The script that fetches Postgres on Debian. The Makefile runs the same file.
 const FETCH_DEBIAN: &str = include_str!("fetch-debian.sh");
 
-/// A folder of Postgres programs: server and clients of one version.
+/// A directory of Postgres programs: server and clients of one version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Programs {
     bin: PathBuf,
@@ -17,29 +19,29 @@ pub struct Programs {
     pub version: (u32, u32),
 }
 
-/// The programs that move data, and who runs them.
+/// The programs that move data, and the user to run them as.
 #[derive(Debug, Clone)]
 pub struct Tools {
-    /// Of the same major version as the target.
+    /// The programs, of the same major version as the target.
     pub programs: Programs,
-    /// The user that they run as.
+    /// The user to run them as, if not the current one.
     pub run_as: Option<RunAs>,
 }
 
 impl Programs {
-    /// Looks at a folder, which must hold server and clients.
+    /// Reads the version of a directory of programs. Fails unless it contains server and clients.
     pub fn at(bin: &Path) -> anyhow::Result<Self> {
         for name in ["postgres", "initdb", "pg_ctl", "pg_dump", "pg_restore", "psql"] {
             if !bin.join(name).is_file() {
-                bail!("{} has no {name}", bin.display());
+                bail!("{} does not contain {name}", bin.display());
             }
         }
         let output = Command::new(bin.join("postgres")).arg("--version").output();
-        let output = output.with_context(|| format!("run {}", bin.join("postgres").display()))?;
+        let output = output.with_context(|| format!("cannot run {}", bin.join("postgres").display()))?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let version = version(&text).with_context(|| {
-            let said = crate::util::format::printable(&String::from_utf8_lossy(&output.stderr), 200);
-            format!("{} does not run: {said}", bin.join("postgres").display())
+            let stderr = crate::util::format::printable(&String::from_utf8_lossy(&output.stderr), 200);
+            format!("{} fails to run: {stderr}", bin.join("postgres").display())
         })?;
         Ok(Self { bin: bin.to_owned(), version })
     }
@@ -49,33 +51,33 @@ impl Programs {
         self.bin.join(name)
     }
 
-    /// Where the programs lie.
+    /// The directory of the programs.
     pub fn bin(&self) -> &Path {
         &self.bin
     }
 
-    /// Whether this psql knows `\restrict`, which locks all its other commands.
+    /// Whether this psql has `\restrict`, which disables all its other meta-commands.
     pub fn psql_restricts(&self) -> bool {
         let since = [(13, 22), (14, 19), (15, 14), (16, 10), (17, 6)];
         self.version.0 >= 18 || since.iter().any(|(major, minor)| self.version.0 == *major && self.version.1 >= *minor)
     }
 }
 
-/// `postgres (PostgreSQL) 17.11 (Debian …)`; a beta counts as minor 0.
+/// Parses `postgres (PostgreSQL) 17.11 (Debian …)`; a beta counts as minor 0.
 fn version(text: &str) -> Option<(u32, u32)> {
     let number = text.split_whitespace().find(|word| word.starts_with(|c: char| c.is_ascii_digit()))?;
     let mut parts = number.split(|c: char| !c.is_ascii_digit());
     Some((parts.next()?.parse().ok()?, parts.next().and_then(|minor| minor.parse().ok()).unwrap_or(0)))
 }
 
-/// Finds the Postgres to run: the named folder; else a copy fetched before; else an installed
-/// one of major 17 or later; else one is fetched; else an older installed one, with a warning.
-/// `tell` gets lines for the person who waits.
-pub fn find(named: Option<&Path>, tell: &dyn Fn(&str)) -> anyhow::Result<Programs> {
+/// Finds the Postgres to run, in this order: the configured directory, an earlier fetched copy, an
+/// installed one of major 17 or later, a newly fetched one, an older installed one with a warning.
+/// `report` receives progress messages for the user.
+pub fn find(named: Option<&Path>, report: &dyn Fn(&str)) -> anyhow::Result<Programs> {
     if let Some(bin) = named {
         let programs = Programs::at(bin)?;
         if programs.version.0 < TARGET_MAJOR {
-            tell(&older(&programs));
+            report(&older(&programs));
         }
         return Ok(programs);
     }
@@ -93,59 +95,56 @@ pub fn find(named: Option<&Path>, tell: &dyn Fn(&str)) -> anyhow::Result<Program
     {
         return Ok(programs.clone());
     }
-    tell(&format!(
-        "No Postgres {TARGET_MAJOR} on this machine; fetching a private one into {} (once)",
-        cached.display()
-    ));
+    report(&format!("No Postgres {TARGET_MAJOR} found; downloading a private copy to {} (once)", cached.display()));
     match fetch(&cached) {
         Ok(bin) => Programs::at(&bin),
         Err(error) => {
             let Some(older) = installed.iter().max_by_key(|found| found.version) else {
                 return Err(error.context(format!(
-                    "no Postgres found; install Postgres {TARGET_MAJOR}, or name its programs with --postgres-bin DIR"
+                    "no Postgres found; install Postgres {TARGET_MAJOR}, or choose its programs with --postgres-bin DIR"
                 )));
             };
-            tell(&format!("Could not fetch Postgres {TARGET_MAJOR} ({error:#})"));
-            tell(&self::older(older));
+            report(&format!("Could not download Postgres {TARGET_MAJOR} ({error:#})"));
+            report(&self::older(older));
             Ok(older.clone())
         }
     }
 }
 
-/// What a target older than the hosted service's means.
+/// The warning for a target that is older than that of the hosted service.
 fn older(programs: &Programs) -> String {
     let major = programs.version.0;
-    format!("warning: the target is Postgres {major}, not {TARGET_MAJOR}: sources newer than {major} will be refused")
+    format!("warning: the target is Postgres {major}, not {TARGET_MAJOR}: sources newer than {major} will be rejected")
 }
 
-/// Where fetched copies are kept. Root's own cache folder would be closed to the user that
-/// the server runs as.
+/// Directory of fetched copies. For root it is outside root's home, which the user that the server runs
+/// as cannot enter.
 fn cache_folder() -> anyhow::Result<PathBuf> {
     use etcetera::BaseStrategy;
     if rustix::process::geteuid().is_root() {
         return Ok(PathBuf::from("/var/cache/capydb/postgres"));
     }
-    let base = etcetera::base_strategy::choose_base_strategy().context("find the cache folder")?;
+    let base = etcetera::base_strategy::choose_base_strategy().context("cannot find the cache directory")?;
     Ok(base.cache_dir().join("capydb").join("postgres"))
 }
 
 fn installed() -> Vec<Programs> {
-    crate::source::pg_programs::folders_with("postgres").iter().filter_map(|bin| Programs::at(bin).ok()).collect()
+    crate::source::pg_programs::directories_with("postgres").iter().filter_map(|bin| Programs::at(bin).ok()).collect()
 }
 
 fn fetch(into: &Path) -> anyhow::Result<PathBuf> {
-    std::fs::create_dir_all(into).with_context(|| format!("create {}", into.display()))?;
+    std::fs::create_dir_all(into).with_context(|| format!("cannot create {}", into.display()))?;
     let mut child = Command::new("bash")
         .args([OsStr::new("-s"), OsStr::new("--"), OsStr::new(&TARGET_MAJOR.to_string()), into.as_os_str()])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
-        .context("run bash")?;
-    // The pipe ends here, so that bash sees the end of the script.
-    child.stdin.take().context("no pipe to bash")?.write_all(FETCH_DEBIAN.as_bytes())?;
+        .context("cannot run bash")?;
+    // Dropping the pipe marks the end of the script for bash.
+    child.stdin.take().context("cannot open a pipe to bash")?.write_all(FETCH_DEBIAN.as_bytes())?;
     let output = child.wait_with_output()?;
     if !output.status.success() {
-        bail!("the fetch failed; its lines above say why");
+        bail!("the download failed; see the messages above");
     }
     let bin = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
     Ok(bin)

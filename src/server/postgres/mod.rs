@@ -1,5 +1,5 @@
-//! Finding, fetching and running the Postgres that a control plane of one machine carries, and
-//! reaching one that others run.
+//! Finds, fetches and runs the private Postgres of a local control plane, and connects to Postgres
+//! servers.
 
 mod cluster;
 mod endpoint;

@@ -1,14 +1,16 @@
+//! The unprivileged user for Postgres and the programs of imports.
+
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 
-/// The unprivileged user that Postgres and the import's programs run as when the control
-/// plane was started by root: the server refuses root, and a dump is a stranger's text.
+/// The unprivileged user that Postgres and the programs of imports run as if the control plane was
+/// started by root: the server refuses to run as root, and dumps are untrusted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunAs {
-    /// Name, for messages.
+    /// User name, for messages.
     pub name: String,
     /// Numeric user id.
     pub uid: u32,
@@ -16,16 +18,18 @@ pub struct RunAs {
     pub gid: u32,
 }
 
-/// `postgres` or else `nobody` for root; `None` for everybody else.
+/// For root, the user `postgres` or else `nobody`; `None` for all other users.
 pub fn run_as() -> anyhow::Result<Option<RunAs>> {
     if !rustix::process::geteuid().is_root() {
         return Ok(None);
     }
     let users = fs::read_to_string("/etc/passwd")?;
     let found = ["postgres", "nobody"].iter().find_map(|name| entry(&users, name));
-    found
-        .map(Some)
-        .ok_or_else(|| anyhow::anyhow!("Postgres does not run as root, and there is no user postgres or nobody"))
+    found.map(Some).ok_or_else(|| {
+        anyhow::anyhow!(
+            "Postgres cannot run as root, and neither user postgres nor nobody exists; start as another user"
+        )
+    })
 }
 
 fn entry(users: &str, wanted: &str) -> Option<RunAs> {
@@ -38,13 +42,14 @@ fn entry(users: &str, wanted: &str) -> Option<RunAs> {
 }
 
 impl RunAs {
-    /// The user must be able to enter every folder on the way.
+    /// Fails unless the user can enter the directory and all its parents.
     pub fn check_reachable(&self, path: &Path) -> anyhow::Result<()> {
         let mut test = Command::new("test");
         let status = test.arg("-x").arg(path).current_dir("/").uid(self.uid).gid(self.gid).status()?;
         if !status.success() {
             anyhow::bail!(
-                "started by root, Postgres's programs run as the user {}, who cannot enter {}; choose a place that is open to all, such as /var/lib/capydb",
+                "under root, the Postgres programs run as user {}, which cannot enter {}; \
+                 choose a directory open to all users, such as /var/lib/capydb",
                 self.name,
                 path.display()
             );
@@ -52,14 +57,14 @@ impl RunAs {
         Ok(())
     }
 
-    /// Gives a file or folder to this user.
+    /// Makes this user the owner of a file or directory.
     pub fn own(&self, path: &Path) -> std::io::Result<()> {
         std::os::unix::fs::lchown(path, Some(self.uid), Some(self.gid))
     }
 }
 
-/// Makes a file that only this user reads, in a folder that may be the user's: whatever lies
-/// there under the name, a link to somebody else's file for instance, is not followed.
+/// Creates a file that only this user can read. The user may own the directory, so an existing file of
+/// this name is replaced and a link is never followed.
 pub fn private_file(path: &Path, user: Option<&RunAs>) -> std::io::Result<File> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),

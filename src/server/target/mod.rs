@@ -1,4 +1,4 @@
-//! The server that holds the projects' databases.
+//! The target server: the Postgres server of the projects' databases.
 
 pub(super) mod query;
 mod server;

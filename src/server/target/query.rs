@@ -1,4 +1,4 @@
-//! Looking into a project's database for its owner: extensions, and statements of theirs.
+//! Queries on a project's database for its owner: extensions, and SQL statements.
 
 use super::TargetServer;
 use crate::dump::statement::{count_statements, is_copy};
@@ -14,35 +14,34 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, SimpleQueryMessage, SimpleQueryRow};
 
-/// How long a statement may take.
+/// Timeout of a statement, enforced by the server.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(30);
-/// The same with what is around it; the server itself ends it before, unless it is a statement
-/// that does not listen.
+/// Timeout of the whole call, for statements that do not react to the server's timeout.
 const CALL_TIMEOUT: Duration = Duration::from_secs(35);
-/// All that a statement may give, in bytes: the driver holds a whole row in memory.
+/// Maximum size of a result, in bytes: the driver holds whole rows in memory.
 const LONGEST_RESULT: u64 = 32_000_000;
-/// Values that come back at most.
+/// Maximum number of values in a result.
 const MOST_VALUES: usize = 500_000;
-/// Rows that come back unless fewer or more are asked for, and the most that can be.
+/// Default and maximum number of rows in a result.
 const USUAL_ROWS: u32 = 1000;
 const MOST_ROWS: u32 = 10_000;
-/// What is no statement is refused in these words.
+/// The error for input that is not one SQL statement.
 const NOT_ONE_STATEMENT: &str = "query must be one SQL statement";
 
-/// Why a statement gives nothing.
+/// Why a statement has no result.
 #[derive(Debug)]
 pub(crate) enum QueryError {
-    /// The statement, or its result, is not fit; in words for the caller.
+    /// The statement failed, or its result is not supported; the message is for the caller.
     Statement(String),
-    /// The database's owner has changed something that this needs.
+    /// The database's owner has changed a required setting.
     Changed(&'static str),
-    /// It took too long.
+    /// The statement timed out.
     TooLong(String),
-    /// The database cannot be reached just now.
+    /// The database is unreachable.
     Unreachable(&'static str),
 }
 
-/// The extensions that a project has or can have, by name.
+/// The extensions that are installed or available in a project's database, by name.
 pub(crate) async fn extensions(server: &TargetServer, database: &str) -> anyhow::Result<Vec<ProjectExtension>> {
     let sql =
         "select w.name, coalesce(a.comment, ''), a.default_version, a.installed_version, coalesce(v.trusted, false)
@@ -66,7 +65,7 @@ pub(crate) async fn extensions(server: &TargetServer, database: &str) -> anyhow:
     Ok(rows.iter().map(extension).collect())
 }
 
-/// Who runs a statement, and where.
+/// The database and the role for a statement.
 pub(crate) struct RoleLogin<'a> {
     pub(crate) database: &'a str,
     pub(crate) role: &'a str,
@@ -90,21 +89,21 @@ pub(crate) async fn query(
     let started = Instant::now();
     let work = async {
         let row = session.query_one("select pg_backend_pid()", &[]).await?;
-        // Whoever hangs up, or waits in vain, leaves nothing running.
+        // Terminates the backend when the caller disconnects or the call times out.
         let guard = TerminateOnDrop { server: server.clone(), pid: Some(row.get(0)) };
-        let done = run(&session, request).await;
+        let result = run(&session, request).await;
         guard.disarm();
-        done
+        result
     };
-    let Ok(done) = tokio::time::timeout(CALL_TIMEOUT, work).await else { return Err(too_long()) };
-    let error = match done {
+    let Ok(result) = tokio::time::timeout(CALL_TIMEOUT, work).await else { return Err(too_long()) };
+    let error = match result {
         Ok(result) => {
             let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
             return Ok(SqlResult { duration_ms, ..result });
         }
         Err(error) if error.is_closed() => {
             drop(session);
-            // The connection knows why.
+            // The connection task has the cause.
             connection.await.ok().and_then(Result::err).unwrap_or(error)
         }
         Err(error) => error,
@@ -112,7 +111,7 @@ pub(crate) async fn query(
     Err(explain(&request.query, &error, started.elapsed()))
 }
 
-/// Ends a backend unless it is done.
+/// Terminates a backend on drop, unless disarmed.
 struct TerminateOnDrop {
     server: Arc<TargetServer>,
     pid: Option<i32>,
@@ -132,7 +131,7 @@ impl Drop for TerminateOnDrop {
             let end = "select pg_terminate_backend(pid) from pg_stat_activity where pid = $1 and application_name = 'capydb sql'";
             let ended = async { anyhow::Ok(server.session("postgres").await?.query(end, &[&pid]).await?) };
             if let Err(error) = ended.await {
-                tracing::warn!("a statement that nobody waits for goes on: {error:#}");
+                tracing::warn!("cannot terminate an abandoned statement: {error:#}");
             }
         });
     }
@@ -142,24 +141,24 @@ fn no_session(error: &anyhow::Error) -> QueryError {
     tracing::warn!("cannot connect to a project's database: {error:#}");
     let code = error.downcast_ref::<SessionError>().and_then(|error| error.code.as_ref());
     if code == Some(&SqlState::INVALID_PASSWORD) {
-        return QueryError::Changed("the password of the project's role was changed; set it back");
+        return QueryError::Changed("the password of the project's role was changed; restore the original password");
     }
-    QueryError::Unreachable("the database cannot be reached; try again")
+    QueryError::Unreachable("cannot connect to the database; try again")
 }
 
 fn too_long() -> QueryError {
     let seconds = STATEMENT_TIMEOUT.as_secs();
-    QueryError::TooLong(format!("the statement took longer than {seconds} seconds, and was taken back"))
+    QueryError::TooLong(format!("the statement exceeded the limit of {seconds} seconds and was rolled back"))
 }
 
-/// Runs a statement in a transaction, so that one that is broken off is taken back: of what it
-/// gives may be too much. A few commands want none.
+/// Runs a statement in a transaction, so that it is rolled back if its result is too large. A few
+/// commands cannot run in one and run without.
 async fn run(session: &Client, request: &SqlRequest) -> Result<SqlResult, tokio_postgres::Error> {
     let (query, most) = (&request.query, request.max_rows.unwrap_or(USUAL_ROWS).min(MOST_ROWS) as usize);
     let read_only = request.read_only.unwrap_or(false);
     let begin = if read_only { "begin transaction read only" } else { "begin" };
     session.batch_execute(begin).await?;
-    // Only one statement can be prepared, so nothing ends the transaction and goes on behind it.
+    // Only a single statement can be prepared, so the text cannot end the transaction and continue.
     let statement = session.prepare(query).await?;
     let columns: Vec<(String, Type)> =
         statement.columns().iter().map(|column| (column.name().to_owned(), column.type_().clone())).collect();
@@ -176,8 +175,8 @@ async fn run(session: &Client, request: &SqlRequest) -> Result<SqlResult, tokio_
             Err(error) => Err(error),
         };
     }
-    // Of what only reads the server makes no more rows than are wanted; what is no query at all
-    // (SHOW, EXPLAIN) has no cursor.
+    // With a cursor, the server computes no more rows than needed. Statements that are not queries
+    // (SHOW, EXPLAIN) do not support cursors.
     let declare = format!("declare capydb_rows no scroll cursor for {query}");
     let result = if session.batch_execute(&declare).await.is_ok() {
         let fetch = format!("fetch {} from capydb_rows", most + 1);
@@ -191,7 +190,7 @@ async fn run(session: &Client, request: &SqlRequest) -> Result<SqlResult, tokio_
     Ok(result)
 }
 
-/// Runs SQL and keeps its first rows; the others are read and dropped.
+/// Runs SQL and returns the first rows; the others are read and discarded.
 async fn collect(
     session: &Client,
     sql: &str,
@@ -210,7 +209,7 @@ async fn collect(
             _ => {}
         }
     }
-    let row_count = row_count.max(rows.len() as u64); // of SHOW and EXPLAIN the server counts none
+    let row_count = row_count.max(rows.len() as u64); // for SHOW and EXPLAIN the server reports no count
     let columns = columns.iter().map(|(name, _)| name.clone()).collect();
     Ok(SqlResult { columns, rows, row_count, duration_ms: 0, truncated })
 }
@@ -219,8 +218,8 @@ fn values(row: &SimpleQueryRow, columns: &[(String, Type)]) -> Result<Vec<Box<Ra
     columns.iter().enumerate().map(|(at, (_, kind))| Ok(value(row.try_get(at)?, kind))).collect()
 }
 
-/// A value as JSON, where JSON has such values. It stays as it is written, so nothing of it is
-/// lost.
+/// Converts a value to JSON. Numbers and JSON keep their text, so no precision is lost; types that JSON
+/// does not have become strings.
 fn value(text: Option<&str>, kind: &Type) -> Box<RawValue> {
     let raw = |text: &str| RawValue::from_string(text.to_owned()).ok();
     let written = match (text, kind) {
@@ -236,7 +235,7 @@ fn value(text: Option<&str>, kind: &Type) -> Box<RawValue> {
             | Type::FLOAT8
             | Type::JSON
             | Type::JSONB),
-        ) => raw(text), // NaN and Infinity are no numbers of JSON
+        ) => raw(text), // NaN and Infinity are not JSON numbers
         _ => None,
     };
     let quoted = || text.and_then(|text| to_raw_value(text).ok());
@@ -244,15 +243,15 @@ fn value(text: Option<&str>, kind: &Type) -> Box<RawValue> {
 }
 
 fn explain(query: &str, error: &tokio_postgres::Error, took: Duration) -> QueryError {
-    const COPIES: &str = "COPY from or to the client cannot be done here; nothing was done";
-    if let Some(said) = error.as_db_error() {
-        return match said.code().code() {
+    const COPIES: &str = "COPY from or to the client is not supported; nothing was changed";
+    if let Some(error) = error.as_db_error() {
+        return match error.code().code() {
             "57014" if took >= STATEMENT_TIMEOUT => too_long(),
             code if code.starts_with("57P") => QueryError::Unreachable("the database ended the session; try again"),
             "42601" if count_statements(query) > 1 => QueryError::Statement(NOT_ONE_STATEMENT.to_owned()),
             code => {
-                let hint = said.hint().map_or_else(String::new, |hint| format!(" ({hint})"));
-                QueryError::Statement(format!("{code}: {}{hint}", said.message()))
+                let hint = error.hint().map_or_else(String::new, |hint| format!(" ({hint})"));
+                QueryError::Statement(format!("{code}: {}{hint}", error.message()))
             }
         };
     }
@@ -260,20 +259,19 @@ fn explain(query: &str, error: &tokio_postgres::Error, took: Duration) -> QueryE
     while let Some(current) = cause {
         if current.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::FileTooLarge) {
             let limit = crate::util::format::bytes(LONGEST_RESULT);
-            let why =
-                format!("the statement gives more than {limit}, and was taken back; ask for fewer rows with LIMIT");
+            let why = format!("the result is larger than {limit}, so the statement was rolled back; add a LIMIT");
             return QueryError::Statement(why);
         }
         if current.is::<std::str::Utf8Error>() {
-            return QueryError::Statement("a value is not UTF-8; leave client_encoding as it is".to_owned());
+            return QueryError::Statement("a value is not valid UTF-8; do not change client_encoding".to_owned());
         }
         cause = current.source();
     }
-    // The driver stops at the server's request for rows, and says no more than that.
+    // The driver fails at the server's COPY response, without a specific error.
     if is_copy(query) {
         return QueryError::Statement(COPIES.to_owned());
     }
-    QueryError::Unreachable("the connection to the database was lost; nothing says whether the statement was done")
+    QueryError::Unreachable("the connection to the database was lost; the statement may or may not have completed")
 }
 
 #[cfg(test)]

@@ -1,3 +1,5 @@
+//! The target server, and the administrator's operations on it.
+
 use crate::dump::settings::HARMLESS;
 use crate::preflight::ALLOWED_EXTENSIONS;
 use crate::server::metadata::Store;
@@ -11,32 +13,32 @@ use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 
-/// The Postgres that holds the projects' databases, and the programs to work on it.
+/// The Postgres server of the projects' databases.
 pub(in crate::server) struct TargetServer {
-    /// Where it is; we come as its administrator.
+    /// Connection as the administrator.
     pub(in crate::server) endpoint: Endpoint,
-    /// Its major version.
+    /// Major version of the server.
     pub(in crate::server) major: u32,
-    /// Which control plane we are: there may be others on it.
+    /// Id of this control plane, because several can share the server.
     pub(in crate::server) instance: String,
-    /// Those extensions of the allowlist that are installed there.
+    /// Extensions of the allowlist that are available on the server.
     pub(in crate::server) extensions: Vec<String>,
 }
 
-/// A server that does not answer within this time is not up.
+/// Timeout of the health check.
 const ANSWER: Duration = Duration::from_secs(5);
 
-/// Connections that a project may hold: fewer than the server has, so that one project cannot
-/// take those of all others.
+/// Connection limit of a project, below the server's limit so that one project cannot use all
+/// connections.
 pub(in crate::server) const MAX_CONNECTIONS: i32 = 100;
 
-/// Extensions of every new project (the API's rules).
+/// Extensions that every new project gets (the API's rules).
 const FIRST_EXTENSIONS: [&str; 4] = ["vector", "pgcrypto", "uuid-ossp", "pg_trgm"];
 
-/// Roles are made and dropped by one import at a time.
+/// Serializes creating and dropping roles.
 const ROLES_LOCK: &str = "select pg_advisory_lock(4815162343)";
 
-/// What was made for an import outside of its transaction, to be taken back if it fails.
+/// Objects created for an import outside of its transaction, to be rolled back if the import fails.
 #[derive(Debug, Default, Clone, Serialize, Deserialize)]
 pub(crate) struct CreatedObjects {
     pub(crate) extensions: Vec<String>,
@@ -44,12 +46,12 @@ pub(crate) struct CreatedObjects {
     pub(crate) roles: Vec<String>,
 }
 
-/// Numbers of a database.
+/// Statistics of a database. Sizes are in bytes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Measure {
     pub(crate) size: u64,
     pub(crate) tables: u64,
-    /// Rows that were ever inserted.
+    /// Number of rows ever inserted.
     pub(crate) inserted: u64,
 }
 
@@ -60,7 +62,7 @@ impl From<Measure> for ImportSummary {
 }
 
 impl TargetServer {
-    /// Learns which extensions of the allowlist the server has.
+    /// Reads which extensions of the allowlist are available on the server.
     pub(in crate::server) async fn load_available_extensions(&mut self) -> anyhow::Result<()> {
         let session = self.session("postgres").await?;
         let sql = "select name::text from pg_available_extensions where name = any($1)";
@@ -69,30 +71,30 @@ impl TargetServer {
         Ok(())
     }
 
-    /// Whether the server answers.
+    /// Whether the server responds.
     pub(in crate::server) async fn is_up(&self) -> bool {
-        let asked = async { anyhow::Ok(self.session("postgres").await?.simple_query("select 1").await?) };
-        tokio::time::timeout(ANSWER, asked).await.is_ok_and(|answer| answer.is_ok())
+        let probe = async { anyhow::Ok(self.session("postgres").await?.simple_query("select 1").await?) };
+        tokio::time::timeout(ANSWER, probe).await.is_ok_and(|response| response.is_ok())
     }
 
-    /// A session of the administrator in a database. The database's owner is a stranger, so
-    /// nothing in it may stand in for what the administrator means: no object of its own, and
-    /// no setting (those given at the start of a session beat those of the database).
+    /// An administrator session in a database. The database's owner is untrusted, so objects and
+    /// settings of the database must not affect the session (settings at the start of a session
+    /// override those of the database).
     pub(in crate::server) async fn session(&self, database: &str) -> anyhow::Result<Client> {
         self.session_as("capydb worker", database).await
     }
 
-    /// The same under a name of its own. What an import changes it changes under its own name, so
-    /// that whoever has to find out how it stands can end what is still under way.
+    /// Like [`Self::session`], with an `application_name`. Imports use their own, so that recovery can
+    /// terminate their remaining sessions.
     pub(crate) async fn session_as(&self, application: &str, database: &str) -> anyhow::Result<Client> {
         let endpoint = self.endpoint.with(|config| {
             config.options(format!("-c search_path=pg_catalog,pg_temp -c role=none {}", self.session_overrides()));
             config.dbname(database).application_name(application);
         });
-        endpoint.connect().await.with_context(|| format!("connect to the database {database}"))
+        endpoint.connect().await.with_context(|| format!("cannot connect to the database {database}"))
     }
 
-    /// Settings that keep a session free of what a database's owner has set for its applications.
+    /// Options that override settings of the database that are meant for its applications.
     pub(crate) fn session_overrides(&self) -> String {
         let newer = match self.major {
             17.. => "-c idle_session_timeout=0 -c transaction_timeout=0",
@@ -105,28 +107,28 @@ impl TargetServer {
         )
     }
 
-    /// Makes a project's role and database, or what of them is missing.
+    /// Creates a project's role, database and extensions, as far as they are missing.
     pub(in crate::server) async fn provision(&self, database: &str, role: &str, password: &str) -> anyhow::Result<()> {
         let server = self.session("postgres").await?;
         if !exists(&server, "select from pg_roles where rolname = $1", &[&role]).await? {
             let (role, password) = (escape_identifier(role), escape_literal(password));
             let sql = format!("create role {role} login connection limit {MAX_CONNECTIONS} password {password}");
-            server.batch_execute(&sql).await.context("create the project's role")?;
+            server.batch_execute(&sql).await.context("cannot create the project's role")?;
         }
         if self.major >= 15 {
             let sql = format!("grant set on parameter {} to {}", HARMLESS.join(", "), escape_identifier(role));
-            server.batch_execute(&sql).await.context("let the project's role change its own limits")?;
+            server.batch_execute(&sql).await.context("cannot grant the project's role the right to change settings")?;
         }
         self.create_database("capydb worker", database, role).await?;
         let inside = self.session(database).await?;
         for name in FIRST_EXTENSIONS.into_iter().filter(|name| self.extensions.iter().any(|known| known == name)) {
             let sql = format!("create extension if not exists {} schema public", escape_identifier(name));
-            inside.batch_execute(&sql).await.with_context(|| format!("create the extension {name}"))?;
+            inside.batch_execute(&sql).await.with_context(|| format!("cannot create the extension {name}"))?;
         }
         Ok(())
     }
 
-    /// Makes an empty database that only its owner may use, unless it is there.
+    /// Creates an empty database that only its owner can access, unless it exists.
     pub(crate) async fn create_database(&self, application: &str, database: &str, owner: &str) -> anyhow::Result<()> {
         let server = self.session_as(application, "postgres").await?;
         if !self.has_database(database).await? {
@@ -135,7 +137,7 @@ impl TargetServer {
                 escape_identifier(database),
                 escape_identifier(owner)
             );
-            server.batch_execute(&sql).await.with_context(|| format!("create the database {database}"))?;
+            server.batch_execute(&sql).await.with_context(|| format!("cannot create the database {database}"))?;
         }
         let sql = format!("revoke all on database {} from public", escape_identifier(database));
         Ok(server.batch_execute(&sql).await?)
@@ -146,20 +148,20 @@ impl TargetServer {
         exists(&server, "select from pg_database where datname = $1", &[&database]).await
     }
 
-    /// Drops a database with its sessions; one that is not there is fine.
+    /// Drops a database and terminates its sessions; does nothing if the database does not exist.
     pub(crate) async fn drop_database(&self, database: &str) -> anyhow::Result<()> {
         let server = self.session("postgres").await?;
-        // Its owner may have made it a template, which cannot be dropped. One that a full disk has left
-        // half dropped can only be dropped again.
+        // The owner may have made the database a template, which cannot be dropped. A partly dropped
+        // database (after a full disk) cannot be altered, only dropped again.
         let sql = "select from pg_database where datname = $1 and datistemplate";
         if exists(&server, sql, &[&database]).await? {
             server.batch_execute(&format!("alter database {} is_template false", escape_identifier(database))).await?;
         }
         let sql = format!("drop database if exists {} with (force)", escape_identifier(database));
-        server.batch_execute(&sql).await.with_context(|| format!("drop the database {database}"))
+        server.batch_execute(&sql).await.with_context(|| format!("cannot drop the database {database}"))
     }
 
-    /// Ends all sessions of a job's attempts up to this one, and waits until they are gone.
+    /// Terminates all sessions of a job's attempts up to this one, and waits until they have ended.
     pub(crate) async fn terminate_attempts(&self, prefix: &str, attempt: i32) -> anyhow::Result<()> {
         let server = self.session("postgres").await?;
         for _ in 0..300 {
@@ -170,11 +172,11 @@ impl TargetServer {
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
-        bail!("sessions of an earlier attempt do not end");
+        bail!("sessions of an earlier attempt do not terminate");
     }
 
-    /// Waits until the sessions of a program that is over have ended, so that the server has
-    /// counted what they did.
+    /// Waits until the sessions of an exited program have ended, so that the server's statistics are
+    /// complete.
     pub(crate) async fn wait_for_sessions_to_end(&self, application: &str) -> anyhow::Result<()> {
         let server = self.session("postgres").await?;
         for _ in 0..500 {
@@ -207,7 +209,7 @@ impl TargetServer {
         Ok(Measure { size: number(0), tables: number(1), inserted: number(2) })
     }
 
-    /// The first of these tables that a database does not have.
+    /// The first of these tables that is missing in a database.
     pub(crate) async fn missing_table(
         &self,
         database: &str,
@@ -220,8 +222,8 @@ impl TargetServer {
         Ok(row.map(|row| row.get(0)))
     }
 
-    /// Takes back what was made in a database for an import. What cannot be taken back is in use
-    /// by somebody else by now, and stays.
+    /// Drops the objects that were created in a database for an import. Objects that others depend on
+    /// by now are kept.
     pub(crate) async fn rollback_created(
         &self,
         application: &str,
@@ -235,28 +237,28 @@ impl TargetServer {
         drop_unused(&self.session_as(application, database).await?, drops.collect()).await
     }
 
-    /// A session that alone makes and drops roles.
+    /// A session with the exclusive right to create and drop roles.
     pub(crate) async fn roles_session(&self, application: &str) -> anyhow::Result<Client> {
         let session = self.session_as(application, "postgres").await?;
-        // Held until the session ends; whoever waits in vain tries again.
+        // The lock is held until the session ends. A timeout is an error that is retried.
         session.batch_execute("set lock_timeout = '30s'").await?;
-        session.execute(ROLES_LOCK, &[]).await.context("wait for others who make roles")?;
+        session.execute(ROLES_LOCK, &[]).await.context("cannot lock the creation of roles")?;
         Ok(session)
     }
 
-    /// The comment on roles that our imports have made. Nobody else's are dropped.
+    /// The comment on roles created by our imports. Only roles with this comment are dropped.
     pub(crate) fn role_comment(&self) -> String {
         format!("made by capydb {} for the policies of an import", self.instance)
     }
 
-    /// Whether a role was made by an import of ours; `None` when it is not there.
+    /// Whether a role was created by our imports; `None` if it does not exist.
     pub(crate) async fn created_role(&self, session: &Client, role: &str) -> anyhow::Result<Option<bool>> {
         let sql = "select shobj_description(oid, 'pg_authid') from pg_roles where rolname = $1";
         let row = session.query_opt(sql, &[&role]).await?;
         Ok(row.map(|row| row.get::<_, Option<&str>>(0) == Some(&self.role_comment())))
     }
 
-    /// Takes back roles that were made for an import, unless another one counts on them.
+    /// Drops roles that were created for an import, unless another import needs them.
     pub(crate) async fn drop_created_roles(
         &self,
         application: &str,
@@ -273,27 +275,27 @@ impl TargetServer {
                 drop_unused(&session, vec![format!("drop role if exists {}", escape_identifier(role))]).await?;
             }
         }
-        // Until here they were counted on by this job.
+        // Until here, this job was recorded as using them.
         store.set_created_objects(job, &serde_json::to_value(CreatedObjects::default())?).await?;
         Ok(())
     }
 }
 
-/// Drops what nothing depends on.
+/// Drops objects, except those that others depend on.
 async fn drop_unused(session: &Client, drops: Vec<String>) -> anyhow::Result<()> {
-    session.batch_execute("set lock_timeout = '10s'").await?; // it is tried again
+    session.batch_execute("set lock_timeout = '10s'").await?; // a timeout is retried
     for sql in drops {
         match session.batch_execute(&sql).await {
             Err(error) if error.code() == Some(&SqlState::DEPENDENT_OBJECTS_STILL_EXIST) => {
                 tracing::warn!("{sql}: {error}");
             }
-            done => done.with_context(|| sql.clone())?,
+            result => result.with_context(|| sql.clone())?,
         }
     }
     Ok(())
 }
 
-/// Whether a query has a row.
+/// Whether a query returns a row.
 pub(crate) async fn exists(client: &Client, sql: &str, values: &[&(dyn ToSql + Sync)]) -> anyhow::Result<bool> {
     Ok(client.query_opt(sql, values).await?.is_some())
 }

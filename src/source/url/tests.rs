@@ -1,3 +1,5 @@
+//! Tests of source URLs.
+
 use super::*;
 use proptest::prelude::*;
 
@@ -74,8 +76,8 @@ fn adds_tls_and_takes_out_what_means_nothing() {
     assert_eq!(
         changes,
         [
-            "added sslmode=require, so the connection is encrypted",
-            "dropped parameters that do not matter for a dump: schema, pgbouncer",
+            "added sslmode=require to encrypt the connection",
+            "removed parameters that do not affect a dump: schema, pgbouncer",
         ]
     );
 }
@@ -113,7 +115,7 @@ proptest! {
     fn any_password_survives_and_is_never_shown(password in "[ -~]{1,30}") {
         let mut url = Url::parse("postgres://u@h/d").expect("reads");
         url.set_password(Some(&format!("CANARY{password}"))).expect("has a host");
-        // The crate leaves a literal % alone, so it is encoded as people must.
+        // `set_password` does not encode a literal %, so such passwords are skipped.
         prop_assume!(!password.contains('%'));
         let source = SourceUrl::parse(url.as_str()).expect("reads");
         prop_assert_eq!(source.password(), Some(format!("CANARY{password}")));

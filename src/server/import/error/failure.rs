@@ -6,7 +6,7 @@ use crate::server::metadata::JobOutcome;
 use crate::util::format::{printable, tail};
 use crate::wire::{CANCELLED, FailureCode, ImportError, ImportProgress, JobFailure, PARTLY_COMMITTED};
 
-/// The job belongs to another worker by now.
+/// Another worker now holds the job's lease.
 pub(crate) const LEASE_LOST: &str = "another worker has taken over this job";
 
 /// What a failure means for the job.
@@ -20,7 +20,7 @@ enum Disposition {
     Unresolved,
 }
 
-/// Why an import failed, in words for the user who asked for it.
+/// Why an import failed, with a message for the user.
 #[derive(Debug)]
 pub(in crate::server) struct ImportFailure {
     message: String,
@@ -28,7 +28,7 @@ pub(in crate::server) struct ImportFailure {
     code: Option<FailureCode>,
     exit_code: Option<i32>,
     stderr: Option<String>,
-    /// psql ran all of the script, so only the answer to the commit can be missing.
+    /// psql ran the whole script, so only the response to the commit can be missing.
     script_finished: bool,
     error: Option<Box<ImportError>>,
 }
@@ -66,7 +66,7 @@ impl ImportFailure {
         Self { code: Some(FailureCode::Cancelled), ..Self::permanent(CANCELLED) }
     }
 
-    /// Another worker has the job: only that one may end it.
+    /// Another worker holds the job, and only that worker may end it.
     pub(in crate::server) fn lease_lost() -> Self {
         Self::unresolved(LEASE_LOST)
     }
@@ -79,7 +79,7 @@ impl ImportFailure {
     /// A program failed; its standard error says why.
     pub(crate) fn program(doing: &str, exited: &ExitedProcess, location: &ErrorLocation) -> Self {
         let mut error = explain_error(&exited.stderr, location);
-        // Only the system or an administrator ends a program with a signal.
+        // Only the system or an administrator kills these programs.
         let killed = exited.code.is_none();
         if killed {
             error.message = KILLED.into();
@@ -101,24 +101,24 @@ impl ImportFailure {
         }
     }
 
-    /// The transaction was committed in spite of the error: the dump ended it itself, in a way that
-    /// the filter did not recognize.
+    /// The transaction was committed despite the error: the dump ended it in a way that the filter did
+    /// not recognize.
     pub(crate) fn although_committed(self) -> Self {
-        let message = format!("{}; what stood before that was {PARTLY_COMMITTED}", self.message);
+        let message = format!("{}; the statements before the error were {PARTLY_COMMITTED}", self.message);
         Self { message, code: Some(FailureCode::PartlyCommitted), ..self }
     }
 
-    /// The same failure, after psql had run all of the script.
+    /// The same failure, after psql had run the whole script.
     pub(crate) fn after_script_end(self) -> Self {
         Self { script_finished: true, ..self }
     }
 
-    /// Whether only the answer to the commit can be missing.
+    /// Whether only the response to the commit can be missing.
     pub(crate) fn script_finished(&self) -> bool {
         self.script_finished
     }
 
-    /// How the job ends, with the progress that it had made.
+    /// The outcome of the job, with the progress it had reached.
     pub(in crate::server) fn into_outcome(self, progress: &ImportProgress) -> JobOutcome {
         let failure = JobFailure {
             code: self.code,
@@ -148,11 +148,11 @@ impl From<anyhow::Error> for ImportFailure {
     }
 }
 
-/// Longest message of a job, in characters: parts of it come from the source.
+/// Maximum length of a job's message, in characters: parts of it come from the source.
 const MAX_MESSAGE: usize = 1000;
 
-/// The message for a program that was ended by a signal.
-const KILLED: &str = "the program was ended by a signal, possibly because memory ran out";
+/// The message for a program that was killed by a signal.
+const KILLED: &str = "the program was killed by a signal, possibly because it ran out of memory";
 
 /// How much of a program's standard error is kept, in bytes.
 const MAX_STDERR: usize = 4096;

@@ -1,4 +1,4 @@
-//! Where in a dump psql met an error.
+//! Finds the location in a dump of an error that psql reports.
 
 use super::catalog::ErrorLocation;
 use crate::dump::sql::{PieceKind, Script};
@@ -8,13 +8,13 @@ use crate::server::import::process::ExitedProcess;
 use crate::server::import::script::ScriptObserver;
 use std::fs::File;
 
-/// The place of the first error that psql reports, from its line.
+/// The location of the first error that psql reports, from its line number.
 pub(crate) fn locate(finished: &ExitedProcess, input: &Input, observer: &ScriptObserver) -> ErrorLocation {
     let Some(line) = line_of(&finished.stderr) else { return ErrorLocation::default() };
     let heading = observer.heading(line).and_then(|heading| read_heading(&heading));
     let kind = heading.as_ref().map(|(kind, _)| kind.clone());
     match input.kind {
-        // Its lines are those of a text that nobody has seen.
+        // The line numbers refer to generated SQL, which the user does not have.
         InputKind::Archive => ErrorLocation { kind, entry: heading.map(|(_, entry)| entry), line: None },
         InputKind::Script => {
             let kind = kind.or_else(|| File::open(&input.path).ok().and_then(|file| kind_at(file, line)));
@@ -23,13 +23,13 @@ pub(crate) fn locate(finished: &ExitedProcess, input: &Input, observer: &ScriptO
     }
 }
 
-/// `psql:<stdin>:12: ERROR: …`
+/// The line number in `psql:<stdin>:12: ERROR: …`.
 fn line_of(stderr: &str) -> Option<u64> {
     let error = stderr.lines().find(|line| line.contains("ERROR:") || line.contains("FATAL:"))?;
     error.split_once("<stdin>:")?.1.split_once(':')?.0.parse().ok()
 }
 
-/// Kind and entry in `Name: t; Type: TABLE DATA; Schema: public; Owner: -`.
+/// The kind and the entry in `Name: t; Type: TABLE DATA; Schema: public; Owner: -`.
 fn read_heading(heading: &str) -> Option<(String, String)> {
     let (name, rest) = heading.strip_prefix("Name: ")?.split_once("; Type: ")?;
     let (kind, rest) = rest.split_once("; Schema: ")?;
@@ -38,8 +38,8 @@ fn read_heading(heading: &str) -> Option<(String, String)> {
     Some((kind.to_owned(), format!("{kind} {location}{name}")))
 }
 
-/// Kind of the object that the last statement up to a line makes. Only asked for a script
-/// without headings that failed.
+/// Kind of the object that the last statement up to a line creates. Reads the script again, so it is
+/// only for failed scripts without headings.
 fn kind_at(script: File, line: u64) -> Option<String> {
     let (mut script, mut found) = (Script::new(script), None);
     while let Ok(Some(piece)) = script.next_piece() {
@@ -49,7 +49,7 @@ fn kind_at(script: File, line: u64) -> Option<String> {
         if piece.line() > line {
             break;
         }
-        found = Some(rough_kind(piece.bytes));
+        found = Some(rough_kind(&piece.statement()));
     }
     found.map(str::to_owned)
 }

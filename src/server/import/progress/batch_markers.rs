@@ -1,27 +1,27 @@
-//! What the worker puts between the statements of a script: by it the script's transactions are
-//! checked, and psql tells how far it is.
+//! Markers that the worker inserts between the statements of a script, to check the script's
+//! transactions and to follow psql's progress.
 
 use super::tracker::ProgressTracker;
 use crate::server::crypto::random_hex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// The marks of one script.
+/// The markers of one script.
 pub(crate) struct BatchMarkers {
-    /// A setting that lasts as long as the transaction it was made in.
+    /// Value of a setting that lasts until the end of the transaction.
     batch: String,
-    /// What psql's output repeats, and nobody else can know.
+    /// Random prefix of the markers in psql's output, which the script cannot know.
     marker_prefix: String,
     arrived: AtomicBool,
 }
 
-/// Something that psql comes to.
+/// A position that psql reaches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Marker {
-    /// Rows of a table.
+    /// The rows of a table.
     Table,
     /// An index.
     Index,
-    /// The end.
+    /// The end of the script.
     End,
 }
 
@@ -40,32 +40,32 @@ impl BatchMarkers {
         Self { batch: random_hex(8), marker_prefix: random_hex(8), arrived: AtomicBool::new(false) }
     }
 
-    /// Stands at the start of every transaction.
+    /// SQL for the start of every transaction.
     pub(crate) fn begin(&self) -> String {
         format!("select pg_catalog.set_config('capydb.batch', '{}', true);", self.batch)
     }
 
-    /// Stands at the end of every transaction. If it is not the one that began, the script has
-    /// ended that one itself, in a disguise that nobody saw through.
+    /// SQL for the end of every transaction. Fails if the script has ended the transaction with a
+    /// statement that the filter did not recognize.
     pub(crate) fn check(&self) -> String {
         format!(
             "do $capydb$begin if pg_catalog.current_setting('capydb.batch', true) is distinct from '{}' then \
-             raise exception 'the dump ends its transaction before its own end'; end if; end$capydb$;",
+             raise exception 'the dump ends the import transaction early'; end if; end$capydb$;",
             self.batch
         )
     }
 
-    /// Between two transactions.
+    /// SQL between two transactions.
     pub(crate) fn next_batch(&self) -> String {
         format!("{}commit;begin;{}", self.check(), self.begin())
     }
 
-    /// Has psql tell when it comes to something.
+    /// SQL that makes psql print a marker.
     pub(crate) fn marker(&self, what: Marker) -> String {
         format!("select '{} {}';", self.marker_prefix, what.word())
     }
 
-    /// Takes a line of psql's output.
+    /// Records the marker in a line of psql's output, if it has one.
     pub(crate) fn observe_line(&self, line: &str, tracker: &ProgressTracker) {
         match line.strip_prefix(&self.marker_prefix).map(str::trim) {
             Some("table") => tracker.table_begins(),
@@ -75,7 +75,7 @@ impl BatchMarkers {
         }
     }
 
-    /// Whether psql has run everything.
+    /// Whether psql has run the whole script.
     pub(crate) fn reached_end(&self) -> bool {
         self.arrived.load(Ordering::Acquire)
     }

@@ -1,4 +1,4 @@
-//! How far an import is.
+//! The progress of an import.
 
 pub(super) mod batch_markers;
 pub(super) mod poller;

@@ -1,4 +1,4 @@
-//! Learning from pg_restore and from the server how far a load is.
+//! Reads the progress of a load from pg_restore and from the server.
 
 use super::tracker::ProgressTracker;
 use crate::server::import::Import;
@@ -6,12 +6,12 @@ use std::convert::Infallible;
 use std::time::Duration;
 use tokio_postgres::Client;
 
-/// Pause between two questions to the server.
+/// Pause between two polls of the server.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Keeps the meter up to date with what the server says (Postgres, "Progress Reporting"),
-/// for as long as it is polled. What cannot be learned is not shown.
-/// Rows are only those of this import in a database that is its own.
+/// Updates the tracker with the server's progress reports (Postgres, "Progress Reporting") until it is
+/// dropped. Errors only suspend the updates. Rows are counted only in a database of the import's own
+/// (`own`), because others have rows from elsewhere.
 pub(crate) async fn poll_progress(import: &Import<'_>, database: &str, own: bool) -> Infallible {
     let mut session = None;
     loop {
@@ -40,28 +40,27 @@ async fn look(session: &Client, tracker: &ProgressTracker, own: bool) -> Result<
     Ok(())
 }
 
-/// Takes a line of `pg_restore --verbose` and says whether it is worth keeping: what it says
-/// of its progress is not. With several hands it says which item is finished, with one only
-/// what it begins.
+/// Reads a line of `pg_restore --verbose`, and returns whether to keep it for error messages. Parallel
+/// restores report finished items, others only the start of each.
 pub(crate) fn parse_restore_line(line: &str, parallel: bool, tracker: &ProgressTracker) -> bool {
-    let Some(said) = line.strip_prefix("pg_restore: ") else { return true };
-    if let Some(item) = said.strip_prefix("finished item ") {
+    let Some(message) = line.strip_prefix("pg_restore: ") else { return true };
+    if let Some(item) = message.strip_prefix("finished item ") {
         let (id, kind) = item.split_once(' ').unwrap_or((item, ""));
         match id.parse() {
             Ok(id) if kind.starts_with("TABLE DATA ") => tracker.table_is_done(id),
             Ok(_) if kind.starts_with("INDEX ") || kind.starts_with("CONSTRAINT ") => tracker.index_is_done(),
             _ => {}
         }
-    } else if said.starts_with("processing data for table ") {
+    } else if message.starts_with("processing data for table ") {
         if !parallel {
             tracker.table_begins();
         }
-    } else if said.starts_with("creating INDEX ") || said.starts_with("creating CONSTRAINT ") {
+    } else if message.starts_with("creating INDEX ") || message.starts_with("creating CONSTRAINT ") {
         tracker.index_begins();
     }
     ["error: ", "warning: ", "fatal: ", "while ", "from TOC ", "detail: ", "hint: "]
         .iter()
-        .any(|kept| said.starts_with(kept))
+        .any(|kept| message.starts_with(kept))
 }
 
 #[cfg(test)]
@@ -79,7 +78,7 @@ mod tests {
         assert!(!parse_restore_line("pg_restore: finished item 12 TABLE DATA t", true, &tracker));
         assert_eq!(tracker.progress().tables_done, Some(1));
         assert!(!parse_restore_line("pg_restore: creating INDEX \"public.i\"", true, &tracker));
-        assert_eq!(tracker.progress().phase, "loading", "rows of another table are still on their way");
+        assert_eq!(tracker.progress().phase, "loading", "rows of another table are still loading");
         assert!(!parse_restore_line("pg_restore: finished item 13 TABLE DATA u", true, &tracker));
         assert!(!parse_restore_line("pg_restore: finished item 14 INDEX i", true, &tracker));
         let progress = tracker.progress();

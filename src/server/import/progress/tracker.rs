@@ -1,5 +1,5 @@
-//! How far an import is. Those who do the work write it down; the worker's sign of life
-//! carries it to the job once a second.
+//! Tracks the progress of an import. The running steps update it, and the worker's heartbeat stores it
+//! with the job once a second.
 
 use crate::wire::{ImportProgress, TableProgress};
 use std::collections::HashSet;
@@ -10,18 +10,18 @@ use std::time::{Duration, Instant};
 /// What an import is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(in crate::server) enum Phase {
-    /// At the source or the dump, with the rules of the preflight.
+    /// Checking the source or the dump by the rules of the preflight.
     #[default]
     Looking,
     /// Copying the source into an archive.
     Dumping,
-    /// Making what the data needs: extensions, roles, a staging database.
+    /// Creating extensions, roles and the staging database.
     Preparing,
     /// Loading rows.
     Loading,
     /// Building indexes and checking constraints.
     Indexing,
-    /// Checking what arrived, and making it visible.
+    /// Checking the result, and making it visible.
     Finishing,
 }
 
@@ -38,32 +38,32 @@ impl Phase {
     }
 }
 
-/// Text of a `COPY` that one byte of a compressed archive stands for, as a rule of thumb.
+/// Estimated bytes of `COPY` text per byte of a compressed archive.
 const TEXT_A_BYTE: u64 = 4;
-/// So long a phase must have run before its end is foretold.
+/// How long a phase must have run before its rate and remaining time are estimated.
 const SOON: Duration = Duration::from_secs(2);
 
-/// The most tables that are told one by one: all of it is written down every second.
+/// Maximum number of tables reported individually, because the progress is stored every second.
 const MOST_TABLES: usize = 60;
 
 /// The progress of one attempt.
 #[derive(Default)]
 pub(in crate::server) struct ProgressTracker {
     state: Mutex<State>,
-    /// Bytes of a script that have gone to psql. Counted for every piece, so without the lock.
+    /// Bytes of a script sent to psql. Updated for every piece, so without the lock.
     bytes_fed: Arc<AtomicU64>,
-    /// Rows that have gone there.
+    /// Rows of a script sent to psql.
     rows_fed: AtomicU64,
 }
 
-/// The rows of one table in an archive.
+/// The data of one table in an archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct TableData {
     /// Schema and name.
     pub(crate) name: String,
-    /// Id of the archive's entry.
+    /// Id of the archive entry.
     pub(crate) id: i32,
-    /// Length in the archive, in bytes.
+    /// Size in the archive, in bytes.
     pub(crate) size: u64,
 }
 
@@ -71,13 +71,13 @@ pub(crate) struct TableData {
 struct State {
     phase: Phase,
     since: Option<Instant>,
-    /// Of a dump's file or of a source, when it is not known by table.
+    /// Total bytes of the phase, if known.
     bytes_total: Option<u64>,
     bytes_done: u64,
     tables: Vec<TableData>,
     compressed: bool,
-    /// The restorer has several hands, and tells what it has finished; one with a single hand tells
-    /// what it begins.
+    /// Whether `pg_restore` uses several connections. It then reports finished items, otherwise only
+    /// the start of each.
     parallel: bool,
     tables_total: Option<u64>,
     finished: HashSet<i32>,
@@ -85,30 +85,30 @@ struct State {
     indexes_total: Option<u64>,
     indexes_finished: u64,
     indexes_begun: u64,
-    /// The most bytes that were ever told: estimates must not make it less.
+    /// The largest number of bytes reported so far: estimates must not lower it.
     marker_prefix: u64,
-    /// What the server says of the tables that are being loaded.
+    /// Bytes of the running `COPY` commands, as reported by the server.
     copied: u64,
     rows: u64,
-    /// Tables whose rows are coming in just now.
+    /// Tables that are being loaded.
     copying: Vec<String>,
-    /// Sum of the parts done of the indexes that are being built.
+    /// Sum of the completed fractions of the indexes that are being built.
     indexes_part: f64,
 }
 
 impl ProgressTracker {
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner) // numbers cannot be left half-written
+        self.state.lock().unwrap_or_else(PoisonError::into_inner) // the state is valid even after a panic
     }
 
-    /// A phase begins, with so many bytes to do where they are known.
+    /// Starts a phase, with its total number of bytes if known.
     pub(crate) fn enter(&self, phase: Phase, bytes_total: Option<u64>) {
         *self.state() = State { phase, since: Some(Instant::now()), bytes_total, ..State::default() };
         self.bytes_fed.store(0, Ordering::Relaxed);
         self.rows_fed.store(0, Ordering::Relaxed);
     }
 
-    /// What will be loaded, from an archive's table of contents.
+    /// Sets what will be loaded, from an archive's table of contents.
     pub(crate) fn expect(&self, tables: &[TableData], compressed: bool, parallel: bool, indexes: u64) {
         let mut state = self.state();
         state.tables = tables.to_vec();
@@ -118,7 +118,7 @@ impl ProgressTracker {
         state.bytes_total = Some(tables.iter().map(|table| table.size).sum());
     }
 
-    /// What will be loaded, as far as a script tells before it is run.
+    /// Sets the number of tables that a script loads.
     pub(crate) fn expect_script(&self, tables: u64) {
         self.state().tables_total = Some(tables);
     }
@@ -132,7 +132,7 @@ impl ProgressTracker {
         self.rows_fed.fetch_add(rows as u64, Ordering::Relaxed);
     }
 
-    /// The rows of the next table begin, so those of the one before are done.
+    /// Records the start of the next table, which completes the previous one.
     pub(crate) fn table_begins(&self) {
         let mut state = self.state();
         state.begun += 1;
@@ -151,12 +151,12 @@ impl ProgressTracker {
         self.state().indexes_finished += 1;
     }
 
-    /// Counts the bytes that are read or fed, for those who do it.
+    /// The counter of bytes read or sent, for the code that reads.
     pub(crate) fn counter(&self) -> Arc<AtomicU64> {
         self.bytes_fed.clone()
     }
 
-    /// The next index begins; to a restorer with a single hand that means that all rows are there.
+    /// Records the start of the next index. Without parallelism, all rows are loaded by then.
     pub(crate) fn index_begins(&self) {
         let mut state = self.state();
         if !state.parallel {
@@ -166,16 +166,16 @@ impl ProgressTracker {
         state.indexes_part = 0.0;
     }
 
-    /// What the server says: bytes of the running `COPY`s and their tables, rows in all, and parts
-    /// of running index builds.
+    /// Records the server's report: bytes and tables of the running `COPY` commands, total rows, and the
+    /// completed fractions of running index builds.
     pub(crate) fn seen(&self, copied: u64, copying: Vec<String>, rows: u64, indexes_part: f64) {
         let mut state = self.state();
         (state.copied, state.copying) = (copied, copying);
-        state.rows = state.rows.max(rows); // the server counts a transaction's rows a little late
+        state.rows = state.rows.max(rows); // the server counts a transaction's rows with a delay
         state.indexes_part = indexes_part;
     }
 
-    /// Where things stand.
+    /// The current progress, as stored with the job.
     pub(in crate::server) fn progress(&self) -> ImportProgress {
         let mut state = self.state();
         let (bytes_fed, rows_fed) = (self.bytes_fed.load(Ordering::Relaxed), self.rows_fed.load(Ordering::Relaxed));
@@ -183,8 +183,8 @@ impl ProgressTracker {
         let indexing = state.phase == Phase::Indexing;
         let total = state.bytes_total.unwrap_or(u64::MAX);
         state.marker_prefix = state.marker_prefix.max(state.loaded(bytes_fed).min(total));
-        let bytes_done = Some(state.marker_prefix)
-            .filter(|marker_prefix| !indexing && (*marker_prefix > 0 || state.bytes_total.is_some()));
+        let bytes_done =
+            Some(state.marker_prefix).filter(|bytes| !indexing && (*bytes > 0 || state.bytes_total.is_some()));
         let part = if indexing { state.indexes_built() } else { part(bytes_done, state.bytes_total) };
         let left = part.filter(|part| *part > 0.0 && took > SOON).map(|part| took.as_secs_f64() * (1.0 - part) / part);
         let rate = bytes_done.filter(|_| took > SOON).map(|done| whole(real(done) / took.as_secs_f64()));
@@ -224,7 +224,7 @@ impl State {
         }
     }
 
-    /// How far each table is, unless there are more than one wants to see.
+    /// The state of each table; empty if there are more than [`MOST_TABLES`].
     fn tables_states(&self) -> Vec<TableProgress> {
         if self.tables.len() > MOST_TABLES {
             return Vec::new();
@@ -244,7 +244,7 @@ impl State {
         self.tables.iter().enumerate().map(state).collect()
     }
 
-    /// Bytes of the phase that are done.
+    /// Completed bytes of the phase.
     fn loaded(&self, bytes_fed: u64) -> u64 {
         if self.tables.is_empty() {
             return self.bytes_done.max(bytes_fed);
@@ -259,7 +259,7 @@ impl State {
             + copied
     }
 
-    /// How much of all indexes is built, from 0 to 1.
+    /// Completed fraction of all index builds, from 0 to 1.
     fn indexes_built(&self) -> Option<f64> {
         let total = self.indexes_total.filter(|total| *total > 0)?;
         Some(((real(self.indexes_done()) + self.indexes_part) / real(total)).min(1.0))
@@ -271,12 +271,12 @@ fn part(done: Option<u64>, total: Option<u64>) -> Option<f64> {
     Some(real(done?) / real(total))
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a number to show")]
+#[expect(clippy::cast_precision_loss, reason = "only displayed")]
 fn real(number: u64) -> f64 {
     number as f64
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a number to show")]
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "only displayed")]
 fn whole(number: f64) -> u64 {
     number as u64
 }

@@ -1,4 +1,4 @@
-//! A `.env` file of this machine, for applications that run here too.
+//! Pushes to a `.env` file of this machine, for applications that run here.
 
 use super::{Variables, only};
 use crate::server::metadata::DeliveryError;
@@ -11,18 +11,18 @@ use std::io::{self, Read as _};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Component, Path, PathBuf};
 
-/// A file of settings is not longer, in bytes.
+/// Maximum size of the file, in bytes.
 const LONGEST: u64 = 1 << 20;
 
 pub(super) fn settings(config: &Map<String, Value>) -> Result<Value, String> {
     only(config, &["path"])?;
     let path = config.get("path").and_then(Value::as_str).unwrap_or_default();
-    // Whoever has a key of the API shall not write over any other file.
+    // A holder of an API key must not be able to overwrite other files.
     let name = Path::new(path).file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let named = name == ".env" || name.starts_with(".env.") || Path::new(name).extension() == Some("env".as_ref());
     let plain = Path::new(path).components().all(|part| matches!(part, Component::RootDir | Component::Normal(_)));
     if !path.starts_with('/') || !named || !plain || path.contains(char::is_control) {
-        return Err("config.path must be the absolute path of a file such as /home/me/app/.env".to_owned());
+        return Err("config.path must be the absolute path of a .env file, such as /home/me/app/.env".to_owned());
     }
     Ok(json!({ "path": path }))
 }
@@ -34,25 +34,26 @@ pub(super) async fn push(config: &Value, variables: Variables) -> Result<String,
     match written.unwrap_or_else(|error| Err(io::Error::other(error))) {
         Ok(()) => Ok(path),
         Err(error) => {
-            let message = format!("{path} cannot be written: {error}");
+            let message = format!("cannot write {path}: {error}");
             let permanent = error.kind() == io::ErrorKind::InvalidData;
             Err(DeliveryError { permanent, ..DeliveryError::transient(message) })
         }
     }
 }
 
-/// Sets the variables and leaves everything else as it is. The file is replaced as a whole, and
-/// only its owner reads it: it holds passwords.
+/// Sets the variables and keeps all other lines. The file is replaced atomically, and readable only by
+/// its owner, because it contains passwords.
 fn write(path: &Path, variables: &Variables) -> io::Result<()> {
     let (before, owner) = read(path)?;
     let owner = rustix::process::geteuid().is_root().then_some(owner);
     write_private_as(path, with(&before, variables).as_bytes(), owner)
 }
 
-/// What the file holds, and whose it is. One that is not there would be the folder's owner's.
+/// Content and owner (user and group id) of the file. A missing file is empty, with the owner of the
+/// directory.
 fn read(path: &Path) -> io::Result<(String, (u32, u32))> {
     let unfit = |message: &str| io::Error::new(io::ErrorKind::InvalidData, message);
-    // A link could lead to what is not its owner's to read, and a pipe would keep us waiting.
+    // A link could point to a file that its owner cannot read, and opening a pipe would block.
     let flags = i32::try_from((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits()).unwrap_or_default();
     let mut file = match fs::OpenOptions::new().read(true).custom_flags(flags).open(path) {
         Ok(file) => file,
@@ -61,23 +62,23 @@ fn read(path: &Path) -> io::Result<(String, (u32, u32))> {
             return Ok((String::new(), (folder.uid(), folder.gid())));
         }
         Err(error) if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => {
-            return Err(unfit("it is a link; name the file itself"));
+            return Err(unfit("the path is a symbolic link; use the path of the file itself"));
         }
         Err(error) => return Err(error),
     };
     let about = file.metadata()?;
     if !about.is_file() {
-        return Err(unfit("it is not a file"));
+        return Err(unfit("the path is not a regular file"));
     }
     if about.len() > LONGEST {
-        return Err(unfit("it is too long for a file of settings"));
+        return Err(unfit("the file is larger than 1 MiB"));
     }
     let mut text = String::new();
     file.read_to_string(&mut text)?;
     Ok((text, (about.uid(), about.gid())))
 }
 
-/// The text with these variables, each where it stood, or at the end.
+/// The text with these variables, each in its previous position or at the end.
 fn with(before: &str, variables: &Variables) -> String {
     let mut text = String::with_capacity(before.len() + 256);
     let mut open: Vec<&(&str, String)> = variables.iter().collect();
@@ -87,7 +88,7 @@ fn with(before: &str, variables: &Variables) -> String {
         let begins = inside.is_none();
         inside = quote_after(line, inside);
         if !begins {
-            // A value goes on over several lines: it stays or goes as a whole.
+            // A continued line of a multi-line value, which is kept or dropped as a whole.
             text.push_str(if dropping { "" } else { line });
             continue;
         }
@@ -100,7 +101,7 @@ fn with(before: &str, variables: &Variables) -> String {
             let (key, value) = open.remove(at);
             let export = if bare.starts_with("export ") { "export " } else { "" };
             let _ = write!(text, "{export}{key}=\"{value}\"{end}"); // writing to a string does not fail
-        } // said twice before, it is said once now
+        } // duplicates are dropped
     }
     if !text.is_empty() && !text.ends_with('\n') {
         text.push_str(end);
@@ -111,7 +112,7 @@ fn with(before: &str, variables: &Variables) -> String {
     text
 }
 
-/// The quote that is open after a line.
+/// The quote that is still open after a line.
 fn quote_after(line: &str, mut inside: Option<char>) -> Option<char> {
     let value = if inside.is_some() { line } else { line.split_once('=').map_or("", |(_, value)| value.trim_start()) };
     if inside.is_none() && !value.starts_with(['"', '\'', '`']) {
@@ -124,7 +125,7 @@ fn quote_after(line: &str, mut inside: Option<char>) -> Option<char> {
             Some('"') if c == '\\' => escaped = true,
             Some(quote) if c == quote => inside = None,
             None if ['"', '\'', '`'].contains(&c) => inside = Some(c),
-            None if c == '#' => break, // a comment behind the value
+            None if c == '#' => break, // a comment after the value
             _ => {}
         }
     }
@@ -157,20 +158,23 @@ mod tests {
 
     #[test]
     fn only_the_owner_reads_the_file() {
-        let folder = tempfile::tempdir().expect("a folder");
+        let folder = tempfile::tempdir().expect("a directory");
         let path = folder.path().join(".env");
         fs::write(&path, "A=1\n").expect("written");
         write(&path, &variables()).expect("writes");
-        assert_eq!(fs::metadata(&path).expect("is there").mode() & 0o777, 0o600);
+        assert_eq!(fs::metadata(&path).expect("exists").mode() & 0o777, 0o600);
         assert!(fs::read_to_string(&path).expect("reads").starts_with("A=1\nDATABASE_URL="));
         assert_eq!(fs::read_dir(folder.path()).expect("lists").count(), 1);
         let link = folder.path().join("link.env");
-        std::os::unix::fs::symlink("/etc/hosts", &link).expect("made");
+        std::os::unix::fs::symlink("/etc/hosts", &link).expect("created");
         let refused = write(&link, &variables()).expect_err("links are not followed");
-        assert_eq!(refused.to_string(), "it is a link; name the file itself");
+        assert_eq!(refused.to_string(), "the path is a symbolic link; use the path of the file itself");
         let pipe = folder.path().join("pipe.env");
         let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
-        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, mode, 0).expect("made");
-        assert_eq!(write(&pipe, &variables()).expect_err("nobody writes there").to_string(), "it is not a file");
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, mode, 0).expect("created");
+        assert_eq!(
+            write(&pipe, &variables()).expect_err("pipes are rejected").to_string(),
+            "the path is not a regular file"
+        );
     }
 }

@@ -1,15 +1,15 @@
-//! Pushing a project's connection strings to where its application runs.
+//! Integrations: pushes a project's connection strings to where its application is deployed.
 
 mod dotenv;
 mod netlify;
 mod provider_client;
 mod vercel;
 
+use super::outbox;
 use super::outbox::OutboxItem;
-use super::{egress, outbox};
-use crate::server::Core;
 use crate::server::metadata::{DeliveryError, DuePush, MAX_DELIVERY_ATTEMPTS};
-use crate::wire::{DATABASE_URL, DATABASE_URL_UNPOOLED};
+use crate::server::{Core, egress};
+use crate::wire::{DATABASE_URL, DATABASE_URL_UNPOOLED, IntegrationProvider};
 use provider_client::ProviderClient;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -17,37 +17,13 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-/// A place of a kind that we know how to push to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum IntegrationProvider {
-    /// A project of Vercel.
-    Vercel,
-    /// A site of Netlify.
-    Netlify,
-    /// A file of the machine that the control plane runs on.
-    Dotenv,
-}
-
 impl IntegrationProvider {
-    /// By the word of the API.
-    pub(crate) fn named(word: &str) -> Option<Self> {
-        [Self::Vercel, Self::Netlify, Self::Dotenv].into_iter().find(|provider| provider.word() == word)
-    }
-
-    pub(crate) fn word(self) -> &'static str {
-        match self {
-            Self::Vercel => "vercel",
-            Self::Netlify => "netlify",
-            Self::Dotenv => "dotenv",
-        }
-    }
-
-    /// Whether it wants a token.
-    pub(crate) fn wants_token(self) -> bool {
+    /// Whether pushes need a token.
+    pub(crate) fn needs_token(self) -> bool {
         self != Self::Dotenv
     }
 
-    /// The settings as they are stored, or what is wrong with them.
+    /// The settings in their stored form, or why they are invalid.
     pub(crate) fn settings(self, config: &Map<String, Value>) -> Result<Value, String> {
         match self {
             Self::Vercel => vercel::settings(config),
@@ -57,7 +33,7 @@ impl IntegrationProvider {
     }
 }
 
-/// How the providers are called.
+/// HTTP client and base URLs of the providers' APIs.
 pub(crate) struct ProviderApis {
     http: reqwest::Client,
     vercel: Url,
@@ -65,12 +41,12 @@ pub(crate) struct ProviderApis {
 }
 
 impl ProviderApis {
-    /// Their own addresses, unless the environment names others.
+    /// The providers' public URLs, unless environment variables override them.
     pub(crate) fn from_environment() -> anyhow::Result<Self> {
         let address = |name: &str, usual: &str| {
             let set = std::env::var(name).ok().filter(|value| !value.is_empty());
             let url = Url::parse(set.as_deref().unwrap_or(usual)).ok().filter(|url| !url.cannot_be_a_base());
-            url.ok_or_else(|| anyhow::anyhow!("{name} is not a URL"))
+            url.ok_or_else(|| anyhow::anyhow!("{name} is not a valid URL"))
         };
         Ok(Self {
             http: egress::provider_client()?,
@@ -80,7 +56,7 @@ impl ProviderApis {
     }
 }
 
-/// What is pushed: names and values.
+/// The variables to push: names and values.
 type Variables = [(&'static str, String); 2];
 
 impl OutboxItem for DuePush {
@@ -89,7 +65,7 @@ impl OutboxItem for DuePush {
     }
 }
 
-/// Pushes what is due until it is told to stop.
+/// Runs due pushes until `stop`.
 pub(crate) async fn run(core: Arc<Core>, stop: CancellationToken) {
     outbox::run(core, stop, async |core, most, busy| core.store.claim_pushes(most, busy).await, push).await;
 }
@@ -100,7 +76,7 @@ async fn push(core: Arc<Core>, item: DuePush) -> anyhow::Result<()> {
         Ok(_) => tracing::info!("project {}: connection strings pushed to {}", item.project_id, item.provider),
         Err(DeliveryError { message, .. }) => {
             tracing::warn!(
-                "project {}: pushing to {}, attempt {}: {message}",
+                "project {}: push to {} failed, attempt {}: {message}",
                 item.project_id,
                 item.provider,
                 item.attempt
@@ -111,14 +87,14 @@ async fn push(core: Arc<Core>, item: DuePush) -> anyhow::Result<()> {
     core.store.end_push(&item, &pushed, outbox::retry_delay(item.attempt, &pushed)).await
 }
 
-/// Gives what the provider calls the place that has the connection strings now.
+/// Pushes the connection strings, and returns the provider's id of the target.
 async fn attempt(core: &Core, item: &DuePush) -> Result<String, DeliveryError> {
     if item.attempt > MAX_DELIVERY_ATTEMPTS {
         return Err(DeliveryError::attempts_exhausted());
     }
-    let known = async {
+    let loaded = async {
         let row = core.store.project(&item.project_id).await?;
-        let row = row.ok_or_else(|| anyhow::anyhow!("the project is gone"))?;
+        let row = row.ok_or_else(|| anyhow::anyhow!("the project no longer exists"))?;
         let (connections, password) = (core.connections(&row)?, core.secret_box.open(&row.role_password)?);
         let credentials: BTreeMap<String, String> = match &item.credentials {
             Some(sealed) => serde_json::from_str(&core.secret_box.open(sealed)?)?,
@@ -126,9 +102,9 @@ async fn attempt(core: &Core, item: &DuePush) -> Result<String, DeliveryError> {
         };
         anyhow::Ok((connections, password, credentials.get("token").cloned().unwrap_or_default()))
     };
-    let (connections, password, token) = known.await.map_err(|error: anyhow::Error| {
+    let (connections, password, token) = loaded.await.map_err(|error: anyhow::Error| {
         tracing::error!("project {}: {error:#}", item.project_id);
-        DeliveryError::transient("the control plane could not read what it needs; its log says why")
+        DeliveryError::transient("internal error of the control plane; see its log")
     })?;
     let variables = [
         (DATABASE_URL, connections.pooled_url.unwrap_or_default()),
@@ -142,8 +118,8 @@ async fn attempt(core: &Core, item: &DuePush) -> Result<String, DeliveryError> {
         token: token.clone(),
     };
     let pushed = match IntegrationProvider::named(&item.provider) {
-        Some(provider) if provider.wants_token() && token.is_empty() => {
-            Err(DeliveryError::permanent("its token is gone; connect it again"))
+        Some(provider) if provider.needs_token() && token.is_empty() => {
+            Err(DeliveryError::permanent("the integration has no token; connect it again"))
         }
         Some(IntegrationProvider::Vercel) => {
             vercel::push(&client("Vercel", &core.providers.vercel), &item.config, &variables).await
@@ -152,12 +128,12 @@ async fn attempt(core: &Core, item: &DuePush) -> Result<String, DeliveryError> {
             netlify::push(&client("Netlify", &core.providers.netlify), &item.config, &variables).await
         }
         Some(IntegrationProvider::Dotenv) if core.is_local => dotenv::push(&item.config, variables.clone()).await,
-        _ => Err(DeliveryError::permanent("this control plane does not push there")),
+        _ => Err(DeliveryError::permanent("this control plane does not support the provider")),
     };
     pushed.map(|id| crate::util::format::printable(&id, 300))
 }
 
-/// A setting that must be there: a name of a hundred characters at most.
+/// A required setting: a name of at most 100 characters.
 fn name(config: &Map<String, Value>, key: &str) -> Result<String, String> {
     optional_name(config, key)?.ok_or_else(|| format!("config.{key} is missing"))
 }
@@ -166,7 +142,7 @@ fn optional_name(config: &Map<String, Value>, key: &str) -> Result<Option<String
     match config.get(key) {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(text)) if is_name(text) => Ok(Some(text.clone())),
-        Some(_) => Err(format!("config.{key} must be a text of 1 to 100 letters, digits and . _ -")),
+        Some(_) => Err(format!("config.{key} must be a string of 1 to 100 letters, digits and . _ -")),
     }
 }
 
@@ -175,11 +151,11 @@ fn is_name(text: &str) -> bool {
     (1..=100).contains(&text.len()) && plain && text.chars().any(|c| c.is_ascii_alphanumeric())
 }
 
-/// Settings that nobody knows are a slip of the pen.
+/// Rejects unknown settings, which are probably typos.
 fn only(config: &Map<String, Value>, known: &[&str]) -> Result<(), String> {
     match config.keys().find(|key| !known.contains(&key.as_str())) {
         Some(other) => Err(format!(
-            "config.{} is not known; there are: {}",
+            "unknown setting config.{}; supported: {}",
             crate::util::format::printable(other, 60),
             known.join(", ")
         )),
@@ -204,7 +180,7 @@ mod tests {
         assert!(settings(IntegrationProvider::Netlify, &json!({ "site_id": "a.netlify.app" })).is_ok());
         for (provider, config, message) in [
             (IntegrationProvider::Vercel, json!({}), "config.project_id is missing"),
-            (IntegrationProvider::Vercel, json!({ "project_id": "a", "x": 1 }), "config.x is not known"),
+            (IntegrationProvider::Vercel, json!({ "project_id": "a", "x": 1 }), "unknown setting config.x"),
             (IntegrationProvider::Vercel, json!({ "project_id": "../x" }), "config.project_id must be"),
             (IntegrationProvider::Vercel, json!({ "project_id": ".." }), "config.project_id must be"),
             (IntegrationProvider::Vercel, json!({ "project_id": "a", "targets": ["prod"] }), "config.targets must be"),
@@ -212,8 +188,8 @@ mod tests {
             (IntegrationProvider::Dotenv, json!({ "path": "x/.env" }), "config.path must be"),
             (IntegrationProvider::Dotenv, json!({ "path": "/etc/passwd" }), "config.path must be"),
         ] {
-            let said = settings(provider, &config).expect_err("is refused");
-            assert!(said.starts_with(message), "{config}: {said}");
+            let error = settings(provider, &config).expect_err("is rejected");
+            assert!(error.starts_with(message), "{config}: {error}");
         }
     }
 }

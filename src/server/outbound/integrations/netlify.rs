@@ -1,4 +1,4 @@
-//! Netlify's API: environment variables belong to an account, with a site to restrict them to.
+//! Pushes to Netlify's API: environment variables belong to an account, and can be limited to a site.
 
 use super::provider_client::ProviderClient;
 use super::{Variables, is_name, name, only};
@@ -18,19 +18,19 @@ pub(super) async fn push(
 ) -> Result<String, DeliveryError> {
     let named = config["site_id"].as_str().unwrap_or_default();
     let site = client.call(Method::GET, &["api", "v1", "sites", named], &[], None).await?.taken("site of this name")?;
-    // They become parts of addresses.
+    // Validated, because they become parts of URLs.
     let text = |key: &str| site[key].as_str().filter(|text| is_name(text));
     let (Some(id), Some(account)) = (text("id"), text("account_id").or_else(|| text("account_slug"))) else {
         return Err(client.strange());
     };
     for (key, value) in variables {
         let variable = json!({ "key": key, "values": [{ "context": "all", "value": value }] });
-        let (there, query) = (["api", "v1", "accounts", account, "env", key], [("site_id", id)]);
-        let answer = client.call(Method::PUT, &there, &query, Some(&variable)).await?;
+        let (path, query) = (["api", "v1", "accounts", account, "env", key], [("site_id", id)]);
+        let answer = client.call(Method::PUT, &path, &query, Some(&variable)).await?;
         let result = if answer.status == StatusCode::NOT_FOUND {
-            // It is not there yet.
+            // The variable does not exist yet.
             let all = Value::Array(vec![variable]);
-            let answer = client.call(Method::POST, &there[..5], &query, Some(&all)).await?;
+            let answer = client.call(Method::POST, &path[..5], &query, Some(&all)).await?;
             answer.taken("account for this site")?.get(0).cloned().unwrap_or_default()
         } else {
             answer.taken("account for this site")?

@@ -1,33 +1,33 @@
-//! Calls of providers: their answers, and what is told of them.
+//! HTTP client for provider APIs: requests, responses and error messages.
 
+use crate::server::egress;
 use crate::server::metadata::DeliveryError;
-use crate::server::outbound::egress;
 use crate::wire::retry_after;
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
 use std::time::Duration;
 use url::Url;
 
-/// No answer of a provider that we read is longer, in bytes.
+/// Maximum size of a response, in bytes.
 const LONGEST: usize = 4 << 20;
 
 /// Calls one provider for one project.
 pub(super) struct ProviderClient {
-    /// Its name.
+    /// Name of the provider, for messages.
     pub(super) provider: &'static str,
     pub(super) http: reqwest::Client,
     pub(super) base: Url,
     pub(super) token: String,
-    /// What the provider may send back and nobody else may see.
+    /// Secrets to remove from responses.
     pub(super) secrets: Vec<String>,
 }
 
-/// What a provider answered.
+/// A provider's response.
 #[derive(Debug)]
 pub(super) struct ProviderResponse {
     provider: &'static str,
     pub(super) status: StatusCode,
-    /// What it says, without secrets; `null` when that is not JSON.
+    /// The body without secrets; `null` if it is not JSON.
     pub(super) body: Value,
     retry_after: Option<Duration>,
 }
@@ -49,44 +49,44 @@ impl ProviderClient {
         while let Some(block) = answer.chunk().await.map_err(lost)? {
             body.extend_from_slice(&block);
             if body.len() > LONGEST {
-                return Err(DeliveryError::transient(format!("{provider} answered more than can be read")));
+                return Err(DeliveryError::transient(format!("the response of {provider} is too large")));
             }
         }
         match serde_json::from_str(&without(String::from_utf8_lossy(&body).into_owned(), &self.secrets)) {
-            // A page of whoever stands between us and the provider is no answer of theirs.
+            // For instance the page of a proxy between us and the provider.
             Err(_) if status.is_success() => {
-                Err(DeliveryError::transient(format!("{provider} answered something else than JSON")))
+                Err(DeliveryError::transient(format!("the response of {provider} is not JSON")))
             }
             read => Ok(ProviderResponse { provider, status, body: read.unwrap_or_default(), retry_after }),
         }
     }
 
-    /// An answer of success that does not say what it should.
+    /// The error for a successful response without the expected content.
     pub(super) fn strange(&self) -> DeliveryError {
-        DeliveryError::transient(format!("{} did not answer as it should", self.provider))
+        DeliveryError::transient(format!("unexpected response from {}", self.provider))
     }
 }
 
 impl ProviderResponse {
-    /// What a successful answer says, or what another one means. `what` was asked for.
+    /// The body of a successful response, or the error. `what` is the requested object, for messages.
     pub(super) fn taken(self, what: &str) -> Result<Value, DeliveryError> {
         if self.status.is_success() {
             return Ok(self.body);
         }
         let Self { provider, status, body, retry_after } = self;
-        let said = ["/error/message", "/message", "/error"].iter().find_map(|place| body.pointer(place)?.as_str());
-        let said = said.map_or_else(String::new, |said| format!(": {}", crate::util::format::printable(said, 200)));
+        let reason = ["/error/message", "/message", "/error"].iter().find_map(|path| body.pointer(path)?.as_str());
+        let reason = reason.map_or_else(String::new, |text| format!(": {}", crate::util::format::printable(text, 200)));
         let message = match status.as_u16() {
-            401 | 403 => format!("{provider} refuses the token ({}){said}", status.as_u16()),
-            404 => format!("{provider} has no {what} that this token may see"),
-            code => format!("{provider} answered {code}{said}"),
+            401 | 403 => format!("{provider} rejected the token (HTTP status {}){reason}", status.as_u16()),
+            404 => format!("{provider} has no {what} that the token can access"),
+            code => format!("{provider} returned HTTP status {code}{reason}"),
         };
         let will_retry = status.is_server_error() || matches!(status.as_u16(), 408 | 425 | 429);
         Err(DeliveryError { message, status: Some(status.as_u16()), permanent: !will_retry, retry_after })
     }
 }
 
-/// The text without secrets, however they are written.
+/// The text without secrets, in plain, URL-encoded or JSON-escaped form.
 fn without(mut text: String, secrets: &[String]) -> String {
     for secret in secrets.iter().filter(|secret| !secret.is_empty()) {
         let encoded: String = url::form_urlencoded::byte_serialize(secret.as_bytes()).collect();
@@ -98,7 +98,7 @@ fn without(mut text: String, secrets: &[String]) -> String {
     text
 }
 
-/// An address below a provider's own.
+/// A URL below the provider's base URL.
 fn address(base: &Url, path: &[&str], query: &[(&str, &str)]) -> Url {
     let mut url = base.clone();
     if let Ok(mut segments) = url.path_segments_mut() {
@@ -117,17 +117,17 @@ mod tests {
 
     fn refused(status: StatusCode, body: Value) -> DeliveryError {
         let retry_after = Some(Duration::from_secs(9));
-        ProviderResponse { provider: "Vercel", status, body, retry_after }.taken("project").expect_err("is refused")
+        ProviderResponse { provider: "Vercel", status, body, retry_after }.taken("project").expect_err("is rejected")
     }
 
     #[test]
     fn what_a_provider_says_is_told_without_the_token() {
         let error = refused(StatusCode::FORBIDDEN, json!({ "error": { "message": "token T0KEN is not valid" } }));
         assert!(error.permanent);
-        assert_eq!(error.message, "Vercel refuses the token (403): token T0KEN is not valid");
+        assert_eq!(error.message, "Vercel rejected the token (HTTP status 403): token T0KEN is not valid");
         let secrets = ["T0KEN".to_owned(), "postgres://u:p@h/d?a=b".to_owned()];
-        let said = "T0KEN postgres://u:p@h/d?a=b postgres%3A%2F%2Fu%3Ap%40h%2Fd%3Fa%3Db".to_owned();
-        assert_eq!(without(said, &secrets), "*** *** ***");
+        let text = "T0KEN postgres://u:p@h/d?a=b postgres%3A%2F%2Fu%3Ap%40h%2Fd%3Fa%3Db".to_owned();
+        assert_eq!(without(text, &secrets), "*** *** ***");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Vercel's REST API: "Create one or more environment variables" of a project.
+//! Pushes to Vercel's REST API: "Create one or more environment variables" of a project.
 
 use super::provider_client::ProviderClient;
 use super::{Variables, name, only, optional_name};
@@ -41,12 +41,12 @@ pub(super) async fn push(
     let query = [&[("upsert", "true")], team.as_slice()].concat();
     let path = ["v10", "projects", project, "env"];
     let answer = client.call(Method::POST, &path, &query, Some(&body)).await?.taken("project of this name")?;
-    // Some of them may have been refused all the same.
+    // A successful response can still contain rejected variables.
     if let Some(failed) = answer["failed"].as_array().and_then(|failed| failed.first()) {
-        let said = failed.pointer("/error/message").and_then(Value::as_str).unwrap_or("it did not say why");
+        let reason = failed.pointer("/error/message").and_then(Value::as_str).unwrap_or("no reason given");
         return Err(DeliveryError::permanent(format!(
-            "Vercel refused a variable: {}",
-            crate::util::format::printable(said, 200)
+            "Vercel rejected a variable: {}",
+            crate::util::format::printable(reason, 200)
         )));
     }
     if answer["created"].is_null() {

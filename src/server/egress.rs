@@ -1,5 +1,5 @@
-//! Calling servers that others name. What they name is a stranger's wish: it must not lead into
-//! our own network, and an answer must not lead anywhere else.
+//! HTTP clients for URLs that users configure. Such URLs are untrusted: they must not reach our own
+//! network, and redirects are not followed.
 
 use crate::source::address_policy::{private_kind, private_name};
 use crate::util::error::innermost;
@@ -10,25 +10,25 @@ use std::sync::Arc;
 use std::time::Duration;
 use url::{Host, Url};
 
-/// How we introduce ourselves to receivers of webhooks (the API's rules).
+/// The `User-Agent` of webhook deliveries (the API's rules).
 pub(crate) const WEBHOOK_AGENT: &str = "capydb-webhooks/1.0";
 
-/// How long dialling may take.
+/// Timeout for connecting.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a call may take in all.
+/// Timeout of a whole request.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
-/// Longest URL that is taken, in bytes.
+/// Maximum length of a URL, in bytes.
 const LONGEST_URL: usize = 2000;
 
-/// Settings of all HTTP clients of the control plane: no redirects.
+/// A builder for all HTTP clients of the control plane, without redirects.
 pub(crate) fn http() -> reqwest::ClientBuilder {
-    // Only fails when a provider is set already, which is as good.
+    // Fails only if a provider is already installed, which is fine.
     let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder().redirect(reqwest::redirect::Policy::none())
 }
 
-/// A client for receivers of webhooks. Every address is judged before it is dialled, and no
-/// proxy dials for us, because it would resolve the name again.
+/// A client for webhook endpoints. Every address is checked before connecting. Proxies are disabled,
+/// because they would resolve the name again.
 pub(crate) fn webhook_client(allow_loopback: bool) -> anyhow::Result<reqwest::Client> {
     let client = http()
         .user_agent(WEBHOOK_AGENT)
@@ -40,47 +40,47 @@ pub(crate) fn webhook_client(allow_loopback: bool) -> anyhow::Result<reqwest::Cl
     Ok(client.build()?)
 }
 
-/// A client for the providers of integrations.
+/// A client for the APIs of integration providers.
 pub(crate) fn provider_client() -> anyhow::Result<reqwest::Client> {
     let agent = concat!("capydb-integrations/", env!("CARGO_PKG_VERSION"));
     Ok(http().user_agent(agent).connect_timeout(CONNECT_TIMEOUT).timeout(2 * CALL_TIMEOUT).build()?)
 }
 
-/// Reads the URL of a receiver, or says why it cannot be one. `allow_loopback` allows this machine,
-/// and there plain http.
+/// Parses the URL of a receiver, or returns why it is not allowed. `allow_loopback` allows this machine,
+/// also with plain HTTP.
 pub(crate) fn receiver(text: &str, allow_loopback: bool) -> Result<Url, String> {
     let too_long = |text: &str| text.len() > LONGEST_URL;
     let longest = || format!("url must not be longer than {LONGEST_URL} bytes");
     let url = if too_long(text.trim()) { return Err(longest()) } else { Url::parse(text.trim()) };
-    let url = url.map_err(|error| format!("url cannot be read: {error}"))?;
+    let url = url.map_err(|error| format!("url is invalid: {error}"))?;
     if too_long(url.as_str()) {
         return Err(longest());
     }
     if url.fragment().is_some() {
-        return Err("url must not have a part behind #, which is never sent".to_owned());
+        return Err("url must not have a fragment (#…)".to_owned());
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return Err("url must not hold a user or a password; deliveries are signed instead".to_owned());
+        return Err("url must not contain a user or password; verify deliveries by their signature".to_owned());
     }
     let here = allow_loopback && is_loopback_url(&url);
     if url.scheme() != "https" && !(here && url.scheme() == "http") {
         return Err("url must begin with https://".to_owned());
     }
-    let private = |what: &str| Err(format!("url must lead to a public address, and {what}"));
+    let private = |what: &str| Err(format!("url must have a public address, but {what}"));
     let address = match url.host() {
-        None => return Err("url names no host".to_owned()),
-        Some(Host::Domain(name)) if private_name(name) && !here => return private("this is an internal name"),
+        None => return Err("url has no host".to_owned()),
+        Some(Host::Domain(name)) if private_name(name) && !here => return private("the host is an internal name"),
         Some(Host::Domain(_)) => return Ok(url),
         Some(Host::Ipv4(address)) => IpAddr::V4(address),
         Some(Host::Ipv6(address)) => IpAddr::V6(address),
     };
     match private_kind(address) {
-        Some(kind) if !here => private(&format!("this is {kind}")),
+        Some(kind) if !here => private(&format!("the host is {kind}")),
         _ => Ok(url),
     }
 }
 
-/// Resolves names to addresses that may be dialled.
+/// Resolves names to public addresses only.
 struct PublicOnlyResolver {
     allow_loopback: bool,
 }
@@ -95,26 +95,26 @@ impl Resolve for PublicOnlyResolver {
     }
 }
 
-/// One private address among those of a name is enough: which one is dialled is up to chance.
+/// Fails if any address is private, because the client may connect to any of them.
 fn check_public(found: Vec<SocketAddr>, allow_loopback: bool) -> Result<Vec<SocketAddr>, String> {
     let bad = |address: &SocketAddr| {
         let allowed = allow_loopback && address.ip().is_loopback();
         private_kind(address.ip()).filter(|_| !allowed)
     };
     match found.iter().find_map(bad) {
-        Some(kind) => Err(format!("the name leads to an address that is not public: {kind}")),
+        Some(kind) => Err(format!("the name resolves to an address that is not public: {kind}")),
         None => Ok(found),
     }
 }
 
-/// What went wrong with a call, in words that hold nothing of the URL but its host.
+/// Describes the error of a request, with nothing of the URL but its host.
 pub(crate) fn error(error: &reqwest::Error) -> String {
     let host = error.url().and_then(Url::host_str).unwrap_or("the receiver");
     if error.is_timeout() {
-        return format!("{host} did not answer in time");
+        return format!("{host} did not respond in time");
     }
-    // Only the innermost cause: those around it repeat the URL.
-    format!("{host} could not be reached: {}", innermost(error))
+    // Only the innermost cause, because the outer ones contain the URL.
+    format!("cannot reach {host}: {}", innermost(error))
 }
 
 #[cfg(test)]
