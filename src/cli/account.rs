@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// Lifetime of a login session when the control plane sends no valid expiry time.
-const USUAL_LIFE: Duration = Duration::from_mins(15);
+const DEFAULT_LOGIN_LIFETIME: Duration = Duration::from_mins(15);
 
 /// Pause between two polls of a pending login.
 const POLL: Duration = Duration::from_secs(2);
@@ -102,7 +102,8 @@ fn host_name() -> Option<String> {
 
 async fn wait_for_key(api: &Api, session: &LoginSession) -> Result<Granted, CliError> {
     let too_late = || CliError::new(ErrorKind::Timeout, "login timed out").hint("run capydb login again");
-    let end: jiff::Timestamp = session.expires_at.parse().unwrap_or_else(|_| jiff::Timestamp::now() + USUAL_LIFE);
+    let end: jiff::Timestamp =
+        session.expires_at.parse().unwrap_or_else(|_| jiff::Timestamp::now() + DEFAULT_LOGIN_LIFETIME);
     loop {
         let state = match api.login_state(session).await {
             Err(error) if error.is_transient() => LoginState { state: "pending".into(), ..LoginState::default() },
@@ -162,9 +163,9 @@ pub(super) async fn whoami(context: &Context<'_>) -> Result<(), CliError> {
         ("key from", context.api_key_from),
     ];
     let rows = rows.map(|(name, value)| (name, printable(value, 200)));
-    let told: Vec<(&str, &str)> =
+    let report_push: Vec<(&str, &str)> =
         rows.iter().filter(|(_, value)| !value.is_empty()).map(|(name, value)| (*name, value.as_str())).collect();
-    context.output.result(&report::pairs(&told), || json!({ "me": me, "api_url": context.api_url.as_str() }));
+    context.output.result(&report::pairs(&report_push), || json!({ "me": me, "api_url": context.api_url.as_str() }));
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 
 use super::args::{self, Global};
 use super::context::Context;
-use super::output::{Output, OutputFormat, ProgressForm};
+use super::output::{Output, OutputFormat, ProgressFormat};
 use crate::cli::output::report::label;
 use clap_complete::engine::{ArgValueCompleter, CompletionCandidate};
 use clap_complete::env::{CompleteEnv, Shells};
@@ -13,7 +13,7 @@ use std::time::Duration;
 const VARIABLE: &str = "CAPYDB_COMPLETE";
 
 /// Maximum time to list projects for a completion.
-const PATIENCE: Duration = Duration::from_millis(1500);
+const TIMEOUT: Duration = Duration::from_millis(1500);
 
 /// Prints candidates and exits if the shell's script runs this process.
 pub(super) fn answer() {
@@ -50,8 +50,8 @@ pub(super) fn script(shell: clap_complete::Shell) -> String {
 fn projects(prefix: &OsStr) -> Vec<CompletionCandidate> {
     let prefix = prefix.to_string_lossy().to_lowercase();
     let found = fetch_projects().unwrap_or_default();
-    let fitting = found.into_iter().filter(|(slug, _)| slug.to_lowercase().starts_with(&prefix));
-    fitting.map(|(slug, name)| CompletionCandidate::new(slug).help(Some(name.into()))).collect()
+    let find_pg_dump = found.into_iter().filter(|(slug, _)| slug.to_lowercase().starts_with(&prefix));
+    find_pg_dump.map(|(slug, name)| CompletionCandidate::new(slug).help(Some(name.into()))).collect()
 }
 
 fn fetch_projects() -> Option<Vec<(String, String)>> {
@@ -61,14 +61,14 @@ fn fetch_projects() -> Option<Vec<(String, String)>> {
         api_key: None,
         quiet: true,
         verbose: 0,
-        progress: ProgressForm::None,
+        progress: ProgressFormat::None,
         no_progress: false,
     };
     let output = Output::new(global.output_options());
     let context = Context::resolve(&global, &output).ok()?;
     let api = context.api().ok()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
-    let next = runtime.block_on(async { tokio::time::timeout(PATIENCE, api.projects()).await });
+    let next = runtime.block_on(async { tokio::time::timeout(TIMEOUT, api.projects()).await });
     let projects = next.ok()?.ok()?;
     // Omit names that the shell would have to quote.
     let plain = |name: &str| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');

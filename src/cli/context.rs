@@ -18,7 +18,7 @@ pub(super) struct Context<'a> {
     pub(super) output: &'a Output,
     /// Only the directory's link names the control plane, and the user has not named it before:
     /// neither a key nor a source URL is sent to it.
-    unnamed: bool,
+    untrusted_server: bool,
     pub(super) api_url: Url,
     /// Origin of `api_url`, for display.
     pub(super) api_url_from: &'static str,
@@ -34,12 +34,12 @@ pub(super) struct Context<'a> {
     pub(super) app_url_from: &'static str,
 }
 
-const NOWHERE: &str = "not set";
+const NOT_SET: &str = "not set";
 
 /// The first value that is set, with its origin.
 fn first<T>(values: impl IntoIterator<Item = (Option<T>, &'static str)>) -> (Option<T>, &'static str) {
     let found = values.into_iter().find_map(|(value, from)| Some((value?, from)));
-    found.map_or((None, NOWHERE), |(value, from)| (Some(value), from))
+    found.map_or((None, NOT_SET), |(value, from)| (Some(value), from))
 }
 
 impl<'a> Context<'a> {
@@ -87,7 +87,7 @@ impl<'a> Context<'a> {
         // server.
         let foreign = by_link && api_url.origin() != login_origin;
         let hosted = parse_api_url(DEFAULT_API_URL)?.origin() == api_url.origin();
-        let unnamed = foreign && !hosted && !is_loopback_url(&api_url);
+        let untrusted_server = foreign && !hosted && !is_loopback_url(&api_url);
         let saved_key = login.as_ref().filter(|_| !foreign).and_then(|login| login.api_key.clone());
         let given_key = (given_key.0.map(|key| SecretString::from(key.trim())), given_key.1);
         let (api_key, api_key_from) = first([given_key, (saved_key, "the saved login")]);
@@ -101,7 +101,7 @@ impl<'a> Context<'a> {
         let app_url = app_url(&api_url, app)?;
         Ok(Self {
             output,
-            unnamed,
+            untrusted_server,
             api_url,
             api_url_from,
             api_key,
@@ -115,7 +115,7 @@ impl<'a> Context<'a> {
 
     /// An API client with the key. Fails without a key, or if only the link names the server.
     pub(super) fn api(&self) -> Result<Api, CliError> {
-        self.check_named()?;
+        self.check_server_trusted()?;
         let Some(key) = &self.api_key else {
             return Err(CliError::new(ErrorKind::Auth, "no API key").hint(format!(
                 "run capydb login, or set CAPYDB_API_KEY to a key from {DASHBOARD_URL} or from capydb dev"
@@ -127,12 +127,12 @@ impl<'a> Context<'a> {
 
     /// An API client without a key.
     pub(super) fn anonymous(&self) -> Result<Api, CliError> {
-        self.check_named()?;
+        self.check_server_trusted()?;
         Ok(Api::new(self.api_url.clone(), None)?)
     }
 
-    fn check_named(&self) -> Result<(), CliError> {
-        if !self.unnamed {
+    fn check_server_trusted(&self) -> Result<(), CliError> {
+        if !self.untrusted_server {
             return Ok(());
         }
         let what = format!("this directory is linked to a server that you have not used before: {}", self.api_url);
@@ -148,13 +148,13 @@ impl<'a> Context<'a> {
     /// The project to link to: the named one, the only one, or the user's choice.
     pub(super) async fn project_to_link(&self, api: &Api, wanted: Option<&str>) -> Result<Project, CliError> {
         match wanted {
-            Some(wanted) => named(&api.projects().await?, wanted),
-            None => self.any_project(api).await,
+            Some(wanted) => find_project(&api.projects().await?, wanted),
+            None => self.only_project(api).await,
         }
     }
 
     /// The linked or only project, without a prompt; `None` if there are none or several.
-    pub(super) async fn project_unasked(&self, api: &Api) -> Result<Option<Project>, CliError> {
+    pub(super) async fn default_project(&self, api: &Api) -> Result<Option<Project>, CliError> {
         if let Some(link) = &self.link {
             return Ok(Some(api.project(&link.project_id).await?));
         }
@@ -168,7 +168,7 @@ impl<'a> Context<'a> {
             if wanted.trim().is_empty() {
                 return Err(CliError::new(ErrorKind::Usage, "--project is empty"));
             }
-            return named(&api.projects().await?, wanted);
+            return find_project(&api.projects().await?, wanted);
         }
         if let Some(link) = &self.link {
             return api.project(&link.project_id).await.map_err(|error| {
@@ -188,10 +188,10 @@ impl<'a> Context<'a> {
                 format!("this directory is linked to a project of {linked}, but the server in use is {}", self.api_url);
             return Err(CliError::new(ErrorKind::Conflict, what).hint("choose a project with --project or capydb link"));
         }
-        self.any_project(api).await
+        self.only_project(api).await
     }
 
-    async fn any_project(&self, api: &Api) -> Result<Project, CliError> {
+    async fn only_project(&self, api: &Api) -> Result<Project, CliError> {
         let mut projects = api.projects().await?;
         match projects.len() {
             0 => Err(CliError::new(ErrorKind::NotFound, "the organization has no project")
@@ -218,13 +218,13 @@ fn key_flag(global: &Global) -> Result<Option<String>, CliError> {
     match global.api_key.as_deref().map(str::trim) {
         None => Ok(None),
         Some("") => Err(CliError::new(ErrorKind::Usage, "--api-key is empty")),
-        Some("-") => read_secret_line("API key", LONGEST_KEY).map(Some),
+        Some("-") => read_secret_line("API key", MAX_KEY).map(Some),
         Some(key) => Ok(Some(key.to_owned())),
     }
 }
 
 /// Maximum length of a key, in bytes.
-pub(super) const LONGEST_KEY: u64 = 4096;
+pub(super) const MAX_KEY: u64 = 4096;
 
 /// The dashboard URL: as set, else the root of the API's server.
 fn app_url(api_url: &Url, set: Option<String>) -> Result<Url, CliError> {
@@ -261,7 +261,7 @@ fn parse_api_url(text: &str) -> Result<Url, CliError> {
     Ok(url)
 }
 
-fn named(projects: &[Project], wanted: &str) -> Result<Project, CliError> {
+fn find_project(projects: &[Project], wanted: &str) -> Result<Project, CliError> {
     if let Some(project) = projects.iter().find(|project| project.id == wanted) {
         return Ok(project.clone());
     }
@@ -324,15 +324,15 @@ mod tests {
     fn a_project_is_found_by_id_slug_or_name() {
         let all =
             || vec![project("1", "shop", "The Shop"), project("2", "blog", "Blog"), project("3", "blog-2", "Blog")];
-        assert_eq!(named(&all(), "2").expect("by id").slug, "blog");
-        assert_eq!(named(&all(), "SHOP").expect("by slug").id, "1");
-        assert_eq!(named(&all(), "the shop").expect("by name").id, "1");
-        assert_eq!(named(&all(), "nope").expect_err("none").kind, ErrorKind::NotFound);
-        let hint = |wanted: &str| named(&all(), wanted).expect_err("none").hint.expect("a hint");
+        assert_eq!(find_project(&all(), "2").expect("by id").slug, "blog");
+        assert_eq!(find_project(&all(), "SHOP").expect("by slug").id, "1");
+        assert_eq!(find_project(&all(), "the shop").expect("by name").id, "1");
+        assert_eq!(find_project(&all(), "nope").expect_err("none").kind, ErrorKind::NotFound);
+        let hint = |wanted: &str| find_project(&all(), wanted).expect_err("none").hint.expect("a hint");
         assert_eq!(hint("shpo"), "did you mean shop? projects: shop, blog, blog-2");
         assert_eq!(hint("nothing"), "projects: shop, blog, blog-2");
         let twice = vec![project("2", "b1", "Blog"), project("3", "b2", "Blog")];
-        assert_eq!(named(&twice, "blog").expect_err("two").kind, ErrorKind::Usage);
+        assert_eq!(find_project(&twice, "blog").expect_err("two").kind, ErrorKind::Usage);
     }
 
     #[test]

@@ -37,19 +37,24 @@ async fn serve(args: DevArgs, output: &Output) -> Result<u8, CliError> {
         object_store: args.object_store,
     };
     let mut stop = SignalStream::listen().map_err(anyhow::Error::from)?;
-    let tell = |line: &str| output.note(line);
+    let print_note = |line: &str| output.note(line);
     let started = tokio::select! {
-        started = dev::start(options, &tell) => started?,
+        started = dev::start(options, &print_note) => started?,
         _ = stop.next() => return Err(CliError::new(ErrorKind::Interrupted, "interrupted during startup")),
     };
     if args.command.is_empty() {
-        stay(started, stop, output, args.allow_private_sources).await
+        run_until_signal(started, stop, output, args.allow_private_sources).await
     } else {
         run_command(started, stop, &args.command).await
     }
 }
 
-async fn stay(mut dev: Dev, mut stop: SignalStream, output: &Output, private: bool) -> Result<u8, CliError> {
+async fn run_until_signal(
+    mut dev: Dev,
+    mut stop: SignalStream,
+    output: &Output,
+    private: bool,
+) -> Result<u8, CliError> {
     output
         .result(&banner(&dev, private), || serde_json::json!({ "api_url": dev.api_url, "api_key_file": dev.key_file }));
     let postgres_exited = tokio::select! {
@@ -59,14 +64,14 @@ async fn stay(mut dev: Dev, mut stop: SignalStream, output: &Output, private: bo
     output.note("Stopping …");
     let stopped = dev.stop().await;
     if postgres_exited {
-        return Err(ended_by_itself());
+        return Err(postgres_stopped());
     }
     stopped?;
     output.note("Stopped.");
     Ok(0)
 }
 
-fn ended_by_itself() -> CliError {
+fn postgres_stopped() -> CliError {
     let why = "the private Postgres stopped unexpectedly; its log is postgres/log in the data directory";
     CliError::new(ErrorKind::Error, why)
         .hint("the usual cause is a full disk; no data is lost: start again with the same data directory")
@@ -77,7 +82,7 @@ fn banner(dev: &Dev, private: bool) -> String {
     let (url, key, data) = (&dev.api_url, dev.key_file.display(), dev.data_dir.display());
     let panel = url.trim_end_matches("api/capydb");
     let sources = if private { "allowed" } else { "rejected" };
-    let fate = if dev.is_ephemeral() { "its data is deleted" } else { "its data is kept" };
+    let data_note = if dev.is_ephemeral() { "its data is deleted" } else { "its data is kept" };
     format!(
         "CapyDB is running on this machine (Postgres {}, project dev).\n\n  \
          panel            {panel}\n  \
@@ -87,7 +92,7 @@ fn banner(dev: &Dev, private: bool) -> String {
          export {ENV_API_URL}={url}\n  \
          export {ENV_API_KEY}=\"$(cat {key})\"\n  \
          capydb import --file app.dump --recreate --wait\n\n\
-         Ctrl-C stops it; {fate}.",
+         Ctrl-C stops it; {data_note}.",
         dev.postgres_major
     )
 }
@@ -130,7 +135,7 @@ async fn run_command(mut dev: Dev, mut stop: SignalStream, words: &[OsString]) -
     let stopped = dev.stop().await;
     let status = status.map_err(anyhow::Error::from)?;
     if postgres_exited {
-        return Err(ended_by_itself());
+        return Err(postgres_stopped());
     }
     stopped?;
     // As in shells: 128 plus the signal number.

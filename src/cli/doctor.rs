@@ -111,7 +111,7 @@ async fn key_and_project(context: &Context<'_>) -> Vec<Check> {
     if key.status == CheckStatus::Fail {
         return vec![key];
     }
-    let project = match context.project_unasked(&api).await {
+    let project = match context.default_project(&api).await {
         Ok(Some(project)) => check("project", CheckStatus::Pass, format!("{} ({})", label(&project), project.state)),
         Ok(None) => with_fix(
             check("project", CheckStatus::Warn, "no project linked; the key can access none or several".into()),

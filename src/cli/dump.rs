@@ -25,7 +25,7 @@ pub(super) struct Target {
 
 impl Target {
     /// The target of a project.
-    pub(super) fn of(project: &Project, recreate: bool) -> Self {
+    pub(super) fn for_project(project: &Project, recreate: bool) -> Self {
         let version = project.postgres_version.clone().filter(|version| !version.is_empty());
         let filters_plain_sql = project.import_features.iter().any(|feature| feature == FILTERS_PLAIN_SQL);
         Self {
@@ -35,7 +35,7 @@ impl Target {
     }
 
     /// A target known only from flags, with the import mode of the hosted service.
-    pub(super) fn given(version: Option<u32>, plan_limit: Option<u64>, recreate: bool) -> Self {
+    pub(super) fn from_flags(version: Option<u32>, plan_limit: Option<u64>, recreate: bool) -> Self {
         let limits = limits(plan_limit.unwrap_or_default(), version.map(|major| major.to_string()));
         Self { limits, mode: ImportMode { recreate, ..ImportMode::default() } }
     }
@@ -59,7 +59,7 @@ pub(super) async fn open(context: &Context<'_>, path: &Path) -> Result<DumpFile,
             )
             .hint("pg_dump -Fc \"$DATABASE_URL\" | capydb import --file -"));
         }
-        let copy = spooled(context, None, || Ok(Box::new(io::stdin()))).await.map_err(no_copy)?;
+        let copy = spooled(context, None, || Ok(Box::new(io::stdin()))).await.map_err(spool_error)?;
         return Ok(detect::identify(copy, "standard input".into())?);
     }
     Ok(detect::open(path)?)
@@ -70,10 +70,10 @@ pub(super) async fn unpacked(context: &Context<'_>, dump: DumpFile) -> Result<Du
     let Some(outer_compression) = dump.outer_compression else { return Ok(dump) };
     let DumpFile { file, size, shown, origin, .. } = dump;
     // Compressed SQL grows to at least three times its size; the copy checks the disk as it fills.
-    let copy = spooled(context, Some(size.saturating_mul(3)), move || outer_compression.unpack(file)).await;
+    let copy = spooled(context, Some(size.saturating_mul(3)), move || outer_compression.decompress(file)).await;
     let copy = copy.map_err(|error| match error {
-        SpoolError::Read(error) => DumpError::Packed(shown.clone(), outer_compression.name(), error).into(),
-        other => no_copy(other),
+        SpoolError::Read(error) => DumpError::Compressed(shown.clone(), outer_compression.name(), error).into(),
+        other => spool_error(other),
     })?;
     let mut dump = detect::identify(copy, shown)?;
     dump.origin = origin;
@@ -99,9 +99,9 @@ async fn spooled(
     Ok(copy)
 }
 
-pub(super) fn no_copy(error: SpoolError) -> CliError {
+pub(super) fn spool_error(error: SpoolError) -> CliError {
     match error {
-        SpoolError::NoRoom(folder, free, needed) => CliError::new(
+        SpoolError::NotEnoughSpace(folder, free, needed) => CliError::new(
             ErrorKind::Conflict,
             format!(
                 "not enough disk space to copy the dump: {} has {} free, {} are needed",
@@ -121,7 +121,7 @@ pub(super) fn no_copy(error: SpoolError) -> CliError {
 }
 
 /// Reads the contents of a dump, with progress.
-pub(super) async fn look(context: &Context<'_>, dump: &DumpFile) -> Result<Contents, CliError> {
+pub(super) async fn inspect(context: &Context<'_>, dump: &DumpFile) -> Result<Contents, CliError> {
     let (format, size) = (dump.format.name(), bytes(dump.size));
     let packed = dump
         .outer_compression
@@ -129,8 +129,8 @@ pub(super) async fn look(context: &Context<'_>, dump: &DumpFile) -> Result<Conte
     context.output.note(&format!("Dump: {}, {format} format{packed}, {size}", dump.shown));
     let progress = ByteCounter::default();
     let meter = ByteProgress::start(context.output, Activity::Reading, Some(dump.size), progress.clone());
-    let again = dump.again().map_err(anyhow::Error::from)?;
-    let found = tokio::task::spawn_blocking(move || read(&again, &progress)).await.map_err(anyhow::Error::from)??;
+    let dump = dump.try_clone().map_err(anyhow::Error::from)?;
+    let found = tokio::task::spawn_blocking(move || read(&dump, &progress)).await.map_err(anyhow::Error::from)??;
     meter.finish();
     Ok(found)
 }
@@ -148,7 +148,7 @@ pub(super) fn check_itself(
     let itself = |check: &&Check| INTRINSIC.contains(&check.name.as_str());
     let sound = report.checks.iter().filter(itself).all(|check| check.status != CheckStatus::Fail);
     // Show the findings of all checks at once, so that they can be fixed in one go.
-    if sound { Ok(()) } else { settle(context, &report, &preflight_command(&options.source)) }
+    if sound { Ok(()) } else { require_passed(context, &report, &preflight_command(&options.source)) }
 }
 
 /// Checks that do not depend on the target.
@@ -163,9 +163,9 @@ pub(super) fn check(
     project: &Project,
     options: &ImportOptions,
 ) -> Result<(), CliError> {
-    let target = Target::of(project, options.recreate);
+    let target = Target::for_project(project, options.recreate);
     let report = grade_dump(dump, found, &target.limits, &target.mode);
-    settle(context, &report, &preflight_command(&options.source))?;
+    require_passed(context, &report, &preflight_command(&options.source))?;
     let version = first_word(&found.server_version);
     let tool = first_word(&found.dump_version);
     let origin = if version.is_empty() { String::new() } else { format!(" of Postgres {version} by pg_dump {tool}") };
@@ -182,14 +182,14 @@ pub(super) fn check(
 }
 
 /// Shows failed checks and warnings before an import; a failed check is an error.
-pub(super) fn settle(context: &Context<'_>, report: &Preflight, again: &str) -> Result<(), CliError> {
+pub(super) fn require_passed(context: &Context<'_>, report: &Preflight, retry_command: &str) -> Result<(), CliError> {
     if !report.ok {
-        context.output.urgent(&report::troubles(report));
-        return Err(CliError::preflight_failed(report, again));
+        context.output.urgent(&report::problems(report));
+        return Err(CliError::preflight_failed(report, retry_command));
     }
-    let troubles = report::troubles(report);
-    if !troubles.is_empty() {
-        context.output.note(&troubles);
+    let problems = report::problems(report);
+    if !problems.is_empty() {
+        context.output.note(&problems);
     }
     Ok(())
 }

@@ -74,11 +74,11 @@ impl CliError {
         Self { kind, message: message.into(), hint: None, extra: None }
     }
 
-    /// The error of a preflight with failed checks; `again` is the command to run after fixing them.
-    pub fn preflight_failed(found: &Preflight, again: &str) -> Self {
+    /// The error of a preflight with failed checks; `retry_command` is the command to run after fixing them.
+    pub fn preflight_failed(found: &Preflight, retry_command: &str) -> Self {
         let why = failure(found).unwrap_or_else(|| "the server reported no failed check".to_owned());
         Self::new(ErrorKind::Conflict, format!("the import would fail: {why}"))
-            .hint(format!("fix the failed checks, then run: {again}"))
+            .hint(format!("fix the failed checks, then run: {retry_command}"))
             .with("preflight", found)
     }
 
@@ -149,7 +149,7 @@ impl From<DumpError> for CliError {
         match &problem {
             DumpError::Unreadable(..) => Self::new(ErrorKind::Error, problem.to_string()),
             DumpError::NotADump(..) => Self::new(ErrorKind::Conflict, problem.to_string()).hint(dump),
-            DumpError::Packed(..) => Self::new(ErrorKind::Conflict, problem.to_string())
+            DumpError::Compressed(..) => Self::new(ErrorKind::Conflict, problem.to_string())
                 .hint(format!("copy the file again, decompress it first (gunzip, zstd -d --long=31), or {dump}")),
             DumpError::Archive(..) => {
                 Self::new(ErrorKind::Conflict, problem.to_string()).hint(format!("copy the file again, or {dump}"))

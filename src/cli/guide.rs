@@ -14,7 +14,7 @@ const COMMANDS: [&str; 3] = [
 ];
 
 /// The commands for a source that only this machine can reach.
-const COMMANDS_HERE: [&str; 3] =
+const LOCAL_COMMANDS: [&str; 3] =
     [COMMANDS[0], "capydb import preflight --local", "capydb import --via-dump --recreate --wait"];
 
 /// `capydb import guide`.
@@ -35,7 +35,7 @@ pub(super) fn run(output: &Output, wanted: Option<&str>) -> Result<(), CliError>
 }
 
 fn commands(provider: &Provider) -> &'static [&'static str; 3] {
-    if provider.is_local_only { &COMMANDS_HERE } else { &COMMANDS }
+    if provider.is_local_only { &LOCAL_COMMANDS } else { &COMMANDS }
 }
 
 fn document(provider: &Provider) -> Value {

@@ -71,7 +71,7 @@ pub(super) async fn run(context: &Context<'_>, options: ImportOptions) -> Result
             request.source_url = Some(url.expose().to_owned());
             None
         }
-        InspectedSource::Here(url) => Some(dump_here(context, &project, &options, &url, confirm).await?),
+        InspectedSource::Here(url) => Some(dump_locally(context, &project, &options, &url, confirm).await?),
         InspectedSource::Dump(dump, found) => {
             dump::check(context, &dump, &found, &project, &options)?;
             confirm.await?;
@@ -91,7 +91,7 @@ pub(super) async fn run(context: &Context<'_>, options: ImportOptions) -> Result
         return Ok(());
     }
     context.output.note(&format!("Import job {}", job.id));
-    let job = jobs::follow(context, &api, &job.id, options.wait_timeout).await?;
+    let job = jobs::watch_to_end(context, &api, &job.id, options.wait_timeout).await?;
     if let Some(journal) = journal {
         journal.remove(); // the upload has been imported
     }
@@ -128,7 +128,7 @@ async fn open(context: &Context<'_>, options: &ImportOptions) -> Result<OpenedSo
         SourceArg::Url(text) => (text, options.source.no_rewrite),
     };
     if options.via_dump {
-        return Ok(OpenedSource::Here(source::resolve_here(&text, no_rewrite, context.output)?));
+        return Ok(OpenedSource::Here(source::resolve_local(&text, no_rewrite, context.output)?));
     }
     let url = source::resolve(&text, no_rewrite, context.output)?;
     let Err(why) = source::check_reachable(context, &url).await else { return Ok(OpenedSource::Url(url)) };
@@ -137,7 +137,7 @@ async fn open(context: &Context<'_>, options: &ImportOptions) -> Result<OpenedSo
             "The control plane cannot reach this source: {why}.\nDump it on this machine and upload the dump? [Y/n] "
         );
         if ["", "y", "yes"].contains(&ask(context.output, &question).await?.to_ascii_lowercase().as_str()) {
-            return Ok(OpenedSource::Here(source::resolve_here(&text, no_rewrite, context.output)?));
+            return Ok(OpenedSource::Here(source::resolve_local(&text, no_rewrite, context.output)?));
         }
     }
     Err(source::unreachable_error(&why, &url))
@@ -154,28 +154,28 @@ async fn inspected(
     options: &ImportOptions,
     dump: DumpFile,
 ) -> Result<InspectedSource, CliError> {
-    let found = dump::look(context, &dump).await?;
+    let found = dump::inspect(context, &dump).await?;
     dump::check_itself(context, &dump, &found, options)?;
     Ok(InspectedSource::Dump(dump, Box::new(found)))
 }
 
 /// Inspects the source from this machine, asks for confirmation, and dumps it.
-async fn dump_here(
+async fn dump_locally(
     context: &Context<'_>,
     project: &Project,
     options: &ImportOptions,
     url: &SourceUrl,
     confirm: impl Future<Output = Result<(), CliError>>,
 ) -> Result<DumpFile, CliError> {
-    let limits = Target::of(project, options.recreate).limits;
-    let mut report = via_dump::look(context, url, &limits).await?;
+    let limits = Target::for_project(project, options.recreate).limits;
+    let mut report = via_dump::inspect(context, url, &limits).await?;
     // Logical replication does not matter for a dump.
     report.checks.retain(|check| check.name != REPLICATION);
-    dump::settle(context, &report, &source::preflight_command(&options.source))?;
+    dump::require_passed(context, &report, &source::preflight_command(&options.source))?;
     let tool = via_dump::choose(context, &report.source.server_version, &limits.target_version)?;
     confirm.await?;
     let dump = via_dump::dump(context, url, &tool, report.source.database_size_bytes).await?;
-    let found = dump::look(context, &dump).await?;
+    let found = dump::inspect(context, &dump).await?;
     dump::check(context, &dump, &found, project, options)?;
     Ok(dump)
 }
@@ -190,7 +190,7 @@ async fn check_source(
 ) -> Result<(), CliError> {
     context.output.note("Checking the source …");
     let found = api.preflight(&project.id, &PreflightRequest { source_url: url.expose().to_owned() }).await?;
-    dump::settle(context, &found, &source::preflight_command(&options.source))?;
+    dump::require_passed(context, &found, &source::preflight_command(&options.source))?;
     let (size, version) = (found.source.database_size_bytes, &found.source.server_version);
     let about = format!("Preflight passed: Postgres {version}, {}", bytes(size));
     context.output.note(&crate::util::format::printable(&about, 200));
@@ -215,26 +215,26 @@ async fn send(
     let progress = ByteCounter::default();
     let meter = ByteProgress::start(context.output, Activity::Uploading, Some(dump.size), progress.clone());
     let resumable = Cell::new(false);
-    let tell = |event| match event {
+    let on_event = |event| match event {
         UploadEvent::Resumable => resumable.set(true),
         UploadEvent::Retry { attempt, of, wait, why } => {
             let seconds = (wait + Duration::from_millis(500)).as_secs();
-            meter.aside(|| context.output.warn(&format!("attempt {attempt} of {of}, waiting {seconds} s: {why}")));
+            meter.suspend(|| context.output.warn(&format!("attempt {attempt} of {of}, waiting {seconds} s: {why}")));
         }
         UploadEvent::Resumed(there) => {
             meter.resume_from(there);
             let (there, size) = (bytes(there), bytes(dump.size));
-            meter.aside(|| context.output.note(&format!("Resuming upload: {there} of {size} done")));
+            meter.suspend(|| context.output.note(&format!("Resuming upload: {there} of {size} done")));
         }
         UploadEvent::AlreadyUploaded => {
             meter.resume_from(dump.size);
-            meter.aside(|| context.output.note("The dump was already uploaded by an earlier run"));
+            meter.suspend(|| context.output.note("The dump was already uploaded by an earlier run"));
         }
         UploadEvent::Restarted(why) => {
-            meter.aside(|| context.output.note(&format!("Cannot resume the earlier upload: {why}")));
+            meter.suspend(|| context.output.note(&format!("Cannot resume the earlier upload: {why}")));
         }
     };
-    let uploading = upload(api, &project.id, &sending, &options, &progress, &tell);
+    let uploading = upload(api, &project.id, &sending, &options, &progress, &on_event);
     let sent = tokio::select! {
         sent = uploading => sent.map_err(|error| (error.is_transient(), CliError::from(error))),
         () = interrupted() => {
@@ -247,7 +247,7 @@ async fn send(
             Ok(uploaded)
         }
         Err((may_pass, failure)) => {
-            meter.give_up();
+            meter.abort();
             let goes_on = resumable.get() && may_pass;
             Err(if goes_on { failure.hint("run the same command again to resume the upload") } else { failure })
         }

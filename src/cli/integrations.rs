@@ -15,11 +15,11 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// Maximum wait for the first push.
-const PUSH_PATIENCE: Duration = Duration::from_secs(30);
+const PUSH_TIMEOUT: Duration = Duration::from_secs(30);
 /// Pause between two polls of the integration.
-const PUSH_PAUSE: Duration = Duration::from_millis(300);
+const PUSH_POLL_INTERVAL: Duration = Duration::from_millis(300);
 /// Maximum length of a token, in bytes.
-const LONGEST_TOKEN: u64 = 4096;
+const MAX_TOKEN: u64 = 4096;
 
 pub(super) async fn run(context: &Context<'_>, command: IntegrationsCommand) -> Result<(), CliError> {
     let api = context.api()?;
@@ -68,7 +68,7 @@ async fn connect(context: &Context<'_>, api: &Api, command: ConnectCommand) -> R
     let provider = provider.as_str();
     let credentials = token.map(|token| BTreeMap::from([("token".to_owned(), token)]));
     api.connect_integration(&project.id, provider, &ConnectIntegration { config, credentials }).await?;
-    told(context, &project, &pushed(api, &project, provider).await?)
+    report_push(context, &project, &pushed(api, &project, provider).await?)
 }
 
 /// Waits until the first push has been tried.
@@ -79,11 +79,11 @@ async fn pushed(api: &Api, project: &Project, provider: &str) -> Result<Integrat
         let found = there.into_iter().find(|found| found.provider == provider);
         let found = found.ok_or_else(|| CliError::new(ErrorKind::NotFound, "the integration was disconnected"))?;
         let tried = found.state != "pending" || found.last_error.is_some();
-        if tried || next.elapsed() > PUSH_PATIENCE {
+        if tried || next.elapsed() > PUSH_TIMEOUT {
             return Ok(found);
         }
         tokio::select! {
-            () = tokio::time::sleep(PUSH_PAUSE) => {}
+            () = tokio::time::sleep(PUSH_POLL_INTERVAL) => {}
             () = interrupted() => {
                 let failure = CliError::new(ErrorKind::Interrupted, "stopped waiting; the push continues");
                 return Err(failure.hint("check the push with: capydb integrations list"));
@@ -92,7 +92,7 @@ async fn pushed(api: &Api, project: &Project, provider: &str) -> Result<Integrat
     }
 }
 
-fn told(context: &Context<'_>, project: &Project, found: &Integration) -> Result<(), CliError> {
+fn report_push(context: &Context<'_>, project: &Project, found: &Integration) -> Result<(), CliError> {
     let (name, provider) = (label(project), printable(&found.provider, 60));
     if let Some(why) = &found.last_error {
         let what = format!("{name} is connected to {provider}, but the push failed: {}", printable(why, 300));
@@ -119,7 +119,7 @@ fn told(context: &Context<'_>, project: &Project, found: &Integration) -> Result
 fn secret(given: Option<&str>, variable: &str) -> Result<Option<String>, CliError> {
     match given.map(str::trim) {
         Some("") => Err(CliError::new(ErrorKind::Usage, "--token is empty")),
-        Some("-") => read_secret_line("token", LONGEST_TOKEN).map(Some),
+        Some("-") => read_secret_line("token", MAX_TOKEN).map(Some),
         Some(token) => Ok(Some(token.to_owned())),
         None => Ok(std::env::var(variable).ok().map(|token| token.trim().to_owned()).filter(|token| !token.is_empty())),
     }

@@ -29,7 +29,7 @@ pub(super) async fn list(context: &Context<'_>, project: Option<&str>, limit: u3
 /// `capydb jobs wait`.
 pub(super) async fn wait(context: &Context<'_>, id: &str, timeout: Option<Duration>) -> Result<(), CliError> {
     let api = context.api()?;
-    let job = follow(context, &api, id, timeout).await?;
+    let job = watch_to_end(context, &api, id, timeout).await?;
     context.output.result(&report::ended(&job, None), || json!({ "job": job }));
     Ok(())
 }
@@ -52,20 +52,20 @@ pub(super) async fn cancel(context: &Context<'_>, id: &str) -> Result<(), CliErr
         Some(FailureCode::PartlyCommitted) => "The target was changed: inspect it first.",
         _ => "The target is unchanged.",
     };
-    let text = format!("Job {} ended: {}. {target}", job.id, why(&job));
+    let text = format!("Job {} ended: {}. {target}", job.id, failure_reason(&job));
     context.output.result(&text, || json!({ "job": job }));
     Ok(())
 }
 
 fn no_such_job(error: CallError) -> CliError {
     let failure = CliError::from(error);
-    let lacks = failure.kind == ErrorKind::NotFound && failure.hint.is_none();
-    if lacks { failure.hint("list the jobs of a project with: capydb jobs list") } else { failure }
+    let needs_hint = failure.kind == ErrorKind::NotFound && failure.hint.is_none();
+    if needs_hint { failure.hint("list the jobs of a project with: capydb jobs list") } else { failure }
 }
 
 /// Watches a job to its end, with live progress. A failed job is an error. Ctrl-C stops the
 /// watching, not the job, and the hint names the command that resumes.
-pub(super) async fn follow(
+pub(super) async fn watch_to_end(
     context: &Context<'_>,
     api: &Api,
     id: &str,
@@ -101,20 +101,20 @@ async fn watched(context: &Context<'_>, api: &Api, id: &str, timeout: Option<Dur
 }
 
 /// Why a job failed.
-fn why(job: &Job) -> String {
+fn failure_reason(job: &Job) -> String {
     crate::util::format::printable(job.error.as_deref().unwrap_or("no reason reported"), 1000)
 }
 
 fn failed(job: &Job) -> CliError {
-    let why = why(job);
-    let mut message = format!("the job failed: {why}");
+    let failure_reason = failure_reason(job);
+    let mut message = format!("the job failed: {failure_reason}");
     let errors = job.import_errors();
     for error in &errors {
         message = format!("{message}\n{}", report::import_error(error));
     }
     // The stderr often repeats the error message.
     let news = |text: &&str| {
-        errors.is_empty() && text.lines().any(|line| !line.trim().is_empty() && !line.contains(why.trim()))
+        errors.is_empty() && text.lines().any(|line| !line.trim().is_empty() && !line.contains(failure_reason.trim()))
     };
     if let Some(stderr) = job.last_stderr.as_deref().filter(news) {
         let lines = crate::util::format::tail(stderr, 2000);

@@ -13,13 +13,14 @@ use std::path::Path;
 
 /// `capydb import preflight`.
 pub(super) async fn run(context: &Context<'_>, args: PreflightArgs) -> Result<(), CliError> {
-    let again = format!("{}{}", source::preflight_command(&args.source), if args.local { " --local" } else { "" });
+    let retry_command =
+        format!("{}{}", source::preflight_command(&args.source), if args.local { " --local" } else { "" });
     let found = match source::given(&args.source)? {
         SourceArg::File(path) => of_file(context, &args, &path).await?,
         SourceArg::Url(text) if args.local => {
-            let url = source::resolve_here(&text, args.source.no_rewrite, context.output)?;
+            let url = source::resolve_local(&text, args.source.no_rewrite, context.output)?;
             let target = target(context, &args).await?;
-            let mut found = via_dump::look(context, &url, &target.limits).await?;
+            let mut found = via_dump::inspect(context, &url, &target.limits).await?;
             found.checks.push(via_dump::tool_check(&found));
             found
         }
@@ -30,12 +31,12 @@ pub(super) async fn run(context: &Context<'_>, args: PreflightArgs) -> Result<()
                     "--target-version and --plan-limit require --file or --local",
                 ));
             }
-            by_service(context, &args, &text).await?
+            by_control_plane(context, &args, &text).await?
         }
     };
     context.output.text_result(&report::preflight(&found));
     if !found.ok {
-        return Err(CliError::preflight_failed(&found, &again));
+        return Err(CliError::preflight_failed(&found, &retry_command));
     }
     context.output.json_result(|| json!({ "preflight": found }));
     Ok(())
@@ -44,7 +45,7 @@ pub(super) async fn run(context: &Context<'_>, args: PreflightArgs) -> Result<()
 /// The target to grade against: from the flags, else from the project.
 async fn target(context: &Context<'_>, args: &PreflightArgs) -> Result<Target, CliError> {
     if args.target_version.is_some() || args.plan_limit.is_some() {
-        return Ok(Target::given(args.target_version, args.plan_limit, args.recreate));
+        return Ok(Target::from_flags(args.target_version, args.plan_limit, args.recreate));
     }
     let offline = "or check offline with: --target-version 17 --plan-limit 10GB";
     let api = context.api().map_err(|failure| {
@@ -52,7 +53,7 @@ async fn target(context: &Context<'_>, args: &PreflightArgs) -> Result<Target, C
         failure.hint(hint)
     })?;
     let project = context.project(&api, args.project.as_deref()).await?;
-    Ok(Target::of(&project, args.recreate))
+    Ok(Target::for_project(&project, args.recreate))
 }
 
 async fn of_file(context: &Context<'_>, args: &PreflightArgs, path: &Path) -> Result<Preflight, CliError> {
@@ -65,7 +66,7 @@ async fn of_file(context: &Context<'_>, args: &PreflightArgs, path: &Path) -> Re
         Err(failure) => return Err(failure),
     };
     let target = target(context, args).await?;
-    match dump::look(context, &opened).await {
+    match dump::inspect(context, &opened).await {
         Ok(found) => Ok(grade_dump(&opened, &found, &target.limits, &target.mode)),
         Err(failure) if failure.kind == ErrorKind::Conflict => Ok(unreadable(&failure.message, &target.limits)),
         Err(failure) => Err(failure),
@@ -73,10 +74,10 @@ async fn of_file(context: &Context<'_>, args: &PreflightArgs, path: &Path) -> Re
 }
 
 fn no_limits(args: &PreflightArgs) -> Limits {
-    Target::given(args.target_version, args.plan_limit, args.recreate).limits
+    Target::from_flags(args.target_version, args.plan_limit, args.recreate).limits
 }
 
-async fn by_service(context: &Context<'_>, args: &PreflightArgs, text: &str) -> Result<Preflight, CliError> {
+async fn by_control_plane(context: &Context<'_>, args: &PreflightArgs, text: &str) -> Result<Preflight, CliError> {
     let url = source::resolve(text, args.source.no_rewrite, context.output)?;
     if let Err(why) = source::check_reachable(context, &url).await {
         let failure = source::unreachable_error(&why, &url);

@@ -1,7 +1,7 @@
 //! `capydb server`: runs an API or worker process, and manages API keys.
 
-use super::args::{KeyArgs, LogForm, Role, ServerArgs, ServerCommand, SharedArgs};
-use super::context::LONGEST_KEY;
+use super::args::{KeyArgs, LogFormat, Role, ServerArgs, ServerCommand, SharedArgs};
+use super::context::MAX_KEY;
 use super::output::{Output, log_json, log_to_stderr};
 use super::prompt::read_secret_line;
 use super::signals::SignalStream;
@@ -17,8 +17,8 @@ use url::Url;
 pub(super) fn run(args: ServerArgs, output: &Output, verbose: bool) -> Result<u8, CliError> {
     let level = if verbose { tracing::Level::DEBUG } else { tracing::Level::INFO };
     match args.options.log_format {
-        LogForm::Json => log_json(level),
-        LogForm::Text => log_to_stderr(level),
+        LogFormat::Json => log_json(level),
+        LogFormat::Text => log_to_stderr(level),
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(anyhow::Error::from)?;
     runtime.block_on(async {
@@ -42,7 +42,7 @@ async fn new_key(args: KeyArgs, output: &Output) -> Result<u8, CliError> {
 
 async fn revoke_key(args: SharedArgs, output: &Output) -> Result<u8, CliError> {
     // Never an argument: all users of the machine can see arguments.
-    let key = read_secret_line("API key", LONGEST_KEY)?;
+    let key = read_secret_line("API key", MAX_KEY)?;
     if !service::revoke_key(&shared(args)?, &key).await? {
         return Err(CliError::new(ErrorKind::NotFound, "API key not found; nothing was revoked"));
     }
@@ -77,9 +77,9 @@ async fn serve(args: ServerArgs, output: &Output) -> Result<u8, CliError> {
         allow_private_sources: options.allow_private_sources,
     };
     let mut stop = SignalStream::listen().map_err(anyhow::Error::from)?;
-    let tell = |line: &str| output.note(line);
+    let report_changes = |line: &str| output.note(line);
     let service = tokio::select! {
-        started = service::start(options, &tell) => started?,
+        started = service::start(options, &report_changes) => started?,
         _ = stop.next() => return Err(CliError::new(ErrorKind::Interrupted, "interrupted during startup")),
     };
     output.result(&banner(&service, roles), || {

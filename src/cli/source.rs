@@ -10,7 +10,7 @@ use crate::source::{SourceUrl, SourceUrlError};
 use std::path::PathBuf;
 
 /// Maximum length of a URL read from standard input, in bytes.
-const LONGEST_URL: u64 = 16 << 10;
+const MAX_URL: u64 = 16 << 10;
 
 /// The source as given.
 pub(super) enum SourceArg {
@@ -24,7 +24,7 @@ pub(super) fn given(options: &SourceOptions) -> Result<SourceArg, CliError> {
         return Ok(SourceArg::File(path.clone()));
     }
     match &options.source_url {
-        Some(dash) if dash == "-" => read_secret_line("source URL", LONGEST_URL).map(SourceArg::Url),
+        Some(dash) if dash == "-" => read_secret_line("source URL", MAX_URL).map(SourceArg::Url),
         Some(url) => Ok(SourceArg::Url(url.clone())),
         None => match std::env::var(SOURCE_VARIABLE).ok().filter(|url| !url.trim().is_empty()) {
             Some(url) => Ok(SourceArg::Url(url)),
@@ -59,12 +59,12 @@ pub(super) fn resolve(text: &str, no_rewrite: bool, output: &Output) -> Result<S
         Advice::Rewrite(..) | Advice::Fine => (url, None),
     };
     let (url, changes) = url.normalize();
-    tell(&url, change.into_iter().chain(changes.iter().map(ToString::to_string)), output);
+    report_changes(&url, change.into_iter().chain(changes.iter().map(ToString::to_string)), output);
     Ok(url)
 }
 
 /// Parses a URL that this machine connects to: sockets and private networks are allowed.
-pub(super) fn resolve_here(text: &str, no_rewrite: bool, output: &Output) -> Result<SourceUrl, CliError> {
+pub(super) fn resolve_local(text: &str, no_rewrite: bool, output: &Output) -> Result<SourceUrl, CliError> {
     let url = parse(text, SourceUrl::parse_here)?;
     let advice = providers::advise(&url);
     let problem = advice.problem().unwrap_or_default();
@@ -76,11 +76,11 @@ pub(super) fn resolve_here(text: &str, no_rewrite: bool, output: &Output) -> Res
     };
     let private = url.is_socket() || address_policy::is_private(&url);
     let (url, changes) = if private { url.normalize_here() } else { url.normalize() };
-    tell(&url, change.into_iter().chain(changes.iter().map(ToString::to_string)), output);
+    report_changes(&url, change.into_iter().chain(changes.iter().map(ToString::to_string)), output);
     Ok(url)
 }
 
-fn tell(url: &SourceUrl, changes: impl Iterator<Item = String>, output: &Output) {
+fn report_changes(url: &SourceUrl, changes: impl Iterator<Item = String>, output: &Output) {
     output.note(&format!("Source: {url}"));
     for change in changes {
         output.note(&format!("  {change}"));

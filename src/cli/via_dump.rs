@@ -1,7 +1,7 @@
 //! `--via-dump` and `--local`: inspects and dumps a source from this machine.
 
 use super::context::Context;
-use super::dump::no_copy;
+use super::dump::spool_error;
 use super::output::progress::{Activity, ByteProgress};
 use super::{CliError, ErrorKind};
 use crate::dump::{DumpFile, detect, spool};
@@ -20,10 +20,10 @@ use tokio::io::AsyncReadExt;
 use tokio::process::Command;
 
 /// How much of the end of `pg_dump`'s stderr is kept, in bytes.
-const KEPT: usize = 64 << 10;
+const MAX_OUTPUT: usize = 64 << 10;
 
 /// Inspects a source from this machine and grades it.
-pub(super) async fn look(context: &Context<'_>, url: &SourceUrl, limits: &Limits) -> Result<Preflight, CliError> {
+pub(super) async fn inspect(context: &Context<'_>, url: &SourceUrl, limits: &Limits) -> Result<Preflight, CliError> {
     context.output.note("Checking the source from this machine …");
     let session = connect::connect(url, true).await.map_err(|error| {
         CliError::new(ErrorKind::Error, error.to_string()).hint("check the URL with psql on this machine")
@@ -36,7 +36,7 @@ pub(super) async fn look(context: &Context<'_>, url: &SourceUrl, limits: &Limits
 
 /// The check whether this machine has a `pg_dump` for the source.
 pub(super) fn tool_check(report: &Preflight) -> Check {
-    let tool = fitting(&report.source.server_version, &report.target_version);
+    let tool = find_pg_dump(&report.source.server_version, &report.target_version);
     let (status, detail, fix) = match tool {
         Ok(tool) => (CheckStatus::Pass, format!("pg_dump {} ({})", tool.version, tool.path.display()), None),
         Err(failure) => (CheckStatus::Warn, format!("{} (needed only for --via-dump)", failure.message), failure.hint),
@@ -46,12 +46,12 @@ pub(super) fn tool_check(report: &Preflight) -> Check {
 
 /// Chooses the `pg_dump` for a source and target version, and reports the choice.
 pub(super) fn choose(context: &Context<'_>, source: &str, target: &str) -> Result<PgDump, CliError> {
-    let tool = fitting(source, target)?;
+    let tool = find_pg_dump(source, target)?;
     context.output.note(&format!("Dumping with pg_dump {} ({})", tool.version, tool.path.display()));
     Ok(tool)
 }
 
-fn fitting(source: &str, target: &str) -> Result<PgDump, CliError> {
+fn find_pg_dump(source: &str, target: &str) -> Result<PgDump, CliError> {
     let (source, target) = (major(source).unwrap_or_default(), major(target).unwrap_or(TARGET_MAJOR));
     let tools = pg_programs::pg_dumps(&[]);
     let Some(tool) = pg_programs::best_match(&tools, source, target) else {
@@ -72,7 +72,7 @@ pub(super) async fn dump(
     size: u64,
 ) -> Result<DumpFile, CliError> {
     // A compressed dump is rarely larger than half of its database.
-    let file = spool::create(size / 2).map_err(no_copy)?;
+    let file = spool::create(size / 2).map_err(spool_error)?;
     let out = file.try_clone().map_err(anyhow::Error::from)?;
     let mut command = Command::new(&tool.path);
     command
@@ -112,7 +112,7 @@ pub(super) async fn dump(
             && let Ok(length @ 1..) = pipe.read(&mut block).await
         {
             said.extend_from_slice(&block[..length]);
-            let more = said.len().saturating_sub(KEPT);
+            let more = said.len().saturating_sub(MAX_OUTPUT);
             said.drain(..more);
         }
         String::from_utf8_lossy(&said).into_owned()

@@ -13,9 +13,9 @@ use serde_json::json;
 use std::time::{Duration, Instant};
 
 /// Maximum wait for the first attempt of a test. The receiver's own timeout is ten seconds.
-const TEST_PATIENCE: Duration = Duration::from_secs(20);
+const TEST_TIMEOUT: Duration = Duration::from_secs(20);
 /// Pause between two polls of the delivery.
-const TEST_PAUSE: Duration = Duration::from_millis(300);
+const TEST_POLL_INTERVAL: Duration = Duration::from_millis(300);
 /// The value of `--event` that selects all event types.
 const ALL: &str = "all";
 
@@ -65,8 +65,8 @@ pub(super) async fn run(context: &Context<'_>, command: WebhooksCommand) -> Resu
 /// The id of the key's organization.
 async fn organization(api: &Api) -> Result<String, CliError> {
     let me = api.me().await?;
-    let named = me.organization.map(|organization| organization.id).or(me.principal.organization_id);
-    named.ok_or_else(|| CliError::new(ErrorKind::Auth, "the key has no organization, which webhooks require"))
+    let find_project = me.organization.map(|organization| organization.id).or(me.principal.organization_id);
+    find_project.ok_or_else(|| CliError::new(ErrorKind::Auth, "the key has no organization, which webhooks require"))
 }
 
 /// The `event_types` for `--event`: `all` becomes an empty list, which selects every type.
@@ -88,17 +88,17 @@ fn secret(context: &Context<'_>, answer: &WebhookEndpointAnswer, what: &str) {
 
 /// Sends a test event and waits for the result of the first attempt.
 async fn test(context: &Context<'_>, api: &Api, organization: &str, id: &str) -> Result<(), CliError> {
-    let lacks = |error: CallError| {
+    let needs_hint = |error: CallError| {
         let unsupported = error.is_route_missing();
         let failure = no_such_endpoint(error);
         if unsupported { failure.hint("this control plane may not support testing endpoints") } else { failure }
     };
-    let mut delivery = api.test_webhook_endpoint(organization, id).await.map_err(lacks)?;
+    let mut delivery = api.test_webhook_endpoint(organization, id).await.map_err(needs_hint)?;
     let next = Instant::now();
     let again = "check the delivery with: capydb webhooks deliveries";
-    while !is_tried(&delivery) && next.elapsed() < TEST_PATIENCE {
+    while !is_attempted(&delivery) && next.elapsed() < TEST_TIMEOUT {
         tokio::select! {
-            () = tokio::time::sleep(TEST_PAUSE) => {}
+            () = tokio::time::sleep(TEST_POLL_INTERVAL) => {}
             () = interrupted() => {
                 let failure = CliError::new(ErrorKind::Interrupted, "stopped waiting; the event will still be sent");
                 return Err(failure.hint(format!("{again} {id}")));
@@ -107,7 +107,7 @@ async fn test(context: &Context<'_>, api: &Api, organization: &str, id: &str) ->
         let deliveries = api.webhook_deliveries(organization, id, 25).await?;
         delivery = deliveries.into_iter().find(|found| found.id == delivery.id).unwrap_or(delivery);
     }
-    if !is_tried(&delivery) {
+    if !is_attempted(&delivery) {
         let failure = CliError::new(ErrorKind::Timeout, "timed out: the event is queued but not sent yet");
         return Err(failure.hint(format!("{again} {id}")).with("delivery", &delivery));
     }
@@ -123,14 +123,14 @@ async fn test(context: &Context<'_>, api: &Api, organization: &str, id: &str) ->
 }
 
 /// Whether an attempt has finished.
-fn is_tried(delivery: &WebhookDelivery) -> bool {
+fn is_attempted(delivery: &WebhookDelivery) -> bool {
     delivery.state != "pending" || delivery.last_error.is_some()
 }
 
 fn no_such_endpoint(error: CallError) -> CliError {
     let failure = CliError::from(error);
-    let lacks = failure.kind == ErrorKind::NotFound && failure.hint.is_none();
-    if lacks { failure.hint("list the endpoints with: capydb webhooks list") } else { failure }
+    let needs_hint = failure.kind == ErrorKind::NotFound && failure.hint.is_none();
+    if needs_hint { failure.hint("list the endpoints with: capydb webhooks list") } else { failure }
 }
 
 #[cfg(test)]
@@ -139,10 +139,10 @@ mod tests {
 
     #[test]
     fn all_is_no_choice() {
-        let named = |events: &[&str]| types(&events.iter().map(|event| (*event).to_owned()).collect::<Vec<_>>());
-        assert_eq!(named(&[]), None);
-        assert_eq!(named(&["all"]), Some(Vec::new()));
-        assert_eq!(named(&["all", "job.failed"]), Some(Vec::new()));
-        assert_eq!(named(&["job.failed"]), Some(vec!["job.failed".to_owned()]));
+        let find_project = |events: &[&str]| types(&events.iter().map(|event| (*event).to_owned()).collect::<Vec<_>>());
+        assert_eq!(find_project(&[]), None);
+        assert_eq!(find_project(&["all"]), Some(Vec::new()));
+        assert_eq!(find_project(&["all", "job.failed"]), Some(Vec::new()));
+        assert_eq!(find_project(&["job.failed"]), Some(vec!["job.failed".to_owned()]));
     }
 }

@@ -5,11 +5,11 @@ use crate::wire::Job;
 use std::time::{Duration, Instant};
 
 /// Shortest poll interval.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const MIN_INTERVAL: Duration = Duration::from_millis(100);
 /// Longest poll interval, unless `Retry-After` is longer.
-const MAX_PAUSE: Duration = Duration::from_secs(3);
+const MAX_INTERVAL: Duration = Duration::from_secs(3);
 /// Longest `Retry-After` that is honored.
-const MAX_REQUESTED_PAUSE: Duration = Duration::from_mins(1);
+const MAX_RETRY_AFTER: Duration = Duration::from_mins(1);
 
 /// A progress event.
 #[derive(Debug)]
@@ -42,7 +42,7 @@ pub async fn watch(
     let mut seen = false;
     loop {
         // The end of a job is noticed after at most a tenth of the elapsed time.
-        let mut wait = (started.elapsed() / 10).clamp(FIRST_PAUSE, MAX_PAUSE);
+        let mut wait = (started.elapsed() / 10).clamp(MIN_INTERVAL, MAX_INTERVAL);
         let looked = match deadline {
             None => api.job_once(id).await,
             Some(deadline) => match tokio::time::timeout_at(deadline.into(), api.job_once(id)).await {
@@ -62,7 +62,7 @@ pub async fn watch(
             Err(error) if error.is_transient() || (seen && error.kind == CallErrorKind::InvalidResponse) => {
                 notify(WatchEvent::PollFailed(&error));
                 let asked = error.retry_after().unwrap_or(Duration::from_millis(500));
-                wait = wait.max(asked.min(MAX_REQUESTED_PAUSE));
+                wait = wait.max(asked.min(MAX_RETRY_AFTER));
             }
             Err(error) => return Err(error),
         }

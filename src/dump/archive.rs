@@ -63,7 +63,7 @@ pub struct Header {
 
 /// Location of an entry's data.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Data {
+pub enum DataLocation {
     /// No data.
     None,
     /// At an unknown offset: the dump was written to a pipe.
@@ -92,7 +92,7 @@ pub struct Entry {
     /// The `COPY` statement of its rows; empty if they are `INSERT` statements.
     pub copy: String,
     /// Location of its data.
-    pub data: Data,
+    pub data: DataLocation,
 }
 
 /// Why an archive cannot be read.
@@ -125,10 +125,10 @@ impl From<io::Error> for ArchiveError {
 pub const MAGIC: &[u8; 5] = b"PGDMP";
 
 /// Longest accepted string in bytes: a damaged length must not exhaust memory.
-const LONGEST_STRING: u64 = 64 << 20;
+const MAX_STRING: u64 = 64 << 20;
 
 /// Longest accepted name in bytes. A name has at most 63, but some tags join several.
-const LONGEST_NAME: u64 = 4096;
+const MAX_NAME: u64 = 4096;
 
 /// A streaming reader of an archive, from its start.
 pub struct Archive<R> {
@@ -240,14 +240,14 @@ impl<R: BufRead> Archive<R> {
         let owner = self.name()?;
         self.skip_string()?; // whether the table has OIDs
         while self.skip_string()? {} // dependencies, terminated by a null
-        let data = self.data_place(has_data)?;
+        let data = self.data_location(has_data)?;
         Ok(Some(Entry { id, kind, schema, tag, definition, owner, copy, data }))
     }
 
-    fn data_place(&mut self, has_data: bool) -> Result<Data, ArchiveError> {
+    fn data_location(&mut self, has_data: bool) -> Result<DataLocation, ArchiveError> {
         if self.header.layout != Layout::Custom {
             let file = self.name()?;
-            return Ok(if file.is_empty() { Data::None } else { Data::File(file) });
+            return Ok(if file.is_empty() { DataLocation::None } else { DataLocation::File(file) });
         }
         let state = self.byte()?;
         let mut offset = 0_u64;
@@ -255,9 +255,9 @@ impl<R: BufRead> Archive<R> {
             offset |= u64::from(self.byte()?) << (8 * place);
         }
         match state {
-            2 => Ok(Data::At(offset)),
-            1 if has_data => Ok(Data::Somewhere),
-            1 | 3 => Ok(Data::None),
+            2 => Ok(DataLocation::At(offset)),
+            1 if has_data => Ok(DataLocation::Somewhere),
+            1 | 3 => Ok(DataLocation::None),
             _ => Err(ArchiveError::Damaged("unknown data state")),
         }
     }
@@ -282,16 +282,16 @@ impl<R: BufRead> Archive<R> {
     /// Reads the length of a string in bytes; `None` for a null.
     fn length(&mut self) -> Result<Option<u64>, ArchiveError> {
         let Ok(length) = u64::try_from(self.int()?) else { return Ok(None) };
-        if length > LONGEST_STRING {
+        if length > MAX_STRING {
             return Err(ArchiveError::Damaged("string too long"));
         }
         Ok(Some(length))
     }
 
-    /// Reads a string of at most [`LONGEST_NAME`] bytes.
+    /// Reads a string of at most [`MAX_NAME`] bytes.
     fn name(&mut self) -> Result<String, ArchiveError> {
         let text = self.string()?;
-        if text.len() as u64 > LONGEST_NAME {
+        if text.len() as u64 > MAX_NAME {
             return Err(ArchiveError::Damaged("name too long"));
         }
         Ok(text)

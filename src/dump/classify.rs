@@ -9,7 +9,7 @@ use super::tokens::{Token, Tokens, first_word};
 pub(super) type At<'a> = &'a dyn Fn() -> DumpLocation;
 
 /// Tokens read of a statement. No relevant statement written by pg_dump has more; bounds memory.
-const MOST_TOKENS: usize = 20_000;
+const MAX_TOKENS: usize = 20_000;
 
 /// Words between `CREATE` and the kind of object.
 const MODIFIERS: [&str; 15] = [
@@ -31,17 +31,17 @@ const MODIFIERS: [&str; 15] = [
 ];
 
 /// Records a statement of a plain dump, given its treatment.
-pub(super) fn note_statement(contents: &mut Contents, text: &[u8], treatment: &Treatment, at: At<'_>) {
+pub(super) fn record_statement(contents: &mut Contents, text: &[u8], treatment: &Treatment, at: At<'_>) {
     let first = first_word(text).to_ascii_uppercase();
-    note_treatment(contents, text, treatment, at);
+    record_treatment(contents, text, treatment, at);
     let tokens: Vec<Token> = Tokens::new(text).take(64).collect();
     match first.as_slice() {
-        b"CREATE" => note_create(contents, text, &tokens, at),
-        b"ALTER" => note_alter(contents, text, at),
-        b"GRANT" | b"REVOKE" => note_grant(contents, text, at),
-        b"SET" => note_setting(contents, text, &tokens, at),
+        b"CREATE" => record_create(contents, text, &tokens, at),
+        b"ALTER" => record_alter(contents, text, at),
+        b"GRANT" | b"REVOKE" => record_grant(contents, text, at),
+        b"SET" => record_setting(contents, text, &tokens, at),
         b"SELECT" if tokens.iter().any(|token| token.is("LO_CREATE") || token.is("LO_CREAT")) => {
-            contents.note(Finding::LargeObject, "", || (at(), beginning(text)));
+            contents.record(Finding::LargeObject, "", || (at(), beginning(text)));
         }
         b"SELECT" if tokens.iter().any(|token| token.is("INTO")) => contents.tables_for_data += 1,
         b"COPY" if *treatment == Treatment::CopyRows => contents.tables_with_data += 1,
@@ -49,18 +49,18 @@ pub(super) fn note_statement(contents: &mut Contents, text: &[u8], treatment: &T
     }
 }
 
-fn note_treatment(contents: &mut Contents, text: &[u8], treatment: &Treatment, at: At<'_>) {
+fn record_treatment(contents: &mut Contents, text: &[u8], treatment: &Treatment, at: At<'_>) {
     let shown = || (at(), beginning(text));
     match treatment {
-        Treatment::Begin | Treatment::Commit => contents.note(Finding::Transaction, "", shown),
-        Treatment::LeaveOut(kind, reason) => contents.leave_out(kind, reason),
+        Treatment::Begin | Treatment::Commit => contents.record(Finding::Transaction, "", shown),
+        Treatment::SkipAndReport(kind, reason) => contents.skip_object(kind, reason),
         Treatment::Refuse(Refusal { scope, reason }) => {
             let (finding, subject) = match scope {
                 RefusalScope::WholeServer => (Finding::ServerObject, *reason),
                 RefusalScope::ServerFiles => (Finding::ServerFile, ""),
                 RefusalScope::Import => (Finding::Refused, *reason),
             };
-            contents.note(finding, subject, shown);
+            contents.record(finding, subject, shown);
             if contents.refusal.is_none() {
                 contents.refusal = Some((at(), (*reason).to_owned()));
             }
@@ -69,7 +69,7 @@ fn note_treatment(contents: &mut Contents, text: &[u8], treatment: &Treatment, a
             let role = Tokens::new(text).filter_map(|token| token.name().or_else(|| literal(text, &token))).last();
             let role = role.filter(|role| role != "none" && role != "default");
             if let Some(role) = role.filter(|_| !mentions(text, "DEFAULT_TABLESPACE")) {
-                contents.note(Finding::SetRole, &role, shown);
+                contents.record(Finding::SetRole, &role, shown);
             }
         }
         _ => {}
@@ -90,7 +90,7 @@ fn mentions(text: &[u8], word: &str) -> bool {
 }
 
 /// Records a `CREATE`.
-pub(super) fn note_create(contents: &mut Contents, text: &[u8], tokens: &[Token], at: At<'_>) {
+pub(super) fn record_create(contents: &mut Contents, text: &[u8], tokens: &[Token], at: At<'_>) {
     let is_modifier = |token: &Token| MODIFIERS.iter().any(|word| token.is(word));
     let Some(place) = tokens.iter().skip(1).position(|token| !is_modifier(token)) else { return };
     let (Token::Word(kind), rest) = (&tokens[place + 1], &tokens[place + 2..]) else { return };
@@ -106,7 +106,7 @@ pub(super) fn note_create(contents: &mut Contents, text: &[u8], tokens: &[Token]
         "INDEX" => contents.count("indexes"),
         "FUNCTION" | "PROCEDURE" | "AGGREGATE" => {
             contents.count("functions");
-            note_language(contents, text, at);
+            record_language(contents, text, at);
         }
         "VIEW" => contents.count("views"),
         "MATERIALIZED" => contents.count("materialized views"),
@@ -124,43 +124,43 @@ pub(super) fn note_create(contents: &mut Contents, text: &[u8], tokens: &[Token]
                 contents.add_extension(wanted, at());
             }
         }
-        "POLICY" => note_policy(contents, text, at),
+        "POLICY" => record_policy(contents, text, at),
         "EVENT" if second_is("TRIGGER") => {
             let name = rest.get(1).and_then(Token::name).unwrap_or_default();
-            contents.note(Finding::EventTrigger, &name, || (at(), beginning(text)));
+            contents.record(Finding::EventTrigger, &name, || (at(), beginning(text)));
         }
-        "PUBLICATION" | "SUBSCRIPTION" => note_publication(contents, text, kind, second, at),
-        "SERVER" => contents.note(Finding::Foreign, "servers", || (at(), beginning(text))),
+        "PUBLICATION" | "SUBSCRIPTION" => record_publication(contents, text, kind, second, at),
+        "SERVER" => contents.record(Finding::Foreign, "servers", || (at(), beginning(text))),
         "FOREIGN" if second_is("TABLE") => {
             contents.count("foreign tables");
-            contents.note(Finding::Foreign, "tables", || (at(), beginning(text)));
+            contents.record(Finding::Foreign, "tables", || (at(), beginning(text)));
         }
-        "FOREIGN" => contents.note(Finding::Foreign, "wrappers", || (at(), beginning(text))),
+        "FOREIGN" => contents.record(Finding::Foreign, "wrappers", || (at(), beginning(text))),
         "USER" if second_is("MAPPING") => {
-            contents.note(Finding::UserMapping, "", || (at(), beginning(text)));
+            contents.record(Finding::UserMapping, "", || (at(), beginning(text)));
         }
-        "LANGUAGE" => note_language(contents, text, at),
+        "LANGUAGE" => record_language(contents, text, at),
         _ => {}
     }
 }
 
 /// Only subscriptions and publications of all tables or a schema become findings.
-fn note_publication(contents: &mut Contents, text: &[u8], kind: &str, name: Option<&Token>, at: At<'_>) {
+fn record_publication(contents: &mut Contents, text: &[u8], kind: &str, name: Option<&Token>, at: At<'_>) {
     let name = name.and_then(Token::name).unwrap_or_default();
     if kind == "SUBSCRIPTION" {
-        contents.note(Finding::Subscription, &name, || (at(), beginning(text)));
+        contents.record(Finding::Subscription, &name, || (at(), beginning(text)));
         return;
     }
     contents.count("publications");
-    if let Treatment::LeaveOut(..) = super::statement::treat(text) {
-        contents.note(Finding::Publication, &name, || (at(), beginning(text)));
+    if let Treatment::SkipAndReport(..) = super::statement::treat(text) {
+        contents.record(Finding::Publication, &name, || (at(), beginning(text)));
     }
 }
 
-fn note_policy(contents: &mut Contents, text: &[u8], at: At<'_>) {
+fn record_policy(contents: &mut Contents, text: &[u8], at: At<'_>) {
     contents.count("policies");
     contents.add_policy_roles(policy_roles(text));
-    let tokens: Vec<Token> = Tokens::new(text).take(MOST_TOKENS).collect();
+    let tokens: Vec<Token> = Tokens::new(text).take(MAX_TOKENS).collect();
     let mut into: Vec<String> = Vec::new();
     // Only in the expressions: before them `name .` is the schema of the policy's own table.
     let expression = tokens.iter().position(|token| token.is("USING") || token.is("CHECK")).unwrap_or(tokens.len());
@@ -173,11 +173,11 @@ fn note_policy(contents: &mut Contents, text: &[u8], at: At<'_>) {
         }
     }
     for schema in into {
-        contents.note(Finding::PlatformPolicy, &schema, || (at(), beginning(text)));
+        contents.record(Finding::PlatformPolicy, &schema, || (at(), beginning(text)));
     }
 }
 
-fn note_language(contents: &mut Contents, text: &[u8], at: At<'_>) {
+fn record_language(contents: &mut Contents, text: &[u8], at: At<'_>) {
     // Trusted languages exist on the target or are installed by an extension.
     const TRUSTED: [&str; 6] = ["sql", "plpgsql", "plperl", "pltcl", "plv8", "plrust"];
     // Skip parentheses: a parameter or column may be named `language`.
@@ -193,17 +193,17 @@ fn note_language(contents: &mut Contents, text: &[u8], at: At<'_>) {
         Some(token) => token.name().unwrap_or_default(),
     };
     if !TRUSTED.contains(&language.as_str()) {
-        contents.note(Finding::Language, &language, || (at(), beginning(text)));
+        contents.record(Finding::Language, &language, || (at(), beginning(text)));
     }
 }
 
 /// Records an `ALTER`: owners, foreign keys, disabled triggers.
-pub(super) fn note_alter(contents: &mut Contents, text: &[u8], at: At<'_>) {
-    let tokens: Vec<Token> = Tokens::new(text).filter(|token| *token != Token::Sign(';')).take(MOST_TOKENS).collect();
+pub(super) fn record_alter(contents: &mut Contents, text: &[u8], at: At<'_>) {
+    let tokens: Vec<Token> = Tokens::new(text).filter(|token| *token != Token::Sign(';')).take(MAX_TOKENS).collect();
     let shown = || (at(), beginning(text));
     if tokens.get(1).is_some_and(|token| token.is("DEFAULT")) {
         for role in default_privileges_roles(&tokens) {
-            contents.note(Finding::DefaultPrivileges, &role, shown);
+            contents.record(Finding::DefaultPrivileges, &role, shown);
         }
         return;
     }
@@ -212,21 +212,21 @@ pub(super) fn note_alter(contents: &mut Contents, text: &[u8], at: At<'_>) {
         && to.is("TO")
         && !tokens.iter().any(|token| token.is("RENAME"))
     {
-        contents.note(Finding::Owner, &role.name().unwrap_or_default(), shown);
+        contents.record(Finding::Owner, &role.name().unwrap_or_default(), shown);
         return;
     }
     let has =
         |words: [&str; 3]| tokens.windows(3).any(|three| three.iter().zip(words).all(|(token, word)| token.is(word)));
     if has(["DISABLE", "TRIGGER", "ALL"]) {
-        contents.note(Finding::TriggersOff, "", shown);
+        contents.record(Finding::DisabledTriggers, "", shown);
     }
     let adds = tokens.windows(2).any(|pair| pair[0].is("ADD") && pair[1].is("CONSTRAINT"));
     if adds {
-        note_constraint(contents, text, &tokens, at);
+        record_constraint(contents, text, &tokens, at);
     }
 }
 
-fn note_constraint(contents: &mut Contents, text: &[u8], tokens: &[Token], at: At<'_>) {
+fn record_constraint(contents: &mut Contents, text: &[u8], tokens: &[Token], at: At<'_>) {
     let Some(references) = tokens.iter().position(|token| token.is("REFERENCES")) else {
         contents.count("constraints");
         return;
@@ -234,8 +234,8 @@ fn note_constraint(contents: &mut Contents, text: &[u8], tokens: &[Token], at: A
     contents.count("foreign keys");
     let (schema, table) = qualified(&tokens[references + 1..]);
     let shown = || (at(), beginning(text));
-    if !schema.is_empty() && !contents.may_make_table(&schema, &table) {
-        contents.note(Finding::DanglingKey, &format!("{schema}.{table}"), shown);
+    if !schema.is_empty() && !contents.may_create_table(&schema, &table) {
+        contents.record(Finding::MissingReference, &format!("{schema}.{table}"), shown);
     }
     let own = tokens.iter().position(|token| token.is("ONLY")).map_or(2, |only| only + 1);
     let (from, source) = qualified(tokens.get(own..).unwrap_or_default());
@@ -244,16 +244,16 @@ fn note_constraint(contents: &mut Contents, text: &[u8], tokens: &[Token], at: A
         let dotted =
             |schema: &str, table: &str| if schema.is_empty() { table.to_owned() } else { format!("{schema}.{table}") };
         contents.add_platform_key(&name.unwrap_or_default(), &dotted(&from, &source), &dotted(&schema, &table));
-        contents.note(Finding::PlatformKey, &schema, shown);
+        contents.record(Finding::PlatformKey, &schema, shown);
     }
 }
 
 /// Records a `GRANT` or `REVOKE`.
-pub(super) fn note_grant(contents: &mut Contents, text: &[u8], at: At<'_>) {
-    let tokens: Vec<Token> = Tokens::new(text).take(MOST_TOKENS).collect();
+pub(super) fn record_grant(contents: &mut Contents, text: &[u8], at: At<'_>) {
+    let tokens: Vec<Token> = Tokens::new(text).take(MAX_TOKENS).collect();
     let Some(direction) = tokens.iter().rposition(|token| token.is("TO") || token.is("FROM")) else { return };
     for role in role_list(&tokens[direction + 1..]) {
-        contents.note(Finding::Grant, &role, || (at(), beginning(text)));
+        contents.record(Finding::Grant, &role, || (at(), beginning(text)));
     }
 }
 
@@ -280,14 +280,14 @@ fn default_privileges_roles(tokens: &[Token]) -> Vec<String> {
 const SPECIAL: [&str; 9] =
     ["time", "names", "schema", "role", "authorization", "transaction", "characteristics", "constraints", "xml"];
 
-fn note_setting(contents: &mut Contents, text: &[u8], tokens: &[Token], at: At<'_>) {
+fn record_setting(contents: &mut Contents, text: &[u8], tokens: &[Token], at: At<'_>) {
     let mut words = tokens.iter().skip(1).skip_while(|token| token.is("SESSION") || token.is("LOCAL"));
     let Some(name) = words.next().and_then(Token::name) else { return };
     if SPECIAL.contains(&name.as_str()) {
         return;
     }
     let name = if words.next() == Some(&Token::Sign('.')) { format!("{name}.") } else { name };
-    contents.note(Finding::Setting, &name, || (at(), beginning(text)));
+    contents.record(Finding::Setting, &name, || (at(), beginning(text)));
 }
 
 /// A schema and a name; the schema is empty if the name is unqualified.

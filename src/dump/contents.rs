@@ -48,7 +48,7 @@ pub struct Contents {
     /// The construct that is open at the end of a plain dump.
     pub unfinished: Option<Unfinished>,
     /// Why the dump is truncated.
-    pub cut_off: Option<String>,
+    pub truncated: Option<String>,
     /// A plain dump with the header comment of `pg_dump`.
     pub by_pg_dump: bool,
     /// Written by `pg_dumpall`.
@@ -115,7 +115,7 @@ pub enum Finding {
     /// Large objects.
     LargeObject,
     /// A foreign key to a table missing from the dump, by that table.
-    DanglingKey,
+    MissingReference,
     /// A foreign key into a possible platform schema, by schema.
     PlatformKey,
     /// A policy that uses a possible platform schema, by schema.
@@ -123,7 +123,7 @@ pub enum Finding {
     /// A function in an untrusted language.
     Language,
     /// Triggers disabled while data loads.
-    TriggersOff,
+    DisabledTriggers,
     /// Rows as `INSERT` statements.
     Inserts,
     /// A zero byte in a plain dump.
@@ -144,7 +144,7 @@ const PLACES: usize = 3;
 /// Subjects kept per finding. Bounds memory; real dumps have fewer.
 const SUBJECTS: usize = 500;
 /// Length in bytes to which names and subjects are truncated.
-const LONGEST_NAME: usize = 200;
+const MAX_NAME: usize = 200;
 /// Foreign keys into platform schemas kept.
 const KEYS: usize = 200;
 /// Names kept per list.
@@ -154,12 +154,12 @@ const TABLES: usize = 250_000;
 
 impl Contents {
     /// Records a finding. `place` is called only while locations are kept.
-    pub(super) fn note(&mut self, finding: Finding, subject: &str, place: impl FnOnce() -> (DumpLocation, String)) {
-        self.note_many(finding, subject, 1, place);
+    pub(super) fn record(&mut self, finding: Finding, subject: &str, place: impl FnOnce() -> (DumpLocation, String)) {
+        self.record_many(finding, subject, 1, place);
     }
 
     /// Records `count` findings that begin at one location.
-    pub(super) fn note_many(
+    pub(super) fn record_many(
         &mut self,
         finding: Finding,
         subject: &str,
@@ -214,7 +214,7 @@ impl Contents {
         }
     }
 
-    pub(super) fn leave_out(&mut self, kind: &'static str, reason: &'static str) {
+    pub(super) fn skip_object(&mut self, kind: &'static str, reason: &'static str) {
         self.left_out.entry(kind).or_insert((0, reason)).0 += 1;
     }
 
@@ -225,7 +225,7 @@ impl Contents {
     }
 
     /// Whether the part of the dump read so far creates a table; true if it has too many to track.
-    pub(super) fn may_make_table(&self, schema: &str, name: &str) -> bool {
+    pub(super) fn may_create_table(&self, schema: &str, name: &str) -> bool {
         self.tables.len() >= TABLES || self.tables.contains(&hash(schema, name))
     }
 
@@ -251,9 +251,9 @@ impl Contents {
     }
 }
 
-/// A name, truncated to [`LONGEST_NAME`] bytes; Postgres itself keeps 63.
+/// A name, truncated to [`MAX_NAME`] bytes; Postgres itself keeps 63.
 fn cut(name: &str) -> &str {
-    let mut end = name.len().min(LONGEST_NAME);
+    let mut end = name.len().min(MAX_NAME);
     while !name.is_char_boundary(end) {
         end -= 1;
     }

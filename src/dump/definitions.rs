@@ -9,7 +9,7 @@ use super::tokens::{Token, Tokens};
 use std::io::Cursor;
 
 /// Approximate number of bytes of definitions parsed at once.
-const RUN: usize = 1 << 20;
+const MAX_RUN: usize = 1 << 20;
 
 /// Reason to refuse transaction commands in an archive.
 const TRANSACTION: &str = "the entry begins or ends a transaction";
@@ -18,7 +18,7 @@ const ROWS: &str = "the definition contains COPY … FROM stdin";
 /// Reason to refuse any other copy statement than a single `COPY`.
 const NOT_A_COPY: &str = "the data is not loaded by a single COPY … FROM stdin";
 /// Reason to refuse an entry that does not end its statement.
-const OPEN: &str = "the definition contains an unterminated statement";
+const UNTERMINATED: &str = "the definition contains an unterminated statement";
 /// Reason to refuse special entries that pg_dump would not write.
 const SETTING: &str = "the entry differs from what pg_dump writes";
 
@@ -51,7 +51,7 @@ impl Definitions {
         if self.refusal.is_some() || NOT_RESTORED.contains(&entry.kind.as_str()) {
             return;
         }
-        if !entry.copy.is_empty() && !is_one_copy(&entry.copy) {
+        if !entry.copy.is_empty() && !is_single_copy(&entry.copy) {
             self.refusal = Some((entry.id, NOT_A_COPY.to_owned()));
             return;
         }
@@ -70,7 +70,7 @@ impl Definitions {
         self.run.extend_from_slice(entry.definition.as_bytes());
         // The server parses each definition separately.
         self.run.extend_from_slice(b"\n;\n");
-        if self.run.len() > RUN {
+        if self.run.len() > MAX_RUN {
             self.read();
         }
     }
@@ -98,7 +98,7 @@ impl Definitions {
                     .take(1)
                     .any(|(start, _)| crosses(*start)) =>
                 {
-                    Some(OPEN.to_owned())
+                    Some(UNTERMINATED.to_owned())
                 }
                 PieceKind::Statement | PieceKind::StatementStart => refused(&piece.statement()),
                 PieceKind::Command => refused_command(piece.bytes),
@@ -164,7 +164,7 @@ fn refused(statement: &[u8]) -> Option<String> {
 }
 
 /// Whether a text is a single `COPY … FROM stdin;` in the form that pg_dump writes.
-fn is_one_copy(text: &str) -> bool {
+fn is_single_copy(text: &str) -> bool {
     let text = text.as_bytes();
     let odd = |byte: &u8| matches!(byte, b'\'' | b'"' | b'\\' | b'$' | b'-' | b'/');
     let one = memchr::memchr(b';', text).is_some_and(|at| text[at..] == *b";\n");
@@ -184,7 +184,7 @@ fn is_one_copy(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dump::archive::Data;
+    use crate::dump::archive::DataLocation;
 
     fn entry(id: i32, kind: &str, definition: &str, copy: &str) -> Entry {
         Entry {
@@ -195,7 +195,7 @@ mod tests {
             definition: definition.into(),
             owner: String::new(),
             copy: copy.into(),
-            data: Data::None,
+            data: DataLocation::None,
         }
     }
 

@@ -1,8 +1,8 @@
 //! Identifies a dump by its first bytes, before any network request.
 
 use super::archive::{ArchiveError, MAGIC};
+use super::decompress::OuterCompression;
 use super::tar;
-use super::unpack::OuterCompression;
 use crate::util::file_identity::{FileIdentity, FileOrigin};
 use std::fs::File;
 use std::io::{self, Read, Seek};
@@ -57,7 +57,7 @@ pub struct DumpFile {
 
 impl DumpFile {
     /// Duplicates the handle, for use in another thread.
-    pub fn again(&self) -> io::Result<Self> {
+    pub fn try_clone(&self) -> io::Result<Self> {
         let (shown, origin, folder) = (self.shown.clone(), self.origin.clone(), self.folder.clone());
         Ok(Self { file: self.file.try_clone()?, shown, origin, folder, ..*self })
     }
@@ -77,7 +77,7 @@ pub enum DumpError {
     Archive(String, &'static str, ArchiveError),
     /// The file is compressed as a whole and cannot be decompressed.
     #[error("cannot decompress {0} as {1}: {2}")]
-    Packed(String, &'static str, io::Error),
+    Compressed(String, &'static str, io::Error),
 }
 
 /// Opens a dump and identifies it by its first bytes.
@@ -86,7 +86,7 @@ pub fn open(path: &Path) -> Result<DumpFile, DumpError> {
     let unreadable = |error| DumpError::Unreadable(shown.clone(), error);
     let about = std::fs::metadata(path).map_err(unreadable)?;
     if about.is_dir() {
-        return open_folder(path, shown);
+        return open_directory(path, shown);
     }
     if !about.is_file() {
         return Err(DumpError::NotADump(shown, "is not a regular file; to read a pipe, use --file -"));
@@ -99,7 +99,7 @@ pub fn open(path: &Path) -> Result<DumpFile, DumpError> {
 }
 
 /// Opens a dump in directory format.
-fn open_folder(path: &Path, shown: String) -> Result<DumpFile, DumpError> {
+fn open_directory(path: &Path, shown: String) -> Result<DumpFile, DumpError> {
     let Ok(file) = File::open(path.join("toc.dat")) else {
         return Err(DumpError::NotADump(shown, "is a directory, not a dump file"));
     };
@@ -127,9 +127,9 @@ pub fn identify(mut file: File, shown: String) -> Result<DumpFile, DumpError> {
     let mut start = beginning(&mut file).map_err(unreadable)?;
     let outer_compression = OuterCompression::of(&start);
     if let Some(outer_compression) = outer_compression {
-        let again = file.try_clone().map_err(unreadable)?;
-        let inside = outer_compression.unpack(again).and_then(|mut inside| read_start(&mut inside));
-        start = inside.map_err(|error| DumpError::Packed(shown.clone(), outer_compression.name(), error))?;
+        let try_clone = file.try_clone().map_err(unreadable)?;
+        let inside = outer_compression.decompress(try_clone).and_then(|mut inside| read_start(&mut inside));
+        start = inside.map_err(|error| DumpError::Compressed(shown.clone(), outer_compression.name(), error))?;
         file.rewind().map_err(unreadable)?;
     }
     let format = match format_of(&start) {
@@ -164,7 +164,7 @@ fn format_of(start: &[u8]) -> Result<Format, &'static str> {
     if tar::is_dump(start) {
         return Ok(Format::Tar);
     }
-    if let Some(what) = foreign(start) {
+    if let Some(what) = identify_other(start) {
         return Err(what);
     }
     if !super::statement::starts_like_sql(start) {
@@ -174,7 +174,7 @@ fn format_of(start: &[u8]) -> Result<Format, &'static str> {
 }
 
 /// Identifies a file that is not a Postgres dump by its first bytes.
-fn foreign(start: &[u8]) -> Option<&'static str> {
+fn identify_other(start: &[u8]) -> Option<&'static str> {
     let begins = |magic: &[u8]| start.starts_with(magic);
     // Comments and rows of a Postgres dump may mention other databases.
     let ours = memchr::memmem::find(&start[..start.len().min(512)], b"-- PostgreSQL database").is_some();
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn names_what_is_no_dump() {
+    fn other_files_are_named() {
         let mut tar = vec![0; 512];
         tar[257..262].copy_from_slice(b"ustar");
         for (bytes, words) in [
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn knows_plain_sql() {
+    fn plain_sql_is_recognized() {
         for text in [
             "-- a comment\nCREATE TABLE t (a int);",
             "/* c */ insert into t values (1);",

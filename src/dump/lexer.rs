@@ -4,7 +4,7 @@ use super::tokens::{dollar_tag, is_space, is_word};
 
 /// State of the lexer inside a statement.
 #[derive(Clone, Default, PartialEq)]
-pub(super) struct Inside {
+pub(super) struct StatementLexer {
     /// Number of bytes of the buffer that are parsed.
     pub(super) at: usize,
     /// Something other than white space and comments was read.
@@ -12,7 +12,7 @@ pub(super) struct Inside {
     literal: Literal,
     parentheses: u32,
     /// Whether the statement creates a function, which may have a body of statements.
-    makes_function: MakesFunction,
+    creates_function: CreatesFunction,
     /// Number of `BEGIN` and `CASE` without their `END`.
     begins: u32,
     /// Position after the last `$` that belongs to a word.
@@ -23,7 +23,7 @@ pub(super) struct Inside {
     /// line continues it, with its escapes (Postgres, "String Constants").
     escape_until: Option<usize>,
     /// The current comment follows such a literal.
-    escape_goes_on: bool,
+    escape_continues: bool,
 }
 
 #[derive(Clone, Default, PartialEq)]
@@ -40,7 +40,7 @@ enum Literal {
 }
 
 #[derive(Clone, Copy, Default, PartialEq)]
-enum MakesFunction {
+enum CreatesFunction {
     #[default]
     Undecided,
     AfterCreate,
@@ -65,14 +65,14 @@ impl End {
 }
 
 /// Length in bytes up to which words are kept whole.
-const LONGEST_WORD: usize = 4096;
+const MAX_WORD: usize = 4096;
 
 /// Significant bytes between words.
-const SIGNS: [bool; 256] = table(b";\\'\"-/$()");
+const SIGNIFICANT: [bool; 256] = table(b";\\'\"-/$()");
 
 /// The same for a plain `INSERT`. Parentheses are ignored: a semicolon inside them is not valid
 /// SQL, and the text after it is checked as a statement of its own.
-const PLAIN_SIGNS: [bool; 256] = table(b";\\\"-/$");
+const SIGNIFICANT_IN_INSERT: [bool; 256] = table(b";\\\"-/$");
 
 const fn table(bytes: &[u8]) -> [bool; 256] {
     let mut table = [false; 256];
@@ -93,7 +93,7 @@ fn escapes(before: &[u8]) -> bool {
     }
 }
 
-impl Inside {
+impl StatementLexer {
     /// Whether a statement or comment is open here.
     pub(super) fn is_unfinished(&self) -> bool {
         self.begun || !matches!(self.literal, Literal::None | Literal::LineComment)
@@ -108,7 +108,7 @@ impl Inside {
                 }
                 continue;
             }
-            if self.makes_function == MakesFunction::No {
+            if self.creates_function == CreatesFunction::No {
                 self.skip_words(bytes);
             }
             let rest = &bytes[self.at..];
@@ -131,16 +131,16 @@ impl Inside {
                 b'\'' => {
                     let backslash = backslashes
                         || self.continues_escape(bytes)
-                        || self.makes_function == MakesFunction::No && escapes(&bytes[self.word_from..self.at]);
+                        || self.creates_function == CreatesFunction::No && escapes(&bytes[self.word_from..self.at]);
                     self.enter(Literal::Quote { quote: b'\'', backslash }, 1);
                 }
                 b'"' => self.enter(Literal::Quote { quote: b'"', backslash: false }, 1),
                 b'-' if rest.starts_with(b"--") => {
-                    self.escape_goes_on = self.continues_escape(bytes);
+                    self.escape_continues = self.continues_escape(bytes);
                     self.enter(Literal::LineComment, 2);
                 }
                 b'/' if rest.starts_with(b"/*") => {
-                    self.escape_goes_on = self.continues_escape(bytes);
+                    self.escape_continues = self.continues_escape(bytes);
                     self.enter(Literal::BlockComment(1), 2);
                 }
                 b'$' if self.continues_word(bytes) => (self.at, self.word_until) = (self.at + 1, self.at + 1),
@@ -155,7 +155,7 @@ impl Inside {
                 b')' => (self.parentheses, self.at) = (self.parentheses.saturating_sub(1), self.at + 1),
                 byte if is_word(byte) => {
                     let length = rest.iter().position(|byte| !is_word(*byte) && *byte != b'$').unwrap_or(rest.len());
-                    if length == rest.len() && !last && length < LONGEST_WORD {
+                    if length == rest.len() && !last && length < MAX_WORD {
                         return None; // the word may continue
                     }
                     // `:name` is a psql variable (psql, "SQL Interpolation").
@@ -182,32 +182,32 @@ impl Inside {
     }
 
     fn after_comment(&mut self) {
-        self.escape_until = self.escape_goes_on.then_some(self.at);
+        self.escape_until = self.escape_continues.then_some(self.at);
     }
 
     /// Skips to the next significant byte. Words matter only while the statement may create a
     /// function.
     fn skip_words(&mut self, bytes: &[u8]) {
-        let signs = bytes[self.at..].iter().position(|byte| SIGNS[usize::from(*byte)]);
+        let signs = bytes[self.at..].iter().position(|byte| SIGNIFICANT[usize::from(*byte)]);
         self.at = signs.map_or(bytes.len(), |length| self.at + length);
     }
 
     /// Whether a `$` here is part of a word, and so does not begin a literal.
     fn continues_word(&self, bytes: &[u8]) -> bool {
         let before = self.at.checked_sub(1).map(|at| bytes[at]);
-        self.makes_function == MakesFunction::No
+        self.creates_function == CreatesFunction::No
             && (before.is_some_and(is_word) || (before.is_some() && self.word_until == self.at))
     }
 
     /// Number of bytes that can be returned before the statement's end is found. A word that may
     /// continue is kept; the next bytes start at position zero.
-    pub(super) fn hand_out(&mut self, bytes: &[u8], last: bool) -> usize {
-        let length = self.handed_out(bytes, last);
+    pub(super) fn release(&mut self, bytes: &[u8], last: bool) -> usize {
+        let length = self.releasable(bytes, last);
         self.word_from = self.word_from.saturating_sub(length);
         length
     }
 
-    fn handed_out(&mut self, bytes: &[u8], last: bool) -> usize {
+    fn releasable(&mut self, bytes: &[u8], last: bool) -> usize {
         let understood = std::mem::take(&mut self.at);
         self.word_until = 0;
         // The next bytes start at zero. If a literal ended here, assume that it may continue.
@@ -215,11 +215,11 @@ impl Inside {
         if last {
             return bytes.len();
         }
-        if self.makes_function != MakesFunction::No || self.literal != Literal::None {
+        if self.creates_function != CreatesFunction::No || self.literal != Literal::None {
             return understood;
         }
         let word = bytes[..understood].iter().rev().take_while(|byte| is_word(**byte) || **byte == b'$').count();
-        if word > LONGEST_WORD { understood } else { understood - word }
+        if word > MAX_WORD { understood } else { understood - word }
     }
 
     fn enter(&mut self, literal: Literal, length: usize) {
@@ -301,14 +301,14 @@ impl Inside {
     /// Tracks words as psql does: the body of a SQL-standard function contains semicolons.
     fn word(&mut self, word: &[u8]) {
         let is = |wanted: &[u8]| word.eq_ignore_ascii_case(wanted);
-        self.makes_function = match self.makes_function {
-            MakesFunction::Undecided if is(b"create") => MakesFunction::AfterCreate,
-            MakesFunction::AfterCreate if is(b"or") || is(b"replace") => MakesFunction::AfterCreate,
-            MakesFunction::AfterCreate if is(b"function") || is(b"procedure") => MakesFunction::Yes,
-            MakesFunction::Yes => MakesFunction::Yes,
-            _ => MakesFunction::No,
+        self.creates_function = match self.creates_function {
+            CreatesFunction::Undecided if is(b"create") => CreatesFunction::AfterCreate,
+            CreatesFunction::AfterCreate if is(b"or") || is(b"replace") => CreatesFunction::AfterCreate,
+            CreatesFunction::AfterCreate if is(b"function") || is(b"procedure") => CreatesFunction::Yes,
+            CreatesFunction::Yes => CreatesFunction::Yes,
+            _ => CreatesFunction::No,
         };
-        if self.makes_function != MakesFunction::Yes || self.parentheses > 0 {
+        if self.creates_function != CreatesFunction::Yes || self.parentheses > 0 {
             return;
         }
         if is(b"begin") || (is(b"case") && self.begins > 0) {
@@ -320,13 +320,13 @@ impl Inside {
 }
 
 /// Length in bytes and number of the `INSERT`s at the start, as far as they have the plain form of
-/// `pg_dump --inserts`. A fast path, because there may be millions; [`Inside`] handles the rest.
+/// `pg_dump --inserts`. A fast path, because there may be millions; [`StatementLexer`] handles the rest.
 pub(super) fn inserts(bytes: &[u8]) -> (usize, u64) {
-    let mut plain = Plain { bytes, quotes: memchr::memchr_iter(b'\'', bytes), quote: None };
-    plain.quote = plain.quotes.next();
+    let mut inserts_only = PlainInserts { bytes, quotes: memchr::memchr_iter(b'\'', bytes), quote: None };
+    inserts_only.quote = inserts_only.quotes.next();
     let (mut length, mut count) = (0, 0);
     while bytes[length..].starts_with(b"INSERT INTO ") {
-        let Some(end) = plain.statement_end(length) else { break };
+        let Some(end) = inserts_only.statement_end(length) else { break };
         length = end + usize::from(bytes.get(end) == Some(&b'\n'));
         count += 1;
     }
@@ -334,14 +334,14 @@ pub(super) fn inserts(bytes: &[u8]) -> (usize, u64) {
 }
 
 /// Bytes with one iterator over all single quotes, which is faster than a search for each.
-struct Plain<'a> {
+struct PlainInserts<'a> {
     bytes: &'a [u8],
     quotes: memchr::Memchr<'a>,
     /// Position of the next quote.
     quote: Option<usize>,
 }
 
-impl Plain<'_> {
+impl PlainInserts<'_> {
     /// End of the statement that begins at `from`; `None` if it contains a comment, an escape or a
     /// dollar quote, or does not end in these bytes.
     fn statement_end(&mut self, from: usize) -> Option<usize> {
@@ -351,7 +351,7 @@ impl Plain<'_> {
             if bytes[at..until] == *b", " {
                 at = until; // the usual separator of two literals
             }
-            while let Some(sign) = bytes[at..until].iter().position(|byte| PLAIN_SIGNS[usize::from(*byte)]) {
+            while let Some(sign) = bytes[at..until].iter().position(|byte| SIGNIFICANT_IN_INSERT[usize::from(*byte)]) {
                 at += sign;
                 let next = || bytes.get(at + 1).copied();
                 match bytes[at] {

@@ -6,6 +6,7 @@
 pub mod archive;
 mod classify;
 mod contents;
+mod decompress;
 pub mod definitions;
 pub mod detect;
 mod lexer;
@@ -19,10 +20,9 @@ pub mod sql;
 pub mod statement;
 mod tar;
 mod tokens;
-mod unpack;
 mod window;
 
 pub use contents::{Contents, DumpLocation, Finding, Occurrences};
+pub use decompress::OuterCompression;
 pub use detect::{DumpError, DumpFile, Format};
 pub use read::read;
-pub use unpack::OuterCompression;

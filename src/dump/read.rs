@@ -1,7 +1,7 @@
 //! Reads the contents of a dump in any format.
 
-use super::archive::{Archive, ArchiveError, Data, Entry, Header};
-use super::classify::{note_alter, note_create, note_grant};
+use super::archive::{Archive, ArchiveError, DataLocation, Entry, Header};
+use super::classify::{record_alter, record_create, record_grant};
 use super::contents::{Contents, DumpLocation, Finding};
 use super::definitions::Definitions;
 use super::detect::{DumpError, DumpFile, Format};
@@ -27,11 +27,11 @@ pub fn read(dump: &DumpFile, progress: &ByteCounter) -> Result<Contents, DumpErr
         None if dump.format == Format::Plain => finish_plain(scan::scan(file).map_err(unreadable)?),
         None => read_archive(dump, BufReader::with_capacity(128 << 10, file))?,
         Some(outer_compression) => {
-            let broken = |error| DumpError::Packed(dump.shown.clone(), outer_compression.name(), error);
-            let inside = outer_compression.unpack(file).map_err(broken)?;
+            let broken = |error| DumpError::Compressed(dump.shown.clone(), outer_compression.name(), error);
+            let inside = outer_compression.decompress(file).map_err(broken)?;
             match dump.format {
                 Format::Plain => finish_plain(scan::scan(inside).map_err(broken)?),
-                _ => read_packed_archive(dump, inside, broken)?,
+                _ => read_compressed_archive(dump, inside, broken)?,
             }
         }
     };
@@ -53,8 +53,8 @@ impl Read for Counted {
 }
 
 fn finish_plain(mut found: Contents) -> Contents {
-    if found.cut_off.is_none() {
-        found.cut_off = found.unfinished.map(|unfinished| format!("the file ends {unfinished}"));
+    if found.truncated.is_none() {
+        found.truncated = found.unfinished.map(|unfinished| format!("the file ends {unfinished}"));
     }
     found
 }
@@ -69,17 +69,17 @@ fn read_archive(dump: &DumpFile, reader: impl BufRead) -> Result<Contents, DumpE
     };
     found.size = dump.size;
     let mut file = dump.file.try_clone().map_err(io)?;
-    let cut_off = match dump.format {
+    let truncated = match dump.format {
         Format::Custom => custom_end(&mut file, dump.size, &found).map_err(io)?,
         Format::Tar => (!tar::is_whole(&mut file, dump.size).map_err(io)?).then_some("the last members are missing"),
         Format::Directory | Format::Plain => None,
     };
-    found.cut_off = found.cut_off.or(cut_off.map(str::to_owned));
+    found.truncated = found.truncated.or(truncated.map(str::to_owned));
     Ok(found)
 }
 
 /// Reads to the end, because only the end shows whether the file decompresses completely.
-fn read_packed_archive(
+fn read_compressed_archive(
     dump: &DumpFile,
     inside: impl Read,
     broken: impl Fn(io::Error) -> DumpError,
@@ -98,9 +98,9 @@ fn read_packed_archive(
     io::copy(&mut reader, &mut io::sink()).map_err(&broken)?;
     let Measured { length, ref end, .. } = *reader.get_ref();
     found.size = length;
-    let whole = dump.format != Format::Custom || ends_well(end, &found);
-    if found.cut_off.is_none() && (!whole || found.furthest >= length) {
-        found.cut_off = Some("the end of the last table's data is missing".to_owned());
+    let whole = dump.format != Format::Custom || has_end_marker(end, &found);
+    if found.truncated.is_none() && (!whole || found.furthest >= length) {
+        found.truncated = Some("the end of the last table's data is missing".to_owned());
     }
     Ok(found)
 }
@@ -127,11 +127,11 @@ fn custom_end(file: &mut File, size: u64, found: &Contents) -> io::Result<Option
     let mut end = Vec::new();
     file.seek(SeekFrom::Start(size.saturating_sub(16)))?;
     file.read_to_end(&mut end)?;
-    Ok((!ends_well(&end, found)).then_some("the end of the last table's data is missing"))
+    Ok((!has_end_marker(&end, found)).then_some("the end of the last table's data is missing"))
 }
 
 /// The last data block ends with the integer zero.
-fn ends_well(end: &[u8], found: &Contents) -> bool {
+fn has_end_marker(end: &[u8], found: &Contents) -> bool {
     let has_data = found.tables_with_data > 0 || found.times(Finding::LargeObject) > 0;
     !has_data || end.iter().rev().take(found.number_length).all(|byte| *byte == 0)
 }
@@ -141,12 +141,12 @@ fn contents_of(reader: impl BufRead, dump: &DumpFile) -> Result<Contents, Archiv
     let mut found = of_header(archive.header());
     let mut definitions = Definitions::default();
     while let Some(entry) = archive.next_entry()? {
-        note_place(&mut found, &entry, dump);
-        note_entry(&mut found, &entry);
+        check_data_location(&mut found, &entry, dump);
+        record_entry(&mut found, &entry);
         definitions.take(&entry);
     }
     if let Some((id, why)) = definitions.finish() {
-        found.note(Finding::Refused, &why, || (DumpLocation::Entry(id), String::new()));
+        found.record(Finding::Refused, &why, || (DumpLocation::Entry(id), String::new()));
         found.refusal = Some((DumpLocation::Entry(id), why));
     }
     Ok(found)
@@ -164,21 +164,21 @@ fn of_header(header: &Header) -> Contents {
 }
 
 /// Checks that an entry's data exists.
-fn note_place(found: &mut Contents, entry: &Entry, dump: &DumpFile) {
-    if found.cut_off.is_some() {
+fn check_data_location(found: &mut Contents, entry: &Entry, dump: &DumpFile) {
+    if found.truncated.is_some() {
         return;
     }
-    if let Data::At(offset) = entry.data {
+    if let DataLocation::At(offset) = entry.data {
         found.furthest = found.furthest.max(offset);
     }
     let missing = match &entry.data {
-        Data::At(offset) => dump.outer_compression.is_none() && *offset >= dump.size,
-        Data::File(name) => dump.folder.as_ref().is_some_and(|folder| !has_file(folder, name)),
-        Data::None | Data::Somewhere => false,
+        DataLocation::At(offset) => dump.outer_compression.is_none() && *offset >= dump.size,
+        DataLocation::File(name) => dump.folder.as_ref().is_some_and(|folder| !has_file(folder, name)),
+        DataLocation::None | DataLocation::Somewhere => false,
     };
     if missing {
         let name = crate::util::format::printable(&entry.tag, 60);
-        found.cut_off = Some(format!("the data of {name} (entry {}) is missing", entry.id));
+        found.truncated = Some(format!("the data of {name} (entry {}) is missing", entry.id));
     }
 }
 
@@ -188,16 +188,16 @@ fn has_file(folder: &Path, name: &str) -> bool {
 }
 
 /// Records an entry of an archive.
-fn note_entry(found: &mut Contents, entry: &Entry) {
+fn record_entry(found: &mut Contents, entry: &Entry) {
     let at = || DumpLocation::Entry(entry.id);
     let named = || (at(), format!("{} {}", entry.kind, entry.tag));
     if !entry.owner.is_empty() {
-        found.note(Finding::Owner, &entry.owner, named);
+        found.record(Finding::Owner, &entry.owner, named);
     }
     let text = entry.definition.as_bytes();
     let create = |found: &mut Contents| {
         let tokens: Vec<Token> = Tokens::new(text).take(64).collect();
-        note_create(found, text, &tokens, &at);
+        record_create(found, text, &tokens, &at);
     };
     match entry.kind.as_str() {
         "TABLE" => {
@@ -208,7 +208,7 @@ fn note_entry(found: &mut Contents, entry: &Entry) {
         "TABLE DATA" => {
             found.tables_with_data += 1;
             if entry.copy.is_empty() {
-                found.note(Finding::Inserts, "", named);
+                found.record(Finding::Inserts, "", named);
             }
         }
         "INDEX" => found.count("indexes"),
@@ -218,7 +218,7 @@ fn note_entry(found: &mut Contents, entry: &Entry) {
         "TRIGGER" => found.count("triggers"),
         "TYPE" | "DOMAIN" => found.count("types"),
         "CONSTRAINT" | "CHECK CONSTRAINT" => found.count("constraints"),
-        "FK CONSTRAINT" => note_alter(found, text, &at),
+        "FK CONSTRAINT" => record_alter(found, text, &at),
         "FUNCTION"
         | "PROCEDURE"
         | "AGGREGATE"
@@ -235,37 +235,37 @@ fn note_entry(found: &mut Contents, entry: &Entry) {
             found.add_extension(wanted, at());
         }
         "SCHEMA" => found.add_schema(&entry.tag),
-        "ACL" => each_statement(entry, |statement| note_grant(found, statement, &at)),
-        "DEFAULT ACL" => each_statement(entry, |statement| note_alter(found, statement, &at)),
+        "ACL" => each_statement(entry, |statement| record_grant(found, statement, &at)),
+        "DEFAULT ACL" => each_statement(entry, |statement| record_alter(found, statement, &at)),
         "EVENT TRIGGER" => {
-            found.leave_out("EVENT TRIGGER", EVENT_TRIGGER_REASON);
-            found.note(Finding::EventTrigger, &entry.tag, named);
+            found.skip_object("EVENT TRIGGER", EVENT_TRIGGER_REASON);
+            found.record(Finding::EventTrigger, &entry.tag, named);
         }
         "SUBSCRIPTION" => {
-            found.leave_out("SUBSCRIPTION", SUBSCRIPTION_REASON);
-            found.note(Finding::Subscription, &entry.tag, named);
+            found.skip_object("SUBSCRIPTION", SUBSCRIPTION_REASON);
+            found.record(Finding::Subscription, &entry.tag, named);
         }
         "PUBLICATION" => {
             found.count("publications");
-            if matches!(treat(text), Treatment::LeaveOut(..)) {
-                found.leave_out("PUBLICATION", PUBLICATION_REASON);
-                found.note(Finding::Publication, &entry.tag, named);
+            if matches!(treat(text), Treatment::SkipAndReport(..)) {
+                found.skip_object("PUBLICATION", PUBLICATION_REASON);
+                found.record(Finding::Publication, &entry.tag, named);
             }
         }
         "PUBLICATION TABLES IN SCHEMA" => {
-            found.leave_out("PUBLICATION", PUBLICATION_REASON);
-            found.note(Finding::Publication, &entry.tag, named);
+            found.skip_object("PUBLICATION", PUBLICATION_REASON);
+            found.record(Finding::Publication, &entry.tag, named);
         }
-        "SECURITY LABEL" => found.leave_out("SECURITY LABEL", SECURITY_LABEL_REASON),
-        "BLOB" | "BLOB METADATA" => found.note(Finding::LargeObject, "", named),
+        "SECURITY LABEL" => found.skip_object("SECURITY LABEL", SECURITY_LABEL_REASON),
+        "BLOB" | "BLOB METADATA" => found.record(Finding::LargeObject, "", named),
         _ => {}
     }
 }
 
-/// Calls `note` with each statement of an entry. Statements of privileges contain no literals.
-fn each_statement(entry: &Entry, mut note: impl FnMut(&[u8])) {
+/// Calls `record` with each statement of an entry. Statements of privileges contain no literals.
+fn each_statement(entry: &Entry, mut record: impl FnMut(&[u8])) {
     for line in entry.definition.split(";\n") {
-        note(line.as_bytes());
+        record(line.as_bytes());
     }
 }
 
@@ -287,7 +287,7 @@ mod tests {
         all
     }
 
-    fn looked(bytes: &[u8]) -> Result<Contents, DumpError> {
+    fn contents_of_bytes(bytes: &[u8]) -> Result<Contents, DumpError> {
         let mut file = tempfile::tempfile().expect("a file");
         file.write_all(bytes).expect("written");
         read(&detect::identify(file, "it".into())?, &ByteCounter::default())
@@ -296,14 +296,14 @@ mod tests {
     #[test]
     fn real_dumps_are_read_alike_whatever_their_format() {
         for (name, bytes) in corpus() {
-            let found = looked(&bytes).unwrap_or_else(|problem| panic!("{name}: {problem}"));
+            let found = contents_of_bytes(&bytes).unwrap_or_else(|problem| panic!("{name}: {problem}"));
             if name.contains("all") {
                 assert!(found.whole_server, "{name}");
                 continue;
             }
             assert_eq!((found.number("tables"), found.number("indexes"), found.number("views")), (2, 1, 1), "{name}");
             assert_eq!(found.extensions.len(), 1, "{name}");
-            assert_eq!(found.cut_off, None, "{name}");
+            assert_eq!(found.truncated, None, "{name}");
             assert_eq!(found.times(Finding::PlatformKey), 1, "{name}");
             assert!(found.server_version.starts_with(&name[..2]), "{name}: {}", found.server_version);
             if found.format == Format::Plain {
@@ -318,8 +318,8 @@ mod tests {
             // Bytes after the data whose loss does not matter.
             let end = if name.contains("dump") || name.ends_with("gz") { 1 } else { 1100 };
             for length in (0..bytes.len().saturating_sub(end)).step_by(97) {
-                let whole =
-                    looked(&bytes[..length]).is_ok_and(|found| found.cut_off.is_none() && found.unfinished.is_none());
+                let whole = contents_of_bytes(&bytes[..length])
+                    .is_ok_and(|found| found.truncated.is_none() && found.unfinished.is_none());
                 assert!(!whole || name.contains("all"), "{name} cut at {length} of {}", bytes.len());
             }
         }
@@ -332,7 +332,7 @@ mod tests {
             let mut bytes = all[which % all.len()].1.clone();
             let place = place % bytes.len();
             bytes[place] = byte;
-            let _ = looked(&bytes);
+            let _ = contents_of_bytes(&bytes);
         }
     }
 }

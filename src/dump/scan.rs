@@ -1,6 +1,6 @@
 //! Reads the contents of a plain dump in one pass, before any statement is executed.
 
-use super::classify::{beginning, note_statement};
+use super::classify::{beginning, record_statement};
 use super::contents::{Contents, DumpLocation, Finding};
 use super::sql::{Piece, PieceKind, Script};
 use super::statement::treat;
@@ -27,9 +27,9 @@ pub fn scan(reader: impl Read + Send + 'static) -> io::Result<Contents> {
     found.rows = Some(scan.rows).filter(|_| !scan.several_rows);
     found.unfinished = script.unfinished();
     if scan.statements == 0 {
-        found.cut_off = Some("no statements found".into());
+        found.truncated = Some("no statements found".into());
     } else if found.by_pg_dump && !scan.complete {
-        found.cut_off = Some("the end marker \"PostgreSQL database dump complete\" is missing".into());
+        found.truncated = Some("the end marker \"PostgreSQL database dump complete\" is missing".into());
     }
     Ok(found)
 }
@@ -55,7 +55,7 @@ impl Scan {
         let in_long = std::mem::replace(&mut self.long, false);
         self.found.size += piece.bytes.len() as u64;
         if piece.has_zero() {
-            self.found.note(Finding::ZeroByte, "", || (DumpLocation::Line(piece.line()), ZERO_BYTES.into()));
+            self.found.record(Finding::ZeroByte, "", || (DumpLocation::Line(piece.line()), ZERO_BYTES.into()));
             self.refuse(piece, ZERO_BYTES);
         }
         if piece.kind != PieceKind::Rows && self.rows_from.is_some() {
@@ -102,7 +102,7 @@ impl Scan {
         }
         let text = piece.statement();
         let treatment = treat(&text);
-        note_statement(&mut self.found, &text, &treatment, &at);
+        record_statement(&mut self.found, &text, &treatment, &at);
     }
 
     fn inserts(&mut self, piece: &Piece<'_>, count: u64) {
@@ -110,7 +110,7 @@ impl Scan {
         self.rows += count;
         // The form of `pg_dump --rows-per-insert`.
         self.several_rows |= memchr::memmem::find(&piece.bytes[..piece.bytes.len().min(4096)], b" VALUES\n").is_some();
-        self.found.note_many(Finding::Inserts, INSERTS, count, || {
+        self.found.record_many(Finding::Inserts, INSERTS, count, || {
             (DumpLocation::Line(piece.line()), beginning(&piece.statement()))
         });
     }
@@ -118,12 +118,12 @@ impl Scan {
     fn command(&mut self, piece: &Piece<'_>) {
         let name = command_name(piece.bytes);
         // The arguments may contain a password.
-        self.found.note(Finding::PsqlCommand, &name, || (DumpLocation::Line(piece.line()), name.clone()));
+        self.found.record(Finding::PsqlCommand, &name, || (DumpLocation::Line(piece.line()), name.clone()));
     }
 
     /// Refuses a piece that no other finding covers.
     fn refuse_piece(&mut self, piece: &Piece<'_>, why: &str) {
-        self.found.note(Finding::Refused, why, || (DumpLocation::Line(piece.line()), beginning(&piece.statement())));
+        self.found.record(Finding::Refused, why, || (DumpLocation::Line(piece.line()), beginning(&piece.statement())));
         self.refuse(piece, why);
     }
 
@@ -137,10 +137,10 @@ impl Scan {
     fn head(&mut self, comments: &[u8]) {
         let found = &mut self.found;
         if found.server_version.is_empty() {
-            found.server_version = behind(comments, b"-- Dumped from database version ").unwrap_or_default();
+            found.server_version = text_after(comments, b"-- Dumped from database version ").unwrap_or_default();
         }
         if found.dump_version.is_empty() {
-            found.dump_version = behind(comments, b"-- Dumped by pg_dump version ").unwrap_or_default();
+            found.dump_version = text_after(comments, b"-- Dumped by pg_dump version ").unwrap_or_default();
         }
         let has = |words: &[u8]| memchr::memmem::find(comments, words).is_some();
         found.whole_server |= has(b"-- PostgreSQL database cluster dump");
@@ -173,7 +173,7 @@ pub fn refused_command(command: &[u8]) -> Option<String> {
 }
 
 /// The rest of the line after these words.
-fn behind(comments: &[u8], words: &[u8]) -> Option<String> {
+fn text_after(comments: &[u8], words: &[u8]) -> Option<String> {
     let from = memchr::memmem::find(comments, words)? + words.len();
     let line = comments[from..].split(|byte| *byte == b'\n').next()?;
     Some(crate::util::format::printable(&String::from_utf8_lossy(line), 100))
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_into_what_does_not_come_along_are_found() {
+    fn keys_to_missing_tables_are_found() {
         let found = scanned(
             "CREATE TABLE public.a (id int);\nCREATE TABLE auth.users (id int);\n\
              ALTER TABLE ONLY public.a ADD CONSTRAINT x FOREIGN KEY (id) REFERENCES auth.users(id);\n\
@@ -229,7 +229,7 @@ mod tests {
              ALTER TABLE public.a ADD CONSTRAINT z CHECK (id > 0);",
         );
         assert_eq!(found.seen(Finding::PlatformKey).map(|(schema, _)| schema).collect::<Vec<_>>(), ["auth"]);
-        assert_eq!(found.seen(Finding::DanglingKey).map(|(table, _)| table).collect::<Vec<_>>(), ["gone.b"]);
+        assert_eq!(found.seen(Finding::MissingReference).map(|(table, _)| table).collect::<Vec<_>>(), ["gone.b"]);
         assert_eq!((found.number("foreign keys"), found.number("constraints"), found.number("tables")), (2, 1, 2));
     }
 
@@ -265,11 +265,14 @@ mod tests {
         // The server continues the literal of the previous line, with its escapes.
         assert_eq!(scanned("SELECT E'a'\n'\\' , ';\nCOMMIT;\n--';").times(Finding::Transaction), 1);
         assert_eq!(scanned("SELECT E'a' -- c\n '\\' , ';\nCOMMIT;\n--';").times(Finding::Transaction), 1);
-        assert_eq!(scanned("/* /* x */ it's fine */\nINSERT INTO t VALUES (1);").cut_off, None);
+        assert_eq!(scanned("/* /* x */ it's fine */\nINSERT INTO t VALUES (1);").truncated, None);
         let comment = "x".repeat(1_400_000);
-        assert_eq!(refusal(&format!("/*{comment}*/ COMMIT;")), crate::dump::statement::HIDDEN);
-        assert_eq!(refusal(&format!("CREATE /*{comment}*/ ROLE bob;")), crate::dump::statement::HIDDEN);
-        assert_eq!(refusal(&format!("COPY t /*{comment}*/ FROM stdin;\n1\n\\.\n")), crate::dump::statement::HIDDEN);
+        assert_eq!(refusal(&format!("/*{comment}*/ COMMIT;")), crate::dump::statement::OVERSIZED_COMMENT);
+        assert_eq!(refusal(&format!("CREATE /*{comment}*/ ROLE bob;")), crate::dump::statement::OVERSIZED_COMMENT);
+        assert_eq!(
+            refusal(&format!("COPY t /*{comment}*/ FROM stdin;\n1\n\\.\n")),
+            crate::dump::statement::OVERSIZED_COMMENT
+        );
         let endless = format!("COPY t FROM stdin;{}", "x".repeat(3 << 20));
         assert!(refusal(&endless).contains("text follows"), "{}", refusal(&endless));
     }

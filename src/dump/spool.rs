@@ -9,17 +9,17 @@ use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 
 /// Disk space to leave free, in bytes.
-const SPARE: u64 = 64 << 20;
+const RESERVE: u64 = 64 << 20;
 
 /// Bytes written between two checks of the free space.
-const LOOK_EVERY: u64 = 256 << 20;
+const CHECK_INTERVAL: u64 = 256 << 20;
 
 /// Why a copy failed.
 #[derive(Debug, thiserror::Error)]
 pub enum SpoolError {
     /// Not enough disk space: directory, free bytes, required bytes.
     #[error("not enough disk space in {0}: {1} bytes free, {2} required")]
-    NoRoom(PathBuf, u64, u64),
+    NotEnoughSpace(PathBuf, u64, u64),
     /// The dump exceeds the maximum, in bytes.
     #[error("the dump is larger than {0} bytes")]
     TooLarge(u64),
@@ -40,9 +40,9 @@ pub fn folder() -> PathBuf {
 /// must be free.
 pub fn create(expected: u64) -> Result<File, SpoolError> {
     let folder = folder();
-    let needed = expected.saturating_add(SPARE);
+    let needed = expected.saturating_add(RESERVE);
     if let Some(free) = free_disk(&folder).filter(|free| *free < needed) {
-        return Err(SpoolError::NoRoom(folder, free, needed));
+        return Err(SpoolError::NotEnoughSpace(folder, free, needed));
     }
     tempfile::tempfile_in(&folder).map_err(SpoolError::Write)
 }
@@ -52,7 +52,7 @@ pub fn create(expected: u64) -> Result<File, SpoolError> {
 pub fn copy(mut reader: impl Read, expected: u64, most: u64, progress: &ByteCounter) -> Result<File, SpoolError> {
     let mut file = create(expected)?;
     let mut block = vec![0; 256 << 10];
-    let (mut length, mut looked) = (0_u64, 0_u64);
+    let (mut length, mut contents_of_bytes) = (0_u64, 0_u64);
     loop {
         let got = match reader.read(&mut block) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
@@ -65,10 +65,10 @@ pub fn copy(mut reader: impl Read, expected: u64, most: u64, progress: &ByteCoun
         if length > most {
             return Err(SpoolError::TooLarge(most));
         }
-        if length - looked > LOOK_EVERY {
-            looked = length;
-            if let Some(free) = free_disk(&folder()).filter(|free| *free < SPARE) {
-                return Err(SpoolError::NoRoom(folder(), free, SPARE));
+        if length - contents_of_bytes > CHECK_INTERVAL {
+            contents_of_bytes = length;
+            if let Some(free) = free_disk(&folder()).filter(|free| *free < RESERVE) {
+                return Err(SpoolError::NotEnoughSpace(folder(), free, RESERVE));
             }
         }
         file.write_all(&block[..got]).map_err(SpoolError::Write)?;

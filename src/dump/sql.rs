@@ -1,7 +1,7 @@
 //! Splits plain SQL into statements, psql commands and `COPY` rows by the rules of psql's lexer, in
 //! one pass over a stream with a bounded buffer.
 
-use super::lexer::{End, Inside};
+use super::lexer::{End, StatementLexer};
 use super::statement::{Treatment, treat};
 use super::tokens::{Tokens, first_word, trim_space, with_standard_strings};
 use super::window::{BLOCK, Position, Window};
@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use std::io::{self, Read};
 
 /// Length in bytes up to which a statement is returned in one piece.
-pub const WHOLE_STATEMENT: usize = 1 << 20;
+pub const MAX_WHOLE_STATEMENT: usize = 1 << 20;
 
 /// A run of bytes of the script. The pieces together are the script, byte for byte.
 #[derive(Debug, Clone, Copy)]
@@ -95,9 +95,9 @@ impl std::fmt::Display for Unfinished {
 enum ScanState {
     Between,
     /// In a statement that began at the start of the buffer.
-    Statement(Inside),
+    Statement(StatementLexer),
     /// In a statement whose start was returned.
-    LongStatement(Inside),
+    LongStatement(StatementLexer),
     /// After `COPY … FROM stdin;`, before its line end.
     RowsAhead,
     Rows {
@@ -166,11 +166,11 @@ impl Script {
                     return Some((length, PieceKind::Between));
                 }
                 let may_be_comment = bytes.len() < 2 || bytes.starts_with(b"--");
-                if may_be_comment && !ended && bytes.len() < WHOLE_STATEMENT {
+                if may_be_comment && !ended && bytes.len() < MAX_WHOLE_STATEMENT {
                     return None;
                 }
                 if bytes[0] == b'\\' {
-                    let length = whole_line(bytes, ended || bytes.len() > WHOLE_STATEMENT)?;
+                    let length = whole_line(bytes, ended || bytes.len() > MAX_WHOLE_STATEMENT)?;
                     let inside = std::mem::take(&mut self.interrupted);
                     return Some((length, if inside { PieceKind::CommandInside } else { PieceKind::Command }));
                 }
@@ -178,17 +178,17 @@ impl Script {
                 if count > 0 {
                     return Some((length, PieceKind::Inserts(count)));
                 }
-                self.state = ScanState::Statement(Inside::default());
+                self.state = ScanState::Statement(StatementLexer::default());
                 self.cut()
             }
             ScanState::Statement(inside) => {
                 if let Some(end) = inside.advance(bytes, self.backslashes, ended) {
                     return Some(self.statement(end));
                 }
-                if bytes.len() < WHOLE_STATEMENT && !ended {
+                if bytes.len() < MAX_WHOLE_STATEMENT && !ended {
                     return None;
                 }
-                let length = inside.hand_out(bytes, ended);
+                let length = inside.release(bytes, ended);
                 self.state = ScanState::LongStatement(std::mem::take(inside));
                 (length > 0).then_some((length, PieceKind::StatementStart))
             }
@@ -201,11 +201,11 @@ impl Script {
                     }
                     return Some((end.length(), PieceKind::StatementPart));
                 }
-                let length = inside.hand_out(bytes, ended);
+                let length = inside.release(bytes, ended);
                 (length > 0).then_some((length, PieceKind::StatementPart))
             }
             ScanState::RowsAhead => {
-                let length = whole_line(bytes, ended || bytes.len() > WHOLE_STATEMENT)?;
+                let length = whole_line(bytes, ended || bytes.len() > MAX_WHOLE_STATEMENT)?;
                 self.state = ScanState::Rows { line_start: true };
                 // psql would read other text here as SQL after the rows. pg_dump never writes any.
                 let blank = bytes[..length].trim_ascii().is_empty();

@@ -1,7 +1,7 @@
 //! Classifies a SQL statement for an import.
 
 use super::sql::Script;
-use super::tokens::{LONGEST_COMMENT, Token, Tokens, first_word, hides_head};
+use super::tokens::{MAX_COMMENT, Token, Tokens, first_word, has_oversized_comment};
 use std::io::Cursor;
 
 /// What an import does with a statement of a plain dump. The result is the same as for an archive
@@ -25,7 +25,7 @@ pub enum Treatment {
     /// Skipped: ends a transaction of the script.
     Commit,
     /// Skipped and reported: an object of this kind, for this reason.
-    LeaveOut(&'static str, &'static str),
+    SkipAndReport(&'static str, &'static str),
     /// Rows follow as `COPY` data.
     CopyRows,
     /// Refused: it cannot be part of an import.
@@ -88,12 +88,12 @@ pub const SECURITY_LABEL_REASON: &str = "the label provider does not exist on th
 pub const PUBLICATION_REASON: &str = "only a superuser can publish all tables or a whole schema";
 
 /// Reason to refuse a statement that cannot be classified by its start.
-pub const HIDDEN: &str = "a comment over 64 KiB hides the statement's first words";
+pub const OVERSIZED_COMMENT: &str = "a comment over 64 KiB hides the statement's first words";
 
 /// Classifies a statement; of a very long one, `text` is only the start.
 pub fn treat(text: &[u8]) -> Treatment {
-    if text.len() > LONGEST_COMMENT && hides_head(text) {
-        return Treatment::refuse(HIDDEN);
+    if text.len() > MAX_COMMENT && has_oversized_comment(text) {
+        return Treatment::refuse(OVERSIZED_COMMENT);
     }
     if first_word(text).eq_ignore_ascii_case(b"insert") {
         return Treatment::Run; // fast path for the most frequent statement
@@ -118,7 +118,7 @@ pub fn treat(text: &[u8]) -> Treatment {
         ("ROLLBACK" | "ABORT", ..) if word(1) != "TO" && word(2) != "TO" => {
             Treatment::refuse("the statement would roll back the import")
         }
-        ("SET" | "RESET", ..) if names_strings(&words) && !sets_strings_plainly(text) => {
+        ("SET" | "RESET", ..) if names_conforming_strings(&words) && !sets_conforming_strings_literally(text) => {
             Treatment::refuse("standard_conforming_strings is set in an unsupported way")
         }
         // It would also reset the worker's own settings.
@@ -131,9 +131,9 @@ pub fn treat(text: &[u8]) -> Treatment {
         ("PREPARE", "TRANSACTION", _) => Treatment::refuse("the statement would prepare a transaction"),
         ("COMMENT", "ON", "EXTENSION" | "EVENT" | "SUBSCRIPTION" | "DATABASE") => Treatment::Skip,
         ("ALTER", "EVENT", "TRIGGER") | ("ALTER", "SUBSCRIPTION", _) => Treatment::Skip,
-        ("CREATE", "EVENT", "TRIGGER") => Treatment::LeaveOut("EVENT TRIGGER", EVENT_TRIGGER_REASON),
-        ("CREATE", "SUBSCRIPTION", _) => Treatment::LeaveOut("SUBSCRIPTION", SUBSCRIPTION_REASON),
-        ("SECURITY", "LABEL", _) => Treatment::LeaveOut("SECURITY LABEL", SECURITY_LABEL_REASON),
+        ("CREATE", "EVENT", "TRIGGER") => Treatment::SkipAndReport("EVENT TRIGGER", EVENT_TRIGGER_REASON),
+        ("CREATE", "SUBSCRIPTION", _) => Treatment::SkipAndReport("SUBSCRIPTION", SUBSCRIPTION_REASON),
+        ("SECURITY", "LABEL", _) => Treatment::SkipAndReport("SECURITY LABEL", SECURITY_LABEL_REASON),
         ("CREATE" | "ALTER" | "DROP", "ROLE" | "USER" | "GROUP", second) if second != "MAPPING" => {
             Treatment::refuse_whole_server(
                 "the statement manages roles; dump one database with pg_dump instead of pg_dumpall",
@@ -154,7 +154,7 @@ pub fn treat(text: &[u8]) -> Treatment {
             name.map_or(Treatment::Run, Treatment::CreateSchema)
         }
         ("CREATE", "POLICY", _) => Treatment::CreatePolicy(policy_roles(text)),
-        ("SELECT" | "DO" | "WITH" | "VALUES" | "CALL", ..) if changes_strings(text) => {
+        ("SELECT" | "DO" | "WITH" | "VALUES" | "CALL", ..) if changes_conforming_strings(text) => {
             Treatment::refuse("the statement changes how strings are parsed")
         }
         ("COPY", ..) => copy(text),
@@ -180,7 +180,7 @@ pub fn count_statements(text: &str) -> usize {
 
 /// Approximate kind of a statement without a heading; for rows and tables, the kind that pg_dump
 /// uses.
-pub fn rough_kind(text: &[u8]) -> &'static str {
+pub fn approximate_kind(text: &[u8]) -> &'static str {
     let words: Vec<Token> = Tokens::new(text).take(6).collect();
     let first = |word: &str| words.first().is_some_and(|token| token.is(word));
     let names = |kind: &str| words.iter().skip(1).any(|token| token.is(kind));
@@ -209,13 +209,13 @@ fn dropped_schema(words: &[Token]) -> Treatment {
     name.map_or(Treatment::Run, Treatment::DropSchema)
 }
 
-fn names_strings(words: &[Token]) -> bool {
+fn names_conforming_strings(words: &[Token]) -> bool {
     words.iter().take(3).any(|token| token.is("STANDARD_CONFORMING_STRINGS"))
 }
 
 /// Whether a statement may call `set_config('standard_conforming_strings', …)` or the like, so that
 /// Postgres could end a string elsewhere than this parser.
-fn changes_strings(text: &[u8]) -> bool {
+fn changes_conforming_strings(text: &[u8]) -> bool {
     const NAMES: [&[u8]; 2] = [b"standard_conforming_strings", b"client_encoding"];
     NAMES.iter().any(|name| text.windows(name.len()).any(|part| part.eq_ignore_ascii_case(name)))
 }
@@ -255,7 +255,7 @@ pub(super) fn hides_backslashes(text: &[u8]) -> bool {
 }
 
 /// Whether a statement sets `standard_conforming_strings` in an unambiguous form.
-fn sets_strings_plainly(text: &[u8]) -> bool {
+fn sets_conforming_strings_literally(text: &[u8]) -> bool {
     let words: Vec<Token> = Tokens::new(text).collect();
     let [set, name, equals, value, Token::Sign(';')] = words.as_slice() else { return false };
     let value = match value {
@@ -278,7 +278,7 @@ fn publication(text: &[u8]) -> Treatment {
     let whole = tokens
         .windows(2)
         .any(|pair| (pair[0].is("ALL") && pair[1].is("TABLES")) || (pair[0].is("TABLES") && pair[1].is("IN")));
-    if whole { Treatment::LeaveOut("PUBLICATION", PUBLICATION_REASON) } else { Treatment::Run }
+    if whole { Treatment::SkipAndReport("PUBLICATION", PUBLICATION_REASON) } else { Treatment::Run }
 }
 
 /// `CREATE EXTENSION [IF NOT EXISTS] name [WITH] [SCHEMA schema] …`

@@ -200,12 +200,12 @@ pub(super) fn first_word(text: &[u8]) -> &[u8] {
 
 /// Whether a very long comment separates the first tokens, so that the start of a long statement does
 /// not suffice to classify it.
-pub(super) fn hides_head(text: &[u8]) -> bool {
+pub(super) fn has_oversized_comment(text: &[u8]) -> bool {
     let mut tokens = Tokens::new(text);
     for _ in 0..8 {
         let before = tokens.rest.len();
         tokens.skip_space_and_comments();
-        if before - tokens.rest.len() > LONGEST_COMMENT {
+        if before - tokens.rest.len() > MAX_COMMENT {
             return true;
         }
         if tokens.next().is_none() {
@@ -216,4 +216,4 @@ pub(super) fn hides_head(text: &[u8]) -> bool {
 }
 
 /// Longest accepted comment among the first tokens of a statement, in bytes.
-pub(super) const LONGEST_COMMENT: usize = 64 << 10;
+pub(super) const MAX_COMMENT: usize = 64 << 10;

@@ -15,7 +15,7 @@ pub(super) const BLOCK: usize = 256 << 10;
 const HEADROOM: usize = 64 << 10;
 
 /// Blocks to read ahead.
-const AHEAD: usize = 3;
+const READ_AHEAD: usize = 3;
 
 /// A block of the stream.
 struct Block {
@@ -71,7 +71,7 @@ impl Position<'_> {
 
 impl Window {
     pub(super) fn new(reader: impl Read + Send + 'static) -> Self {
-        let (full, blocks) = sync_channel(AHEAD);
+        let (full, blocks) = sync_channel(READ_AHEAD);
         let (spare, empty) = channel();
         let waiting = Arc::new(AtomicUsize::new(0));
         let shared = waiting.clone();
@@ -196,8 +196,8 @@ fn read_ahead(
 
 /// Finds the plain `INSERT`s of a block, from the second one.
 fn find_run(bytes: &[u8]) -> Option<Run> {
-    const BETWEEN: &[u8] = b");\nINSERT INTO ";
-    let start = HEADROOM + memchr::memmem::find(&bytes[HEADROOM..], BETWEEN)? + b");\n".len();
+    const SEPARATOR: &[u8] = b");\nINSERT INTO ";
+    let start = HEADROOM + memchr::memmem::find(&bytes[HEADROOM..], SEPARATOR)? + b");\n".len();
     let (length, count) = inserts(&bytes[start..]);
     (count > 0).then_some(Run { start, length, count })
 }

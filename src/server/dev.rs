@@ -8,7 +8,7 @@ use super::objects::{Disk, Objects, S3};
 use super::outbound::integrations::ProviderApis;
 use super::postgres::{Cluster, ClusterOptions, Endpoint, Programs, RunAs, Tools, find, run_as};
 use super::state::{Core, instance_id};
-use super::supervisor::{TaskSet, make_work_folder};
+use super::supervisor::{TaskSet, create_work_dir};
 use super::target::TargetServer;
 use super::wakeups::Wakeups;
 use super::{api, egress};
@@ -125,7 +125,7 @@ fn is_left_behind(folder: &Path) -> bool {
 pub async fn start(options: DevOptions, report: &dyn Fn(&str)) -> anyhow::Result<Dev> {
     let options = &options;
     let run_as = run_as()?;
-    let data_dir = make_data_dir(&options.data_dir, run_as.as_ref())?;
+    let data_dir = create_data_dir(&options.data_dir, run_as.as_ref())?;
     // Created before anything that can fail, so that it is dropped after everything else.
     let temporary = options.ephemeral.then(|| TemporaryDataDir(data_dir.clone()));
     let lock = lock(&data_dir)?;
@@ -133,7 +133,7 @@ pub async fn start(options: DevOptions, report: &dyn Fn(&str)) -> anyhow::Result
         format!("cannot listen on port {}; if it is in use, choose another with --port, or --port 0", options.port)
     })?;
     let programs = find(options.postgres_bin.as_deref(), report)?;
-    let mut secrets = DevSecrets::load_or_make(&data_dir)?;
+    let mut secrets = DevSecrets::load_or_create(&data_dir)?;
     let cluster = Cluster::start(&ClusterOptions {
         programs: &programs,
         folder: &data_dir.join("postgres"),
@@ -210,7 +210,7 @@ impl Dev {
         };
         let core = Arc::new(core);
         let folder = self.data_dir.join("work");
-        make_work_folder(&folder, run_as.as_ref())?;
+        create_work_dir(&folder, run_as.as_ref())?;
         let state = api::ApiState {
             core: core.clone(),
             host: api::ApiHost { address: listener.local_addr()?, public: None },
@@ -287,7 +287,7 @@ struct DevSecrets {
 }
 
 impl DevSecrets {
-    fn load_or_make(data_dir: &Path) -> anyhow::Result<Self> {
+    fn load_or_create(data_dir: &Path) -> anyhow::Result<Self> {
         let path = data_dir.join("secrets.json");
         let key_path = data_dir.join(KEY_FILE);
         if path.is_file() {
@@ -325,7 +325,7 @@ fn key(digits: &str) -> anyhow::Result<Vec<u8>> {
 
 /// Creates the data directory. When Postgres runs as another user, that user can pass through the
 /// directory but not list it.
-fn make_data_dir(path: &Path, run_as: Option<&RunAs>) -> anyhow::Result<PathBuf> {
+fn create_data_dir(path: &Path, run_as: Option<&RunAs>) -> anyhow::Result<PathBuf> {
     let mode = if run_as.is_some() { 0o711 } else { 0o700 };
     let created = fs::DirBuilder::new().recursive(true).mode(mode).create(path);
     created.with_context(|| format!("cannot create the data directory {}", path.display()))?;

@@ -18,7 +18,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Timeout of a whole request.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 /// Maximum length of a URL, in bytes.
-const LONGEST_URL: usize = 2000;
+const MAX_URL: usize = 2000;
 
 /// A builder for all HTTP clients of the control plane, without redirects.
 pub(crate) fn http() -> reqwest::ClientBuilder {
@@ -48,9 +48,9 @@ pub(crate) fn provider_client() -> anyhow::Result<reqwest::Client> {
 
 /// Parses the URL of a receiver, or returns why it is not allowed. `allow_loopback` allows this machine,
 /// also with plain HTTP.
-pub(crate) fn receiver(text: &str, allow_loopback: bool) -> Result<Url, String> {
-    let too_long = |text: &str| text.len() > LONGEST_URL;
-    let longest = || format!("url must not be longer than {LONGEST_URL} bytes");
+pub(crate) fn parse_receiver_url(text: &str, allow_loopback: bool) -> Result<Url, String> {
+    let too_long = |text: &str| text.len() > MAX_URL;
+    let longest = || format!("url must not be longer than {MAX_URL} bytes");
     let url = if too_long(text.trim()) { return Err(longest()) } else { Url::parse(text.trim()) };
     let url = url.map_err(|error| format!("url is invalid: {error}"))?;
     if too_long(url.as_str()) {
@@ -124,7 +124,7 @@ mod tests {
     #[test]
     fn receivers_are_public_and_encrypted() {
         for good in ["https://hooks.example.com/x?y=1", "https://1.1.1.1/", "https://[2606:4700::1]:8443/a"] {
-            assert!(receiver(good, false).is_ok(), "{good}");
+            assert!(parse_receiver_url(good, false).is_ok(), "{good}");
         }
         for bad in [
             "",
@@ -145,13 +145,13 @@ mod tests {
             "https://100.64.0.1/",
             "https://hooks.example.com/#here",
         ] {
-            assert!(receiver(bad, false).is_err(), "{bad}");
+            assert!(parse_receiver_url(bad, false).is_err(), "{bad}");
         }
         for here in ["http://127.0.0.1:8080/hook", "http://localhost/", "https://[::1]/"] {
-            assert!(receiver(here, true).is_ok(), "{here}");
+            assert!(parse_receiver_url(here, true).is_ok(), "{here}");
         }
         for bad in ["http://10.0.0.1/", "http://hooks.example.com/", "https://169.254.169.254/", "http://0.0.0.0/"] {
-            assert!(receiver(bad, true).is_err(), "{bad}");
+            assert!(parse_receiver_url(bad, true).is_err(), "{bad}");
         }
     }
 

@@ -119,7 +119,7 @@ impl Metrics {
         Self { registry, ..metrics }
     }
 
-    pub(super) fn called(&self, method: &str, path: &str, status: u16, took: Duration) {
+    pub(super) fn request_handled(&self, method: &str, path: &str, status: u16, took: Duration) {
         let labels = CallLabels { method: method.to_owned(), path: path.to_owned(), status };
         self.calls.get_or_create(&labels).inc();
         self.call_seconds.observe(took.as_secs_f64());

@@ -10,7 +10,7 @@ use super::objects::{Objects, S3};
 use super::outbound::integrations::ProviderApis;
 use super::postgres::{Endpoint, Programs, Tools, find, run_as, server_major};
 use super::state::{Core, instance_id};
-use super::supervisor::{TaskSet, make_work_folder};
+use super::supervisor::{TaskSet, create_work_dir};
 use super::target::TargetServer;
 use super::wakeups::Wakeups;
 use super::{api, egress};
@@ -147,7 +147,7 @@ fn work_folder(below: &Path, instance: &str, tools: &Tools) -> anyhow::Result<Pa
         .create(below)
         .with_context(|| format!("cannot create the directory {}", below.display()))?;
     let folder = below.canonicalize()?.join(format!("capydb-{instance}"));
-    make_work_folder(&folder, tools.run_as.as_ref())?;
+    create_work_dir(&folder, tools.run_as.as_ref())?;
     if let Some(user) = &tools.run_as {
         user.check_reachable(&folder)?;
         user.check_reachable(tools.programs.bin())?;

@@ -74,7 +74,7 @@ fn host_name() -> String {
 }
 
 /// Creates a directory that the programs of imports can use.
-pub(super) fn make_work_folder(path: &Path, run_as: Option<&super::postgres::RunAs>) -> anyhow::Result<()> {
+pub(super) fn create_work_dir(path: &Path, run_as: Option<&super::postgres::RunAs>) -> anyhow::Result<()> {
     use anyhow::Context;
     use std::os::unix::fs::DirBuilderExt;
     let created = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);

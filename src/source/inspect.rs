@@ -12,16 +12,16 @@ use tokio_postgres::SimpleQueryMessage;
 const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Maximum length of a result in bytes: a malicious source may send anything.
-const MAX_ANSWER_BYTES: usize = 4 << 20;
+const MAX_RESPONSE_BYTES: usize = 4 << 20;
 
 /// Reads version, size, extensions, schemas and other facts relevant to an import.
 pub async fn inspect(session: &Session) -> anyhow::Result<SourceFacts> {
-    let raw: Raw = ask(session, include_str!("inspect.sql")).await?;
+    let raw: Raw = query_json(session, include_str!("inspect.sql")).await?;
     Ok(raw.into_facts())
 }
 
 /// Runs a script that returns one JSON document.
-pub(super) async fn ask<T: serde::de::DeserializeOwned>(session: &Session, script: &str) -> anyhow::Result<T> {
+pub(super) async fn query_json<T: serde::de::DeserializeOwned>(session: &Session, script: &str) -> anyhow::Result<T> {
     let answer = tokio::time::timeout(TIMEOUT, session.client.simple_query(script))
         .await
         .with_context(|| format!("the source did not respond within {} seconds", TIMEOUT.as_secs()))?
@@ -39,7 +39,7 @@ pub(super) async fn ask<T: serde::de::DeserializeOwned>(session: &Session, scrip
         _ => None,
     });
     let text = row.context("the source returned no rows")?;
-    if text.len() > MAX_ANSWER_BYTES {
+    if text.len() > MAX_RESPONSE_BYTES {
         bail!("the source returned {} bytes of metadata, more than the limit of 4 MiB", text.len());
     }
     // The parser's error would quote the input.

@@ -1,7 +1,7 @@
 //! Risks of dumping a live source from this machine, beyond the facts that every preflight reads.
 
 use super::connect::Session;
-use super::inspect::ask;
+use super::inspect::query_json;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
@@ -51,5 +51,5 @@ pub async fn find_local_risks(session: &Session, major: u32) -> anyhow::Result<L
         13..15 => COLLATIONS_BEFORE_15, // regcollation was added in 13
         _ => "'[]'::json",
     };
-    ask(session, &include_str!("local_risks.sql").replace("COLLATIONS", collations)).await
+    query_json(session, &include_str!("local_risks.sql").replace("COLLATIONS", collations)).await
 }

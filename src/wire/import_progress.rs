@@ -70,7 +70,7 @@ pub enum ErrorClass {
 
 impl ErrorClass {
     /// A description of the impact.
-    pub fn words(self) -> &'static str {
+    pub fn description(self) -> &'static str {
         match self {
             Self::Harmless => "no application data or objects are missing",
             Self::Degraded => "all rows are imported, but an object that uses them is missing",

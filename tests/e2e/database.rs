@@ -151,5 +151,8 @@ fn what_is_broken_off_is_taken_back() {
     let role = project.sql("select current_user");
     sql(&project, &json!({ "query": format!("alter role {role} password 'another'") }));
     let (status, why) = sql(&project, &json!({ "query": "select 1" }));
-    assert!(status == 409 && why.as_str().expect("why").contains("the role's password"), "{status} {why}");
+    assert!(
+        status == 409 && why.as_str().expect("why").contains("the password of the project's role was changed"),
+        "{status} {why}"
+    );
 }

@@ -294,7 +294,8 @@ fn a_newer_server_and_a_small_plan_are_seen_offline() {
     let newer = Source::start(18, &[]);
     let path = open_folder().join("newer.dump");
     dump(18, &newer.create("newer", "create table t (x int)"), &path, &["-Fc"]);
-    let ran = offline(&path, &["--target-version", "17"]).fails(5, "the source runs Postgres 18, the target 17");
+    let ran =
+        offline(&path, &["--target-version", "17"]).fails(5, "the source is Postgres 18, the target is Postgres 17");
     assert_eq!(ran.json()["preflight"]["ok"], false);
     assert_eq!(offline(&path, &["--target-version", "18"]).succeeds().json()["preflight"]["ok"], true);
     let file = path.to_str().expect("a path");

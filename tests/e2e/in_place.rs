@@ -46,7 +46,7 @@ fn a_clash_leaves_everything_as_it_was() {
             project.import(&["--file", path.to_str().expect("a path"), "--wait"])
         };
         let ran = ran.fails(1, "relation \"taken\" already exists");
-        assert!(ran.stderr.contains("the target is as it was before"), "{ran:#?}");
+        assert!(ran.stderr.contains("the target is unchanged"), "{ran:#?}");
         assert_eq!(fingerprint(&project.url), before, "{format}");
         assert_eq!(project.sql("select count(*) from pg_roles where rolname = 'clash_role'"), "0", "{format}");
     }

@@ -77,7 +77,7 @@ fn a_cancelled_import_leaves_everything_as_it_was() {
         let id = start(&project, recreate, &url);
         until("rows are loaded", || job(control_plane(), &id)["result"]["progress"]["phase"] == "loading");
         let ran = control_plane().run(&["jobs", "cancel", &id]).succeeds();
-        assert!(ran.stdout.contains("cancelled by request. The target is as it was before."), "{ran:#?}");
+        assert!(ran.stdout.contains("cancelled by request. The target is unchanged."), "{ran:#?}");
         assert_eq!(fingerprint(&project.url), before);
         control_plane().run(&["jobs", "cancel", &id]).fails(5, "the job has already failed");
         control_plane().run(&["jobs", "wait", &id]).fails(1, "cancelled by request");

@@ -39,7 +39,7 @@ fn a_source_that_is_too_new_is_refused_twice() {
     project.sql("create table old (x int)");
     let before = fingerprint(&project.url);
     let ran = control_plane().run(&["import", "preflight", "--project", &project.slug, "--source-url", &url]);
-    let ran = ran.fails(5, "the source runs Postgres 18, the target 17");
+    let ran = ran.fails(5, "the source is Postgres 18, the target is Postgres 17");
     let fix = "use a target of the source's major version or newer";
     assert!(ran.stdout.contains("fail") && ran.stdout.contains(fix), "{ran:#?}");
     let ran = project.import(&["--source-url", &url, "--recreate", "--wait", "-o", "json"]).fails(5, "Postgres 18");
@@ -51,9 +51,9 @@ fn a_source_that_is_too_new_is_refused_twice() {
     newer.dump("newer", "custom", &path);
     project
         .import(&["--file", path.to_str().expect("a path"), "--recreate", "--wait"])
-        .fails(5, "the source runs Postgres 18");
+        .fails(5, "the source is Postgres 18");
     let job = project.import_unseen(&path, true);
-    assert!(job["error"].as_str().is_some_and(|error| error.contains("the source runs Postgres 18")), "{job}");
+    assert!(job["error"].as_str().is_some_and(|error| error.contains("the source is Postgres 18")), "{job}");
     assert_eq!(fingerprint(&project.url), before);
 }
 

@@ -74,7 +74,7 @@ fn interrupting_a_wait_leaves_the_job_alone() {
     let (_, answer) = control_plane().call("POST", &format!("/v1/projects/{}/imports", project.id), Some(&body));
     let id = answer["job"]["id"].as_str().expect("an id");
     let mut child = control_plane().capydb(&["jobs", "wait", id]).spawn().expect("runs");
-    // Its first line says that it listens.
+    // The first line shows that it handles signals.
     let mut stderr = std::io::BufReader::new(child.stderr.take().expect("a pipe"));
     let mut said = String::new();
     std::io::BufRead::read_line(&mut stderr, &mut said).expect("a line");
@@ -83,5 +83,5 @@ fn interrupting_a_wait_leaves_the_job_alone() {
     std::io::Read::read_to_string(&mut stderr, &mut said).expect("the rest");
     assert_eq!(child.wait().expect("ends").code(), Some(130), "{said}");
     assert!(said.contains("the job is still running") && said.contains(&format!("capydb jobs wait {id}")), "{said}");
-    control_plane().run(&["jobs", "wait", id]).fails(1, "did not answer");
+    control_plane().run(&["jobs", "wait", id]).fails(1, "did not respond");
 }

@@ -271,7 +271,10 @@ fn endpoints_that_cannot_be_are_refused() {
         (json!({ "url": "https://169.254.169.254/latest" }), "must have a public address"),
         (json!({ "url": "https://u:p@hooks.example.com/" }), "must not contain a user"),
         (json!({ "url": "https://hooks.example.com/", "event_types": ["job.paused"] }), "event_types must be distinct"),
-        (json!({ "url": "https://hooks.example.com/", "event_types": ["job.failed", "job.failed"] }), "each once"),
+        (
+            json!({ "url": "https://hooks.example.com/", "event_types": ["job.failed", "job.failed"] }),
+            "event_types must be distinct",
+        ),
         (json!({ "url": "https://hooks.example.com/", "description": "x".repeat(201) }), "description must have"),
     ];
     for (body, words) in cases {

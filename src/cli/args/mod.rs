@@ -5,10 +5,10 @@ mod server;
 mod webhooks;
 
 #[cfg(feature = "server")]
-pub(super) use server::{DevArgs, KeyArgs, LogForm, Role, ServerArgs, ServerCommand, SharedArgs};
+pub(super) use server::{DevArgs, KeyArgs, LogFormat, Role, ServerArgs, ServerCommand, SharedArgs};
 pub(super) use webhooks::{ConnectCommand, IntegrationsCommand, WebhooksCommand};
 
-use super::output::{OutputFormat, OutputOptions, ProgressForm};
+use super::output::{OutputFormat, OutputOptions, ProgressFormat};
 use crate::config::ENV_SOURCE_URL;
 use clap::{Args, Parser, Subcommand, ValueHint};
 use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
@@ -80,8 +80,8 @@ pub(super) struct Global {
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub(super) verbose: u8,
     /// Progress format on standard error
-    #[arg(long, value_enum, default_value_t = ProgressForm::Auto, global = true, value_name = "FORM")]
-    pub(super) progress: ProgressForm,
+    #[arg(long, value_enum, default_value_t = ProgressFormat::Auto, global = true, value_name = "FORM")]
+    pub(super) progress: ProgressFormat,
     /// Same as --progress lines
     #[arg(long, global = true, conflicts_with = "progress")]
     pub(super) no_progress: bool,
@@ -93,7 +93,7 @@ impl Global {
         OutputOptions {
             format: self.output,
             quiet: self.quiet,
-            progress: if self.no_progress { ProgressForm::Lines } else { self.progress },
+            progress: if self.no_progress { ProgressFormat::Lines } else { self.progress },
         }
     }
 }

@@ -106,8 +106,8 @@ pub(in crate::cli) struct ServerOptions {
     #[arg(long, value_name = "BOOL", default_value_t = false, action = clap::ArgAction::Set)]
     pub(in crate::cli) allow_private_sources: bool,
     /// Log format on standard error
-    #[arg(long, value_enum, default_value_t = LogForm::Json, value_name = "FORM")]
-    pub(in crate::cli) log_format: LogForm,
+    #[arg(long, value_enum, default_value_t = LogFormat::Json, value_name = "FORM")]
+    pub(in crate::cli) log_format: LogFormat,
 }
 
 #[derive(Debug, Subcommand)]
@@ -138,7 +138,7 @@ pub(in crate::cli) enum Role {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(in crate::cli) enum LogForm {
+pub(in crate::cli) enum LogFormat {
     /// One JSON document per line
     Json,
     /// Human-readable text

@@ -8,7 +8,7 @@ use serde_json::json;
 use std::time::{Duration, Instant};
 
 /// Interval of the plain lines of a job whose progress does not change.
-const SIGN_OF_LIFE: Duration = Duration::from_mins(1);
+const HEARTBEAT: Duration = Duration::from_mins(1);
 
 /// Interval of JSON progress events.
 const EVENTS: Duration = Duration::from_secs(1);
@@ -22,9 +22,9 @@ pub(in crate::cli) struct JobProgress {
     seen: Option<JobState>,
     phase: Option<String>,
     /// Time of the last JSON progress event.
-    told: Instant,
-    troubled: bool,
-    said: Instant,
+    last_event: Instant,
+    poll_failed: bool,
+    last_line: Instant,
     started: Instant,
 }
 
@@ -46,9 +46,9 @@ impl JobProgress {
             spinner,
             seen: None,
             phase: None,
-            told: Instant::now(),
-            troubled: false,
-            said: Instant::now(),
+            last_event: Instant::now(),
+            poll_failed: false,
+            last_line: Instant::now(),
             started: Instant::now(),
         }
     }
@@ -58,38 +58,38 @@ impl JobProgress {
         match event {
             WatchEvent::Job(job) => {
                 let progress = job.import_progress().filter(|_| job.state == JobState::Running);
-                let words = progress.as_ref().map_or_else(|| words(job.state).to_owned(), report::progress);
-                self.spinner.set_message(words.clone());
+                let state_text = progress.as_ref().map_or_else(|| state_text(job.state).to_owned(), report::progress);
+                self.spinner.set_message(state_text.clone());
                 let phase = progress.as_ref().map(|progress| progress.phase.clone());
                 let moved = phase.is_some() && self.phase != phase;
                 if let (ProgressMode::Json, Some(progress)) = (self.drawing, &progress)
-                    && (moved || self.told.elapsed() > EVENTS)
+                    && (moved || self.last_event.elapsed() > EVENTS)
                 {
                     let mut event = json!({ "event": "import", "id": job.id });
                     event["progress"] = json!(progress);
                     super::event(&event);
-                    self.told = Instant::now();
+                    self.last_event = Instant::now();
                 }
                 self.phase = phase;
-                let news = self.seen.replace(job.state) != Some(job.state) || std::mem::take(&mut self.troubled);
+                let news = self.seen.replace(job.state) != Some(job.state) || std::mem::take(&mut self.poll_failed);
                 if self.drawing == ProgressMode::Json && news {
                     super::event(&json!({ "event": "job", "id": job.id, "state": job.state.as_str() }));
                 }
-                if news || (progress.is_some() && (moved || self.said.elapsed() > LINES)) {
-                    self.line(&words);
-                } else if self.said.elapsed() > SIGN_OF_LIFE {
-                    self.line(&format!("{words} (for {} s)", self.started.elapsed().as_secs()));
+                if news || (progress.is_some() && (moved || self.last_line.elapsed() > LINES)) {
+                    self.line(&state_text);
+                } else if self.last_line.elapsed() > HEARTBEAT {
+                    self.line(&format!("{state_text} (for {} s)", self.started.elapsed().as_secs()));
                 }
             }
             WatchEvent::PollFailed(error) => {
                 self.spinner.set_message(format!("{error}; retrying"));
-                if !self.troubled && self.drawing == ProgressMode::Json {
+                if !self.poll_failed && self.drawing == ProgressMode::Json {
                     super::event(&json!({ "event": "trouble", "message": error.to_string() }));
                 }
-                if !self.troubled {
+                if !self.poll_failed {
                     self.line(&format!("{error}; retrying"));
                 }
-                self.troubled = true;
+                self.poll_failed = true;
             }
         }
     }
@@ -101,13 +101,13 @@ impl JobProgress {
 
     fn line(&mut self, text: &str) {
         if self.drawing == ProgressMode::Lines {
-            super::say(text);
+            super::write_stderr(text);
         }
-        self.said = Instant::now();
+        self.last_line = Instant::now();
     }
 }
 
-fn words(state: JobState) -> &'static str {
+fn state_text(state: JobState) -> &'static str {
     match state {
         JobState::Pending => "Waiting for a worker",
         JobState::Running => "Importing",

@@ -10,7 +10,7 @@ pub(in crate::cli) fn endpoints(endpoints: &[WebhookEndpoint]) -> String {
     if endpoints.is_empty() {
         return "no webhook endpoints".to_owned();
     }
-    let mut rows = vec![titles(&["ID", "STATE", "EVENTS", "URL", "DESCRIPTION"])];
+    let mut rows = vec![headings(&["ID", "STATE", "EVENTS", "URL", "DESCRIPTION"])];
     rows.extend(endpoints.iter().map(|endpoint| {
         let events = if endpoint.event_types.is_empty() { "all".to_owned() } else { endpoint.event_types.join(", ") };
         vec![
@@ -29,7 +29,7 @@ pub(in crate::cli) fn deliveries(deliveries: &[WebhookDelivery]) -> String {
     if deliveries.is_empty() {
         return "no deliveries".to_owned();
     }
-    let mut rows = vec![titles(&["CREATED", "EVENT", "STATE", "ATTEMPTS", "RESPONSE", "EVENT ID", "ERROR"])];
+    let mut rows = vec![headings(&["CREATED", "EVENT", "STATE", "ATTEMPTS", "RESPONSE", "EVENT ID", "ERROR"])];
     rows.extend(deliveries.iter().map(|delivery| {
         vec![
             printable(&delivery.created_at, 30),
@@ -49,7 +49,7 @@ pub(in crate::cli) fn integrations(integrations: &[Integration]) -> String {
     if integrations.is_empty() {
         return "no integrations".to_owned();
     }
-    let mut rows = vec![titles(&["PROVIDER", "STATE", "TARGET", "LAST PUSH", "NEXT RETRY", "ERROR"])];
+    let mut rows = vec![headings(&["PROVIDER", "STATE", "TARGET", "LAST PUSH", "NEXT RETRY", "ERROR"])];
     rows.extend(integrations.iter().map(|found| {
         let named = ["project_id", "site_id", "path"].iter().find_map(|key| found.config.get(key)?.as_str());
         vec![
@@ -64,8 +64,8 @@ pub(in crate::cli) fn integrations(integrations: &[Integration]) -> String {
     aligned(&rows)
 }
 
-fn titles(words: &[&str]) -> Vec<String> {
-    words.iter().map(|word| (*word).to_owned()).collect()
+fn headings(state_text: &[&str]) -> Vec<String> {
+    state_text.iter().map(|word| (*word).to_owned()).collect()
 }
 
 fn state(word: &str) -> StyledObject<String> {

@@ -25,7 +25,7 @@ pub(super) struct Output {
     quiet: bool,
     progress: ProgressMode,
     /// A result could not be written.
-    lost: Cell<bool>,
+    write_failed: Cell<bool>,
 }
 
 /// The format of results on standard output.
@@ -39,7 +39,7 @@ pub(super) enum OutputFormat {
 
 /// The format of progress on standard error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum ProgressForm {
+pub(super) enum ProgressFormat {
     /// A progress bar on a terminal, plain lines elsewhere
     Auto,
     /// A plain line every few seconds
@@ -58,7 +58,7 @@ pub(super) struct OutputOptions {
     /// Whether to show only results and errors.
     pub(super) quiet: bool,
     /// The format of progress.
-    pub(super) progress: ProgressForm,
+    pub(super) progress: ProgressFormat,
 }
 
 /// How progress is shown.
@@ -78,13 +78,18 @@ impl Output {
     pub(super) fn new(options: OutputOptions) -> Self {
         let live = console::user_attended_stderr() && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
         let progress = match options.progress {
-            ProgressForm::Json => ProgressMode::Json,
-            ProgressForm::None => ProgressMode::None,
+            ProgressFormat::Json => ProgressMode::Json,
+            ProgressFormat::None => ProgressMode::None,
             _ if options.quiet => ProgressMode::None,
-            ProgressForm::Auto if live => ProgressMode::Live,
-            ProgressForm::Auto | ProgressForm::Lines => ProgressMode::Lines,
+            ProgressFormat::Auto if live => ProgressMode::Live,
+            ProgressFormat::Auto | ProgressFormat::Lines => ProgressMode::Lines,
         };
-        Self { json: options.format == OutputFormat::Json, quiet: options.quiet, progress, lost: Cell::new(false) }
+        Self {
+            json: options.format == OutputFormat::Json,
+            quiet: options.quiet,
+            progress,
+            write_failed: Cell::new(false),
+        }
     }
 
     pub(super) fn progress(&self) -> ProgressMode {
@@ -102,7 +107,7 @@ impl Output {
         if self.progress == ProgressMode::Json {
             event(&json!({ "event": "note", "message": text }));
         } else if !self.quiet {
-            say(text);
+            write_stderr(text);
         }
     }
 
@@ -111,7 +116,7 @@ impl Output {
         if self.progress == ProgressMode::Json {
             event(&json!({ "event": "note", "message": text }));
         } else {
-            say(text);
+            write_stderr(text);
         }
     }
 
@@ -120,7 +125,7 @@ impl Output {
         if self.progress == ProgressMode::Json {
             event(&json!({ "event": "warning", "message": text }));
         } else if !self.quiet {
-            say(&format!("{} {text}", style("warning:").yellow().bold().for_stderr()));
+            write_stderr(&format!("{} {text}", style("warning:").yellow().bold().for_stderr()));
         }
     }
 
@@ -145,14 +150,14 @@ impl Output {
 
     fn print(&self, text: &str) {
         if let Err(error) = print(text) {
-            self.lost.set(true);
-            say(&format!("{} cannot write the result: {error}", style("error:").red().bold().for_stderr()));
+            self.write_failed.set(true);
+            write_stderr(&format!("{} cannot write the result: {error}", style("error:").red().bold().for_stderr()));
         }
     }
 
     /// Whether all results were written.
     pub(super) fn is_complete(&self) -> bool {
-        !self.lost.get()
+        !self.write_failed.get()
     }
 
     pub(super) fn json_result(&self, json: impl FnOnce() -> Value) {
@@ -172,21 +177,21 @@ impl Output {
             event(&error);
             return;
         }
-        say(&format!("{} {}", style("error:").red().bold().for_stderr(), masked(&failure.message)));
+        write_stderr(&format!("{} {}", style("error:").red().bold().for_stderr(), masked(&failure.message)));
         if let Some(hint) = &failure.hint {
-            say(&format!("{} {}", style("hint:").cyan().for_stderr(), masked(hint)));
+            write_stderr(&format!("{} {}", style("hint:").cyan().for_stderr(), masked(hint)));
         }
     }
 }
 
 /// Writes a line to standard error. A closed standard error is not an error.
-fn say(text: &str) {
+fn write_stderr(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{text}");
 }
 
 /// Writes a JSON event to standard error.
 fn event(document: &Value) {
-    say(&escaped(&document.to_string()));
+    write_stderr(&escaped(&document.to_string()));
 }
 
 /// An indented document without invisible characters, which a terminal would hide.
@@ -229,7 +234,7 @@ pub(super) fn usage(error: &clap::Error, arguments: &[OsString]) -> u8 {
     if text == error.to_string() {
         let _ = error.print(); // with colors
     } else {
-        say(text.trim_end());
+        write_stderr(text.trim_end());
     }
     ErrorKind::Usage.exit_code()
 }
@@ -237,8 +242,9 @@ pub(super) fn usage(error: &clap::Error, arguments: &[OsString]) -> u8 {
 /// Clap's usage error as a [`CliError`]: its message, and its tips as the hint.
 fn usage_failure(text: &str) -> CliError {
     let line = |line: &str| line.trim().to_owned();
-    let said = text.lines().take_while(|line| !line.starts_with("Usage:")).map(line).filter(|line| !line.is_empty());
-    let (tips, sentence): (Vec<_>, Vec<_>) = said.partition(|line| line.starts_with("tip:"));
+    let last_line =
+        text.lines().take_while(|line| !line.starts_with("Usage:")).map(line).filter(|line| !line.is_empty());
+    let (tips, sentence): (Vec<_>, Vec<_>) = last_line.partition(|line| line.starts_with("tip:"));
     let sentence = sentence.join(" ");
     let command: Vec<&str> = text
         .lines()
@@ -274,7 +280,7 @@ pub(super) fn log_to_stderr(level: tracing::Level) {
         .with_writer(io::stderr)
         .with_target(false)
         .with_ansi(console::colors_enabled_stderr());
-    let _ = tracing_subscriber::registry().with(lines).with(ours(level)).try_init(); // set once
+    let _ = tracing_subscriber::registry().with(lines).with(own_events(level)).try_init(); // set once
 }
 
 /// Writes the log to standard error, one JSON document per line, for log collectors.
@@ -282,11 +288,11 @@ pub(super) fn log_to_stderr(level: tracing::Level) {
 pub(super) fn log_json(level: tracing::Level) {
     let lines =
         tracing_subscriber::fmt::layer().json().flatten_event(true).with_span_list(false).with_writer(io::stderr);
-    let _ = tracing_subscriber::registry().with(lines).with(ours(level)).try_init(); // set once
+    let _ = tracing_subscriber::registry().with(lines).with(own_events(level)).try_init(); // set once
 }
 
 /// Keeps this crate's log events, up to a level.
-fn ours(level: tracing::Level) -> FilterFn {
-    let ours: fn(&tracing::Metadata<'_>) -> bool = |about| about.target().starts_with("capydb");
-    FilterFn::new(ours).with_max_level_hint(level)
+fn own_events(level: tracing::Level) -> FilterFn {
+    let own_events: fn(&tracing::Metadata<'_>) -> bool = |about| about.target().starts_with("capydb");
+    FilterFn::new(own_events).with_max_level_hint(level)
 }

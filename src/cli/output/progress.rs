@@ -1,6 +1,6 @@
 //! Progress of work measured in bytes.
 
-use super::{Output, ProgressMode, event, say};
+use super::{Output, ProgressMode, event, write_stderr};
 use crate::util::byte_counter::ByteCounter;
 use crate::util::format::bytes;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -77,28 +77,30 @@ impl ByteProgress {
     pub(in crate::cli) fn start(output: &Output, work: Activity, size: Option<u64>, progress: ByteCounter) -> Self {
         let (drawing, started, before) = (output.progress(), Instant::now(), ByteCounter::default());
         // Drawn from the first tick on, so that instant work shows no line.
-        let bar = ProgressBar::with_draw_target(size, ProgressDrawTarget::hidden()).with_style(look(size));
+        let bar = ProgressBar::with_draw_target(size, ProgressDrawTarget::hidden()).with_style(bar_style(size));
         bar.set_prefix(work.doing());
         let (counter, now) = (progress.clone(), move |progress: &ByteCounter| progress.load(Ordering::Relaxed));
         let task = match drawing {
             ProgressMode::None => None,
             ProgressMode::Live => {
                 let bar = bar.clone();
-                Some(tokio::spawn(every(LIVE, move || {
+                Some(tokio::spawn(at_intervals(LIVE, move || {
                     if bar.is_hidden() {
                         bar.set_draw_target(ProgressDrawTarget::stderr());
                     }
                     bar.set_position(now(&counter));
                 })))
             }
-            ProgressMode::Json => Some(tokio::spawn(every(EVENTS, move || tell(work, now(&counter), size)))),
+            ProgressMode::Json => {
+                Some(tokio::spawn(at_intervals(EVENTS, move || emit_event(work, now(&counter), size))))
+            }
             ProgressMode::Lines => {
                 if let Some(size) = size.filter(|_| work == Activity::Uploading) {
-                    say(&format!("Uploading {}", bytes(size)));
+                    write_stderr(&format!("Uploading {}", bytes(size)));
                 }
                 let before = before.clone();
-                Some(tokio::spawn(every(LINES, move || {
-                    say(&line(work, now(&counter), now(&before), size, started.elapsed()));
+                Some(tokio::spawn(at_intervals(LINES, move || {
+                    write_stderr(&line(work, now(&counter), now(&before), size, started.elapsed()));
                 })))
             }
         };
@@ -113,8 +115,8 @@ impl ByteProgress {
     }
 
     /// Prints something without disturbing the live line.
-    pub(in crate::cli) fn aside(&self, say: impl FnOnce()) {
-        self.bar.suspend(say);
+    pub(in crate::cli) fn suspend(&self, print: impl FnOnce()) {
+        self.bar.suspend(print);
     }
 
     /// Ends the progress after success, with a summary line.
@@ -125,7 +127,7 @@ impl ByteProgress {
         let size = self.size.unwrap_or_else(|| self.progress.load(Ordering::Relaxed));
         match self.drawing {
             ProgressMode::None => {}
-            ProgressMode::Json => tell(self.work, size, Some(size)),
+            ProgressMode::Json => emit_event(self.work, size, Some(size)),
             // Reading a file needs no summary.
             _ if self.work == Activity::Reading => {}
             _ => {
@@ -133,14 +135,14 @@ impl ByteProgress {
                 let (done, rate) = (self.work.done(), rate(now, took));
                 let rest = if now < size { "the remaining " } else { "" };
                 if now > 0 || size == 0 {
-                    say(&format!("{done} {rest}{} in {:.1} s ({rate}/s)", bytes(now), took.as_secs_f64()));
+                    write_stderr(&format!("{done} {rest}{} in {:.1} s ({rate}/s)", bytes(now), took.as_secs_f64()));
                 }
             }
         }
     }
 
     /// Ends the progress after a failure, which the caller reports.
-    pub(in crate::cli) fn give_up(mut self) {
+    pub(in crate::cli) fn abort(mut self) {
         self.halt();
         self.bar.finish_and_clear();
     }
@@ -159,7 +161,7 @@ impl Drop for ByteProgress {
     }
 }
 
-fn look(size: Option<u64>) -> ProgressStyle {
+fn bar_style(size: Option<u64>) -> ProgressStyle {
     let template = match size {
         Some(_) => {
             "{prefix} {wide_bar} {percent:>3} %  {decimal_bytes} of {decimal_total_bytes}  {decimal_bytes_per_sec}  {eta} left"
@@ -169,11 +171,11 @@ fn look(size: Option<u64>) -> ProgressStyle {
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
-fn tell(work: Activity, sent: u64, size: Option<u64>) {
+fn emit_event(work: Activity, sent: u64, size: Option<u64>) {
     event(&json!({ "event": "progress", "phase": work.phase(), "bytes": sent, "total_bytes": size }));
 }
 
-async fn every(pause: Duration, draw: impl Fn()) {
+async fn at_intervals(pause: Duration, draw: impl Fn()) {
     loop {
         tokio::time::sleep(pause).await;
         draw();
@@ -186,24 +188,24 @@ fn line(work: Activity, sent: u64, before: u64, size: Option<u64>, took: Duratio
     let now = sent.saturating_sub(before);
     let Some(size) = size else { return format!("{doing} {}  {}/s", bytes(sent), rate(now, took)) };
     let percent = u128::from(sent.min(size)) * 100 / u128::from(size.max(1));
-    let left = match took.as_secs_f64() / lossy(now.max(1)) * lossy(size.saturating_sub(sent)) {
-        seconds if now > 0 => format!("{} left", humantime::format_duration(Duration::from_secs(whole(seconds)))),
+    let left = match took.as_secs_f64() / to_f64(now.max(1)) * to_f64(size.saturating_sub(sent)) {
+        seconds if now > 0 => format!("{} left", humantime::format_duration(Duration::from_secs(to_u64(seconds)))),
         _ => "time left unknown".to_owned(),
     };
     format!("{doing} {percent} %  {} of {}  {}/s  {left}", bytes(sent), bytes(size), rate(now, took))
 }
 
 fn rate(sent: u64, took: Duration) -> String {
-    bytes(whole(lossy(sent) / took.as_secs_f64().max(0.001)))
+    bytes(to_u64(to_f64(sent) / took.as_secs_f64().max(0.001)))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "for display")]
-fn lossy(number: u64) -> f64 {
+fn to_f64(number: u64) -> f64 {
     number as f64
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "for display; the cast saturates")]
-fn whole(number: f64) -> u64 {
+fn to_u64(number: f64) -> u64 {
     number as u64
 }
 

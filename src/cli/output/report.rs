@@ -12,7 +12,7 @@ use crate::wire::{
 use console::{StyledObject, style};
 use std::time::Duration;
 
-fn verdict(status: CheckStatus) -> StyledObject<&'static str> {
+fn status_text(status: CheckStatus) -> StyledObject<&'static str> {
     let word = style(status.as_str()).bold();
     match status {
         CheckStatus::Pass => word.green(),
@@ -22,9 +22,9 @@ fn verdict(status: CheckStatus) -> StyledObject<&'static str> {
 }
 
 /// The rows of a check: name, verdict and detail, then evidence and fix.
-fn lines(check: &Check, verdict: &StyledObject<&'static str>, rows: &mut Vec<Vec<String>>) {
+fn lines(check: &Check, status_text: &StyledObject<&'static str>, rows: &mut Vec<Vec<String>>) {
     let detail = printable(check.detail.as_deref().unwrap_or(""), 500);
-    rows.push(vec![printable(&check.name, 60), verdict.to_string(), detail]);
+    rows.push(vec![printable(&check.name, 60), status_text.to_string(), detail]);
     if check.status == CheckStatus::Pass {
         return;
     }
@@ -39,7 +39,7 @@ fn lines(check: &Check, verdict: &StyledObject<&'static str>, rows: &mut Vec<Vec
 pub(in crate::cli) fn checks(checks: &[Check]) -> String {
     let mut rows = Vec::new();
     for check in checks {
-        lines(check, &verdict(check.status), &mut rows);
+        lines(check, &status_text(check.status), &mut rows);
     }
     aligned(&rows)
 }
@@ -50,10 +50,10 @@ pub(in crate::cli) fn rows(rows: &[Vec<String>]) -> String {
 }
 
 /// Failed checks and warnings as a table for standard error; empty if all checks passed.
-pub(in crate::cli) fn troubles(report: &Preflight) -> String {
+pub(in crate::cli) fn problems(report: &Preflight) -> String {
     let mut rows = Vec::new();
     for check in report.checks.iter().filter(|check| check.status != CheckStatus::Pass) {
-        lines(check, &verdict(check.status).for_stderr(), &mut rows);
+        lines(check, &status_text(check.status).for_stderr(), &mut rows);
     }
     aligned_on(&console::Term::stderr(), &rows)
 }
@@ -111,8 +111,8 @@ fn facts(report: &Preflight) -> String {
             if replication.ready { "ready".to_owned() } else { format!("not ready: {}", names(&replication.blockers)) };
         rows.push(("replication", state));
     }
-    let told = rows.into_iter().filter(|(_, value)| !value.is_empty());
-    aligned(&told.map(|(name, value)| vec![format!("  {name}"), value]).collect::<Vec<_>>())
+    let last_event = rows.into_iter().filter(|(_, value)| !value.is_empty());
+    aligned(&last_event.map(|(name, value)| vec![format!("  {name}"), value]).collect::<Vec<_>>())
 }
 
 /// The facts about a dump, as names and values.
@@ -127,13 +127,16 @@ fn dump(found: &DumpFacts) -> Vec<(&'static str, String)> {
         format = format!("{format}, {} in {}", bytes(found.file_size_bytes), printable(packed, 20));
     }
     let tool = Some(printable(&found.dump_version, 100)).filter(|tool| !tool.is_empty());
-    let objects: Vec<String> =
-        found.objects.iter().map(|(kind, number)| format!("{} {}", printable(kind, 40), grouped(*number))).collect();
+    let objects: Vec<String> = found
+        .objects
+        .iter()
+        .map(|(kind, number)| format!("{} {}", printable(kind, 40), with_separators(*number)))
+        .collect();
     vec![
         ("dump", format),
         ("by", tool.map_or_else(String::new, |tool| format!("pg_dump {tool}"))),
         ("objects", objects.join(", ")),
-        ("rows", found.rows.map(grouped).unwrap_or_default()),
+        ("rows", found.rows.map(with_separators).unwrap_or_default()),
     ]
 }
 
@@ -208,7 +211,7 @@ pub(in crate::cli) fn job(job: &Job) -> String {
     known("retry", job.retry_classification.as_ref(), 40);
     let mut text = aligned(&rows.into_iter().map(|(name, value)| vec![name.to_owned(), value]).collect::<Vec<_>>());
     if let Some(summary) = job.import_summary().filter(|_| job.state == JobState::Completed) {
-        text = format!("{text}\n{}", aligned(&arrived(&summary)));
+        text = format!("{text}\n{}", aligned(&imported(&summary)));
     }
     if let Some(running) = job.import_progress().filter(|_| job.state == JobState::Running) {
         text = format!("{text}\nprogress  {}", progress(&running));
@@ -231,7 +234,7 @@ pub(in crate::cli) fn job(job: &Job) -> String {
 
 /// The details of an import error, as indented lines.
 pub(in crate::cli) fn import_error(error: &ImportError) -> String {
-    let mut rows = vec![("impact if skipped", error.class.words().to_owned())];
+    let mut rows = vec![("impact if skipped", error.class.description().to_owned())];
     rows.retain(|_| error.class != ErrorClass::Fatal);
     rows.extend(error.sqlstate.as_deref().map(|code| ("code", printable(code, 20))));
     rows.extend(error.entry.as_deref().map(|entry| ("entry", printable(entry, 200))));
@@ -243,7 +246,9 @@ pub(in crate::cli) fn import_error(error: &ImportError) -> String {
 /// The progress of an import, in one line.
 pub(in crate::cli) fn progress(progress: &ImportProgress) -> String {
     let of = |done: Option<u64>, total: Option<u64>, what: &str| match (done, total) {
-        (Some(done), Some(total)) if total > 0 => Some(format!("{what} {} of {}", grouped(done), grouped(total))),
+        (Some(done), Some(total)) if total > 0 => {
+            Some(format!("{what} {} of {}", with_separators(done), with_separators(total)))
+        }
         _ => None,
     };
     let size = match (progress.bytes_done, progress.bytes_total) {
@@ -259,7 +264,7 @@ pub(in crate::cli) fn progress(progress: &ImportProgress) -> String {
         size,
         of(progress.tables_done, progress.tables_total, "tables"),
         of(progress.indexes_done, progress.indexes_total, "indexes"),
-        progress.rows.map(|rows| format!("{} rows", grouped(rows))),
+        progress.rows.map(|rows| format!("{} rows", with_separators(rows))),
         progress.bytes_per_second.map(|rate| format!("{}/s", bytes(rate))),
         left,
     ];
@@ -293,18 +298,18 @@ pub(in crate::cli) fn ended(job: &Job, project: Option<&Project>) -> String {
         Some(project) => format!("Imported into project {}.", label(project)),
         None => format!("Import job {} completed.", job.id),
     };
-    let arrived = aligned(&arrived(&job.import_summary().unwrap_or_default()));
-    let arrived = if arrived.is_empty() { arrived } else { format!("{arrived}\n") };
+    let imported = aligned(&imported(&job.import_summary().unwrap_or_default()));
+    let imported = if imported.is_empty() { imported } else { format!("{imported}\n") };
     // The job has only the project's id, which `--project` accepts too.
     let project = project.map(label).or(job.project_id.as_deref()).unwrap_or_default();
-    format!("{}\n{arrived}\nNext steps\n{}", style(place).bold(), checklist(project))
+    format!("{}\n{imported}\nNext steps\n{}", style(place).bold(), checklist(project))
 }
 
-fn arrived(summary: &ImportSummary) -> Vec<Vec<String>> {
+fn imported(summary: &ImportSummary) -> Vec<Vec<String>> {
     let mut rows: Vec<(&str, String)> = Vec::new();
     rows.extend(summary.database_size_bytes.map(|size| ("size", bytes(size))));
-    rows.extend(summary.tables.map(|tables| ("tables", grouped(tables))));
-    rows.extend(summary.rows.map(|count| ("rows", grouped(count))));
+    rows.extend(summary.tables.map(|tables| ("tables", with_separators(tables))));
+    rows.extend(summary.rows.map(|count| ("rows", with_separators(count))));
     rows.extend(summary.duration_seconds.map(|seconds| ("duration", format!("{seconds:.1} s"))));
     if !summary.extensions.is_empty() {
         rows.push(("extensions", printable(&summary.extensions.join(", "), 300)));
@@ -323,7 +328,7 @@ fn checklist(project: &str) -> String {
 }
 
 /// A number with thousands separators.
-fn grouped(number: u64) -> String {
+fn with_separators(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (at, digit) in digits.chars().enumerate() {
@@ -388,6 +393,6 @@ mod tests {
 
     #[test]
     fn thousands_are_kept_apart() {
-        assert_eq!([0, 999, 1000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
+        assert_eq!([0, 999, 1000, 1_234_567].map(with_separators), ["0", "999", "1,000", "1,234,567"]);
     }
 }

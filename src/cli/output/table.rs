@@ -19,7 +19,7 @@ pub(super) fn aligned_on(term: &Term, rows: &[Vec<String>]) -> String {
 }
 
 /// Minimum width to wrap the last column to; narrower text would be harder to read.
-const NARROWEST: usize = 20;
+const MIN_WIDTH: usize = 20;
 
 fn aligned_to(rows: &[Vec<String>], columns: Option<usize>) -> String {
     let count = rows.iter().map(Vec::len).max().unwrap_or(0);
@@ -41,7 +41,7 @@ fn line(row: &[String], widths: &[usize], columns: Option<usize>) -> String {
         text.push_str(&" ".repeat(width + 2 - measure_text_width(cell)));
     }
     let indent = measure_text_width(&text);
-    match columns.and_then(|columns| columns.checked_sub(indent)).filter(|room| *room >= NARROWEST) {
+    match columns.and_then(|columns| columns.checked_sub(indent)).filter(|room| *room >= MIN_WIDTH) {
         Some(room) => text.push_str(&wrapped(last, room, indent)),
         None => text.push_str(last),
     }

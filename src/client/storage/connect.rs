@@ -153,7 +153,7 @@ async fn dial(uri: &Uri, proxies: &Matcher, tls: Arc<ClientConfig>) -> Result<Di
     tcp.enforce_http(false);
     tcp.set_nodelay(true);
     tcp.set_keepalive(Some(Duration::from_secs(30)));
-    let Some(proxy) = proxies.intercept(uri).filter(|_| !is_here(uri)) else {
+    let Some(proxy) = proxies.intercept(uri).filter(|_| !is_local(uri)) else {
         return Ok(dialled(HttpsConnector::from((tcp, tls)).call(uri.clone()).await?, None));
     };
     if !matches!(proxy.uri().scheme_str(), Some("http" | "https")) {
@@ -205,6 +205,6 @@ fn shown(proxy: &Intercept) -> String {
 }
 
 /// Whether storage is on this machine, which is reached without a proxy.
-fn is_here(uri: &Uri) -> bool {
+fn is_local(uri: &Uri) -> bool {
     uri.host().is_some_and(crate::util::net::is_loopback)
 }

@@ -35,7 +35,7 @@ const EXPECT_FROM: u64 = 16 << 20;
 /// How long to wait for `100 Continue`; some stores never send it.
 const EXPECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// Timeout for the response body after its headers.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Minimum stall timeout with a rate limit: connections wait for each other.
 const LIMITED_STALL: Duration = Duration::from_secs(3);
 /// Maximum length of a response body, in bytes.
@@ -178,8 +178,8 @@ impl Storage {
     ) -> Result<Stored, (UploadError, u64)> {
         let host = uri.host().unwrap_or_default();
         let file = put.file.try_clone().map_err(|error| (UploadError::Read(error), 0))?;
-        let (continue_sender, gate) = if expects_continue { self.gate() } else { (None, None) };
-        let body = UploadBody::read(file, put.start, put.length, self.pool.clone(), self.limiter.clone(), gate);
+        let (continue_sender, expect_gate) = if expects_continue { self.expect_gate() } else { (None, None) };
+        let body = UploadBody::read(file, put.start, put.length, self.pool.clone(), self.limiter.clone(), expect_gate);
         let (body, handle) = body.map_err(|error| (UploadError::Read(error), 0))?;
         let request = request(connection, uri, put.length, body, continue_sender).map_err(|error| (error, 0))?;
         let BodyHandle { mut outcome, handed } = handle;
@@ -231,10 +231,10 @@ impl Storage {
     }
 
     /// Delays the body until `100 Continue` arrives or [`EXPECT_TIMEOUT`] expires.
-    fn gate(&self) -> (Option<oneshot::Sender<()>>, Option<BoxFuture<'static, ()>>) {
+    fn expect_gate(&self) -> (Option<oneshot::Sender<()>>, Option<BoxFuture<'static, ()>>) {
         let (continue_sender, continue_received) = oneshot::channel();
         let ignores = self.ignores_expect.clone();
-        let gate = async move {
+        let expect_gate = async move {
             match tokio::time::timeout(EXPECT_TIMEOUT, continue_received).await {
                 Ok(Ok(())) => {}
                 // A final response has already arrived.
@@ -242,7 +242,7 @@ impl Storage {
                 Err(_) => ignores.store(true, Ordering::Relaxed),
             }
         };
-        (Some(continue_sender), Some(gate.boxed()))
+        (Some(continue_sender), Some(expect_gate.boxed()))
     }
 }
 
@@ -353,10 +353,10 @@ struct StorageResponse {
     text: String,
 }
 
-/// Reads a response, up to [`MAX_RESPONSE_BYTES`] bytes and [`ANSWER_TIMEOUT`].
+/// Reads a response, up to [`MAX_RESPONSE_BYTES`] bytes and [`RESPONSE_TIMEOUT`].
 async fn read(answer: Response<Incoming>) -> StorageResponse {
     let (head, mut body) = answer.into_parts();
-    let (mut bytes, end) = (Vec::new(), tokio::time::Instant::now() + ANSWER_TIMEOUT);
+    let (mut bytes, end) = (Vec::new(), tokio::time::Instant::now() + RESPONSE_TIMEOUT);
     let mut next = async || {
         let next = std::future::poll_fn(|context| Pin::new(&mut body).poll_frame(context));
         tokio::time::timeout_at(end, next).await.ok().flatten()

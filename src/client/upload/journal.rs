@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 /// Maximum age of a journal; by then the upload has expired.
-const LIFE: Duration = Duration::from_hours(7 * 24);
+const RETENTION: Duration = Duration::from_hours(7 * 24);
 
 /// The journal of a multipart upload: one line of JSON for the upload, then one for each part
 /// that storage has confirmed. A line truncated by a crash is ignored. Contains no secrets.
@@ -121,7 +121,7 @@ fn remove_expired(folder: &Path) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let old = entry.metadata().and_then(|about| about.modified());
         let old = old.ok().and_then(|time| SystemTime::now().duration_since(time).ok());
-        if old.is_some_and(|age| age > LIFE) {
+        if old.is_some_and(|age| age > RETENTION) {
             let _ = fs::remove_file(entry.path());
         }
     }

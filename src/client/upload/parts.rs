@@ -15,12 +15,12 @@ use std::time::Instant;
 use tokio::sync::Mutex;
 
 /// Number of presigned URLs to request per call.
-const SIGNED_AT_ONCE: usize = 32;
+const URLS_PER_REQUEST: usize = 32;
 
 /// Maximum number of parts (Amazon S3 user guide, "Multipart upload limits").
 const MAX_PARTS: u64 = 10_000;
 /// Maximum number of attempts to complete an upload, each resending parts that storage lost.
-const ROUNDS: u32 = 3;
+const MAX_ROUNDS: u32 = 3;
 
 /// State shared by the parts of one upload.
 struct Parts<'a> {
@@ -102,7 +102,7 @@ impl UploadRun<'_> {
             }
             self.drop_differing(&state, &mut arrived);
             rounds += 1;
-            if arrived.len() == count as usize || rounds == ROUNDS {
+            if arrived.len() == count as usize || rounds == MAX_ROUNDS {
                 return Err(refused.into());
             }
             self.pause(UploadError::Damaged(self.api.host()), began).await?;
@@ -183,7 +183,7 @@ impl UploadRun<'_> {
         if let Some(url) = state() {
             return Ok(url);
         }
-        let wanted = parts.missing.borrow().range(number..).take(SIGNED_AT_ONCE).copied().collect();
+        let wanted = parts.missing.borrow().range(number..).take(URLS_PER_REQUEST).copied().collect();
         let slots = self.api.part_slots(self.project, parts.id, wanted).await?;
         parts.urls.borrow_mut().extend(slots.into_iter().map(|slot| (slot.part_number, slot.upload_url)));
         Ok(state().unwrap_or_default())

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 /// Maximum number of consecutive failed attempts.
 const ATTEMPTS: u32 = 6;
 /// Wait before the second attempt; triples with each further attempt.
-const FIRST_WAIT: Duration = Duration::from_secs(1);
+const MIN_DELAY: Duration = Duration::from_secs(1);
 /// Maximum wait, also for `Retry-After`.
-const MAX_WAIT: Duration = Duration::from_mins(1);
+const MAX_DELAY: Duration = Duration::from_mins(1);
 
 /// The attempts of an upload, shared by all connections: a network outage counts as one failure,
 /// not as one per connection. Reset whenever data is stored.
@@ -54,10 +54,10 @@ impl RetryBudget {
             return None;
         }
         let wait = error.retry_after().unwrap_or_else(|| {
-            let wait = FIRST_WAIT * 3_u32.pow(self.failed - 1);
-            wait.min(MAX_WAIT).mul_f64(0.5 + jitter / 2.0)
+            let wait = MIN_DELAY * 3_u32.pow(self.failed - 1);
+            wait.min(MAX_DELAY).mul_f64(0.5 + jitter / 2.0)
         });
-        let wait = wait.min(MAX_WAIT);
+        let wait = wait.min(MAX_DELAY);
         self.until = now + wait;
         Some(Pause { wait, attempt: self.failed + 1, is_new: true })
     }

@@ -71,7 +71,7 @@ fn reads_every_version() {
 }
 
 #[test]
-fn names_what_is_wrong() {
+fn errors_are_named() {
     assert!(matches!(Archive::open(&b"CREATE TABLE"[..]), Err(ArchiveError::NotAnArchive)));
     assert!(matches!(Archive::open(&b"PGDMP\x01\x63\0\x04\x08\x01"[..]), Err(ArchiveError::Version(1, 99))));
 }

@@ -159,7 +159,7 @@ fn a_comment_ends_where_psql_ends_it() {
 
 #[test]
 fn a_command_behind_a_long_statement_is_still_one() {
-    let text = format!("SELECT '{}'\\! id\n", "x".repeat(WHOLE_STATEMENT - 9));
+    let text = format!("SELECT '{}'\\! id\n", "x".repeat(MAX_WHOLE_STATEMENT - 9));
     let mut script = script(text.as_bytes(), 1 << 20);
     let mut kinds = Vec::new();
     while let Some(piece) = script.next_piece().expect("reads") {
@@ -197,11 +197,11 @@ fn a_script_that_ends_too_early_is_seen() {
 
 #[test]
 fn a_long_statement_comes_in_parts() {
-    let text = format!("INSERT INTO t VALUES ('{}');SELECT 1;", "x;".repeat(WHOLE_STATEMENT));
+    let text = format!("INSERT INTO t VALUES ('{}');SELECT 1;", "x;".repeat(MAX_WHOLE_STATEMENT));
     let mut script = script(text.as_bytes(), 1 << 20);
     let (mut whole, mut kinds) = (Vec::new(), String::new());
     while let Some(piece) = script.next_piece().expect("reads") {
-        assert!(piece.bytes.len() <= WHOLE_STATEMENT + 2 * BLOCK);
+        assert!(piece.bytes.len() <= MAX_WHOLE_STATEMENT + 2 * BLOCK);
         whole.extend_from_slice(piece.bytes);
         kinds.push(letter(piece.kind));
     }

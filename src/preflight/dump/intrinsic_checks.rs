@@ -13,7 +13,7 @@ pub(super) fn complete(found: &Contents) -> Check {
         let damaged = check("dump_complete", Fail, "the file is damaged: it contains zero bytes".into());
         return with_evidence(fixed(damaged, "copy the file again, or create a new dump"), zero);
     }
-    match &found.cut_off {
+    match &found.truncated {
         Some(why) => fixed(
             check("dump_complete", Fail, format!("the dump is truncated: {why}")),
             "copy the file again, or create a new dump",
@@ -159,15 +159,15 @@ pub(super) fn schema_and_data(found: &Contents, recreate: bool) -> Check {
 }
 
 /// A table's owner can disable its triggers, except those of foreign keys.
-pub(super) fn triggers_off(found: &Contents) -> Check {
+pub(super) fn disabled_triggers(found: &Contents) -> Check {
     let name = "no_disabled_triggers";
-    let times = found.times(Finding::TriggersOff);
+    let times = found.times(Finding::DisabledTriggers);
     if times == 0 {
         return check(name, Pass, "no triggers are disabled".into());
     }
     let what = format!("triggers of {} are disabled while rows are loaded", plural(times, "table", "tables"));
     let fix = "dump again without --disable-triggers, which requires superuser for tables with foreign keys";
-    with_evidence(fixed(check(name, Warn, what), fix), places(found.seen(Finding::TriggersOff)))
+    with_evidence(fixed(check(name, Warn, what), fix), places(found.seen(Finding::DisabledTriggers)))
 }
 
 pub(super) fn uses_copy(found: &Contents) -> Check {

@@ -8,8 +8,8 @@ use crate::dump::{Contents, DumpFile, Finding, Format, Occurrences};
 use crate::platforms::{self, Platform};
 use crate::wire::{AuthForeignKey, CheckStatus, DumpFacts, Extension, Preflight, SourceFacts};
 use intrinsic_checks::{
-    complete, foreign_servers, format_supported, large_objects, psql_commands, refused, schema_and_data,
-    single_database, tool_compatible, triggers_off, uses_copy,
+    complete, disabled_triggers, foreign_servers, format_supported, large_objects, psql_commands, refused,
+    schema_and_data, single_database, tool_compatible, uses_copy,
 };
 use target_checks::Case;
 
@@ -32,8 +32,8 @@ pub struct ImportMode {
 pub fn grade_dump(dump: &DumpFile, found: &Contents, limits: &Limits, mode: &ImportMode) -> Preflight {
     let platform = platform(found);
     let facts = facts(dump, found, platform.as_ref());
-    let runs_as_is = found.format == Format::Plain && !mode.filters_plain_sql;
-    let case = Case { found, limits, mode, runs_as_is, platform };
+    let unfiltered = found.format == Format::Plain && !mode.filters_plain_sql;
+    let case = Case { found, limits, mode, unfiltered, platform };
     let mut size = size_within_plan(found.size, limits.storage_limit_bytes);
     if found.format != Format::Plain
         && let Some(detail) = &mut size.detail
@@ -69,7 +69,7 @@ pub fn grade_dump(dump: &DumpFile, found: &Contents, limits: &Limits, mode: &Imp
         case.platform_references(),
         case.references(),
         schema_and_data(found, mode.recreate),
-        triggers_off(found),
+        disabled_triggers(found),
         uses_copy(found),
     ];
     report(checks, facts, limits)

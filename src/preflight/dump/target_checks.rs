@@ -16,14 +16,14 @@ pub(super) struct Case<'a> {
     pub(super) limits: &'a Limits,
     pub(super) mode: &'a ImportMode,
     /// psql runs the script unchanged, so its first error ends the import.
-    pub(super) runs_as_is: bool,
+    pub(super) unfiltered: bool,
     pub(super) platform: Option<(&'static Platform, Vec<String>)>,
 }
 
 impl Case<'_> {
     /// Fails if an error would end the import, warns if the object is skipped.
-    fn fatal_as_is(&self) -> CheckStatus {
-        if self.runs_as_is { Fail } else { Warn }
+    fn fail_if_unfiltered(&self) -> CheckStatus {
+        if self.unfiltered { Fail } else { Warn }
     }
 
     pub(super) fn extension_schemas(&self) -> Check {
@@ -83,7 +83,7 @@ impl Case<'_> {
         .flatten()
         .collect();
         let (parts, roles) = (parts.join(", "), names(roles));
-        if self.runs_as_is {
+        if self.unfiltered {
             let what = check(name, Fail, format!("{parts} for roles missing on the target: {roles}"));
             let fix =
                 "dump again with --no-owner --no-privileges, or in custom format (-Fc), where the import skips them";
@@ -119,7 +119,7 @@ impl Case<'_> {
         let unknown = || judged(|support| matches!(support, SettingSupport::Since(_) | SettingSupport::No));
         let guarded = || {
             judged(|support| support == SettingSupport::SuperuserOnly)
-                .filter(|(name, _)| self.runs_as_is || !HARMLESS.contains(name))
+                .filter(|(name, _)| self.unfiltered || !HARMLESS.contains(name))
         };
         if unknown().next().is_some() {
             let settings = names(unknown().map(|(setting, _)| setting));
@@ -145,7 +145,7 @@ impl Case<'_> {
         if self.found.times(Finding::Transaction) == 0 {
             return check(name, Pass, "no transaction commands".into());
         }
-        if !self.runs_as_is {
+        if !self.unfiltered {
             return check(name, Pass, "skipped: BEGIN and COMMIT, because the import is a single transaction".into());
         }
         let what = check(name, Fail, "transaction commands, but the import is a single transaction".into());
@@ -170,22 +170,19 @@ impl Case<'_> {
                 .map(|(times, one, many)| plural(times, one, many))
                 .collect()
         };
-        let (left_out, in_the_way) = (counts(&left), counts(&fatal));
-        if left_out.is_empty() && in_the_way.is_empty() {
+        let (left_out, blocking) = (counts(&left), counts(&fatal));
+        if left_out.is_empty() && blocking.is_empty() {
             return check(name, Pass, "none".into());
         }
         let evidence = places(left.iter().chain(&fatal).flat_map(|(kind, ..)| self.found.seen(*kind)));
-        if !in_the_way.is_empty() {
-            let what = check(
-                name,
-                Fail,
-                format!("only a superuser can create: {}", [in_the_way, left_out].concat().join(", ")),
-            );
+        if !blocking.is_empty() {
+            let what =
+                check(name, Fail, format!("only a superuser can create: {}", [blocking, left_out].concat().join(", ")));
             let fix = "rewrite the functions in SQL or PL/pgSQL";
             return with_evidence(fixed(what, fix), evidence);
         }
         let what = left_out.join(", ");
-        let (what, fix) = if self.runs_as_is {
+        let (what, fix) = if self.unfiltered {
             (
                 format!("only a superuser can create: {what}"),
                 "dump in custom format (-Fc), where the import skips them, or add --no-publications --no-subscriptions",
@@ -193,7 +190,7 @@ impl Case<'_> {
         } else {
             (format!("skipped (require superuser): {what}"), "check that the application does not need them")
         };
-        with_evidence(fixed(check(name, self.fatal_as_is(), what), fix), evidence)
+        with_evidence(fixed(check(name, self.fail_if_unfiltered(), what), fix), evidence)
     }
 
     pub(super) fn platform_schemas(&self) -> Check {
@@ -240,7 +237,7 @@ impl Case<'_> {
 
     pub(super) fn references(&self) -> Check {
         let name = "foreign_keys_self_contained";
-        let all = || self.found.seen(Finding::DanglingKey);
+        let all = || self.found.seen(Finding::MissingReference);
         if self.found.tables_for_data == 0 || all().next().is_none() {
             return check(name, Pass, "all referenced tables are in the dump".into());
         }

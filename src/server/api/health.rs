@@ -51,7 +51,7 @@ pub(super) async fn record_call(State(api): SharedState, request: Request, next:
     let path = request.extensions().get::<MatchedPath>().map_or("other", MatchedPath::as_str).to_owned();
     let response = next.run(request).await;
     let (status, took) = (response.status().as_u16(), started.elapsed());
-    api.core.metrics.called(method, &path, status, took);
+    api.core.metrics.request_handled(method, &path, status, took);
     tracing::debug!(
         method,
         path,

@@ -141,7 +141,7 @@ fn answer(error: &ObjectError) -> Response {
         ObjectError::TooLarge(..) => (StatusCode::PAYLOAD_TOO_LARGE, "EntityTooLarge"),
         ObjectError::Incomplete => (StatusCode::BAD_REQUEST, "IncompleteBody"),
         ObjectError::Stalled => (StatusCode::BAD_REQUEST, "RequestTimeout"),
-        ObjectError::NoRoom => (StatusCode::INSUFFICIENT_STORAGE, "InsufficientStorage"),
+        ObjectError::NotEnoughSpace => (StatusCode::INSUFFICIENT_STORAGE, "InsufficientStorage"),
         ObjectError::Storage(error) => {
             tracing::error!("cannot store an upload: {error}");
             (StatusCode::INTERNAL_SERVER_ERROR, "InternalError")

@@ -93,8 +93,8 @@ fn is_slug(slug: &str) -> bool {
 
 /// The default slug of a name: `My App` becomes `my-app`.
 pub(in crate::server) fn slug_of(name: &str) -> String {
-    let words = name.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
-    let slug: String = words.collect::<Vec<_>>().join("-").to_ascii_lowercase();
+    let description = name.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+    let slug: String = description.collect::<Vec<_>>().join("-").to_ascii_lowercase();
     let slug = if slug.starts_with(|c: char| c.is_ascii_lowercase()) { slug } else { format!("p-{slug}") };
     slug.chars().take(40).collect::<String>().trim_end_matches('-').to_owned()
 }

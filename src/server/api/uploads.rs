@@ -8,7 +8,7 @@ use super::openapi::ErrorResponses;
 use super::state::ApiState;
 use super::{JsonResult, SharedState};
 use crate::server::metadata::{Caller, MultipartSpec, UploadRow};
-use crate::server::objects::{self, ObjectError, URL_LIFE};
+use crate::server::objects::{self, ObjectError, URL_LIFETIME};
 use crate::util::format::bytes;
 use crate::wire::{
     CompleteRequest, PartSlot, PartsAnswer, PartsRequest, Project, Upload, UploadAnswer, UploadPart, UploadRequest,
@@ -75,7 +75,7 @@ pub(super) async fn begin(
     };
     if in_parts.is_none() {
         upload.upload_url = url(&api, &row, None);
-        upload.expires_at = (jiff::Timestamp::now() + URL_LIFE).to_string();
+        upload.expires_at = (jiff::Timestamp::now() + URL_LIFETIME).to_string();
         return Ok(Json(UploadSlotAnswer { upload }));
     }
     upload.id = objects::id_of(&row.object_key).map(str::to_owned);
@@ -112,7 +112,7 @@ async fn arrived(api: &ApiState, row: &UploadRow) -> Result<Vec<UploadPart>, Err
     match in_storage {
         Ok(Some(parts)) => Ok(parts),
         Ok(None) => Ok(api.core.store.parts(&row.object_key).await?),
-        Err(ObjectError::NoUpload) => Err(ErrorResponse::not_found(GONE)),
+        Err(ObjectError::NoUpload) => Err(ErrorResponse::not_found(EXPIRED)),
         Err(error) => Err(refused(error)),
     }
 }
@@ -188,7 +188,7 @@ async fn finish(api: &ApiState, row: &UploadRow, in_parts: MultipartSpec) -> Res
         return Ok(());
     }
     api.core.objects.remove(&UploadRow { size: Some(in_parts.size), ..row.clone() }).await.map_err(refused)?;
-    Err(ErrorResponse::not_found(GONE))
+    Err(ErrorResponse::not_found(EXPIRED))
 }
 
 /// The entity tags of all parts in order: from storage, or from the client if storage lists none.
@@ -224,7 +224,7 @@ pub(super) async fn abort(
     .await
 }
 
-const GONE: &str = "upload not found or expired";
+const EXPIRED: &str = "upload not found or expired";
 
 /// Completes the work even if the client disconnects.
 async fn run_to_completion<T: Send + 'static>(
@@ -257,7 +257,7 @@ async fn find_upload(
     let project = visible_project(api, caller, project).await?.project;
     let row = api.core.store.upload(&objects::key_of(id)).await?.filter(|row| row.project_id == project.id);
     let found = row.and_then(|row| row.in_parts.map(|in_parts| (project, row, in_parts)));
-    found.ok_or_else(|| ErrorResponse::not_found(GONE))
+    found.ok_or_else(|| ErrorResponse::not_found(EXPIRED))
 }
 
 fn shown(row: &UploadRow, in_parts: MultipartSpec, parts: Vec<UploadPart>) -> Json<UploadAnswer> {
@@ -297,7 +297,7 @@ fn url(api: &ApiState, row: &UploadRow, part: Option<u32>) -> String {
 fn refused(error: ObjectError) -> ErrorResponse {
     match error {
         ObjectError::Used => ErrorResponse::conflict(error.to_string()),
-        ObjectError::NoRoom => ErrorResponse::insufficient_storage(error.to_string()),
+        ObjectError::NotEnoughSpace => ErrorResponse::insufficient_storage(error.to_string()),
         ObjectError::Storage(error) => anyhow::Error::from(error).context("store an upload").into(),
         other => ErrorResponse::bad_request(other.to_string()),
     }

@@ -176,7 +176,7 @@ fn new_secret() -> String {
 }
 
 fn parse_url(api: &ApiState, url: &str) -> Result<String, ErrorResponse> {
-    egress::receiver(url, api.core.is_local).map(String::from).map_err(ErrorResponse::bad_request)
+    egress::parse_receiver_url(url, api.core.is_local).map(String::from).map_err(ErrorResponse::bad_request)
 }
 
 fn parse_description(text: &str) -> Result<&str, ErrorResponse> {

@@ -61,7 +61,7 @@ pub(super) async fn dump_live_source(
 /// Fails early if the disk has no room for the dump and, on the same disk, the new database.
 fn check_disk(import: &Import<'_>, size: u64) -> Result<(), ImportFailure> {
     let free = free_disk(import.work).context("cannot read the free disk space")?;
-    let local = import.server.endpoint.is_here();
+    let local = import.server.endpoint.is_local();
     let (needed, what) =
         if local { (size.saturating_mul(2), "the dump and the new database") } else { (size, "the dump") };
     if free < needed {

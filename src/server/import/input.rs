@@ -52,7 +52,7 @@ pub(super) async fn inspect_source(import: &Import<'_>) -> Result<ResolvedInput,
             })?;
             let facts = inspect::inspect(&session).await?;
             let size = facts.database_size_bytes;
-            gate(&grade(facts, &import.limits))?;
+            require_passed(&grade(facts, &import.limits))?;
             let address = session.address.context("the source has no IP address")?;
             Ok(ResolvedInput::Live { url: url.clone(), address, size })
         }
@@ -65,7 +65,7 @@ pub(super) async fn inspect_source(import: &Import<'_>) -> Result<ResolvedInput,
             let path = path.map_err(|error| ImportFailure::transient(format!("cannot read the dump: {error:#}")))?;
             let (limits, recreate) = (import.limits.clone(), import.recreate);
             let size = std::fs::metadata(&path).map_or(0, |about| about.len());
-            import.tracker.enter(Phase::Looking, Some(size));
+            import.tracker.enter(Phase::Inspecting, Some(size));
             let progress = import.tracker.counter();
             let opening = tokio::task::spawn_blocking(move || open(&path, &limits, recreate, &progress));
             Ok(ResolvedInput::Ready(opening.await.map_err(anyhow::Error::from)??))
@@ -73,7 +73,7 @@ pub(super) async fn inspect_source(import: &Import<'_>) -> Result<ResolvedInput,
     }
 }
 
-fn gate(report: &Preflight) -> Result<(), ImportFailure> {
+fn require_passed(report: &Preflight) -> Result<(), ImportFailure> {
     match failure(report) {
         Some(why) => Err(ImportFailure::permanent(format!("the preflight failed: {why}"))),
         None => Ok(()),
@@ -118,7 +118,7 @@ fn open(path: &Path, limits: &Limits, recreate: bool, progress: &ByteCounter) ->
     if let Some((location, why)) = &found.refusal {
         return Err(ImportFailure::permanent(format!("{location} of the dump cannot be imported: {why}")));
     }
-    gate(&grade_dump(
+    require_passed(&grade_dump(
         &dump,
         &found,
         limits,

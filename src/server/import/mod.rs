@@ -120,12 +120,12 @@ pub(super) async fn run(import: &Import<'_>) -> Result<ImportSummary, ImportFail
         None => Err(failure),
         // The databases are swapped only after a complete load.
         Some(summary) if import.recreate || failure.script_finished() => Ok(summary),
-        Some(_) => Err(failure.although_committed()),
+        Some(_) => Err(failure.partly_committed()),
     }
 }
 
 async fn attempt(import: &Import<'_>) -> Result<ImportSummary, ImportFailure> {
-    make_work_folder(import.work, import.tools.run_as.as_ref()).await.context("cannot create the work directory")?;
+    create_work_dir(import.work, import.tools.run_as.as_ref()).await.context("cannot create the work directory")?;
     let input = input::inspect_source(import).await?;
     let input = input::materialize(import, input).await?;
     import.tracker.enter(Phase::Preparing, None);
@@ -140,7 +140,7 @@ pub(super) async fn roll_back_attempt(server: &TargetServer, job: &Job) -> anyho
 
 /// Creates an empty directory that the import's programs can use. Programs of an attempt that was just
 /// interrupted may still be writing into it.
-async fn make_work_folder(folder: &Path, run_as: Option<&RunAs>) -> std::io::Result<()> {
+async fn create_work_dir(folder: &Path, run_as: Option<&RunAs>) -> std::io::Result<()> {
     use std::os::unix::fs::DirBuilderExt;
     let mut retries = 0;
     while folder.exists() {

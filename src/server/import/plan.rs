@@ -2,7 +2,7 @@
 
 use super::progress::tracker::TableData;
 use crate::dump::Contents;
-use crate::dump::archive::{Archive, Data, Entry};
+use crate::dump::archive::{Archive, DataLocation, Entry};
 use crate::dump::definitions::Definitions;
 use crate::dump::statement::{
     EVENT_TRIGGER_REASON, PUBLICATION_REASON, RequestedExtension, SECURITY_LABEL_REASON, SUBSCRIPTION_REASON,
@@ -74,7 +74,7 @@ impl Plan {
             "SECURITY LABEL" => Some(("SECURITY LABEL", SECURITY_LABEL_REASON)),
             // Only Postgres 18 can restore them, and the target computes its own.
             "STATISTICS DATA" => return,
-            "PUBLICATION" if matches!(treat(entry.definition.as_bytes()), Treatment::LeaveOut(..)) => {
+            "PUBLICATION" if matches!(treat(entry.definition.as_bytes()), Treatment::SkipAndReport(..)) => {
                 Some(("PUBLICATION", PUBLICATION_REASON))
             }
             "PUBLICATION TABLES IN SCHEMA" => Some(("PUBLICATION", PUBLICATION_REASON)),
@@ -85,14 +85,14 @@ impl Plan {
             return;
         }
         let blob = ["BLOB", "BLOBS"].contains(&entry.kind.as_str());
-        self.by_statements |= entry.data != Data::None && entry.copy.is_empty() && !blob;
+        self.by_statements |= entry.data != DataLocation::None && entry.copy.is_empty() && !blob;
         if entry.kind == "TABLE" {
             self.table_names.push((entry.schema.clone(), entry.tag.clone()));
         }
         match (entry.kind.as_str(), &entry.data) {
             ("TABLE DATA", data) => {
                 // Holds the offset until `measure_custom` replaces it by the size.
-                let size = if let Data::At(offset) = data { *offset } else { 0 };
+                let size = if let DataLocation::At(offset) = data { *offset } else { 0 };
                 self.tables.push(TableData { name: format!("{}.{}", entry.schema, entry.tag), id: entry.id, size });
             }
             ("INDEX" | "CONSTRAINT", _) => self.indexes += 1,

@@ -29,7 +29,7 @@ async fn prepare_all(
         let schema = requested.schema.as_deref().unwrap_or("public");
         if !exists(&session, "select from pg_namespace where nspname = $1", &[&schema]).await? {
             created.schemas.push(schema.to_owned());
-            remember(import, created).await?;
+            record(import, created).await?;
             let sql =
                 format!("create schema {} authorization {}", escape_identifier(schema), escape_identifier(import.role));
             session.batch_execute(&sql).await?;
@@ -45,7 +45,7 @@ async fn prepare_all(
             continue;
         }
         created.extensions.push(requested.name.clone());
-        remember(import, created).await?;
+        record(import, created).await?;
         let sql =
             format!("create extension {} schema {}", escape_identifier(&requested.name), escape_identifier(schema));
         session.batch_execute(&sql).await.with_context(|| format!("cannot create the extension {}", requested.name))?;
@@ -68,7 +68,7 @@ async fn make_roles(import: &Import<'_>, roles: &[String], created: &mut Created
         let is_ours = server.created_role(&session, role).await?;
         if is_ours != Some(false) {
             created.roles.push(role.clone());
-            remember(import, created).await?;
+            record(import, created).await?;
         }
         if is_ours.is_none() {
             let (role, comment) = (escape_identifier(role), escape_literal(&server.role_comment()));
@@ -80,7 +80,7 @@ async fn make_roles(import: &Import<'_>, roles: &[String], created: &mut Created
     Ok(())
 }
 
-async fn remember(import: &Import<'_>, created: &CreatedObjects) -> anyhow::Result<()> {
+async fn record(import: &Import<'_>, created: &CreatedObjects) -> anyhow::Result<()> {
     if !import.store.set_created_objects(import.job, &serde_json::to_value(created)?).await? {
         bail!(LEASE_LOST);
     }

@@ -11,10 +11,10 @@ use tokio::task::JoinHandle;
 
 /// Memory limit of a program, in bytes. A row can have a gigabyte and be held more than once; a
 /// malicious source could make `pg_dump` use much more.
-const MEMORY: u64 = 4 << 30;
+const MEMORY_LIMIT: u64 = 4 << 30;
 
 /// How much of the end of a program's output is kept, in bytes.
-const KEPT: usize = 64 << 10;
+const MAX_OUTPUT: usize = 64 << 10;
 
 /// A command for one of the Postgres programs: with a clean environment, in a new process group, as the
 /// unprivileged user.
@@ -38,7 +38,7 @@ pub(super) fn program(tools: &Tools, name: &str, work: &Path) -> Command {
     if let Some(user) = &tools.run_as {
         command.uid(user.uid).gid(user.gid);
     }
-    kill_on_parent_death(command.as_std_mut(), Signal::KILL, Some(MEMORY));
+    kill_on_parent_death(command.as_std_mut(), Signal::KILL, Some(MEMORY_LIMIT));
     command
 }
 
@@ -112,18 +112,18 @@ impl Drop for ChildProcess {
 }
 
 /// Reads a pipe to its end and returns the last of the lines that `keep` accepts. A line longer than
-/// [`KEPT`] is passed on in pieces.
+/// [`MAX_OUTPUT`] is passed on in pieces.
 pub(super) async fn read_tail(pipe: impl AsyncRead + Unpin, mut keep: impl FnMut(&str) -> bool) -> String {
     let mut pipe = BufReader::new(pipe);
     let (mut kept, mut line) = (String::new(), Vec::new());
-    while let Ok(1..) = (&mut pipe).take(KEPT as u64).read_until(b'\n', &mut line).await {
+    while let Ok(1..) = (&mut pipe).take(MAX_OUTPUT as u64).read_until(b'\n', &mut line).await {
         let text = String::from_utf8_lossy(&line);
         if keep(text.trim_end()) {
             kept.push_str(&text);
         }
         line.clear();
-        if kept.len() > 2 * KEPT {
-            let cut = kept.ceil_char_boundary(kept.len() - KEPT);
+        if kept.len() > 2 * MAX_OUTPUT {
+            let cut = kept.ceil_char_boundary(kept.len() - MAX_OUTPUT);
             kept.drain(..cut);
         }
     }

@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 
 /// How long the target server may be unreachable, for instance after a crash, before the outcome is
 /// left to a later attempt.
-const PATIENCE: Duration = Duration::from_mins(5);
+const SERVER_TIMEOUT: Duration = Duration::from_mins(5);
 /// The same for errors of one database, which its owner may have caused.
-const TROUBLE: Duration = Duration::from_secs(30);
+const DATABASE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Pause between two tries.
-const PAUSE: Duration = Duration::from_millis(500);
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
 /// The summary if an attempt completed the import. Otherwise attempts are rolled back, so the target is
 /// in its old state.
@@ -24,11 +24,11 @@ pub(super) async fn find_outcome(import: &Import<'_>) -> Result<Option<ImportSum
         if matches!(import.store.extend_lease(import.job).await, Ok(false)) {
             return Err(ImportFailure::lease_lost());
         }
-        match ask(import).await {
+        match determine_outcome(import).await {
             Ok(summary) => return Ok(summary),
-            Err(error) if started.elapsed() < patience(import).await => {
+            Err(error) if started.elapsed() < retry_timeout(import).await => {
                 tracing::warn!("job {}: cannot determine the outcome yet, retrying: {error:#}", import.job.id);
-                tokio::time::sleep(PAUSE).await;
+                tokio::time::sleep(POLL_INTERVAL).await;
             }
             Err(error) => return Err(ImportFailure::unresolved(format!("{error:#}"))),
         }
@@ -36,11 +36,11 @@ pub(super) async fn find_outcome(import: &Import<'_>) -> Result<Option<ImportSum
 }
 
 /// If the server answers, only the database has an error, and other jobs should not wait as long.
-async fn patience(import: &Import<'_>) -> Duration {
-    if import.server.session("postgres").await.is_ok() { TROUBLE } else { PATIENCE }
+async fn retry_timeout(import: &Import<'_>) -> Duration {
+    if import.server.session("postgres").await.is_ok() { DATABASE_TIMEOUT } else { SERVER_TIMEOUT }
 }
 
-async fn ask(import: &Import<'_>) -> anyhow::Result<Option<ImportSummary>> {
+async fn determine_outcome(import: &Import<'_>) -> anyhow::Result<Option<ImportSummary>> {
     let server = import.server;
     server.terminate_attempts(&application_prefix(&import.job.id), import.job.attempts).await?;
     let (transaction, created) = import.store.recovery_notes(import.job).await?;

@@ -83,7 +83,7 @@ async fn load_and_swap(import: &Import<'_>, input: &Input, staging: &str) -> Res
 /// the target; both renames are one transaction.
 async fn swap(import: &Import<'_>, staging: &str, old: &str) -> anyhow::Result<()> {
     let (live, session) = (import.database, import.session("postgres").await?);
-    carry_over(&session, live, staging).await.context("cannot copy the database's settings")?;
+    copy_settings(&session, live, staging).await.context("cannot copy the database's settings")?;
     let mut last = None;
     for _ in 0..5 {
         // No session may start between the termination and the renames. The staging database is
@@ -127,7 +127,7 @@ const LISTS: [&str; 4] = ["search_path", "temp_tablespaces", "local_preload_libr
 
 /// Copies the properties that belong to the database rather than to the data: settings, privileges,
 /// connection limit and comment. The owner is the same role.
-async fn carry_over(session: &Client, live: &str, staging: &str) -> anyhow::Result<()> {
+async fn copy_settings(session: &Client, live: &str, staging: &str) -> anyhow::Result<()> {
     let to = escape_identifier(staging);
     let mut statements = Vec::new();
     let sql = "select datconnlimit, shobj_description(oid, 'pg_database') from pg_database where datname = $1";
@@ -151,7 +151,7 @@ async fn carry_over(session: &Client, live: &str, staging: &str) -> anyhow::Resu
     for row in session.query(sql, &[&live]).await? {
         let setting: &str = row.get(1);
         let Some((name, value)) = setting.split_once('=') else { continue };
-        let value = if LISTS.contains(&name) { names(value) } else { escape_literal(value) };
+        let value = if LISTS.contains(&name) { quote_names(value) } else { escape_literal(value) };
         let name = name.split('.').map(escape_identifier).collect::<Vec<_>>().join(".");
         statements.push(match row.get::<_, Option<&str>>(0) {
             Some(role) => format!("alter role {} in database {to} set {name} to {value}", escape_identifier(role)),
@@ -166,7 +166,7 @@ async fn carry_over(session: &Client, live: &str, staging: &str) -> anyhow::Resu
 
 /// Converts a stored list of names to literals. The owner may have stored any text (`SET … FROM
 /// CURRENT`), so every element must be quoted in the administrator's SQL.
-fn names(list: &str) -> String {
+fn quote_names(list: &str) -> String {
     let mut elements = vec![String::new()];
     let mut quoted = false;
     let mut characters = list.chars().peekable();
@@ -223,14 +223,14 @@ pub(in crate::server) async fn drop_orphans(server: &TargetServer, store: &Store
 
 #[cfg(test)]
 mod tests {
-    use super::names;
+    use super::quote_names;
 
     #[test]
     fn a_stored_list_becomes_literals() {
-        assert_eq!(names("public, \"$user\", \"a, b\""), "'public', '$user', 'a, b'");
-        assert_eq!(names("\"\""), "''");
-        assert_eq!(names("\"a\"\"b\", c"), "'a\"b', 'c'");
-        assert_eq!(names("x;alter/**/role/**/y/**/superuser"), "'x;alter/**/role/**/y/**/superuser'");
-        assert_eq!(names("it's"), "'it''s'");
+        assert_eq!(quote_names("public, \"$user\", \"a, b\""), "'public', '$user', 'a, b'");
+        assert_eq!(quote_names("\"\""), "''");
+        assert_eq!(quote_names("\"a\"\"b\", c"), "'a\"b', 'c'");
+        assert_eq!(quote_names("x;alter/**/role/**/y/**/superuser"), "'x;alter/**/role/**/y/**/superuser'");
+        assert_eq!(quote_names("it's"), "'it''s'");
     }
 }

@@ -23,9 +23,9 @@ use tokio::task::JoinHandle;
 /// Archives of at least this size, in bytes, are restored over several connections.
 const PARALLEL_FROM: u64 = 32 << 20;
 /// Number of objects above which several connections are slower than one.
-const PARALLEL_UP_TO: usize = 5_000;
+const MAX_PARALLEL_ENTRIES: usize = 5_000;
 /// Maximum number of objects created in one transaction, because each holds locks.
-const OBJECTS_A_TRANSACTION: usize = 1_000;
+const MAX_OBJECTS_PER_TRANSACTION: usize = 1_000;
 
 /// Options that skip properties of the source server.
 const STRIPPED: [&str; 5] =
@@ -34,17 +34,17 @@ const STRIPPED: [&str; 5] =
 /// Loads into a staging database, which is dropped on error: over several connections or in several
 /// transactions, depending on the contents.
 pub(super) async fn into_staging(import: &Import<'_>, database: &str, input: &Input) -> Result<(), ImportFailure> {
-    begin_to_meter(import, input, true);
+    start_progress(import, input, true);
     let script = input.kind == InputKind::Script;
     let work = async {
         if !script && input.plan.by_statements {
-            return archive_as_script(import, database, input, Batches::Of(OBJECTS_A_TRANSACTION), None).await;
+            return archive_as_script(import, database, input, Batches::Of(MAX_OBJECTS_PER_TRANSACTION), None).await;
         }
         if !script {
             return archive(import, database, input).await;
         }
         // Deferred constraints and temporary tables may depend on a single transaction.
-        let batches = if input.plan.handwritten { Batches::One } else { Batches::Of(OBJECTS_A_TRANSACTION) };
+        let batches = if input.plan.handwritten { Batches::One } else { Batches::Of(MAX_OBJECTS_PER_TRANSACTION) };
         feed_script(import, database, input, batches, None).await
     };
     tokio::select! {
@@ -55,10 +55,10 @@ pub(super) async fn into_staging(import: &Import<'_>, database: &str, input: &In
 
 /// Whether an archive is restored over several connections.
 fn is_parallel(input: &Input) -> bool {
-    input.size >= PARALLEL_FROM && input.plan.entries.len() <= PARALLEL_UP_TO && !input.plan.by_statements
+    input.size >= PARALLEL_FROM && input.plan.entries.len() <= MAX_PARALLEL_ENTRIES && !input.plan.by_statements
 }
 
-fn begin_to_meter(import: &Import<'_>, input: &Input, database_is_own: bool) {
+fn start_progress(import: &Import<'_>, input: &Input, database_is_own: bool) {
     match input.kind {
         InputKind::Script => {
             import.tracker.enter(Phase::Loading, Some(input.size));
@@ -85,8 +85,8 @@ async fn archive(import: &Import<'_>, database: &str, input: &Input) -> Result<(
     if parallel {
         command.arg(format!("--jobs={workers}"));
     } else if import.tools.programs.version.0 >= 17 {
-        command.arg(format!("--transaction-size={OBJECTS_A_TRANSACTION}"));
-    } else if entries <= OBJECTS_A_TRANSACTION {
+        command.arg(format!("--transaction-size={MAX_OBJECTS_PER_TRANSACTION}"));
+    } else if entries <= MAX_OBJECTS_PER_TRANSACTION {
         command.arg("--single-transaction");
     }
     command.arg("--verbose").arg(&input.path);
@@ -104,7 +104,7 @@ const LOADING: &str = "loading the data";
 
 /// Loads into the live database in one transaction, which also enforces the plan limit.
 pub(super) async fn in_one_transaction(import: &Import<'_>, input: &Input) -> Result<(), ImportFailure> {
-    begin_to_meter(import, input, false);
+    start_progress(import, input, false);
     let guard = &CommitGuard::new();
     let work = async {
         match input.kind {
@@ -148,7 +148,7 @@ struct Psql {
     running: ChildProcess,
     feeder: Feeder,
     /// Ends when all of its output has been read.
-    heard: JoinHandle<String>,
+    output: JoinHandle<String>,
 }
 
 /// The write end of psql's standard input. It moves to the thread that writes to it, while the process
@@ -157,7 +157,7 @@ struct Feeder {
     pipe: File,
     /// SQL that must end the input, or the transaction does not commit: the pipe also closes when the
     /// writer dies.
-    arrival: String,
+    end_sql: String,
     observer: ScriptObserver,
 }
 
@@ -175,7 +175,7 @@ impl Psql {
         }
         command.arg("--command=select pg_catalog.pg_current_xact_id()");
         let arrived = random_hex(16);
-        if import.tools.programs.psql_restricts() {
+        if import.tools.programs.psql_has_restrict() {
             // From here on psql itself rejects all meta-commands, in case it parses the script
             // differently than our filter.
             command.arg(format!("--command=\\restrict {}", random_hex(16)));
@@ -196,28 +196,28 @@ impl Psql {
             return Err(ImportFailure::program(LOADING, &running.finish().await?, &ErrorLocation::default()));
         };
         let observer = ScriptObserver::of(import.tracker.clone());
-        let mut arrival = format!("\n{}set capydb.whole = '{arrived}';\n", observer.markers.check());
+        let mut end_sql = format!("\n{}set capydb.whole = '{arrived}';\n", observer.markers.check());
         if let Some(guard) = guard {
             if !import.store.set_transaction(import.job, &transaction).await? {
                 return Err(ImportFailure::lease_lost());
             }
-            arrival.push_str(&guard.open(&transaction));
+            end_sql.push_str(&guard.open(&transaction));
         }
-        arrival.push_str(&observer.markers.marker(Marker::End));
-        arrival.push('\n');
+        end_sql.push_str(&observer.markers.marker(Marker::End));
+        end_sql.push('\n');
         let (markers, tracker) = (observer.markers.clone(), import.tracker.clone());
         // Only markers matter, not the script's query results.
-        let heard = tokio::spawn(read_tail(lines.into_inner(), move |line| {
+        let output = tokio::spawn(read_tail(lines.into_inner(), move |line| {
             markers.observe_line(line, &tracker);
             false
         }));
-        let pipe = blocking(stdin.into_owned_fd().map_err(anyhow::Error::from)?)?;
-        Ok(Self { running, feeder: Feeder { pipe, arrival, observer }, heard })
+        let pipe = make_blocking(stdin.into_owned_fd().map_err(anyhow::Error::from)?)?;
+        Ok(Self { running, feeder: Feeder { pipe, end_sql, observer }, output })
     }
 
     /// Waits for psql to exit. If writing the input failed, psql's own error takes precedence.
-    async fn conclude(self, input: &Input, bytes_fed: Result<(), FeedError>) -> Result<(), ImportFailure> {
-        let Self { running, feeder: Feeder { pipe, observer, .. }, heard } = self;
+    async fn finish_psql(self, input: &Input, bytes_fed: Result<(), FeedError>) -> Result<(), ImportFailure> {
+        let Self { running, feeder: Feeder { pipe, observer, .. }, output } = self;
         match bytes_fed {
             // Dropping psql kills it before its input ends, so nothing is committed.
             Err(FeedError::Refused(why)) => {
@@ -234,7 +234,7 @@ impl Psql {
         if finished.is_success() && bytes_fed.is_ok() {
             return Ok(());
         }
-        let _ = heard.await; // it only reads
+        let _ = output.await; // it only reads
         let failure = ImportFailure::program(LOADING, &finished, &locate(&finished, input, &observer));
         // psql exits with 3 after an error in a script, and with another code if the connection was lost
         // (psql, "Exit Status"), which may happen after the commit.
@@ -260,8 +260,8 @@ fn last_check(arrived: &str, limit: u64) -> String {
 
 impl Feeder {
     /// Marks the input as complete.
-    fn arrive(&mut self) -> Result<(), FeedError> {
-        Ok(self.pipe.write_all(self.arrival.as_bytes())?)
+    fn finish(&mut self) -> Result<(), FeedError> {
+        Ok(self.pipe.write_all(self.end_sql.as_bytes())?)
     }
 }
 
@@ -274,15 +274,15 @@ async fn feed_script(
     guard: Option<&CommitGuard>,
 ) -> Result<(), ImportFailure> {
     let file = File::open(&input.path).map_err(anyhow::Error::from)?;
-    let Psql { running, mut feeder, heard } = Psql::start(import, database, guard).await?;
+    let Psql { running, mut feeder, output } = Psql::start(import, database, guard).await?;
     let schemas: Vec<String> = input.plan.extensions.iter().filter_map(|requested| requested.schema.clone()).collect();
     let feeding = tokio::task::spawn_blocking(move || {
         let bytes_fed = feed(file, &mut feeder.pipe, &schemas, batches, &feeder.observer);
-        let bytes_fed = bytes_fed.and_then(|()| feeder.arrive());
+        let bytes_fed = bytes_fed.and_then(|()| feeder.finish());
         (feeder, bytes_fed)
     });
     let (feeder, bytes_fed) = feeding.await.map_err(anyhow::Error::from)?;
-    Psql { running, feeder, heard }.conclude(input, bytes_fed).await
+    Psql { running, feeder, output }.finish_psql(input, bytes_fed).await
 }
 
 /// Converts an archive to SQL and runs it with psql: `pg_restore` would commit before the size is
@@ -297,31 +297,31 @@ async fn archive_as_script(
     let list = restore_list(import, input)?;
     let mut command = program(import.tools, "pg_restore", import.work);
     command.arg("--file=-").args(STRIPPED).arg("--use-list").arg(list).arg(&input.path).stdout(Stdio::piped());
-    let Psql { running, mut feeder, heard } = Psql::start(import, database, guard).await?;
+    let Psql { running, mut feeder, output } = Psql::start(import, database, guard).await?;
     let mut unpacking = ChildProcess::start(command, &[])?;
     let stdout = unpacking.child.stdout.take().ok_or_else(|| anyhow::anyhow!("no pipe from pg_restore"))?;
-    let source = blocking(stdout.into_owned_fd().map_err(anyhow::Error::from)?)?;
+    let source = make_blocking(stdout.into_owned_fd().map_err(anyhow::Error::from)?)?;
     // The SQL of pg_restore passes through the same filter, because it too ends transactions.
     let feeding = tokio::task::spawn_blocking(move || {
         let bytes_fed = feed(source, &mut feeder.pipe, &[], batches, &feeder.observer);
         (feeder, bytes_fed)
     });
     let (feeder, bytes_fed) = feeding.await.map_err(anyhow::Error::from)?;
-    let mut psql = Psql { running, feeder, heard };
+    let mut psql = Psql { running, feeder, output };
     if let Err(FeedError::Pipe(_)) = bytes_fed {
         drop(unpacking); // psql has stopped; its own error says why
-        return psql.conclude(input, bytes_fed).await;
+        return psql.finish_psql(input, bytes_fed).await;
     }
     let unpacked = unpacking.finish().await?;
     if !unpacked.is_success() {
         return Err(ImportFailure::program("reading the archive", &unpacked, &ErrorLocation::default()));
     }
-    let bytes_fed = bytes_fed.and_then(|()| psql.feeder.arrive());
-    psql.conclude(input, bytes_fed).await
+    let bytes_fed = bytes_fed.and_then(|()| psql.feeder.finish());
+    psql.finish_psql(input, bytes_fed).await
 }
 
 /// Makes a pipe blocking again: Tokio sets it nonblocking, but the copying thread must wait.
-fn blocking(pipe: OwnedFd) -> anyhow::Result<File> {
+fn make_blocking(pipe: OwnedFd) -> anyhow::Result<File> {
     rustix::fs::fcntl_setfl(&pipe, rustix::fs::fcntl_getfl(&pipe)? - rustix::fs::OFlags::NONBLOCK)?;
     Ok(File::from(pipe))
 }

@@ -122,12 +122,12 @@ impl ScriptObserver {
         };
         self.tracker.feed(piece.bytes.len(), rows);
         if piece.kind == PieceKind::Between {
-            self.remember(piece);
+            self.record(piece);
         }
     }
 
     /// Remembers the heading that pg_dump writes above every object: `-- Name: t; Type: TABLE; …`.
-    fn remember(&self, piece: &Piece<'_>) {
+    fn record(&self, piece: &Piece<'_>) {
         let Some(at) = memchr::memmem::find(piece.bytes, b"Name: ") else { return };
         let heading = piece.bytes[at..].split(|byte| *byte == b'\n').next().unwrap_or_default();
         let heading = String::from_utf8_lossy(&heading[..heading.len().min(300)]).into_owned();
@@ -174,7 +174,7 @@ impl BatchState {
             Treatment::CreateSchema(name) | Treatment::DropSchema(name) => {
                 name != "public" && !made_schemas.contains(&name)
             }
-            Treatment::CreateExtension(_) | Treatment::Skip | Treatment::LeaveOut(..) => false,
+            Treatment::CreateExtension(_) | Treatment::Skip | Treatment::SkipAndReport(..) => false,
             Treatment::Begin => {
                 self.own_transaction = true;
                 false

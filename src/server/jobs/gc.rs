@@ -8,14 +8,14 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 /// Pause between two rounds.
-const PAUSE: Duration = Duration::from_mins(10);
+const INTERVAL: Duration = Duration::from_mins(10);
 /// The same while a cleanup is known to be incomplete, for instance because of a full disk.
-const PAUSE_AFTER_REQUEST: Duration = Duration::from_secs(5);
+const DELAY_AFTER_REQUEST: Duration = Duration::from_secs(5);
 /// Pause between two checks for a requested cleanup.
 const POLL: Duration = Duration::from_secs(1);
 
 /// Maximum number of dumps removed in one round.
-const UPLOADS_A_ROUND: i64 = 100;
+const UPLOADS_PER_ROUND: i64 = 100;
 
 /// Cleans up periodically until `stop`.
 pub(in crate::server) async fn run(core: Arc<Core>, work_dirs: Arc<WorkDirs>, stop: CancellationToken) {
@@ -32,7 +32,7 @@ pub(in crate::server) async fn run(core: Arc<Core>, work_dirs: Arc<WorkDirs>, st
             }
         }
         let finished = Instant::now();
-        let pause = || if core.wakeups.is_cleanup_requested() { PAUSE_AFTER_REQUEST } else { PAUSE };
+        let pause = || if core.wakeups.is_cleanup_requested() { DELAY_AFTER_REQUEST } else { INTERVAL };
         while finished.elapsed() < pause() {
             if stop.run_until_cancelled(tokio::time::sleep(POLL)).await.is_none() {
                 return;
@@ -62,7 +62,7 @@ async fn clean_up_shared(core: &Core) -> anyhow::Result<()> {
     let databases = import::drop_orphans(&core.target, &core.store).await;
     core.store.delete_old_deliveries().await?;
     core.store.delete_old_logins().await?;
-    for key in core.store.abandoned_uploads(UPLOADS_A_ROUND).await? {
+    for key in core.store.abandoned_uploads(UPLOADS_PER_ROUND).await? {
         // After a storage error, the next regular round retries.
         if let Err(error) = remove_abandoned(core, &key).await {
             tracing::error!("cannot remove the abandoned dump {key} yet: {error:#}");

@@ -34,7 +34,7 @@ pub(crate) struct NewLogin<'a> {
 const MINUTES: i32 = 15;
 
 /// Maximum number of pending logins, because starting one needs no key.
-const MOST_WAITING: i64 = 1000;
+const MAX_PENDING: i64 = 1000;
 
 impl Store {
     /// Stores a login, and returns its id and expiry. `None` if too many logins are pending.
@@ -47,7 +47,7 @@ impl Store {
                    returning id, expires_at";
         let (id, token) = (new_id(), sha256(new.poll_token));
         let row = client
-            .query_opt(sql, &[&id, &token, &new.device, &new.key_name, &new.key_expires_at, &MINUTES, &MOST_WAITING])
+            .query_opt(sql, &[&id, &token, &new.device, &new.key_name, &new.key_expires_at, &MINUTES, &MAX_PENDING])
             .await?;
         Ok(row.map(|row| (row.get(0), row.get(1))))
     }

@@ -28,13 +28,13 @@ mod migrations {
 }
 
 /// Timeout of the health check.
-const ANSWER: std::time::Duration = std::time::Duration::from_secs(5);
+const HEALTH_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// Maximum number of sessions of one process.
-const SESSIONS: usize = 8;
+const MAX_SESSIONS: usize = 8;
 
 /// Timeout for a connection from the pool.
-const PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
+const SESSION_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// The metadata database.
 #[derive(Clone)]
@@ -57,8 +57,11 @@ impl Store {
         let endpoint = endpoint.with(|config| {
             config.options("-c idle_in_transaction_session_timeout=0 -c statement_timeout=60s");
         });
-        let pool = Pool::builder(endpoint.manager()).max_size(SESSIONS).runtime(Runtime::Tokio1);
-        let pool = pool.wait_timeout(Some(PATIENCE)).create_timeout(Some(PATIENCE)).recycle_timeout(Some(PATIENCE));
+        let pool = Pool::builder(endpoint.manager()).max_size(MAX_SESSIONS).runtime(Runtime::Tokio1);
+        let pool = pool
+            .wait_timeout(Some(SESSION_TIMEOUT))
+            .create_timeout(Some(SESSION_TIMEOUT))
+            .recycle_timeout(Some(SESSION_TIMEOUT));
         Ok(Self { pool: pool.build()? })
     }
 
@@ -95,7 +98,7 @@ impl Store {
     /// Whether the metadata database responds.
     pub(super) async fn is_up(&self) -> bool {
         let probe = async { anyhow::Ok(self.client().await?.simple_query("select 1").await?) };
-        tokio::time::timeout(ANSWER, probe).await.is_ok_and(|response| response.is_ok())
+        tokio::time::timeout(HEALTH_TIMEOUT, probe).await.is_ok_and(|response| response.is_ok())
     }
 }
 

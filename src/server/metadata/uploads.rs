@@ -40,8 +40,8 @@ impl MultipartSpec {
 }
 
 /// Marks an upload as discarded; its row is kept until its bytes are removed.
-const GIVEN_UP: &str = "touched_at = '-infinity'";
-const WANTED: &str = "touched_at > '-infinity'";
+const DISCARDED: &str = "touched_at = '-infinity'";
+const ACTIVE: &str = "touched_at > '-infinity'";
 
 const COLUMNS: &str = "object_key, project_id, size_bytes, declared_bytes, part_bytes, storage_id";
 
@@ -71,7 +71,7 @@ impl Store {
         if key.contains('\0') {
             return Ok(None); // Postgres text cannot contain NUL
         }
-        let sql = format!("select {COLUMNS} from uploads where object_key = $1 and {WANTED}");
+        let sql = format!("select {COLUMNS} from uploads where object_key = $1 and {ACTIVE}");
         Ok(self.client().await?.query_opt(&sql, &[&key]).await?.as_ref().map(from_row))
     }
 
@@ -83,20 +83,20 @@ impl Store {
 
     /// Marks an upload as complete, with its size in bytes. False if it was discarded.
     pub(crate) async fn finish_upload(&self, key: &str, size: u64) -> anyhow::Result<bool> {
-        let sql = format!("update uploads set size_bytes = $2, touched_at = now() where object_key = $1 and {WANTED}");
+        let sql = format!("update uploads set size_bytes = $2, touched_at = now() where object_key = $1 and {ACTIVE}");
         Ok(self.client().await?.execute(&sql, &[&key, &signed(size)]).await? == 1)
     }
 
     /// Discards an incomplete upload, which can then no longer be found. False if it is complete. The
     /// caller removes its bytes, then its row.
     pub(crate) async fn abandon_upload(&self, key: &str) -> anyhow::Result<bool> {
-        let sql = format!("update uploads set {GIVEN_UP} where object_key = $1 and size_bytes is null");
+        let sql = format!("update uploads set {DISCARDED} where object_key = $1 and size_bytes is null");
         Ok(self.client().await?.execute(&sql, &[&key]).await? == 1)
     }
 
     /// Records that an upload is still active.
     pub(crate) async fn touch_upload(&self, key: &str) -> anyhow::Result<()> {
-        let sql = format!("update uploads set touched_at = now() where object_key = $1 and {WANTED}");
+        let sql = format!("update uploads set touched_at = now() where object_key = $1 and {ACTIVE}");
         self.client().await?.execute(&sql, &[&key]).await?;
         Ok(())
     }
@@ -105,7 +105,7 @@ impl Store {
     pub(crate) async fn reserved_bytes(&self, project: &str) -> anyhow::Result<u64> {
         let sql = format!(
             "select coalesce(sum(declared_bytes), 0)::bigint from uploads
-             where project_id = $1 and size_bytes is null and {WANTED}"
+             where project_id = $1 and size_bytes is null and {ACTIVE}"
         );
         let sum: i64 = self.client().await?.query_one(&sql, &[&project]).await?.get(0);
         Ok(u64::try_from(sum).unwrap_or_default())
@@ -127,7 +127,7 @@ impl Store {
     pub(crate) async fn add_part(&self, key: &str, part: &UploadPart) -> anyhow::Result<bool> {
         let sql = format!(
             "with upload as (update uploads set touched_at = now()
-                             where object_key = $1 and size_bytes is null and {WANTED} returning object_key)
+                             where object_key = $1 and size_bytes is null and {ACTIVE} returning object_key)
              insert into upload_parts (object_key, part_number, size_bytes, crc64nvme)
              select object_key, $2, $3, $4 from upload
              on conflict (object_key, part_number)
@@ -162,7 +162,7 @@ impl Store {
 
     /// Discards an upload if it is still abandoned, and returns it.
     pub(crate) async fn discard_abandoned(&self, key: &str) -> anyhow::Result<Option<UploadRow>> {
-        let sql = format!("update uploads u set {GIVEN_UP} where object_key = $1 and {ABANDONED} returning {COLUMNS}");
+        let sql = format!("update uploads u set {DISCARDED} where object_key = $1 and {ABANDONED} returning {COLUMNS}");
         Ok(self.client().await?.query_opt(&sql, &[&key]).await?.as_ref().map(from_row))
     }
 

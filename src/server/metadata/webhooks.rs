@@ -7,7 +7,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
 /// Maximum number of endpoints of an organization.
-const MOST_ENDPOINTS: i64 = 50;
+const MAX_ENDPOINTS: i64 = 50;
 /// Seconds until a claimed delivery is retried if its worker dies.
 const LEASE_SECONDS: i32 = 60;
 /// How long finished deliveries are kept, in days.
@@ -61,7 +61,7 @@ impl Store {
             .execute("select from organizations where id = $1 for no key update", &[&new.organization_id])
             .await?;
         let count = "select count(*) from webhook_endpoints where organization_id = $1";
-        if transaction.query_one(count, &[&new.organization_id]).await?.get::<_, i64>(0) >= MOST_ENDPOINTS {
+        if transaction.query_one(count, &[&new.organization_id]).await?.get::<_, i64>(0) >= MAX_ENDPOINTS {
             return Ok(None);
         }
         let sql = format!(

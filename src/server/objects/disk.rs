@@ -2,7 +2,7 @@
 
 use super::part_locks::{PartLock, PartLocks};
 use super::receive::{DiskSpace, receive};
-use super::{ObjectError, URL_LIFE};
+use super::{ObjectError, URL_LIFETIME};
 use crate::server::crypto::{Signer, random_hex};
 use crate::server::postgres::RunAs;
 use axum::body::Bytes;
@@ -81,7 +81,7 @@ impl Disk {
 
     /// The query of a URL that accepts an upload, or one part of it, for one hour.
     pub(crate) fn sign(&self, key: &str, part: Option<u32>) -> String {
-        let expires = seconds(SystemTime::now() + URL_LIFE);
+        let expires = seconds(SystemTime::now() + URL_LIFETIME);
         let signature = self.signer.sign(&signed_text(key, part, expires));
         SignedQuery { part, expires, signature }.query()
     }
@@ -117,7 +117,7 @@ impl Disk {
     /// Starts a multipart upload of this size in bytes.
     pub(crate) fn begin(&self, key: &str, size: u64) -> Result<(), ObjectError> {
         self.space.has(size)?;
-        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(self.in_parts(key))?;
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(self.parts_path(key))?;
         Ok(file.set_len(size)?)
     }
 
@@ -128,7 +128,7 @@ impl Disk {
 
     /// Opens the file that the parts of an upload are written to.
     pub(crate) fn unfinished(&self, key: &str) -> Result<File, ObjectError> {
-        match OpenOptions::new().write(true).open(self.in_parts(key)) {
+        match OpenOptions::new().write(true).open(self.parts_path(key)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Err(ObjectError::NoUpload),
             file => Ok(file?),
         }
@@ -142,9 +142,9 @@ impl Disk {
         body: impl Stream<Item = Result<Bytes, E>> + Unpin,
         lock: Arc<PartLock>,
     ) -> Result<u64, ObjectError> {
-        let over = lock.over.clone();
+        let superseded = lock.superseded.clone();
         let received = receive(&self.space, file, start, length, body, lock);
-        over.run_until_cancelled(received).await.unwrap_or(Err(ObjectError::Superseded))
+        superseded.run_until_cancelled(received).await.unwrap_or(Err(ObjectError::Superseded))
     }
 
     /// Aborts all writers of this object, and blocks new ones while the guard is held.
@@ -155,7 +155,7 @@ impl Disk {
     /// Completes a multipart upload whose parts have all arrived. Idempotent. The caller must hold the
     /// guard of [`Disk::lock_exclusively`].
     pub(crate) fn complete(&self, key: &str) -> Result<(), ObjectError> {
-        if self.path(key).exists() { Ok(()) } else { self.publish(&self.in_parts(key), key) }
+        if self.path(key).exists() { Ok(()) } else { self.publish(&self.parts_path(key), key) }
     }
 
     /// Removes files whose object is not in the metadata, one hour after the last write.
@@ -192,14 +192,14 @@ impl Disk {
         self.folder.join(name(key))
     }
 
-    fn in_parts(&self, key: &str) -> PathBuf {
+    fn parts_path(&self, key: &str) -> PathBuf {
         self.unfinished.join(name(key))
     }
 
     /// Removes an object, complete or not; does nothing if it does not exist.
     pub(crate) fn delete(&self, key: &str) -> io::Result<()> {
         remove(&self.path(key))?;
-        remove(&self.in_parts(key))
+        remove(&self.parts_path(key))
     }
 }
 
@@ -301,7 +301,10 @@ mod tests {
         }
         disk.put(&key, 6, body(&["abc", "def"])).await.expect("stores");
         assert!(matches!(disk.put(&key, 6, body(&["xxxxxx"])).await, Err(ObjectError::Used)));
-        assert!(matches!(disk.put(&super::super::new_key(), u64::MAX, body(&[])).await, Err(ObjectError::NoRoom)));
+        assert!(matches!(
+            disk.put(&super::super::new_key(), u64::MAX, body(&[])).await,
+            Err(ObjectError::NotEnoughSpace)
+        ));
         assert_eq!(fs::read(disk.path(&key)).expect("reads"), b"abcdef");
         disk.delete(&key).expect("deletes");
         disk.delete(&key).expect("is gone");

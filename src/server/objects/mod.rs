@@ -19,15 +19,15 @@ use tokio::sync::OwnedRwLockWriteGuard;
 
 /// Limits of S3: parts of 5 MiB to 5 GiB, at most 10,000 parts (Amazon S3 user guide, "Multipart
 /// upload limits"). In bytes.
-const LARGEST_PART: u64 = 5 << 30;
-const MOST_PARTS: u64 = 10_000;
+const MAX_PART: u64 = 5 << 30;
+const MAX_PARTS: u64 = 10_000;
 /// Minimum part size, in bytes, because each part is a request.
-const USUAL_PART: u64 = 8 << 20;
+const MIN_PART: u64 = 8 << 20;
 /// Number of parts above which larger parts are used.
-const USUAL_PARTS: u64 = 1000;
+const TARGET_PARTS: u64 = 1000;
 
 /// How long an upload URL is valid.
-pub(super) const URL_LIFE: Duration = Duration::from_hours(1);
+pub(super) const URL_LIFETIME: Duration = Duration::from_hours(1);
 
 /// Where dumps are stored.
 pub(super) enum Objects {
@@ -134,9 +134,9 @@ impl Objects {
 /// Part size for a dump of this size, both in bytes; `None` if one part is enough, or if the dump
 /// exceeds the limits.
 pub(super) fn part_size(size: u64) -> Option<u64> {
-    let even = size.div_ceil(USUAL_PARTS).next_multiple_of(1 << 20);
-    let part = even.clamp(USUAL_PART, LARGEST_PART);
-    (size > part && size.div_ceil(part) <= MOST_PARTS).then_some(part)
+    let even = size.div_ceil(TARGET_PARTS).next_multiple_of(1 << 20);
+    let part = even.clamp(MIN_PART, MAX_PART);
+    (size > part && size.div_ceil(part) <= MAX_PARTS).then_some(part)
 }
 
 /// A new, unique object key.
@@ -177,7 +177,7 @@ pub(super) enum ObjectError {
     Stalled,
     /// The disk is too full.
     #[error("There is not enough free space for this upload.")]
-    NoRoom,
+    NotEnoughSpace,
     /// The length was not declared.
     #[error("You must provide the Content-Length HTTP header.")]
     NoLength,
@@ -201,11 +201,11 @@ mod tests {
 
     #[test]
     fn parts_are_few_and_within_the_limits_of_s3() {
-        assert_eq!(part_size(USUAL_PART), None, "one is enough");
-        assert_eq!(part_size(USUAL_PART + 1), Some(USUAL_PART));
+        assert_eq!(part_size(MIN_PART), None, "one is enough");
+        assert_eq!(part_size(MIN_PART + 1), Some(MIN_PART));
         for size in [40_000_000_000, 5_u64 << 40, 100 << 30] {
             let part = part_size(size).expect("in parts");
-            assert!((5 << 20..=LARGEST_PART).contains(&part) && size.div_ceil(part) <= 10_000, "{size}: {part}");
+            assert!((5 << 20..=MAX_PART).contains(&part) && size.div_ceil(part) <= 10_000, "{size}: {part}");
         }
         assert_eq!(part_size(u64::MAX / 2), None, "exceeds all limits");
         assert_eq!(id_of(&key_of("abc")), Some("abc"));

@@ -19,7 +19,7 @@ struct Object {
 /// The exclusive right to write one part.
 pub(crate) struct PartLock {
     /// Cancelled when a newer writer or the end of the upload supersedes this one.
-    pub(super) over: CancellationToken,
+    pub(super) superseded: CancellationToken,
     _all: OwnedRwLockReadGuard<()>,
     _part: OwnedMutexGuard<()>,
 }
@@ -28,7 +28,7 @@ impl PartLocks {
     /// Aborts an older writer of the part, and waits until it has stopped. `None` if a newer one has
     /// arrived in the meantime.
     pub(super) async fn part(&self, key: &str, part: u32) -> Option<PartLock> {
-        let over = CancellationToken::new();
+        let superseded = CancellationToken::new();
         let (all, lock) = {
             let mut objects = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             // Drop the entries of locks that have no holder or waiter.
@@ -39,11 +39,11 @@ impl PartLocks {
             let object = objects.entry(key.to_owned()).or_default();
             let (older, lock) = object.parts.entry(part).or_default();
             older.cancel();
-            *older = over.clone();
+            *older = superseded.clone();
             (object.all.clone(), lock.clone())
         };
-        let lock = PartLock { over, _all: all.read_owned().await, _part: lock.lock_owned().await };
-        (!lock.over.is_cancelled()).then_some(lock)
+        let lock = PartLock { superseded, _all: all.read_owned().await, _part: lock.lock_owned().await };
+        (!lock.superseded.is_cancelled()).then_some(lock)
     }
 
     /// Aborts all writers of an object, and blocks new ones while the guard is held.
@@ -71,15 +71,18 @@ mod tests {
             let part_locks = part_locks.clone();
             async move { part_locks.part("k", 1).await.is_some() }
         });
-        first.over.cancelled().await;
-        assert!(!other.over.is_cancelled() && !newer.is_finished(), "it waits until the older writer has stopped");
+        first.superseded.cancelled().await;
+        assert!(
+            !other.superseded.is_cancelled() && !newer.is_finished(),
+            "it waits until the older writer has stopped"
+        );
         drop(first);
         assert!(newer.await.expect("runs"));
         let whole = tokio::spawn({
             let part_locks = part_locks.clone();
             async move { drop(part_locks.whole("k").await) }
         });
-        other.over.cancelled().await;
+        other.superseded.cancelled().await;
         drop(other);
         whole.await.expect("runs");
         part_locks.part("k2", 1).await.expect("a part lock");

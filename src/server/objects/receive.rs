@@ -50,7 +50,7 @@ impl DiskSpace {
         let others = self.reserved.fetch_add(length, Ordering::Relaxed);
         let reservation = Reservation { reserved: &self.reserved, left: length };
         let needed = length.saturating_add(others).saturating_add(MIN_FREE_DISK);
-        if self.free()? < needed { Err(ObjectError::NoRoom) } else { Ok(reservation) }
+        if self.free()? < needed { Err(ObjectError::NotEnoughSpace) } else { Ok(reservation) }
     }
 
     /// Free space, in bytes.
@@ -87,7 +87,7 @@ pub(super) async fn receive<E>(
         }
         if arrived - before >= MIN_PROGRESS {
             if disk_space.free()? < MIN_FREE_DISK {
-                return Err(ObjectError::NoRoom);
+                return Err(ObjectError::NotEnoughSpace);
             }
             (since, before) = (Instant::now(), arrived);
         } else if since.elapsed() > STALL_LIMIT {

@@ -1,7 +1,7 @@
 //! Object storage in an S3 bucket. Clients upload directly to the bucket with presigned URLs; the
 //! control plane signs, lists, completes and deletes.
 
-use super::{ObjectError, URL_LIFE};
+use super::{ObjectError, URL_LIFETIME};
 use crate::server::egress;
 use crate::server::postgres::{RunAs, private_file};
 use crate::util::format::printable;
@@ -16,7 +16,7 @@ use std::path::Path;
 use std::time::Duration;
 
 /// Validity of presigned URLs that we use ourselves, immediately.
-const OWN_LIFE: Duration = Duration::from_mins(5);
+const INTERNAL_URL_LIFETIME: Duration = Duration::from_mins(5);
 /// Timeout of a request; completing a multipart upload takes the longest.
 const TIMEOUT: Duration = Duration::from_mins(4);
 /// Timeout for the next block of a download.
@@ -61,7 +61,7 @@ impl S3 {
 
     /// Checks that the bucket exists and accepts our credentials.
     pub(crate) async fn check(&self) -> anyhow::Result<()> {
-        let url = self.bucket.head_bucket(Some(&self.credentials)).sign(OWN_LIFE);
+        let url = self.bucket.head_bucket(Some(&self.credentials)).sign(INTERNAL_URL_LIFETIME);
         let status = self.http.head(url).timeout(TIMEOUT).send().await.map_err(lost)?.status().as_u16();
         let name = self.bucket.name();
         match status {
@@ -88,10 +88,10 @@ impl S3 {
         let object = self.object(key);
         let credentials = Some(&self.credentials);
         let url = match part {
-            None => self.bucket.put_object(credentials, &object).sign(URL_LIFE),
+            None => self.bucket.put_object(credentials, &object).sign(URL_LIFETIME),
             Some((number, upload)) => {
                 let number = u16::try_from(number).unwrap_or(u16::MAX); // there are at most 10,000
-                SignedPart::new(&self.bucket, credentials, &object, number, upload).sign(URL_LIFE)
+                SignedPart::new(&self.bucket, credentials, &object, number, upload).sign(URL_LIFETIME)
             }
         };
         url.to_string()
@@ -101,7 +101,7 @@ impl S3 {
     pub(crate) async fn begin(&self, key: &str) -> Result<String, ObjectError> {
         let object = self.object(key);
         let action = CreateMultipartUpload::new(&self.bucket, Some(&self.credentials), &object);
-        let answer = self.call(self.http.post(action.sign(OWN_LIFE))).await?;
+        let answer = self.call(self.http.post(action.sign(INTERNAL_URL_LIFETIME))).await?;
         S3Upload::parse(&answer)
             .map(|upload| upload.upload_id)
             .ok_or_else(|| unexpected("the response has no upload id"))
@@ -115,7 +115,7 @@ impl S3 {
             if let Some(after) = after {
                 action.set_part_number_marker(after);
             }
-            let answer = self.call(self.http.get(action.sign(OWN_LIFE))).await?;
+            let answer = self.call(self.http.get(action.sign(INTERNAL_URL_LIFETIME))).await?;
             let page = S3Parts::parse(&answer).ok_or_else(|| unexpected("the list of parts is invalid"))?;
             let next = page.next_page().filter(|next| Some(*next) > after);
             parts.extend(page.into_parts());
@@ -132,7 +132,7 @@ impl S3 {
         let object = self.object(key);
         let tags = tags.iter().map(String::as_str);
         let action = CompleteMultipartUpload::new(&self.bucket, Some(&self.credentials), &object, upload, tags);
-        let url = action.sign(OWN_LIFE);
+        let url = action.sign(INTERNAL_URL_LIFETIME);
         // S3 sends status 200 before it has finished; the body contains the result.
         let answer = self.call(self.http.post(url).body(action.body())).await?;
         match S3Error::parse(&answer) {
@@ -144,7 +144,7 @@ impl S3 {
     /// Size of an object in bytes; `None` if it does not exist.
     pub(crate) async fn size(&self, key: &str) -> Result<Option<u64>, ObjectError> {
         let object = self.object(key);
-        let url = self.bucket.head_object(Some(&self.credentials), &object).sign(OWN_LIFE);
+        let url = self.bucket.head_object(Some(&self.credentials), &object).sign(INTERNAL_URL_LIFETIME);
         let answer = self.http.head(url).timeout(TIMEOUT).send().await.map_err(lost)?;
         match answer.status().as_u16() {
             404 => Ok(None),
@@ -161,7 +161,7 @@ impl S3 {
     /// size has changed.
     pub(crate) async fn fetch(&self, key: &str, size: u64, path: &Path, user: Option<&RunAs>) -> anyhow::Result<()> {
         let object = self.object(key);
-        let url = self.bucket.get_object(Some(&self.credentials), &object).sign(URL_LIFE);
+        let url = self.bucket.get_object(Some(&self.credentials), &object).sign(URL_LIFETIME);
         let mut answer = self.http.get(url).send().await.map_err(lost)?;
         if !answer.status().is_success() {
             anyhow::bail!("object storage returned HTTP status {} for the dump", answer.status().as_u16());
@@ -187,13 +187,16 @@ impl S3 {
         let object = self.object(key);
         let credentials = Some(&self.credentials);
         if let Some(upload) = upload {
-            let url = AbortMultipartUpload::new(&self.bucket, credentials, &object, upload).sign(OWN_LIFE);
+            let url = AbortMultipartUpload::new(&self.bucket, credentials, &object, upload).sign(INTERNAL_URL_LIFETIME);
             match self.call(self.http.delete(url)).await {
                 Ok(_) | Err(ObjectError::NoUpload) => {}
                 Err(error) => return Err(error),
             }
         }
-        match self.call(self.http.delete(self.bucket.delete_object(credentials, &object).sign(OWN_LIFE))).await {
+        match self
+            .call(self.http.delete(self.bucket.delete_object(credentials, &object).sign(INTERNAL_URL_LIFETIME)))
+            .await
+        {
             Ok(_) | Err(ObjectError::NoUpload) => Ok(()),
             Err(error) => Err(error),
         }

@@ -12,11 +12,11 @@ use tokio::task::{self, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 /// Maximum number of concurrent deliveries of a process, which are mostly waiting.
-const AT_A_TIME: usize = 32;
+const MAX_CONCURRENT: usize = 32;
 /// Concurrent deliveries above which a receiver gets no more, so that a slow one does not block others.
-const FOR_ONE: usize = 4;
+const MAX_PER_RECEIVER: usize = 4;
 /// Pause between two polls for due items.
-const PAUSE: Duration = Duration::from_secs(1);
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Delays between attempts, in seconds: the first few cover a deployment of the receiver, the rest an
 /// outage overnight.
@@ -47,7 +47,7 @@ pub(crate) async fn run<T: OutboxItem, P: Future<Output = anyhow::Result<()>> + 
     while !stop.is_cancelled() {
         let mut wakeup = pin!(core.wakeups.outbox.notified());
         wakeup.as_mut().enable(); // wakeups from here on are not missed
-        let capacity = AT_A_TIME.saturating_sub(running.len()).min(FOR_ONE);
+        let capacity = MAX_CONCURRENT.saturating_sub(running.len()).min(MAX_PER_RECEIVER);
         let items = if capacity == 0 { Ok(Vec::new()) } else { claim(&core, capacity, &busy(&receivers)).await };
         let items = items.unwrap_or_else(|error| {
             tracing::error!("cannot read the due deliveries: {error:#}");
@@ -66,7 +66,7 @@ pub(crate) async fn run<T: OutboxItem, P: Future<Output = anyhow::Result<()>> + 
             Some(result) = running.join_next_with_id() => finish(result, &mut receivers),
             () = wakeup => {}
             () = stop.cancelled() => {}
-            () = tokio::time::sleep(PAUSE) => {}
+            () = tokio::time::sleep(POLL_INTERVAL) => {}
         }
     }
     while let Some(result) = running.join_next_with_id().await {
@@ -80,7 +80,7 @@ fn busy(receivers: &HashMap<task::Id, String>) -> Vec<String> {
     for receiver in receivers.values() {
         *counts.entry(receiver).or_default() += 1;
     }
-    counts.into_iter().filter(|(_, count)| *count >= FOR_ONE).map(|(receiver, _)| receiver.clone()).collect()
+    counts.into_iter().filter(|(_, count)| *count >= MAX_PER_RECEIVER).map(|(receiver, _)| receiver.clone()).collect()
 }
 
 fn finish(result: Result<(task::Id, anyhow::Result<()>), JoinError>, receivers: &mut HashMap<task::Id, String>) {

@@ -42,7 +42,7 @@ async fn send(core: &Core, item: &DueDelivery) -> Result<u16, DeliveryError> {
         return Err(DeliveryError::attempts_exhausted());
     }
     // Checked when it was stored, but the rules may have changed since.
-    let url = egress::receiver(&item.url, core.is_local).map_err(DeliveryError::permanent)?;
+    let url = egress::parse_receiver_url(&item.url, core.is_local).map_err(DeliveryError::permanent)?;
     let secret = core.secret_box.open(&item.secret).map_err(|error| DeliveryError::transient(error.to_string()))?;
     let request = core
         .webhook_client

@@ -23,7 +23,7 @@ const START_TIMEOUT: Duration = Duration::from_mins(2);
 const STOP_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// How many other ports are tried if a port is in use.
-const MOST_PORTS: u32 = 4;
+const MAX_PORT_ATTEMPTS: u32 = 4;
 
 /// Options of a private cluster.
 pub struct ClusterOptions<'a> {
@@ -72,7 +72,7 @@ impl Cluster {
             let mut cluster = Self { child: spawn(options, &data, port)?, port };
             let Err(error) = cluster.wait_until_ready(options).await else { return Ok(cluster) };
             match StartFailure::read(&options.folder.join("log")) {
-                StartFailure::PortTaken if ports < MOST_PORTS => ports += 1,
+                StartFailure::PortTaken if ports < MAX_PORT_ATTEMPTS => ports += 1,
                 StartFailure::OldSessions if started.elapsed() < STOP_TIMEOUT => {}
                 _ => return Err(error),
             }

@@ -118,7 +118,7 @@ impl Endpoint {
     }
 
     /// Whether the server is on this machine.
-    pub fn is_here(&self) -> bool {
+    pub fn is_local(&self) -> bool {
         crate::util::net::is_loopback(&self.host)
     }
 

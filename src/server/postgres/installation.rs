@@ -57,7 +57,7 @@ impl Programs {
     }
 
     /// Whether this psql has `\restrict`, which disables all its other meta-commands.
-    pub fn psql_restricts(&self) -> bool {
+    pub fn psql_has_restrict(&self) -> bool {
         let since = [(13, 22), (14, 19), (15, 14), (16, 10), (17, 6)];
         self.version.0 >= 18 || since.iter().any(|(major, minor)| self.version.0 == *major && self.version.1 >= *minor)
     }
@@ -81,7 +81,7 @@ pub fn find(named: Option<&Path>, report: &dyn Fn(&str)) -> anyhow::Result<Progr
         }
         return Ok(programs);
     }
-    let cache = cache_folder()?;
+    let cache = cache_dir()?;
     let cached = cache.join(TARGET_MAJOR.to_string());
     let cached_bin = cached.join(format!("usr/lib/postgresql/{TARGET_MAJOR}/bin"));
     if cached.join("READY").is_file()
@@ -119,7 +119,7 @@ fn older(programs: &Programs) -> String {
 
 /// Directory of fetched copies. For root it is outside root's home, which the user that the server runs
 /// as cannot enter.
-fn cache_folder() -> anyhow::Result<PathBuf> {
+fn cache_dir() -> anyhow::Result<PathBuf> {
     use etcetera::BaseStrategy;
     if rustix::process::geteuid().is_root() {
         return Ok(PathBuf::from("/var/cache/capydb/postgres"));

@@ -19,12 +19,12 @@ const STATEMENT_TIMEOUT: Duration = Duration::from_secs(30);
 /// Timeout of the whole call, for statements that do not react to the server's timeout.
 const CALL_TIMEOUT: Duration = Duration::from_secs(35);
 /// Maximum size of a result, in bytes: the driver holds whole rows in memory.
-const LONGEST_RESULT: u64 = 32_000_000;
+const MAX_RESULT_BYTES: u64 = 32_000_000;
 /// Maximum number of values in a result.
-const MOST_VALUES: usize = 500_000;
+const MAX_VALUES: usize = 500_000;
 /// Default and maximum number of rows in a result.
-const USUAL_ROWS: u32 = 1000;
-const MOST_ROWS: u32 = 10_000;
+const DEFAULT_ROWS: u32 = 1000;
+const MAX_ROWS: u32 = 10_000;
 /// The error for input that is not one SQL statement.
 const NOT_ONE_STATEMENT: &str = "query must be one SQL statement";
 
@@ -85,7 +85,8 @@ pub(crate) async fn query(
         config.user(login.role).password(login.password).dbname(login.database).application_name("capydb sql");
         config.options(format!("-c statement_timeout={}", STATEMENT_TIMEOUT.as_millis()));
     });
-    let (session, connection) = endpoint.connect_limited(LONGEST_RESULT).await.map_err(|error| no_session(&error))?;
+    let (session, connection) =
+        endpoint.connect_limited(MAX_RESULT_BYTES).await.map_err(|error| session_error(&error))?;
     let started = Instant::now();
     let work = async {
         let row = session.query_one("select pg_backend_pid()", &[]).await?;
@@ -137,7 +138,7 @@ impl Drop for TerminateOnDrop {
     }
 }
 
-fn no_session(error: &anyhow::Error) -> QueryError {
+fn session_error(error: &anyhow::Error) -> QueryError {
     tracing::warn!("cannot connect to a project's database: {error:#}");
     let code = error.downcast_ref::<SessionError>().and_then(|error| error.code.as_ref());
     if code == Some(&SqlState::INVALID_PASSWORD) {
@@ -154,7 +155,7 @@ fn too_long() -> QueryError {
 /// Runs a statement in a transaction, so that it is rolled back if its result is too large. A few
 /// commands cannot run in one and run without.
 async fn run(session: &Client, request: &SqlRequest) -> Result<SqlResult, tokio_postgres::Error> {
-    let (query, most) = (&request.query, request.max_rows.unwrap_or(USUAL_ROWS).min(MOST_ROWS) as usize);
+    let (query, most) = (&request.query, request.max_rows.unwrap_or(DEFAULT_ROWS).min(MAX_ROWS) as usize);
     let read_only = request.read_only.unwrap_or(false);
     let begin = if read_only { "begin transaction read only" } else { "begin" };
     session.batch_execute(begin).await?;
@@ -199,7 +200,7 @@ async fn collect(
 ) -> Result<SqlResult, tokio_postgres::Error> {
     let messages = session.simple_query_raw(sql).await?;
     pin_mut!(messages);
-    let most = most.min(MOST_VALUES / columns.len().max(1));
+    let most = most.min(MAX_VALUES / columns.len().max(1));
     let (mut rows, mut truncated, mut row_count) = (Vec::new(), false, 0);
     while let Some(message) = messages.next().await {
         match message? {
@@ -258,7 +259,7 @@ fn explain(query: &str, error: &tokio_postgres::Error, took: Duration) -> QueryE
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(current) = cause {
         if current.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::FileTooLarge) {
-            let limit = crate::util::format::bytes(LONGEST_RESULT);
+            let limit = crate::util::format::bytes(MAX_RESULT_BYTES);
             let why = format!("the result is larger than {limit}, so the statement was rolled back; add a LIMIT");
             return QueryError::Statement(why);
         }

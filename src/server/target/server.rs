@@ -26,7 +26,7 @@ pub(in crate::server) struct TargetServer {
 }
 
 /// Timeout of the health check.
-const ANSWER: Duration = Duration::from_secs(5);
+const HEALTH_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Connection limit of a project, below the server's limit so that one project cannot use all
 /// connections.
@@ -74,7 +74,7 @@ impl TargetServer {
     /// Whether the server responds.
     pub(in crate::server) async fn is_up(&self) -> bool {
         let probe = async { anyhow::Ok(self.session("postgres").await?.simple_query("select 1").await?) };
-        tokio::time::timeout(ANSWER, probe).await.is_ok_and(|response| response.is_ok())
+        tokio::time::timeout(HEALTH_TIMEOUT, probe).await.is_ok_and(|response| response.is_ok())
     }
 
     /// An administrator session in a database. The database's owner is untrusted, so objects and

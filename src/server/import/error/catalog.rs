@@ -13,9 +13,9 @@ struct CatalogEntry {
 }
 
 const REPLACE: &str = "import with --recreate to replace the target's contents, or drop the object there first";
-const WHOLE: &str = "dump the whole database, without --table, --schema or --exclude options";
+const DUMP_ALL: &str = "dump the whole database, without --table, --schema or --exclude options";
 const FIX_ROWS: &str = "fix the rows in the source, then dump again";
-const AGAIN: &str = "run the import again";
+const RETRY: &str = "run the import again";
 
 /// Postgres, "Error Codes". Where patterns overlap, the more specific entry is first.
 const CATALOG: &[CatalogEntry] = &[
@@ -28,7 +28,7 @@ const CATALOG: &[CatalogEntry] = &[
         REPLACE,
     ),
     known("42710", &["already exists"], "the target already has an object of this name", REPLACE),
-    known("42703", &["column …does not exist"], "a column is missing: the dump is partial", WHOLE),
+    known("42703", &["column …does not exist"], "a column is missing: the dump is partial", DUMP_ALL),
     known(
         "42883",
         &["function …does not exist"],
@@ -41,8 +41,8 @@ const CATALOG: &[CatalogEntry] = &[
         "the extension that defines the operator is missing",
         "include the extension in the dump",
     ),
-    known("3F000", &["schema …does not exist"], "the dump uses a schema that it does not create", WHOLE),
-    known("42704", &["type \"…does not exist"], "an extension is missing, or the dump is partial", WHOLE),
+    known("3F000", &["schema …does not exist"], "the dump uses a schema that it does not create", DUMP_ALL),
+    known("42704", &["type \"…does not exist"], "an extension is missing, or the dump is partial", DUMP_ALL),
     known(
         "42704",
         &["role \"…does not exist"],
@@ -53,9 +53,9 @@ const CATALOG: &[CatalogEntry] = &[
         "42P01",
         &["relation \"…does not exist"],
         "a table or view is missing: the dump is partial, or the object references itself",
-        WHOLE,
+        DUMP_ALL,
     ),
-    known("42704", &["does not exist"], "a required object is missing: the dump is partial", WHOLE),
+    known("42704", &["does not exist"], "a required object is missing: the dump is partial", DUMP_ALL),
     known(
         "42601",
         &["syntax error", "zero-length delimited identifier"],
@@ -142,7 +142,7 @@ const CATALOG: &[CatalogEntry] = &[
         "the disk of the target or of the worker is full",
         "free disk space or upgrade the plan, then run the import again",
     ),
-    known("53200", &["out of memory"], "the server ran out of memory", AGAIN),
+    known("53200", &["out of memory"], "the server ran out of memory", RETRY),
     known(
         "53400",
         &["plan limit"],
@@ -173,19 +173,19 @@ const CATALOG: &[CatalogEntry] = &[
         "another session holds a lock that the import needs",
         "end long-running transactions, then run the import again",
     ),
-    known("57014", &["canceling statement"], "the statement timed out or was cancelled", AGAIN),
+    known("57014", &["canceling statement"], "the statement timed out or was cancelled", RETRY),
     known(
         "57P01",
         &["terminating connection due to administrator"],
         "an administrator terminated the connection",
-        AGAIN,
+        RETRY,
     ),
-    known("57P03", &["the database system is"], "the server is starting up or shutting down", AGAIN),
+    known("57P03", &["the database system is"], "the server is starting up or shutting down", RETRY),
     known(
         "08006",
         &["server closed the connection", "connection to server", "could not connect", "SSL SYSCALL"],
         "the connection was lost",
-        AGAIN,
+        RETRY,
     ),
     known(
         "2D000",
@@ -205,7 +205,7 @@ const fn known(
 }
 
 impl CatalogEntry {
-    fn speaks(&self, message: &str) -> bool {
+    fn matches(&self, message: &str) -> bool {
         self.words.iter().any(|words| {
             let mut rest = message;
             words.split('…').all(|part| {
@@ -218,7 +218,7 @@ impl CatalogEntry {
 }
 
 /// Codes with many meanings besides the cataloged ones.
-const BROAD: [&str; 3] = ["0A000", "53200", "58P01"];
+const BROAD_CODES: [&str; 3] = ["0A000", "53200", "58P01"];
 
 /// Where in a dump an error occurred.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -236,14 +236,14 @@ pub(crate) struct ErrorLocation {
 pub(crate) fn explain_error(stderr: &str, location: &ErrorLocation) -> ImportError {
     let lines: Vec<&str> = stderr.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     let at = lines.iter().position(|line| line.contains("ERROR:") || line.contains("FATAL:"));
-    let (code, message) = at.map_or_else(|| (None, last_words(&lines)), |at| message(&lines[at..]));
+    let (code, message) = at.map_or_else(|| (None, last_message(&lines)), |at| message(&lines[at..]));
     let entry = location.entry.clone().or_else(|| entry_of(&lines[..at.unwrap_or(0)]));
     let kind = location.kind.clone().or_else(|| entry.as_deref().and_then(kind_of).map(str::to_owned));
     let known = CATALOG.iter().filter(|known| code.as_deref().is_none_or(|code| code == known.sqlstate));
     // If no pattern matches, a code is used only if it has one meaning.
-    let known = known.clone().find(|known| known.speaks(&message)).or_else(|| {
+    let known = known.clone().find(|known| known.matches(&message)).or_else(|| {
         let same = known.clone().count() == 1 && code.is_some();
-        known.clone().next().filter(|known| same && !BROAD.contains(&known.sqlstate))
+        known.clone().next().filter(|known| same && !BROAD_CODES.contains(&known.sqlstate))
     });
     let sqlstate = code.or_else(|| known.map(|known| known.sqlstate.to_owned()));
     ImportError {
@@ -259,8 +259,8 @@ pub(crate) fn explain_error(stderr: &str, location: &ErrorLocation) -> ImportErr
 
 /// The message of a program that failed without a server error: a line about a lost connection, or
 /// else the last line.
-fn last_words(lines: &[&str]) -> String {
-    let lost = |line: &&&str| CATALOG.iter().any(|known| known.sqlstate == "08006" && known.speaks(line));
+fn last_message(lines: &[&str]) -> String {
+    let lost = |line: &&&str| CATALOG.iter().any(|known| known.sqlstate == "08006" && known.matches(line));
     let line = lines.iter().find(lost).or(lines.last()).copied().unwrap_or("no error message");
     let line = line.split_once("<stdin>:").and_then(|(_, rest)| rest.split_once(": ")).map_or(line, |(_, rest)| rest);
     line.strip_prefix("error: ").unwrap_or(line).to_owned()
@@ -309,7 +309,7 @@ fn kind_of(entry: &str) -> Option<&str> {
 
 /// Classes of codes that end an import: connection, transaction, resources, operator intervention,
 /// system, internal, authorization.
-const FATAL: [&str; 8] = ["08", "25", "2D", "53", "57", "58", "XX", "28"];
+const FATAL_CLASSES: [&str; 8] = ["08", "25", "2D", "53", "57", "58", "XX", "28"];
 
 /// Kinds of objects that applications do not need.
 const HARMLESS: [&str; 6] = ["COMMENT", "ACL", "DEFAULT ACL", "EXTENSION", "SECURITY LABEL", "STATISTICS DATA"];
@@ -317,7 +317,7 @@ const HARMLESS: [&str; 6] = ["COMMENT", "ACL", "DEFAULT ACL", "EXTENSION", "SECU
 const WITH_ROWS: [&str; 6] = ["TABLE", "BLOB", "BLOBS", "SCHEMA", "TYPE", "DOMAIN"];
 
 fn class(sqlstate: Option<&str>, kind: Option<&str>) -> ErrorClass {
-    if sqlstate.is_some_and(|code| FATAL.iter().any(|class| code.starts_with(class))) {
+    if sqlstate.is_some_and(|code| FATAL_CLASSES.iter().any(|class| code.starts_with(class))) {
         return ErrorClass::Fatal;
     }
     let Some(kind) = kind else { return ErrorClass::Fatal };

@@ -103,7 +103,7 @@ impl ImportFailure {
 
     /// The transaction was committed despite the error: the dump ended it in a way that the filter did
     /// not recognize.
-    pub(crate) fn although_committed(self) -> Self {
+    pub(crate) fn partly_committed(self) -> Self {
         let message = format!("{}; the statements before the error were {PARTLY_COMMITTED}", self.message);
         Self { message, code: Some(FailureCode::PartlyCommitted), ..self }
     }

@@ -2,7 +2,7 @@
 
 use super::catalog::ErrorLocation;
 use crate::dump::sql::{PieceKind, Script};
-use crate::dump::statement::rough_kind;
+use crate::dump::statement::approximate_kind;
 use crate::server::import::input::{Input, InputKind};
 use crate::server::import::process::ExitedProcess;
 use crate::server::import::script::ScriptObserver;
@@ -49,7 +49,7 @@ fn kind_at(script: File, line: u64) -> Option<String> {
         if piece.line() > line {
             break;
         }
-        found = Some(rough_kind(&piece.statement()));
+        found = Some(approximate_kind(&piece.statement()));
     }
     found.map(str::to_owned)
 }

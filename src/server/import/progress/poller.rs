@@ -20,14 +20,14 @@ pub(crate) async fn poll_progress(import: &Import<'_>, database: &str, own: bool
             session = import.server.session(database).await.ok();
         }
         if let Some(open) = &session
-            && look(open, &import.tracker, own).await.is_err()
+            && poll(open, &import.tracker, own).await.is_err()
         {
             session = None;
         }
     }
 }
 
-async fn look(session: &Client, tracker: &ProgressTracker, own: bool) -> Result<(), tokio_postgres::Error> {
+async fn poll(session: &Client, tracker: &ProgressTracker, own: bool) -> Result<(), tokio_postgres::Error> {
     let sql = "select coalesce(sum(bytes_processed), 0)::bigint,
                    (coalesce(sum(tuples_processed), 0) + (select coalesce(sum(n_tup_ins), 0) from pg_stat_user_tables))::bigint,
                    (select coalesce(sum(blocks_done::float8 / nullif(blocks_total, 0)), 0)

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 pub(in crate::server) enum Phase {
     /// Checking the source or the dump by the rules of the preflight.
     #[default]
-    Looking,
+    Inspecting,
     /// Copying the source into an archive.
     Dumping,
     /// Creating extensions, roles and the staging database.
@@ -28,7 +28,7 @@ pub(in crate::server) enum Phase {
 impl Phase {
     fn word(self) -> &'static str {
         match self {
-            Self::Looking => "looking",
+            Self::Inspecting => "looking",
             Self::Dumping => "dumping",
             Self::Preparing => "preparing",
             Self::Loading => "loading",
@@ -39,12 +39,12 @@ impl Phase {
 }
 
 /// Estimated bytes of `COPY` text per byte of a compressed archive.
-const TEXT_A_BYTE: u64 = 4;
+const TEXT_BYTES_PER_COMPRESSED_BYTE: u64 = 4;
 /// How long a phase must have run before its rate and remaining time are estimated.
-const SOON: Duration = Duration::from_secs(2);
+const MIN_ESTIMATE_TIME: Duration = Duration::from_secs(2);
 
 /// Maximum number of tables reported individually, because the progress is stored every second.
-const MOST_TABLES: usize = 60;
+const MAX_TABLES: usize = 60;
 
 /// The progress of one attempt.
 #[derive(Default)]
@@ -86,7 +86,7 @@ struct State {
     indexes_finished: u64,
     indexes_begun: u64,
     /// The largest number of bytes reported so far: estimates must not lower it.
-    marker_prefix: u64,
+    max_bytes: u64,
     /// Bytes of the running `COPY` commands, as reported by the server.
     copied: u64,
     rows: u64,
@@ -182,12 +182,13 @@ impl ProgressTracker {
         let took = state.since.map(|since| since.elapsed()).unwrap_or_default();
         let indexing = state.phase == Phase::Indexing;
         let total = state.bytes_total.unwrap_or(u64::MAX);
-        state.marker_prefix = state.marker_prefix.max(state.loaded(bytes_fed).min(total));
-        let bytes_done =
-            Some(state.marker_prefix).filter(|bytes| !indexing && (*bytes > 0 || state.bytes_total.is_some()));
+        state.max_bytes = state.max_bytes.max(state.loaded(bytes_fed).min(total));
+        let bytes_done = Some(state.max_bytes).filter(|bytes| !indexing && (*bytes > 0 || state.bytes_total.is_some()));
         let part = if indexing { state.indexes_built() } else { part(bytes_done, state.bytes_total) };
-        let left = part.filter(|part| *part > 0.0 && took > SOON).map(|part| took.as_secs_f64() * (1.0 - part) / part);
-        let rate = bytes_done.filter(|_| took > SOON).map(|done| whole(real(done) / took.as_secs_f64()));
+        let left = part
+            .filter(|part| *part > 0.0 && took > MIN_ESTIMATE_TIME)
+            .map(|part| took.as_secs_f64() * (1.0 - part) / part);
+        let rate = bytes_done.filter(|_| took > MIN_ESTIMATE_TIME).map(|done| whole(real(done) / took.as_secs_f64()));
         let loads = matches!(state.phase, Phase::Loading | Phase::Indexing);
         ImportProgress {
             phase: state.phase.word().to_owned(),
@@ -224,9 +225,9 @@ impl State {
         }
     }
 
-    /// The state of each table; empty if there are more than [`MOST_TABLES`].
+    /// The state of each table; empty if there are more than [`MAX_TABLES`].
     fn tables_states(&self) -> Vec<TableProgress> {
-        if self.tables.len() > MOST_TABLES {
+        if self.tables.len() > MAX_TABLES {
             return Vec::new();
         }
         let state = |(at, table): (usize, &TableData)| {
@@ -249,7 +250,7 @@ impl State {
         if self.tables.is_empty() {
             return self.bytes_done.max(bytes_fed);
         }
-        let copied = if self.compressed { self.copied / TEXT_A_BYTE } else { self.copied };
+        let copied = if self.compressed { self.copied / TEXT_BYTES_PER_COMPRESSED_BYTE } else { self.copied };
         if !self.parallel {
             let before = self.tables.iter().take(self.begun.saturating_sub(1)).map(|table| table.size).sum::<u64>();
             let running = self.tables.get(self.begun.saturating_sub(1)).map_or(0, |table| table.size);

@@ -1,6 +1,6 @@
 //! Pushes to a `.env` file of this machine, for applications that run here.
 
-use super::{Variables, only};
+use super::{Variables, reject_unknown};
 use crate::server::metadata::DeliveryError;
 use crate::util::fs::write_private_as;
 use rustix::fs::OFlags;
@@ -12,10 +12,10 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Component, Path, PathBuf};
 
 /// Maximum size of the file, in bytes.
-const LONGEST: u64 = 1 << 20;
+const MAX_FILE_BYTES: u64 = 1 << 20;
 
 pub(super) fn settings(config: &Map<String, Value>) -> Result<Value, String> {
-    only(config, &["path"])?;
+    reject_unknown(config, &["path"])?;
     let path = config.get("path").and_then(Value::as_str).unwrap_or_default();
     // A holder of an API key must not be able to overwrite other files.
     let name = Path::new(path).file_name().and_then(|name| name.to_str()).unwrap_or_default();
@@ -46,7 +46,7 @@ pub(super) async fn push(config: &Value, variables: Variables) -> Result<String,
 fn write(path: &Path, variables: &Variables) -> io::Result<()> {
     let (before, owner) = read(path)?;
     let owner = rustix::process::geteuid().is_root().then_some(owner);
-    write_private_as(path, with(&before, variables).as_bytes(), owner)
+    write_private_as(path, with_variables(&before, variables).as_bytes(), owner)
 }
 
 /// Content and owner (user and group id) of the file. A missing file is empty, with the owner of the
@@ -70,7 +70,7 @@ fn read(path: &Path) -> io::Result<(String, (u32, u32))> {
     if !about.is_file() {
         return Err(unfit("the path is not a regular file"));
     }
-    if about.len() > LONGEST {
+    if about.len() > MAX_FILE_BYTES {
         return Err(unfit("the file is larger than 1 MiB"));
     }
     let mut text = String::new();
@@ -79,7 +79,7 @@ fn read(path: &Path) -> io::Result<(String, (u32, u32))> {
 }
 
 /// The text with these variables, each in its previous position or at the end.
-fn with(before: &str, variables: &Variables) -> String {
+fn with_variables(before: &str, variables: &Variables) -> String {
     let mut text = String::with_capacity(before.len() + 256);
     let mut open: Vec<&(&str, String)> = variables.iter().collect();
     let end = if before.contains("\r\n") { "\r\n" } else { "\n" };
@@ -142,18 +142,21 @@ mod tests {
 
     #[test]
     fn other_lines_stay() {
-        assert_eq!(with("", &variables()), "DATABASE_URL=\"postgres://a\"\nDATABASE_URL_UNPOOLED=\"postgres://b\"\n");
+        assert_eq!(
+            with_variables("", &variables()),
+            "DATABASE_URL=\"postgres://a\"\nDATABASE_URL_UNPOOLED=\"postgres://b\"\n"
+        );
         let before = "# mine\nKEY=1\nexport DATABASE_URL=old\nDATABASE_URL=older\nLAST=\"x y\"";
         let after = "# mine\nKEY=1\nexport DATABASE_URL=\"postgres://a\"\nLAST=\"x y\"\nDATABASE_URL_UNPOOLED=\"postgres://b\"\n";
-        assert_eq!(with(before, &variables()), after);
-        assert_eq!(with(after, &variables()), after);
+        assert_eq!(with_variables(before, &variables()), after);
+        assert_eq!(with_variables(after, &variables()), after);
         let windows = "A=1\r\nDATABASE_URL=old\r\n";
         let expected = "A=1\r\nDATABASE_URL=\"postgres://a\"\r\nDATABASE_URL_UNPOOLED=\"postgres://b\"\r\n";
-        assert_eq!(with(windows, &variables()), expected);
+        assert_eq!(with_variables(windows, &variables()), expected);
         let long = "KEY=\"one\nDATABASE_URL=inner\ntwo\" # it's a \"comment\nB='x'\n";
-        assert!(with(long, &variables()).starts_with(long));
+        assert!(with_variables(long, &variables()).starts_with(long));
         let ours = "DATABASE_URL=\"one\ntwo\"\nB=2\n";
-        assert!(with(ours, &variables()).starts_with("DATABASE_URL=\"postgres://a\"\nB=2\n"));
+        assert!(with_variables(ours, &variables()).starts_with("DATABASE_URL=\"postgres://a\"\nB=2\n"));
     }
 
     #[test]

@@ -152,7 +152,7 @@ fn is_name(text: &str) -> bool {
 }
 
 /// Rejects unknown settings, which are probably typos.
-fn only(config: &Map<String, Value>, known: &[&str]) -> Result<(), String> {
+fn reject_unknown(config: &Map<String, Value>, known: &[&str]) -> Result<(), String> {
     match config.keys().find(|key| !known.contains(&key.as_str())) {
         Some(other) => Err(format!(
             "unknown setting config.{}; supported: {}",

@@ -9,7 +9,7 @@ use std::time::Duration;
 use url::Url;
 
 /// Maximum size of a response, in bytes.
-const LONGEST: usize = 4 << 20;
+const MAX_RESPONSE_BYTES: usize = 4 << 20;
 
 /// Calls one provider for one project.
 pub(super) struct ProviderClient {
@@ -48,7 +48,7 @@ impl ProviderClient {
         let (status, retry_after, mut body) = (answer.status(), retry_after(answer.headers()), Vec::new());
         while let Some(block) = answer.chunk().await.map_err(lost)? {
             body.extend_from_slice(&block);
-            if body.len() > LONGEST {
+            if body.len() > MAX_RESPONSE_BYTES {
                 return Err(DeliveryError::transient(format!("the response of {provider} is too large")));
             }
         }
@@ -62,14 +62,14 @@ impl ProviderClient {
     }
 
     /// The error for a successful response without the expected content.
-    pub(super) fn strange(&self) -> DeliveryError {
+    pub(super) fn unexpected(&self) -> DeliveryError {
         DeliveryError::transient(format!("unexpected response from {}", self.provider))
     }
 }
 
 impl ProviderResponse {
     /// The body of a successful response, or the error. `what` is the requested object, for messages.
-    pub(super) fn taken(self, what: &str) -> Result<Value, DeliveryError> {
+    pub(super) fn into_body(self, what: &str) -> Result<Value, DeliveryError> {
         if self.status.is_success() {
             return Ok(self.body);
         }
@@ -117,7 +117,9 @@ mod tests {
 
     fn refused(status: StatusCode, body: Value) -> DeliveryError {
         let retry_after = Some(Duration::from_secs(9));
-        ProviderResponse { provider: "Vercel", status, body, retry_after }.taken("project").expect_err("is rejected")
+        ProviderResponse { provider: "Vercel", status, body, retry_after }
+            .into_body("project")
+            .expect_err("is rejected")
     }
 
     #[test]

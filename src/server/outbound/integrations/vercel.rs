@@ -1,7 +1,7 @@
 //! Pushes to Vercel's REST API: "Create one or more environment variables" of a project.
 
 use super::provider_client::ProviderClient;
-use super::{Variables, name, only, optional_name};
+use super::{Variables, name, optional_name, reject_unknown};
 use crate::server::metadata::DeliveryError;
 use reqwest::Method;
 use serde_json::{Map, Value, json};
@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 const TARGETS: [&str; 3] = ["production", "preview", "development"];
 
 pub(super) fn settings(config: &Map<String, Value>) -> Result<Value, String> {
-    only(config, &["project_id", "team_id", "targets"])?;
+    reject_unknown(config, &["project_id", "team_id", "targets"])?;
     let known = |name: &Value| TARGETS.into_iter().find(|known| name.as_str() == Some(known));
     let targets: Option<BTreeSet<&str>> = match config.get("targets") {
         None | Some(Value::Null) => Some(TARGETS.into()),
@@ -34,13 +34,13 @@ pub(super) async fn push(
     let project = config["project_id"].as_str().unwrap_or_default();
     let team: Vec<(&str, &str)> = config["team_id"].as_str().map(|team| ("teamId", team)).into_iter().collect();
     let found = client.call(Method::GET, &["v9", "projects", project], &team, None).await?;
-    let found = found.taken("project of this name")?;
-    let id = found["id"].as_str().ok_or_else(|| client.strange())?;
+    let found = found.into_body("project of this name")?;
+    let id = found["id"].as_str().ok_or_else(|| client.unexpected())?;
     let variable = |(key, value): &(&str, String)| json!({ "key": key, "value": value, "type": "encrypted", "target": config["targets"] });
     let body = Value::Array(variables.iter().map(variable).collect());
     let query = [&[("upsert", "true")], team.as_slice()].concat();
     let path = ["v10", "projects", project, "env"];
-    let answer = client.call(Method::POST, &path, &query, Some(&body)).await?.taken("project of this name")?;
+    let answer = client.call(Method::POST, &path, &query, Some(&body)).await?.into_body("project of this name")?;
     // A successful response can still contain rejected variables.
     if let Some(failed) = answer["failed"].as_array().and_then(|failed| failed.first()) {
         let reason = failed.pointer("/error/message").and_then(Value::as_str).unwrap_or("no reason given");
@@ -50,7 +50,7 @@ pub(super) async fn push(
         )));
     }
     if answer["created"].is_null() {
-        return Err(client.strange());
+        return Err(client.unexpected());
     }
     Ok(id.to_owned())
 }

@@ -5,7 +5,7 @@ use std::io::{self, Read};
 
 /// Largest accepted zstd window, as a power of two. Bounds memory; `zstd --long` and `--ultra` write
 /// larger ones.
-const LARGEST_ZSTD_WINDOW: u32 = 23;
+const MAX_ZSTD_WINDOW: u32 = 23;
 
 /// Compression of a whole file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,12 +35,12 @@ impl OuterCompression {
     }
 
     /// Returns a decompressing reader. Damaged or truncated input is a read error.
-    pub fn unpack(self, packed: impl Read + Send + 'static) -> io::Result<Box<dyn Read + Send>> {
+    pub fn decompress(self, packed: impl Read + Send + 'static) -> io::Result<Box<dyn Read + Send>> {
         Ok(match self {
             Self::Gzip => Box::new(MultiGzDecoder::new(packed)),
             Self::Zstd => {
                 let mut decoder = zstd::Decoder::new(packed)?;
-                decoder.window_log_max(LARGEST_ZSTD_WINDOW)?;
+                decoder.window_log_max(MAX_ZSTD_WINDOW)?;
                 Box::new(decoder)
             }
         })
