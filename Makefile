@@ -1,5 +1,5 @@
 # Entry points for development: `make demo` shows the product, `make test` runs the test suite.
-# Both download their dependencies (a private Postgres 15, 17 and 18, a schema fuzzer) into a cache.
+# Both download their dependencies (Postgres 15, 17 and 18, an API fuzzer) into a cache directory.
 # Nothing is installed except Chromium for the web panel tests, and only when run as root.
 
 # Postgres runs as an unprivileged user, who cannot read root's home directory.
@@ -11,7 +11,7 @@ FETCH := bash src/server/postgres/fetch-debian.sh
 build:
 	cargo build --release --locked
 
-# Sequential, because the downloads share one mirror and few cores.
+# Sequential, because parallel downloads from one mirror would not be faster.
 setup:
 	$(FETCH) 17 $(CACHE)/postgres/17 >/dev/null
 	$(FETCH) 15 $(CACHE)/postgres/15 >/dev/null
@@ -51,7 +51,7 @@ bench-upload:
 bench-dump: build
 	bash bench/dump.sh
 
-# Kills processes at random during imports: many more rounds than `make test` runs.
+# Kills processes at random during imports, with many more rounds than `make test`.
 kills: setup
 	CAPYDB_KILLS=300 cargo test --locked --release --test kills
 

@@ -12,26 +12,30 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
 fn main() {
-    let trusted =
-        std::env::args().skip(1).find(|argument| !argument.starts_with('-')).expect("a path for the certificate");
-    let made = rcgen::generate_simple_self_signed(vec!["localhost".into()]).expect("a certificate");
-    std::fs::write(trusted, made.cert.pem()).expect("write the certificate");
-    let key = rustls::pki_types::PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
+    let certificate_path =
+        std::env::args().skip(1).find(|argument| !argument.starts_with('-')).expect("path for the certificate");
+    let generated = rcgen::generate_simple_self_signed(vec!["localhost".into()]).expect("create certificate");
+    std::fs::write(certificate_path, generated.cert.pem()).expect("write the certificate");
+    let key = rustls::pki_types::PrivateKeyDer::Pkcs8(generated.signing_key.serialize_der().into());
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().expect("versions");
-    let config = config.with_no_client_auth().with_single_cert(vec![made.cert.der().clone()], key).expect("a key");
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("supported TLS versions");
+    let config =
+        config.with_no_client_auth().with_single_cert(vec![generated.cert.der().clone()], key).expect("matching key");
     let (plain, tls) = (TcpListener::bind("127.0.0.1:0"), TcpListener::bind("127.0.0.1:0"));
-    let (plain, tls) = (plain.expect("a port"), tls.expect("a port"));
-    let ports = [&plain, &tls].map(|listener| listener.local_addr().expect("an address").port());
+    let (plain, tls) = (plain.expect("bind a port"), tls.expect("bind a port"));
+    let ports = [&plain, &tls].map(|listener| listener.local_addr().expect("local address").port());
     println!("{} {}", ports[0], ports[1]);
     let (sizes, config) = (Arc::new(Sizes::default()), Arc::new(config));
-    let known = sizes.clone();
+    let tls_sizes = sizes.clone();
     std::thread::spawn(move || {
         for stream in tls.incoming().flatten() {
-            let (config, sizes) = (config.clone(), known.clone());
+            let (config, sizes) = (config.clone(), tls_sizes.clone());
             std::thread::spawn(move || {
-                let connection = ServerConnection::new(config).expect("a connection");
-                let _ = serve(&mut StreamOwned::new(connection, stream), ports, &sizes, drain_tls); // until it closes
+                let connection = ServerConnection::new(config).expect("create connection");
+                let mut stream = StreamOwned::new(connection, stream);
+                let _ = serve(&mut stream, ports, &sizes, drain_tls); // until the client disconnects
             });
         }
     });
@@ -62,9 +66,9 @@ fn serve<S: Read + Write>(
         }
         let length = header("content-length").and_then(|(_, value)| value.parse().ok()).unwrap_or(0);
         drain(stream, length)?;
-        let (status, body) = answer(method, path, length, ports, sizes);
-        let answer = format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\n\r\n{body}", body.len());
-        stream.write_all(answer.as_bytes())?;
+        let (status, body) = respond(method, path, length, ports, sizes);
+        let response = format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+        stream.write_all(response.as_bytes())?;
         stream.flush()?;
     }
 }
@@ -106,8 +110,8 @@ fn drain_tls(stream: &mut StreamOwned<ServerConnection, TcpStream>, mut left: u6
     Ok(())
 }
 
-fn answer(method: &str, path: &str, length: u64, [plain, tls]: [u16; 2], sizes: &Sizes) -> (u16, String) {
-    let mut sizes = sizes.lock().expect("no thread panicked");
+fn respond(method: &str, path: &str, length: u64, [plain, tls]: [u16; 2], sizes: &Sizes) -> (u16, String) {
+    let mut sizes = sizes.lock().expect("lock is not poisoned");
     match (method, path) {
         ("PUT", path) => {
             sizes.insert(path.to_owned(), length);

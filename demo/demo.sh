@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Demo of the whole product on this machine: a Postgres 15 source with a sample database, a
-# control plane, a preflight, and three imports of that database: by URL, from a custom-format
-# dump and from a plain SQL dump. Removes everything at the end.
+# Demonstrates capydb on this machine: a Postgres 15 source with a sample database, a control plane,
+# a preflight, and three imports of that database: from its URL, from a custom-format dump and from a
+# plain SQL dump. Removes everything at the end.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 capydb=$PWD/target/release/capydb
@@ -11,7 +11,7 @@ if [ "${1:-}" != inside ]; then
     exec "$capydb" dev --ephemeral -- bash demo/demo.sh inside
 fi
 
-# The source is Postgres 15: the installed one, or a private copy.
+# The source uses the installed Postgres 15, or else a downloaded copy.
 bin=/usr/lib/postgresql/15/bin
 if ! [ -x "$bin/initdb" ]; then
     cache=${XDG_CACHE_HOME:-$HOME/.cache}/capydb
@@ -22,12 +22,12 @@ work=$(mktemp -d)
 mkdir -m 755 "$work/server"
 chmod 711 "$work"
 coproc SERVER { exec tests/support/source-server.sh "$bin" "$work/server"; }
-finish() {
+cleanup() {
     exec {SERVER[1]}>&- # the server stops when its standard input closes
     wait "$SERVER_PID" 2>/dev/null || true
     rm -rf "$work"
 }
-trap finish EXIT
+trap cleanup EXIT
 read -r port <&"${SERVER[0]}"
 export PGPASSWORD=source-secret PGCONNECT_TIMEOUT=10
 source="postgres://owner@127.0.0.1:$port/shop?sslmode=disable"
@@ -35,13 +35,13 @@ source="postgres://owner@127.0.0.1:$port/shop?sslmode=disable"
 "$bin/psql" -Xq -v ON_ERROR_STOP=1 "$source" -f demo/sample.sql -o /dev/null
 export CAPYDB_SOURCE_URL="postgres://owner:$PGPASSWORD@127.0.0.1:$port/shop?sslmode=disable"
 
-show() { printf '\n\033[1m$ %s\033[0m\n' "$*"; }
+print_command() { printf '\n\033[1m$ %s\033[0m\n' "$*"; }
 run() {
-    show "capydb $*"
+    print_command "capydb $*"
     "$capydb" "$@"
 }
-rows() {
-    show 'psql "$DATABASE_URL" -f rows.sql'
+show_rows() {
+    print_command 'psql "$DATABASE_URL" -f rows.sql'
     env -u PGPASSWORD "$bin/psql" -X "$("$capydb" projects url --direct)" <<'SQL'
 select (select count(*) from shop.customer) as customers, (select count(*) from shop.product) as products,
        (select count(*) from shop."order") as orders, (select count(*) from shop.order_line) as lines,
@@ -52,16 +52,16 @@ SQL
 echo "A Postgres $("$bin/postgres" --version | grep -o '[0-9][0-9.]*' | head -n 1) with a sample shop database is the source (its URL is in CAPYDB_SOURCE_URL)."
 run import preflight
 run import --recreate --wait
-rows
+show_rows
 
-show "pg_dump -Fc -f shop.dump"
+print_command "pg_dump -Fc -f shop.dump"
 "$bin/pg_dump" -Fc -f "$work/shop.dump" "$source"
 run import --file "$work/shop.dump" --recreate --wait
-rows
+show_rows
 
-show "pg_dump -f shop.sql"
+print_command "pg_dump -f shop.sql"
 "$bin/pg_dump" -f "$work/shop.sql" "$source"
 run import --file "$work/shop.sql" --recreate --wait
-rows
+show_rows
 
 printf '\nDemo complete: three imports with identical row counts.\n'

@@ -162,12 +162,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_platform_is_recognized_by_its_signs() {
-        let known = |roles: &[&str], schemas: &[&str]| recognize(roles, schemas, &[]).map(|(platform, _)| platform.id);
-        assert_eq!(known(&["supabase_admin"], &[]), Some("supabase"));
-        assert_eq!(known(&[], &["auth", "public", "realtime", "storage"]), Some("supabase"));
-        assert_eq!(known(&[], &["auth", "public"]), None);
-        assert_eq!(known(&[], &["heroku_ext"]), Some("heroku"));
-        assert_eq!(known(&["bob"], &[]), None);
+    fn platforms_are_recognized_by_roles_and_schemas() {
+        let id_of = |roles: &[&str], schemas: &[&str]| recognize(roles, schemas, &[]).map(|(platform, _)| platform.id);
+        assert_eq!(id_of(&["supabase_admin"], &[]), Some("supabase"));
+        assert_eq!(id_of(&[], &["auth", "public", "realtime", "storage"]), Some("supabase"));
+        assert_eq!(id_of(&[], &["auth", "public"]), None);
+        assert_eq!(id_of(&[], &["heroku_ext"]), Some("heroku"));
+        assert_eq!(id_of(&["bob"], &[]), None);
     }
 }

@@ -1,4 +1,4 @@
-//! What is generated or promised: help, completions, documentation, and the direction of dependencies.
+//! Tests help, completions, error texts, documentation, and the dependencies between modules.
 
 #[path = "support/mod.rs"]
 mod support;
@@ -12,7 +12,7 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// `completions/` holds what `capydb completion` prints. Update it with `make completions`.
+/// `completions/` contains the output of `capydb completion`. Update it with `make completions`.
 #[cfg(feature = "server")]
 #[test]
 fn the_committed_completions_are_current() {
@@ -23,16 +23,16 @@ fn the_committed_completions_are_current() {
         ("powershell", "_capydb.ps1"),
         ("elvish", "capydb.elv"),
     ] {
-        let printed = run(capydb(&["completion", shell])).succeeds().stdout;
+        let generated = run(capydb(&["completion", shell])).succeeds().stdout;
         let committed = fs::read_to_string(root().join("completions").join(file)).unwrap_or_default();
-        assert!(printed == committed, "completions/{file} is out of date: run make completions");
+        assert!(generated == committed, "completions/{file} is out of date: run make completions");
     }
 }
 
-/// The help of every command, one snapshot each.
+/// One snapshot per command.
 #[cfg(feature = "server")]
 #[test]
-fn help_reads_well() {
+fn help_matches_the_snapshots() {
     let mut commands = Vec::new();
     collect_commands(&capydb::cli::command_line(), &[], &mut commands);
     assert!(commands.len() > 30, "{commands:?}");
@@ -49,8 +49,8 @@ fn help_reads_well() {
 #[cfg(feature = "server")]
 fn collect_commands(command: &clap::Command, path: &[String], found: &mut Vec<Vec<String>>) {
     found.push(path.to_vec());
-    for below in command.get_subcommands().filter(|below| below.get_name() != "help") {
-        collect_commands(below, &[path, &[below.get_name().to_owned()]].concat(), found);
+    for subcommand in command.get_subcommands().filter(|subcommand| subcommand.get_name() != "help") {
+        collect_commands(subcommand, &[path, &[subcommand.get_name().to_owned()]].concat(), found);
     }
 }
 
@@ -59,8 +59,7 @@ fn the_version_is_printed() {
     assert_eq!(run(capydb(&["--version"])).succeeds().stdout, format!("capydb {}\n", env!("CARGO_PKG_VERSION")));
 }
 
-/// Modules and what each may use; its own contents aside. Paths with `crate::` and `super::` count
-/// alike.
+/// Each module, and the other modules that it may use through `crate::` or `super::` paths.
 const LAYERS: [(&str, &[&str]); 9] = [
     ("cli", &["client", "config", "dump", "preflight", "source", "util", "wire"]),
     ("server", &["preflight", "source", "dump", "util", "wire"]),
@@ -73,7 +72,7 @@ const LAYERS: [(&str, &[&str]); 9] = [
     ("util", &[]),
 ];
 
-/// The same inside the control plane. `state` is the core that all of its parts share.
+/// The modules of `server`. `state` is the core that the others share.
 const SERVER_LAYERS: [(&str, &[&str]); 16] = [
     (
         "dev",
@@ -127,7 +126,7 @@ const SERVER_LAYERS: [(&str, &[&str]); 16] = [
     ("crypto", &[]),
 ];
 
-/// The same inside the command line.
+/// The modules of `cli`.
 const CLI_LAYERS: [(&str, &[&str]); 23] = [
     ("account", &["context", "output", "error"]),
     ("args", &["output"]),
@@ -155,13 +154,13 @@ const CLI_LAYERS: [(&str, &[&str]); 23] = [
 ];
 
 #[test]
-fn dependencies_point_down() {
+fn modules_use_only_lower_layers() {
     let mut used: BTreeMap<&str, BTreeMap<String, BTreeSet<String>>> = BTreeMap::new();
     for file in files(&root().join("src")) {
         let module = module_of(&file);
-        // The two commands that run a control plane are the CLI's only way into it.
+        // Only the two commands that run a control plane may use `server` from the CLI.
         let runs_server = ["cli/dev.rs", "cli/server.rs", "cli/args/server.rs"].iter().any(|name| file.ends_with(name));
-        let text = fs::read_to_string(&file).expect("reads");
+        let text = fs::read_to_string(&file).expect("read file");
         let (code, tests) = text.split_once("\nmod tests {").unwrap_or((&text, ""));
         let inside_tests = [module.as_slice(), &["tests".to_owned()]].concat();
         for path in paths(code, &module).into_iter().chain(paths(tests, &inside_tests)) {
@@ -184,27 +183,27 @@ fn dependencies_point_down() {
     check_layers("src/cli", &CLI_LAYERS, &used["cli"]);
 }
 
-fn check_layers(what: &str, allowed: &[(&str, &[&str])], used: &BTreeMap<String, BTreeSet<String>>) {
+fn check_layers(dir: &str, allowed: &[(&str, &[&str])], used: &BTreeMap<String, BTreeSet<String>>) {
     let allowed: BTreeMap<&str, &[&str]> = allowed.iter().copied().collect();
     for (module, others) in used {
-        let may = allowed.get(module.as_str()).copied().unwrap_or_default();
+        let permitted = allowed.get(module.as_str()).copied().unwrap_or_default();
         for other in others {
-            assert!(may.contains(&other.as_str()), "in {what}, {module} must not use {other}");
+            assert!(permitted.contains(&other.as_str()), "in {dir}, {module} must not use {other}");
         }
     }
 }
 
 /// `src/server/api/mod.rs` is the module `server::api`.
 fn module_of(file: &Path) -> Vec<String> {
-    let below = file.strip_prefix(root().join("src")).expect("below src").with_extension("");
-    let mut parts: Vec<String> = below.iter().map(|part| part.to_string_lossy().into_owned()).collect();
+    let relative = file.strip_prefix(root().join("src")).expect("file below src").with_extension("");
+    let mut parts: Vec<String> = relative.iter().map(|part| part.to_string_lossy().into_owned()).collect();
     if parts.last().is_some_and(|last| ["mod", "lib", "main"].contains(&last.as_str())) {
         parts.pop();
     }
     parts
 }
 
-/// All paths that begin with `crate` or `super`, from the root of the crate.
+/// All paths that begin with `crate` or `super`, resolved from the crate root.
 fn paths(text: &str, module: &[String]) -> Vec<Vec<String>> {
     let code: String =
         text.lines().map(|line| line.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join(" ");
@@ -216,9 +215,9 @@ fn paths(text: &str, module: &[String]) -> Vec<Vec<String>> {
                 continue;
             }
             for path in expand(&code[at..]) {
-                let ups = path.iter().take_while(|part| *part == "super").count();
-                let base = if path[0] == "crate" { &[][..] } else { &module[..module.len().saturating_sub(ups)] };
-                let rest = &path[ups.max(1)..];
+                let supers = path.iter().take_while(|part| *part == "super").count();
+                let base = if path[0] == "crate" { &[][..] } else { &module[..module.len().saturating_sub(supers)] };
+                let rest = &path[supers.max(1)..];
                 let full: Vec<String> = base.iter().chain(rest).cloned().collect();
                 if !full.is_empty() {
                     found.push(full);
@@ -229,7 +228,7 @@ fn paths(text: &str, module: &[String]) -> Vec<Vec<String>> {
     found
 }
 
-/// The paths that a text begins with: `a::{b, c::d}` are two.
+/// The paths at the start of a text; `a::{b, c::d}` gives two.
 fn expand(text: &str) -> Vec<Vec<String>> {
     let mut path = Vec::new();
     let mut rest = text;
@@ -241,10 +240,10 @@ fn expand(text: &str) -> Vec<Vec<String>> {
         rest = &rest[length..];
         match rest.strip_prefix("::") {
             Some(more) if more.starts_with('{') => {
-                return group(&more[1..])
+                return group_items(&more[1..])
                     .into_iter()
                     .flat_map(expand)
-                    .map(|below| path.iter().cloned().chain(below).collect())
+                    .map(|suffix| path.iter().cloned().chain(suffix).collect())
                     .collect();
             }
             Some(more) => rest = more,
@@ -253,8 +252,8 @@ fn expand(text: &str) -> Vec<Vec<String>> {
     }
 }
 
-/// The items of a group up to its closing brace.
-fn group(text: &str) -> Vec<&str> {
+/// The items of a brace group, up to its closing brace.
+fn group_items(text: &str) -> Vec<&str> {
     let (mut items, mut depth, mut start) = (Vec::new(), 0, 0);
     for (at, c) in text.char_indices() {
         match c {
@@ -275,36 +274,37 @@ fn group(text: &str) -> Vec<&str> {
 }
 
 #[test]
-fn paths_are_read_from_groups() {
+fn paths_in_groups_are_expanded() {
     let module = ["server", "import", "restore"].map(str::to_owned);
     let found = paths(
         "use super::{plan::Plan, error::{Failure, catalog::X}}; // crate::no\nfn f() { crate::util::f() }",
         &module,
     );
-    let shown: BTreeSet<String> = found.iter().map(|path| path.join("::")).collect();
+    let joined: BTreeSet<String> = found.iter().map(|path| path.join("::")).collect();
     let expected = [
         "server::import::plan::Plan",
         "server::import::error::Failure",
         "server::import::error::catalog::X",
         "util::f",
     ];
-    assert_eq!(shown, expected.map(str::to_owned).into());
+    assert_eq!(joined, expected.map(str::to_owned).into());
 }
 
-fn files(folder: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(folder).expect("lists").flatten().map(|entry| entry.path());
+/// The Rust files in a directory and its subdirectories.
+fn files(dir: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(dir).expect("list directory").flatten().map(|entry| entry.path());
     entries
         .flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] })
         .filter(|path| path.extension() == Some("rs".as_ref()))
         .collect()
 }
 
-/// Only `cli/output` prints.
+/// Only the CLI prints.
 #[test]
-fn engines_never_print() {
+fn only_the_cli_prints() {
     for module in ["client", "server", "preflight", "source", "dump", "config", "util", "wire"] {
         for file in files(&root().join("src").join(module)) {
-            let text = fs::read_to_string(&file).expect("reads");
+            let text = fs::read_to_string(&file).expect("read file");
             for word in ["println!", "eprint!", "indicatif", "console::"] {
                 assert!(!text.contains(word), "{} has {word}", file.display());
             }
@@ -312,33 +312,33 @@ fn engines_never_print() {
     }
 }
 
-/// Every source file says in its first line what it is.
+/// The first line of every source file describes it.
 #[test]
-fn every_file_says_what_it_is() {
-    for folder in ["src", "tests"] {
-        for file in files(&root().join(folder)) {
-            let text = fs::read_to_string(&file).expect("reads");
+fn every_file_begins_with_a_doc_comment() {
+    for dir in ["src", "tests"] {
+        for file in files(&root().join(dir)) {
+            let text = fs::read_to_string(&file).expect("read file");
             assert!(text.starts_with("//! "), "{} does not begin with a //! line", file.display());
         }
     }
 }
 
-/// Words in backticks of the documentation, by file.
+/// The words of the documentation that match a pattern, by file.
 fn documented(pattern: fn(&str) -> bool) -> BTreeMap<String, BTreeSet<String>> {
     let mut files: Vec<PathBuf> =
-        fs::read_dir(root().join("docs")).expect("lists").flatten().map(|entry| entry.path()).collect();
+        fs::read_dir(root().join("docs")).expect("list directory").flatten().map(|entry| entry.path()).collect();
     files.push(root().join("README.md"));
     files.retain(|file| file.extension() == Some("md".as_ref()));
     let words = |file: &PathBuf| {
-        let text = fs::read_to_string(file).expect("reads");
+        let text = fs::read_to_string(file).expect("read file");
         let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').filter(|word| pattern(word));
-        let name = file.file_name().expect("a name").to_string_lossy().into_owned();
+        let name = file.file_name().expect("file name").to_string_lossy().into_owned();
         (name, words.map(str::to_owned).collect())
     };
     files.iter().map(words).collect()
 }
 
-/// Every variable that the program reads is documented, and every documented one is read.
+/// Every environment variable that the program reads is documented, and the reverse.
 #[test]
 fn environment_variables_are_documented() {
     fn is_variable(word: &str) -> bool {
@@ -349,21 +349,21 @@ fn environment_variables_are_documented() {
     let documented: BTreeSet<String> = documented(is_variable).into_values().flatten().collect();
     let mut read = BTreeSet::new();
     for file in files(&root().join("src")) {
-        let text = fs::read_to_string(&file).expect("reads");
+        let text = fs::read_to_string(&file).expect("read file");
         let quoted = text.split('"').filter(|part| is_variable(part));
         read.extend(quoted.map(str::to_owned));
     }
-    read.remove("CAPYDB_COMPLETE"); // between the shell's script and the program
+    read.remove("CAPYDB_COMPLETE"); // internal: set by the completion scripts
     let for_tests: BTreeSet<String> =
         ["CAPYDB_ALLOW_SKIP", "CAPYDB_FLEET", "CAPYDB_KILLS", "CAPYDB_SEED"].map(str::to_owned).into();
     let missing: Vec<_> = read.difference(&documented).collect();
     assert!(missing.is_empty(), "not documented in README.md or docs/: {missing:?}");
     let unknown: Vec<_> =
         documented.iter().filter(|name| !read.contains(*name) && !for_tests.contains(*name)).collect();
-    assert!(unknown.is_empty(), "documented, and read by nothing: {unknown:?}");
+    assert!(unknown.is_empty(), "documented but never read: {unknown:?}");
 }
 
-/// `docs/checks.md` lists every check, and no other.
+/// `docs/checks.md` lists exactly the checks that exist.
 #[test]
 fn checks_are_documented() {
     use capydb::preflight::{ALLOWED_EXTENSIONS, ImportMode, Limits, grade_dump, grade_local};
@@ -375,19 +375,19 @@ fn checks_are_documented() {
     };
     let live = grade_local(capydb::wire::SourceFacts::default(), &LocalRisks::default(), &limits);
     let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("documented.sql");
-    fs::write(&file, "CREATE TABLE t (x int);\n").expect("writes a dump");
-    let dump = capydb::dump::detect::open(&file).expect("opens");
-    let contents = capydb::dump::read(&dump, &capydb::util::byte_counter::ByteCounter::default()).expect("reads");
+    fs::write(&file, "CREATE TABLE t (x int);\n").expect("write dump");
+    let dump = capydb::dump::detect::open(&file).expect("open dump");
+    let contents = capydb::dump::read(&dump, &capydb::util::byte_counter::ByteCounter::default()).expect("read dump");
     let dump = grade_dump(&dump, &contents, &limits, &ImportMode::default());
-    let mut graded: BTreeSet<String> = live.checks.into_iter().chain(dump.checks).map(|check| check.name).collect();
-    graded.extend(["dump_readable", "pg_dump_available"].map(str::to_owned)); // not part of every report
+    let mut checks: BTreeSet<String> = live.checks.into_iter().chain(dump.checks).map(|check| check.name).collect();
+    checks.extend(["dump_readable", "pg_dump_available"].map(str::to_owned)); // not part of every report
     let text = fs::read_to_string(root().join("docs/checks.md")).expect("reads");
     let rows = text.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
     let documented: BTreeSet<String> = rows.map(str::to_owned).collect();
-    assert_eq!(documented, graded);
+    assert_eq!(documented, checks);
 }
 
-/// The table of exit codes is that of the program.
+/// The table of exit codes in `docs/cli.md` matches the program.
 #[test]
 fn exit_codes_are_documented() {
     use capydb::cli::ErrorKind;
@@ -409,16 +409,17 @@ fn exit_codes_are_documented() {
         })
         .collect();
     for kind in kinds {
-        let row = rows.get(&kind.exit_code()).unwrap_or_else(|| panic!("no row for {}", kind.exit_code()));
+        let row =
+            rows.get(&kind.exit_code()).unwrap_or_else(|| panic!("exit code {} is not documented", kind.exit_code()));
         assert!(row.contains(&format!("`{}`", kind.code())), "{}: {row}", kind.exit_code());
     }
-    assert_eq!(rows.len(), kinds.len() + 1, "0 and these: {rows:?}");
+    assert_eq!(rows.len(), kinds.len() + 1, "0 and one row per error kind: {rows:?}");
 }
 
-/// What users read when a command cannot work, as far as it needs no server.
+/// Error output of commands that fail without a server.
 #[test]
-fn errors_read_well() {
-    let folder = tempfile::tempdir().expect("a folder");
+fn command_errors_match_the_snapshot() {
+    let dir = tempfile::tempdir().expect("create directory");
     for (name, text) in [
         ("empty.dump", ""),
         ("mysql.sql", "-- MySQL dump 10.13\n"),
@@ -429,7 +430,7 @@ fn errors_read_well() {
             "CREATE TABLE t (x int);\nALTER TABLE t OWNER TO bob;\nCREATE ROLE bob;\nCOPY t FROM PROGRAM 'id';\n",
         ),
     ] {
-        fs::write(folder.path().join(name), text).expect("writes");
+        fs::write(dir.path().join(name), text).expect("write file");
     }
     let url = "postgres://u:secret@h/d";
     let commands: [&[&str]; 24] = [
@@ -461,7 +462,7 @@ fn errors_read_well() {
     let mut texts = Vec::new();
     for words in commands {
         let mut command = capydb(words);
-        command.current_dir(folder.path());
+        command.current_dir(dir.path());
         let ran = run(command);
         assert!(!ran.stderr.contains("secret"), "{ran:#?}");
         texts.push(format!("$ capydb {}\n{}exit code {}\n", words.join(" "), ran.stderr, ran.code));
@@ -469,22 +470,22 @@ fn errors_read_well() {
     insta::assert_snapshot!(texts.join("\n"));
 }
 
-/// The texts of errors that need a server or a network to happen.
+/// Texts of connection errors, which need a server or a network to occur.
 #[test]
-fn error_texts_read_well() {
+fn connection_errors_match_the_snapshot() {
     use capydb::source::connect::ConnectError;
-    let place = || "db.example.com:5432".to_owned();
-    let said = || "what the server said".to_owned();
+    let address = || "db.example.com:5432".to_owned();
+    let message = || "the server's message".to_owned();
     let texts = [
         ConnectError::Private("db.internal is an internal host name".into()),
         ConnectError::UnknownHost("db.example.com".into()),
-        ConnectError::Refused(place()),
-        ConnectError::TimedOut(place(), 10),
-        ConnectError::Login(place(), said()),
-        ConnectError::Rejected(place(), said()),
-        ConnectError::Database(place(), said()),
-        ConnectError::Tls(place(), said()),
-        ConnectError::Other(place(), said()),
+        ConnectError::Refused(address()),
+        ConnectError::TimedOut(address(), 10),
+        ConnectError::Login(address(), message()),
+        ConnectError::Rejected(address(), message()),
+        ConnectError::Database(address(), message()),
+        ConnectError::Tls(address(), message()),
+        ConnectError::Other(address(), message()),
     ]
     .map(|error| error.to_string());
     insta::assert_snapshot!(texts.join("\n"));

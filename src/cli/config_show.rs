@@ -21,7 +21,7 @@ pub(super) fn run(context: &Context<'_>) -> Result<(), CliError> {
     let key = context.api_key.as_ref().map(|key| fingerprint(key.expose_secret()));
     let source = std::env::var(config::ENV_SOURCE_URL).ok().filter(|text| !text.trim().is_empty());
     let source = source
-        .map(|text| SourceUrl::parse_here(&text).map_or_else(|problem| problem.to_string(), |url| url.to_string()));
+        .map(|text| SourceUrl::parse_local(&text).map_or_else(|problem| problem.to_string(), |url| url.to_string()));
     let link = context
         .link
         .as_ref()

@@ -324,21 +324,21 @@ mod tests {
     fn a_project_is_found_by_id_slug_or_name() {
         let all =
             || vec![project("1", "shop", "The Shop"), project("2", "blog", "Blog"), project("3", "blog-2", "Blog")];
-        assert_eq!(find_project(&all(), "2").expect("by id").slug, "blog");
-        assert_eq!(find_project(&all(), "SHOP").expect("by slug").id, "1");
-        assert_eq!(find_project(&all(), "the shop").expect("by name").id, "1");
-        assert_eq!(find_project(&all(), "nope").expect_err("none").kind, ErrorKind::NotFound);
-        let hint = |wanted: &str| find_project(&all(), wanted).expect_err("none").hint.expect("a hint");
+        assert_eq!(find_project(&all(), "2").expect("a project with this ID").slug, "blog");
+        assert_eq!(find_project(&all(), "SHOP").expect("a project with this slug").id, "1");
+        assert_eq!(find_project(&all(), "the shop").expect("a project with this name").id, "1");
+        assert_eq!(find_project(&all(), "nope").expect_err("no such project").kind, ErrorKind::NotFound);
+        let hint = |name: &str| find_project(&all(), name).expect_err("no such project").hint.expect("a hint");
         assert_eq!(hint("shpo"), "did you mean shop? projects: shop, blog, blog-2");
         assert_eq!(hint("nothing"), "projects: shop, blog, blog-2");
-        let twice = vec![project("2", "b1", "Blog"), project("3", "b2", "Blog")];
-        assert_eq!(find_project(&twice, "blog").expect_err("two").kind, ErrorKind::Usage);
+        let same_name = vec![project("2", "b1", "Blog"), project("3", "b2", "Blog")];
+        assert_eq!(find_project(&same_name, "blog").expect_err("an ambiguous name").kind, ErrorKind::Usage);
     }
 
     #[test]
-    fn an_address_must_be_one() {
+    fn an_api_url_must_be_valid() {
         assert_eq!(
-            parse_api_url("http://127.0.0.1:1/api/capydb/").expect("reads").as_str(),
+            parse_api_url("http://127.0.0.1:1/api/capydb/").expect("a valid URL").as_str(),
             "http://127.0.0.1:1/api/capydb"
         );
         for text in ["capydb.dev", "ftp://x/", "https://u:p@x/", "http://x/?a=b", ""] {

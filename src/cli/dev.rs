@@ -98,8 +98,8 @@ fn banner(dev: &Dev, private: bool) -> String {
 }
 
 /// Runs a command against the control plane; returns its exit code.
-async fn run_command(mut dev: Dev, mut stop: SignalStream, words: &[OsString]) -> Result<u8, CliError> {
-    let (program, arguments) = words.split_first().ok_or_else(|| CliError::new(ErrorKind::Usage, "no command"))?;
+async fn run_command(mut dev: Dev, mut stop: SignalStream, message: &[OsString]) -> Result<u8, CliError> {
+    let (program, arguments) = message.split_first().ok_or_else(|| CliError::new(ErrorKind::Usage, "no command"))?;
     let spawned = tokio::process::Command::new(program)
         .args(arguments)
         .env(ENV_API_URL, &dev.api_url)

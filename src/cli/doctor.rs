@@ -152,7 +152,7 @@ fn tools() -> Check {
 }
 
 fn disk() -> Check {
-    let (name, folder) = ("spool_folder", spool::folder());
+    let (name, folder) = ("spool_folder", spool::dir());
     if let Err(error) = spool::create(0) {
         let what = check(name, CheckStatus::Warn, format!("{}: {error}", folder.display()));
         return with_fix(what, "set TMPDIR to a writable directory; pipes, compressed dumps and --via-dump need one");

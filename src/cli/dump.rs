@@ -112,11 +112,10 @@ pub(super) fn spool_error(error: SpoolError) -> CliError {
         )
         .hint("free some space, or set TMPDIR to a directory on a larger disk"),
         SpoolError::Read(error) => CliError::new(ErrorKind::Error, format!("cannot read the dump: {error}")),
-        other => CliError::new(
-            ErrorKind::Conflict,
-            format!("cannot copy the dump to {}: {other}", spool::folder().display()),
-        )
-        .hint("free some space, or set TMPDIR to a directory on a larger disk"),
+        other => {
+            CliError::new(ErrorKind::Conflict, format!("cannot copy the dump to {}: {other}", spool::dir().display()))
+                .hint("free some space, or set TMPDIR to a directory on a larger disk")
+        }
     }
 }
 

@@ -65,7 +65,7 @@ pub(super) fn resolve(text: &str, no_rewrite: bool, output: &Output) -> Result<S
 
 /// Parses a URL that this machine connects to: sockets and private networks are allowed.
 pub(super) fn resolve_local(text: &str, no_rewrite: bool, output: &Output) -> Result<SourceUrl, CliError> {
-    let url = parse(text, SourceUrl::parse_here)?;
+    let url = parse(text, SourceUrl::parse_local)?;
     let advice = providers::advise(&url);
     let problem = advice.problem().unwrap_or_default();
     let (url, change) = match advice {
@@ -75,7 +75,7 @@ pub(super) fn resolve_local(text: &str, no_rewrite: bool, output: &Output) -> Re
         _ => (url, None),
     };
     let private = url.is_socket() || address_policy::is_private(&url);
-    let (url, changes) = if private { url.normalize_here() } else { url.normalize() };
+    let (url, changes) = if private { url.normalize_local() } else { url.normalize() };
     report_changes(&url, change.into_iter().chain(changes.iter().map(ToString::to_string)), output);
     Ok(url)
 }

@@ -28,13 +28,13 @@ pub(super) async fn run(context: &Context<'_>, command: WebhooksCommand) -> Resu
             context.output.result(&lists::endpoints(&endpoints), || json!({ "webhook_endpoints": endpoints }));
         }
         WebhooksCommand::Create { url, events, description } => {
-            let wanted = CreateWebhookEndpoint { url, description, event_types: types(&events) };
+            let wanted = CreateWebhookEndpoint { url, description, event_types: event_types(&events) };
             let made = api.create_webhook_endpoint(&organization, &wanted).await?;
             secret(context, &made, "Created");
         }
         WebhooksCommand::Update { id, url, events, description, enable, disable } => {
             let enabled = (enable || disable).then_some(enable);
-            let change = UpdateWebhookEndpoint { url, description, event_types: types(&events), enabled };
+            let change = UpdateWebhookEndpoint { url, description, event_types: event_types(&events), enabled };
             if change == UpdateWebhookEndpoint::default() {
                 return Err(
                     CliError::new(ErrorKind::Usage, "no changes given").hint("see capydb webhooks update --help")
@@ -65,12 +65,12 @@ pub(super) async fn run(context: &Context<'_>, command: WebhooksCommand) -> Resu
 /// The id of the key's organization.
 async fn organization(api: &Api) -> Result<String, CliError> {
     let me = api.me().await?;
-    let find_project = me.organization.map(|organization| organization.id).or(me.principal.organization_id);
-    find_project.ok_or_else(|| CliError::new(ErrorKind::Auth, "the key has no organization, which webhooks require"))
+    let found = me.organization.map(|organization| organization.id).or(me.principal.organization_id);
+    found.ok_or_else(|| CliError::new(ErrorKind::Auth, "the key has no organization, which webhooks require"))
 }
 
 /// The `event_types` for `--event`: `all` becomes an empty list, which selects every type.
-fn types(events: &[String]) -> Option<Vec<String>> {
+fn event_types(events: &[String]) -> Option<Vec<String>> {
     let all = events.iter().any(|event| event == ALL);
     (!events.is_empty()).then(|| if all { Vec::new() } else { events.to_vec() })
 }
@@ -135,14 +135,15 @@ fn no_such_endpoint(error: CallError) -> CliError {
 
 #[cfg(test)]
 mod tests {
-    use super::types;
+    use super::event_types;
 
     #[test]
-    fn all_is_no_choice() {
-        let find_project = |events: &[&str]| types(&events.iter().map(|event| (*event).to_owned()).collect::<Vec<_>>());
-        assert_eq!(find_project(&[]), None);
-        assert_eq!(find_project(&["all"]), Some(Vec::new()));
-        assert_eq!(find_project(&["all", "job.failed"]), Some(Vec::new()));
-        assert_eq!(find_project(&["job.failed"]), Some(vec!["job.failed".to_owned()]));
+    fn all_selects_every_event_type() {
+        let selected =
+            |events: &[&str]| event_types(&events.iter().map(|event| (*event).to_owned()).collect::<Vec<_>>());
+        assert_eq!(selected(&[]), None);
+        assert_eq!(selected(&["all"]), Some(Vec::new()));
+        assert_eq!(selected(&["all", "job.failed"]), Some(Vec::new()));
+        assert_eq!(selected(&["job.failed"]), Some(vec!["job.failed".to_owned()]));
     }
 }

@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn a_response_without_a_message_still_reads_well() {
+    fn a_response_without_a_message_is_described_by_its_status() {
         assert_eq!(rejected(409, r#"{"error":"already running"}"#).message, "already running");
         assert_eq!(rejected(502, "<html>Bad Gateway</html>").message, "api.example returned 502 Bad Gateway");
         assert_eq!(rejected(500, "").message, "api.example returned 500 Internal Server Error");

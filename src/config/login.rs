@@ -179,43 +179,43 @@ mod tests {
     use super::*;
 
     fn file(text: &str) -> (tempfile::TempDir, PathBuf) {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("config.json");
-        std::fs::write(&path, text).expect("written");
-        (folder, path)
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let path = dir.path().join("config.json");
+        std::fs::write(&path, text).expect("a writable directory");
+        (dir, path)
     }
 
     fn saved(text: &str) -> Login {
-        let (_folder, path) = file(text);
-        saved_login(&path).expect("reads").expect("exists")
+        let (_dir, path) = file(text);
+        saved_login(&path).expect("a valid file").expect("a saved login")
     }
 
     fn key(login: &Login) -> Option<&str> {
         login.api_key.as_ref().map(ExposeSecret::expose_secret)
     }
 
-    const TWO: &str = r#"{"active_org":"b","other":1,"organizations":{"a":{"api_key":"ka","api_url":"ua","more":[1]},
-        "b":{"api_key":"kb","api_url":"ub","app_url":"x","name":"B","slug":"b"}}}"#;
+    const TWO_ORGANIZATIONS: &str = r#"{"active_org":"b","other":1,"organizations":{"a":{"api_key":"ka","api_url":"ua",
+        "more":[1]},"b":{"api_key":"kb","api_url":"ub","app_url":"x","name":"B","slug":"b"}}}"#;
 
     #[test]
-    fn the_active_organization_counts() {
-        let login = saved(TWO);
+    fn the_active_organization_is_used() {
+        let login = saved(TWO_ORGANIZATIONS);
         assert_eq!((key(&login), login.api_url.as_deref(), login.slug.as_str()), (Some("kb"), Some("ub"), "b"));
     }
 
     #[test]
-    fn a_single_organization_needs_no_choice() {
+    fn a_single_organization_is_active() {
         assert_eq!(key(&saved(r#"{"organizations":{"a":{"api_key":"ka"}}}"#)), Some("ka"));
     }
 
     #[test]
-    fn the_older_flat_form_is_read() {
+    fn the_older_flat_format_is_read() {
         let login =
             saved(r#"{"api_key":"k","api_url":"u","organization_id":"o","organizations":null,"active_org":null}"#);
         assert_eq!((key(&login), login.api_url.as_deref()), (Some("k"), Some("u")));
     }
 
-    fn new(id: &str) -> Login {
+    fn login_to(id: &str) -> Login {
         Login {
             organization_id: id.into(),
             name: "New".into(),
@@ -227,86 +227,88 @@ mod tests {
     }
 
     #[test]
-    fn a_new_login_leaves_the_others_alone() {
-        let (_folder, path) = file(TWO);
-        save_login(&path, &new("c")).expect("saves");
-        let text = std::fs::read_to_string(&path).expect("reads");
-        let all: Value = serde_json::from_str(&text).expect("JSON");
-        assert_eq!((all["active_org"].as_str(), all["other"].as_i64()), (Some("c"), Some(1)));
-        assert_eq!(all["organizations"]["a"]["more"][0], 1);
-        assert_eq!(all["organizations"]["b"]["api_key"], "kb");
-        assert_eq!(key(&saved_login(&path).expect("reads").expect("exists")), Some("kn"));
+    fn a_new_login_keeps_the_others() {
+        let (_dir, path) = file(TWO_ORGANIZATIONS);
+        save_login(&path, &login_to("c")).expect("a writable directory");
+        let text = std::fs::read_to_string(&path).expect("a readable file");
+        let config: Value = serde_json::from_str(&text).expect("valid JSON");
+        assert_eq!((config["active_org"].as_str(), config["other"].as_i64()), (Some("c"), Some(1)));
+        assert_eq!(config["organizations"]["a"]["more"][0], 1);
+        assert_eq!(config["organizations"]["b"]["api_key"], "kb");
+        assert_eq!(key(&saved_login(&path).expect("a valid file").expect("a saved login")), Some("kn"));
     }
 
     #[test]
-    fn the_older_form_becomes_todays() {
-        let (_folder, path) = file(r#"{"api_key":"k","api_url":"u","organization_id":"o","organization_name":"O"}"#);
-        save_login(&path, &new("c")).expect("saves");
-        let all: Value = serde_json::from_str(&std::fs::read_to_string(&path).expect("reads")).expect("JSON");
+    fn the_older_format_is_converted() {
+        let (_dir, path) = file(r#"{"api_key":"k","api_url":"u","organization_id":"o","organization_name":"O"}"#);
+        save_login(&path, &login_to("c")).expect("a writable directory");
+        let config: Value =
+            serde_json::from_str(&std::fs::read_to_string(&path).expect("a readable file")).expect("valid JSON");
         assert_eq!(
-            (&all["organizations"]["o"]["api_key"], &all["organizations"]["o"]["name"]),
+            (&config["organizations"]["o"]["api_key"], &config["organizations"]["o"]["name"]),
             (&json!("k"), &json!("O"))
         );
-        assert_eq!(all.get("api_key"), None);
+        assert_eq!(config.get("api_key"), None);
     }
 
     #[test]
-    fn logging_out_forgets_the_active_login_only() {
-        let (_folder, path) = file(TWO);
-        assert_eq!(remove_logins(&path, false).expect("forgets"), ["b"]);
-        assert_eq!(key(&saved_login(&path).expect("reads").expect("exists")), Some("ka"));
-        assert_eq!(remove_logins(&path, true).expect("forgets"), ["a"]);
-        assert_eq!(key(&saved_login(&path).expect("reads").expect("exists")), None);
-        assert!(remove_logins(&path, true).expect("forgets").is_empty());
-        let (_folder, path) = file(r#"{"api_key":"k","api_url":"u"}"#);
-        assert_eq!(remove_logins(&path, false).expect("forgets"), ["the saved login"]);
-        assert!(!std::fs::read_to_string(&path).expect("reads").contains("\"k\""));
+    fn logout_removes_only_the_active_login() {
+        let (_dir, path) = file(TWO_ORGANIZATIONS);
+        assert_eq!(remove_logins(&path, false).expect("a writable file"), ["b"]);
+        assert_eq!(key(&saved_login(&path).expect("a valid file").expect("a saved login")), Some("ka"));
+        assert_eq!(remove_logins(&path, true).expect("a writable file"), ["a"]);
+        assert_eq!(key(&saved_login(&path).expect("a valid file").expect("a saved login")), None);
+        assert!(remove_logins(&path, true).expect("a writable file").is_empty());
+        let (_dir, path) = file(r#"{"api_key":"k","api_url":"u"}"#);
+        assert_eq!(remove_logins(&path, false).expect("a writable file"), ["the saved login"]);
+        assert!(!std::fs::read_to_string(&path).expect("a readable file").contains("\"k\""));
     }
 
     #[test]
-    fn logging_out_of_all_forgets_every_key() {
-        let (_folder, path) = file(&TWO.replace(r#""active_org":"b""#, r#""active_org":"""#));
-        assert!(remove_logins(&path, false).expect("forgets").is_empty(), "no login is active");
-        assert_eq!(remove_logins(&path, true).expect("forgets"), ["a", "b"]);
-        assert!(!std::fs::read_to_string(&path).expect("reads").contains("\"ka\""));
+    fn logout_from_all_removes_every_key() {
+        let (_dir, path) = file(&TWO_ORGANIZATIONS.replace(r#""active_org":"b""#, r#""active_org":"""#));
+        assert!(remove_logins(&path, false).expect("a writable file").is_empty(), "no login is active");
+        assert_eq!(remove_logins(&path, true).expect("a writable file"), ["a", "b"]);
+        assert!(!std::fs::read_to_string(&path).expect("a readable file").contains("\"ka\""));
     }
 
     #[test]
-    fn an_organization_of_another_server_is_noticed() {
-        let (_folder, path) = file(&TWO.replace("\"ub\"", "\"https://a.example/api\""));
-        let other = |url: &str| {
+    fn an_organization_of_another_server_is_detected() {
+        let (_dir, path) = file(&TWO_ORGANIZATIONS.replace("\"ub\"", "\"https://a.example/api\""));
+        let saved_url = |url: &str| {
             let login = Login { organization_id: "b".into(), api_url: Some(url.into()), ..Login::default() };
-            saved_elsewhere(&path, &login).expect("reads")
+            saved_elsewhere(&path, &login).expect("a valid file")
         };
-        assert_eq!(other("https://a.example/other"), None);
-        assert_eq!(other("https://b.example/api").as_deref(), Some("https://a.example/api"));
+        assert_eq!(saved_url("https://a.example/other"), None);
+        assert_eq!(saved_url("https://b.example/api").as_deref(), Some("https://a.example/api"));
     }
 
     #[cfg(unix)]
     #[test]
-    fn the_file_is_for_its_owner_alone() {
+    fn only_the_owner_can_read_the_file() {
         use std::os::unix::fs::PermissionsExt;
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("capydb").join("config.json");
-        save_login(&path, &new("c")).expect("saves");
-        let mode = |path: &Path| std::fs::metadata(path).expect("exists").permissions().mode() & 0o777;
-        assert_eq!((mode(&path), mode(path.parent().expect("a folder"))), (0o600, 0o700));
-        let names = std::fs::read_dir(path.parent().expect("a folder")).expect("lists").count();
-        assert_eq!(names, 2, "the file and its lock");
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let path = dir.path().join("capydb").join("config.json");
+        save_login(&path, &login_to("c")).expect("a writable directory");
+        let mode = |path: &Path| std::fs::metadata(path).expect("an existing file").permissions().mode() & 0o777;
+        assert_eq!((mode(&path), mode(path.parent().expect("a parent directory"))), (0o600, 0o700));
+        let files =
+            std::fs::read_dir(path.parent().expect("a parent directory")).expect("a readable directory").count();
+        assert_eq!(files, 2, "the file and its lock");
     }
 
     #[test]
-    fn a_broken_file_is_named_without_its_text() {
-        let (_folder, path) = file(r#"{"api_key":"capy_live_canary" oops"#);
-        let message = format!("{:#}", saved_login(&path).expect_err("is invalid"));
+    fn an_invalid_file_is_reported_without_its_content() {
+        let (_dir, path) = file(r#"{"api_key":"capy_live_canary" oops"#);
+        let message = format!("{:#}", saved_login(&path).expect_err("an invalid file"));
         assert!(message.contains("config.json is not valid JSON: line 1"), "{message}");
         assert!(!message.contains("canary"), "{message}");
-        assert!(save_login(&path, &new("c")).is_err(), "an invalid file is not overwritten");
+        assert!(save_login(&path, &login_to("c")).is_err(), "an invalid file is not overwritten");
     }
 
     #[test]
-    fn a_login_shows_no_key() {
-        let shown = format!("{:?}", saved(r#"{"api_key":"capy_live_canary"}"#));
-        assert!(!shown.contains("canary"), "{shown}");
+    fn debug_output_contains_no_key() {
+        let output = format!("{:?}", saved(r#"{"api_key":"capy_live_canary"}"#));
+        assert!(!output.contains("canary"), "{output}");
     }
 }

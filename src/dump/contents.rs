@@ -3,7 +3,7 @@
 use super::Format;
 use super::archive::Compression;
 use super::sql::Unfinished;
-use super::statement::RequestedExtension;
+use super::treatment::RequestedExtension;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};

@@ -2,10 +2,10 @@
 //! rules for plain SQL apply to them too.
 
 use super::archive::Entry;
-use super::scan::{INSIDE_STATEMENT, refused_command};
+use super::psql_commands::{INSIDE_STATEMENT, refused_command};
 use super::sql::{PieceKind, Script};
-use super::statement::{Treatment, hides_backslashes, treat};
 use super::tokens::{Token, Tokens};
+use super::treatment::{Treatment, hides_backslashes, treat};
 use std::io::Cursor;
 
 /// Approximate number of bytes of definitions parsed at once.
@@ -208,8 +208,8 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_part_of_an_import_is_found_with_its_entry() {
-        let good = entry(1, "TABLE", "CREATE TABLE t (x int);\n", "");
+    fn disallowed_statements_are_refused_with_their_entry() {
+        let valid = entry(1, "TABLE", "CREATE TABLE t (x int);\n", "");
         for text in [
             "COMMIT;",
             "SELECT 1; rollback;",
@@ -219,7 +219,7 @@ mod tests {
             "COPY t FROM PROGRAM 'id';",
             "SELECT 1 \\g |sh\n",
         ] {
-            let found = refusal(&[good.clone(), entry(7, "TABLE", text, ""), good.clone()]);
+            let found = refusal(&[valid.clone(), entry(7, "TABLE", text, ""), valid.clone()]);
             assert_eq!(found.map(|(id, _)| id), Some(7), "{text}");
         }
         for copy in
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn what_pg_dump_writes_passes() {
+    fn entries_written_by_pg_dump_are_accepted() {
         let entries = [
             entry(1, "STDSTRINGS", "SET standard_conforming_strings = 'on';\n", ""),
             entry(2, "FUNCTION", "CREATE FUNCTION f() RETURNS void LANGUAGE plpgsql AS $$ begin commit; end $$;\n", ""),
@@ -263,12 +263,12 @@ mod tests {
     }
 
     #[test]
-    fn strings_are_read_as_the_archive_says() {
+    fn strings_follow_the_setting_in_the_archive() {
         let off = entry(1, "STDSTRINGS", "SET standard_conforming_strings = 'off';\n", "");
-        let hides = entry(2, "TABLE", "SELECT '\\'; COMMIT; --';\n", "");
-        assert_eq!(refusal(std::slice::from_ref(&hides)).map(|(id, _)| id), Some(2));
-        assert_eq!(refusal(&[off.clone(), hides]), None);
-        let shows = entry(2, "TABLE", "SELECT 'x\\''; COMMIT; --';\n", "");
-        assert_eq!(refusal(&[off, shows]).map(|(id, _)| id), Some(2));
+        let hidden = entry(2, "TABLE", "SELECT '\\'; COMMIT; --';\n", "");
+        assert_eq!(refusal(std::slice::from_ref(&hidden)).map(|(id, _)| id), Some(2));
+        assert_eq!(refusal(&[off.clone(), hidden]), None);
+        let visible = entry(2, "TABLE", "SELECT 'x\\''; COMMIT; --';\n", "");
+        assert_eq!(refusal(&[off, visible]).map(|(id, _)| id), Some(2));
     }
 }

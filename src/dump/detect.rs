@@ -52,14 +52,14 @@ pub struct DumpFile {
     /// The name in messages.
     pub shown: String,
     /// The directory of a dump in directory format.
-    pub(super) folder: Option<PathBuf>,
+    pub(super) dir: Option<PathBuf>,
 }
 
 impl DumpFile {
     /// Duplicates the handle, for use in another thread.
     pub fn try_clone(&self) -> io::Result<Self> {
-        let (shown, origin, folder) = (self.shown.clone(), self.origin.clone(), self.folder.clone());
-        Ok(Self { file: self.file.try_clone()?, shown, origin, folder, ..*self })
+        let (shown, origin, dir) = (self.shown.clone(), self.origin.clone(), self.dir.clone());
+        Ok(Self { file: self.file.try_clone()?, shown, origin, dir, ..*self })
     }
 }
 
@@ -114,9 +114,9 @@ fn open_directory(path: &Path, shown: String) -> Result<DumpFile, DumpError> {
         outer_compression: None,
         format: Format::Directory,
         shown,
-        folder: None,
+        dir: None,
     };
-    (found.format, found.size, found.folder) = (Format::Directory, size, Some(path.to_owned()));
+    (found.format, found.size, found.dir) = (Format::Directory, size, Some(path.to_owned()));
     Ok(found)
 }
 
@@ -137,7 +137,7 @@ pub fn identify(mut file: File, shown: String) -> Result<DumpFile, DumpError> {
         Err(what) => return Err(DumpError::NotADump(shown, what)),
     };
     let identity = FileIdentity::of(&about);
-    Ok(DumpFile { file, size: about.len(), identity, origin: None, outer_compression, format, shown, folder: None })
+    Ok(DumpFile { file, size: about.len(), identity, origin: None, outer_compression, format, shown, dir: None })
 }
 
 fn beginning(file: &mut File) -> io::Result<Vec<u8>> {
@@ -167,7 +167,7 @@ fn format_of(start: &[u8]) -> Result<Format, &'static str> {
     if let Some(what) = identify_other(start) {
         return Err(what);
     }
-    if !super::statement::starts_like_sql(start) {
+    if !super::treatment::starts_like_sql(start) {
         return Err("is text, but not SQL for psql");
     }
     Ok(Format::Plain)
@@ -219,20 +219,20 @@ mod tests {
     use proptest::prelude::*;
     use std::io::Write;
 
-    fn identified(bytes: &[u8]) -> Result<Format, String> {
-        let mut file = tempfile::tempfile().expect("a file");
-        file.write_all(bytes).expect("written");
-        identify(file, "it".into()).map(|found| found.format).map_err(|problem| problem.to_string())
+    fn format_of(bytes: &[u8]) -> Result<Format, String> {
+        let mut file = tempfile::tempfile().expect("a temporary file");
+        file.write_all(bytes).expect("a writable file");
+        identify(file, "app.dump".into()).map(|file| file.format).map_err(|error| error.to_string())
     }
 
     #[test]
-    fn other_files_are_named() {
+    fn other_file_types_are_recognized() {
         let mut tar = vec![0; 512];
         tar[257..262].copy_from_slice(b"ustar");
-        for (bytes, words) in [
-            (&b""[..], "it is empty"),
-            (&tar, "it is a tar archive, not a dump"),
-            (b"\x1f\x8b\x08", "cannot decompress it as gzip: "),
+        for (bytes, expected) in [
+            (&b""[..], "app.dump is empty"),
+            (&tar, "app.dump is a tar archive, not a dump"),
+            (b"\x1f\x8b\x08", "cannot decompress app.dump as gzip: "),
             (b"PK\x03\x04", "a zip archive"),
             (b"\x28\xb5\x2f\xfd", "zstd"),
             (b"SQLite format 3\0", "a SQLite database"),
@@ -246,8 +246,8 @@ mod tests {
             (b"CREATE TABLE `t` (`a` int) ENGINE=InnoDB;", "a MySQL or MariaDB dump"),
             (b"PRAGMA foreign_keys=OFF;", "a SQLite dump"),
         ] {
-            let said = identified(bytes).expect_err(words);
-            assert!(said.contains(words), "{said}");
+            let message = format_of(bytes).expect_err(expected);
+            assert!(message.contains(expected), "{message}");
         }
     }
 
@@ -259,14 +259,14 @@ mod tests {
             "\\restrict abc\nSET x = 1;",
             "--\n-- PostgreSQL database dump\n--\nSET x = 1;\n--\n-- PostgreSQL database dump complete\n--\n",
         ] {
-            assert_eq!(identified(text.as_bytes()), Ok(Format::Plain), "{text}");
+            assert_eq!(format_of(text.as_bytes()), Ok(Format::Plain), "{text}");
         }
     }
 
     proptest! {
         #[test]
-        fn noise_never_panics(noise in proptest::collection::vec(any::<u8>(), 0..600)) {
-            let _ = identified(&noise);
+        fn random_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..600)) {
+            let _ = format_of(&bytes);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Tests that the two SQL parsers agree: [`Script`], which splits a stream into statements, and
-//! [`Tokens`], which classifies a statement. If one saw a literal where the other saw SQL, a dump
-//! could hide a statement from the import.
+//! [`Tokens`], which splits a statement into tokens to classify it. If one parser read a literal
+//! where the other read SQL, a dump could hide a statement from the import.
 
 use super::sql::{PieceKind, Script};
 use super::tokens::{Token, Tokens};
@@ -68,74 +68,74 @@ fn text() -> impl Strategy<Value = String> {
     proptest::collection::vec(proptest::sample::select(FRAGMENTS), 0..24).prop_map(|parts| parts.concat())
 }
 
-/// Returns a few bytes per read, to cover every block boundary.
-struct Trickle(Cursor<Vec<u8>>, usize);
+/// Returns at most a few bytes per read, to cover every block boundary.
+struct ShortReads(Cursor<Vec<u8>>, usize);
 
-impl Read for Trickle {
+impl Read for ShortReads {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let step = self.1.min(buffer.len());
-        self.0.read(&mut buffer[..step])
+        let read_size = self.1.min(buffer.len());
+        self.0.read(&mut buffer[..read_size])
     }
 }
 
-/// Where a text is split: after semicolons that end a statement, and at the first psql command.
+/// Where a script is split: after each semicolon that ends a statement, and at the first psql command.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Cuts {
+struct Boundaries {
     semicolons: Vec<usize>,
     command: Option<usize>,
 }
 
-/// The cuts of [`Script`], after a prefix that sets `standard_conforming_strings`.
-fn cuts_of_script(beginning: &str, text: &str, step: usize) -> Cuts {
-    let whole = [beginning, text].concat().into_bytes();
-    let mut script = Script::new(Trickle(Cursor::new(whole), step));
-    let (mut cuts, mut at) = (Cuts::default(), 0);
-    while let Some(piece) = script.next_piece().expect("reads") {
-        let start = at;
-        at += piece.bytes.len();
+/// The boundaries found by [`Script`] after a prefix that sets `standard_conforming_strings`.
+fn boundaries_of_script(prefix: &str, text: &str, read_size: usize) -> Boundaries {
+    let input = [prefix, text].concat().into_bytes();
+    let mut script = Script::new(ShortReads(Cursor::new(input), read_size));
+    let (mut boundaries, mut offset) = (Boundaries::default(), 0);
+    while let Some(piece) = script.next_piece().expect("a readable script") {
+        let start = offset;
+        offset += piece.bytes.len();
         match piece.kind {
-            PieceKind::Statement if at > beginning.len() => cuts.semicolons.push(at - beginning.len()),
+            PieceKind::Statement if offset > prefix.len() => boundaries.semicolons.push(offset - prefix.len()),
             PieceKind::Command | PieceKind::CommandInside => {
-                cuts.command = Some(start - beginning.len());
-                return cuts;
+                boundaries.command = Some(start - prefix.len());
+                return boundaries;
             }
             _ => {}
         }
     }
-    cuts
+    boundaries
 }
 
-/// The cuts derived from the tokens. Bodies of SQL-standard functions contain semicolons.
-fn cuts_of_tokens(text: &str, backslashes: bool) -> Cuts {
+/// The boundaries derived from the tokens. Bodies of SQL-standard functions contain semicolons.
+fn boundaries_of_tokens(text: &str, backslashes: bool) -> Boundaries {
     let mut tokens = Tokens::with_backslashes(text.as_bytes(), backslashes);
-    let (mut cuts, mut statement) = (Cuts::default(), Statement::default());
-    let (mut at, mut before) = (0, Vec::new());
+    let (mut boundaries, mut statement) = (Boundaries::default(), Statement::default());
+    let (mut offset, mut preceding) = (0, Vec::new());
     while let Some((token, raw, _)) = tokens.next_with_text() {
         let start = raw.as_ptr().addr() - text.as_ptr().addr();
-        if start > at {
-            before.clear(); // only adjacent signs belong together
+        if start > offset {
+            preceding.clear(); // only adjacent colons are counted
         }
-        at = start + raw.len();
+        offset = start + raw.len();
         match &token {
             Token::Sign('\\') => {
-                cuts.command = Some(start);
-                return cuts;
+                boundaries.command = Some(start);
+                return boundaries;
             }
             Token::Sign(';') if statement.is_top_level() => {
-                cuts.semicolons.push(at);
+                boundaries.semicolons.push(offset);
                 statement = Statement::default();
             }
             Token::Sign('(') => statement.parentheses += 1,
             Token::Sign(')') => statement.parentheses = statement.parentheses.saturating_sub(1),
             // `:name` is a psql variable.
-            Token::Word(word) if before.iter().rev().take_while(|sign| **sign == ':').count() % 2 == 0 => {
-                statement.word(word);
+            Token::Word(word) if preceding.iter().rev().take_while(|sign| **sign == ':').count() % 2 == 0 => {
+                statement.add_word(word);
             }
             _ => {}
         }
-        before.push(if let Token::Sign(sign) = token { sign } else { ' ' });
+        preceding.push(if let Token::Sign(sign) = token { sign } else { ' ' });
     }
-    cuts
+    boundaries
 }
 
 /// Nesting depth within a statement.
@@ -143,12 +143,12 @@ fn cuts_of_tokens(text: &str, backslashes: bool) -> Cuts {
 struct Statement {
     parentheses: u32,
     words: Vec<String>,
-    begins: u32,
+    open_blocks: u32,
 }
 
 impl Statement {
     fn is_top_level(&self) -> bool {
-        self.parentheses == 0 && self.begins == 0
+        self.parentheses == 0 && self.open_blocks == 0
     }
 
     /// Whether the words so far create a function or procedure.
@@ -160,24 +160,24 @@ impl Statement {
                 .is_some_and(|word| ["FUNCTION", "PROCEDURE"].contains(&word))
     }
 
-    fn word(&mut self, word: &str) {
+    fn add_word(&mut self, word: &str) {
         let was_function = self.creates_function();
         self.words.push(word.to_owned());
         if !was_function || self.parentheses > 0 {
             return;
         }
-        if word == "BEGIN" || (word == "CASE" && self.begins > 0) {
-            self.begins += 1;
+        if word == "BEGIN" || (word == "CASE" && self.open_blocks > 0) {
+            self.open_blocks += 1;
         } else if word == "END" {
-            self.begins = self.begins.saturating_sub(1);
+            self.open_blocks = self.open_blocks.saturating_sub(1);
         }
     }
 }
 
-fn assert_agreement(text: &str, step: usize) -> Result<(), TestCaseError> {
-    for (beginning, backslashes) in [("", false), ("SET standard_conforming_strings = off;\n", true)] {
-        let (script, tokens) = (cuts_of_script(beginning, text, step), cuts_of_tokens(text, backslashes));
-        prop_assert_eq!(&script, &tokens, "{:?} in steps of {}, backslashes: {}", text, step, backslashes);
+fn assert_agreement(text: &str, read_size: usize) -> Result<(), TestCaseError> {
+    for (prefix, backslashes) in [("", false), ("SET standard_conforming_strings = off;\n", true)] {
+        let (script, tokens) = (boundaries_of_script(prefix, text, read_size), boundaries_of_tokens(text, backslashes));
+        prop_assert_eq!(&script, &tokens, "{:?}, {} bytes per read, backslashes: {}", text, read_size, backslashes);
     }
     Ok(())
 }
@@ -185,38 +185,38 @@ fn assert_agreement(text: &str, step: usize) -> Result<(), TestCaseError> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
-    /// Both parsers find the same statements.
     #[test]
-    fn they_cut_alike(text in text(), step in 1_usize..9) {
-        assert_agreement(&text, step)?;
+    fn both_parsers_find_the_same_statements(text in text(), read_size in 1_usize..9) {
+        assert_agreement(&text, read_size)?;
     }
 
-    /// At every position, both parsers agree whether it lies in a literal or comment: a semicolon
+    /// Both parsers agree on whether a position is inside a literal or comment: a semicolon inserted
     /// there ends the statement for both or for neither.
     #[test]
-    fn they_see_the_same_literals(text in text(), at in any::<proptest::sample::Index>()) {
-        let places: Vec<usize> = (0..=text.len()).filter(|at| text.is_char_boundary(*at)).collect();
-        let at = *at.get(&places);
-        assert_agreement(&[&text[..at], ";", &text[at..]].concat(), 4096)?;
+    fn both_parsers_find_the_same_literals(text in text(), index in any::<proptest::sample::Index>()) {
+        let offsets: Vec<usize> = (0..=text.len()).filter(|offset| text.is_char_boundary(*offset)).collect();
+        let offset = *index.get(&offsets);
+        assert_agreement(&[&text[..offset], ";", &text[offset..]].concat(), 4096)?;
     }
 
-    /// A statement in which every literal has escapes keeps its tokens under standard strings.
+    /// Converting the literals of a statement from backslash escapes to standard strings keeps its tokens.
     #[test]
-    fn escapes_can_be_replaced(text in text()) {
-        let read = |text: &[u8], backslashes| Tokens::with_backslashes(text, backslashes).collect::<Vec<_>>();
-        prop_assert_eq!(read(text.as_bytes(), true), read(&super::tokens::with_standard_strings(text.as_bytes()), false));
+    fn standard_strings_keep_the_tokens(text in text()) {
+        let tokens = |text: &[u8], backslashes| Tokens::with_backslashes(text, backslashes).collect::<Vec<_>>();
+        let converted = super::tokens::with_standard_strings(text.as_bytes());
+        prop_assert_eq!(tokens(text.as_bytes(), true), tokens(&converted, false));
     }
 }
 
 #[test]
-fn an_escape_hides_nothing() {
-    let run = |text: &str| {
-        let found = super::scan::scan(Cursor::new(text.as_bytes().to_vec())).expect("reads");
-        found.refusal.map(|(place, _)| place.to_string())
+fn escapes_hide_no_statement() {
+    let refusal = |text: &str| {
+        let contents = super::scan::scan(Cursor::new(text.as_bytes().to_vec())).expect("a readable script");
+        contents.refusal.map(|(location, _)| location.to_string())
     };
     // The text after the literal is not part of it.
-    assert_eq!(run("COPY (SELECT E'a'\n'\\'') TO PROGRAM 'id';\n").as_deref(), Some("line 1"));
+    assert_eq!(refusal("COPY (SELECT E'a'\n'\\'') TO PROGRAM 'id';\n").as_deref(), Some("line 1"));
     let off = "SET standard_conforming_strings = off;\n";
-    assert_eq!(run(&format!("{off}COPY (SELECT '\\'') TO PROGRAM 'id';\n")).as_deref(), Some("line 2"));
-    assert_eq!(run(&format!("{off}INSERT INTO t VALUES ('a\\'b;');\n")), None);
+    assert_eq!(refusal(&format!("{off}COPY (SELECT '\\'') TO PROGRAM 'id';\n")).as_deref(), Some("line 2"));
+    assert_eq!(refusal(&format!("{off}INSERT INTO t VALUES ('a\\'b;');\n")), None);
 }

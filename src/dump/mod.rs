@@ -4,22 +4,23 @@
 //! contents of an archive ([`archive`]), or in one pass over plain SQL ([`sql`], [`scan`]).
 
 pub mod archive;
-mod classify;
 mod contents;
 mod decompress;
 pub mod definitions;
 pub mod detect;
+mod findings;
 mod lexer;
 #[cfg(test)]
 mod lexer_agreement;
+pub mod psql_commands;
 mod read;
 pub mod scan;
 pub mod settings;
 pub mod spool;
 pub mod sql;
-pub mod statement;
 mod tar;
 mod tokens;
+pub mod treatment;
 mod window;
 
 pub use contents::{Contents, DumpLocation, Finding, Occurrences};

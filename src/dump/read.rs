@@ -1,14 +1,14 @@
 //! Reads the contents of a dump in any format.
 
 use super::archive::{Archive, ArchiveError, DataLocation, Entry, Header};
-use super::classify::{record_alter, record_create, record_grant};
 use super::contents::{Contents, DumpLocation, Finding};
 use super::definitions::Definitions;
 use super::detect::{DumpError, DumpFile, Format};
-use super::statement::{
+use super::findings::{record_alter, record_create, record_grant};
+use super::tokens::{Token, Tokens};
+use super::treatment::{
     EVENT_TRIGGER_REASON, PUBLICATION_REASON, SECURITY_LABEL_REASON, SUBSCRIPTION_REASON, Treatment, treat,
 };
-use super::tokens::{Token, Tokens};
 use super::{scan, tar};
 use crate::util::byte_counter::ByteCounter;
 use std::fs::File;
@@ -71,7 +71,7 @@ fn read_archive(dump: &DumpFile, reader: impl BufRead) -> Result<Contents, DumpE
     let mut file = dump.file.try_clone().map_err(io)?;
     let truncated = match dump.format {
         Format::Custom => custom_end(&mut file, dump.size, &found).map_err(io)?,
-        Format::Tar => (!tar::is_whole(&mut file, dump.size).map_err(io)?).then_some("the last members are missing"),
+        Format::Tar => (!tar::is_complete(&mut file, dump.size).map_err(io)?).then_some("the last members are missing"),
         Format::Directory | Format::Plain => None,
     };
     found.truncated = found.truncated.or(truncated.map(str::to_owned));
@@ -173,7 +173,7 @@ fn check_data_location(found: &mut Contents, entry: &Entry, dump: &DumpFile) {
     }
     let missing = match &entry.data {
         DataLocation::At(offset) => dump.outer_compression.is_none() && *offset >= dump.size,
-        DataLocation::File(name) => dump.folder.as_ref().is_some_and(|folder| !has_file(folder, name)),
+        DataLocation::File(name) => dump.dir.as_ref().is_some_and(|dir| !has_file(dir, name)),
         DataLocation::None | DataLocation::Somewhere => false,
     };
     if missing {
@@ -182,9 +182,9 @@ fn check_data_location(found: &mut Contents, entry: &Entry, dump: &DumpFile) {
     }
 }
 
-fn has_file(folder: &Path, name: &str) -> bool {
+fn has_file(dir: &Path, name: &str) -> bool {
     // pg_dump never writes a name with a slash.
-    !name.contains('/') && ["", ".gz", ".lz4", ".zst"].iter().any(|end| folder.join(format!("{name}{end}")).is_file())
+    !name.contains('/') && ["", ".gz", ".lz4", ".zst"].iter().any(|end| dir.join(format!("{name}{end}")).is_file())
 }
 
 /// Records an entry of an archive.
@@ -229,9 +229,9 @@ fn record_entry(found: &mut Contents, entry: &Entry) {
         | "FOREIGN DATA WRAPPER"
         | "USER MAPPING" => create(found),
         "EXTENSION" => {
-            let wanted = super::statement::extension(text);
+            let wanted = super::treatment::extension(text);
             let wanted =
-                wanted.unwrap_or(super::statement::RequestedExtension { name: entry.tag.clone(), schema: None });
+                wanted.unwrap_or(super::treatment::RequestedExtension { name: entry.tag.clone(), schema: None });
             found.add_extension(wanted, at());
         }
         "SCHEMA" => found.add_schema(&entry.tag),
@@ -276,62 +276,68 @@ mod tests {
     use proptest::prelude::*;
     use std::io::Write;
 
-    /// Small dumps by pg_dump 15, 17 and 18, which are also the seeds of the fuzzer.
+    /// Small dumps created by pg_dump 15, 17 and 18, which are also the seeds of the fuzzer.
     fn corpus() -> Vec<(String, Vec<u8>)> {
-        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/seeds");
-        let files = std::fs::read_dir(folder).expect("a corpus").flatten();
-        let mut all: Vec<_> = files
-            .map(|file| (file.file_name().to_string_lossy().into_owned(), std::fs::read(file.path()).expect("reads")))
+        let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/seeds");
+        let files = std::fs::read_dir(dir).expect("a readable directory").flatten();
+        let mut dumps: Vec<_> = files
+            .map(|file| {
+                (file.file_name().to_string_lossy().into_owned(), std::fs::read(file.path()).expect("a readable file"))
+            })
             .collect();
-        all.sort();
-        all
+        dumps.sort();
+        dumps
     }
 
     fn contents_of_bytes(bytes: &[u8]) -> Result<Contents, DumpError> {
-        let mut file = tempfile::tempfile().expect("a file");
-        file.write_all(bytes).expect("written");
-        read(&detect::identify(file, "it".into())?, &ByteCounter::default())
+        let mut file = tempfile::tempfile().expect("a temporary file");
+        file.write_all(bytes).expect("a writable file");
+        read(&detect::identify(file, "app.dump".into())?, &ByteCounter::default())
     }
 
     #[test]
-    fn real_dumps_are_read_alike_whatever_their_format() {
+    fn real_dumps_have_the_same_contents_in_every_format() {
         for (name, bytes) in corpus() {
-            let found = contents_of_bytes(&bytes).unwrap_or_else(|problem| panic!("{name}: {problem}"));
+            let contents = contents_of_bytes(&bytes).unwrap_or_else(|error| panic!("{name}: {error}"));
             if name.contains("all") {
-                assert!(found.whole_server, "{name}");
+                assert!(contents.whole_server, "{name}");
                 continue;
             }
-            assert_eq!((found.number("tables"), found.number("indexes"), found.number("views")), (2, 1, 1), "{name}");
-            assert_eq!(found.extensions.len(), 1, "{name}");
-            assert_eq!(found.truncated, None, "{name}");
-            assert_eq!(found.times(Finding::PlatformKey), 1, "{name}");
-            assert!(found.server_version.starts_with(&name[..2]), "{name}: {}", found.server_version);
-            if found.format == Format::Plain {
-                assert_eq!(found.rows, Some(4), "{name}");
+            assert_eq!(
+                (contents.number("tables"), contents.number("indexes"), contents.number("views")),
+                (2, 1, 1),
+                "{name}"
+            );
+            assert_eq!(contents.extensions.len(), 1, "{name}");
+            assert_eq!(contents.truncated, None, "{name}");
+            assert_eq!(contents.times(Finding::PlatformKey), 1, "{name}");
+            assert!(contents.server_version.starts_with(&name[..2]), "{name}: {}", contents.server_version);
+            if contents.format == Format::Plain {
+                assert_eq!(contents.rows, Some(4), "{name}");
             }
         }
     }
 
     #[test]
-    fn a_cut_real_dump_is_never_whole() {
+    fn a_truncated_real_dump_is_never_complete() {
         for (name, bytes) in corpus() {
-            // Bytes after the data whose loss does not matter.
+            // The last bytes follow the data; their loss does not matter.
             let end = if name.contains("dump") || name.ends_with("gz") { 1 } else { 1100 };
             for length in (0..bytes.len().saturating_sub(end)).step_by(97) {
-                let whole = contents_of_bytes(&bytes[..length])
-                    .is_ok_and(|found| found.truncated.is_none() && found.unfinished.is_none());
-                assert!(!whole || name.contains("all"), "{name} cut at {length} of {}", bytes.len());
+                let complete = contents_of_bytes(&bytes[..length])
+                    .is_ok_and(|contents| contents.truncated.is_none() && contents.unfinished.is_none());
+                assert!(!complete || name.contains("all"), "{name} truncated to {length} of {} bytes", bytes.len());
             }
         }
     }
 
     proptest! {
         #[test]
-        fn a_damaged_real_dump_never_panics(which: usize, place: usize, byte: u8) {
-            let all = corpus();
-            let mut bytes = all[which % all.len()].1.clone();
-            let place = place % bytes.len();
-            bytes[place] = byte;
+        fn a_corrupt_byte_in_a_real_dump_never_panics(index: usize, offset: usize, byte: u8) {
+            let dumps = corpus();
+            let mut bytes = dumps[index % dumps.len()].1.clone();
+            let offset = offset % bytes.len();
+            bytes[offset] = byte;
             let _ = contents_of_bytes(&bytes);
         }
     }

@@ -1,17 +1,15 @@
 //! Reads the contents of a plain dump in one pass, before any statement is executed.
 
-use super::classify::{beginning, record_statement};
 use super::contents::{Contents, DumpLocation, Finding};
+use super::findings::{beginning, record_statement};
+use super::psql_commands::{INSIDE_STATEMENT, command_name, refused_command};
 use super::sql::{Piece, PieceKind, Script};
-use super::statement::treat;
 use super::tokens::first_word;
+use super::treatment::treat;
 use std::io::{self, Read};
 
 /// Reason to refuse a dump with zero bytes: psql would skip the rest of each such line.
 pub const ZERO_BYTES: &str = "the file is damaged: it contains zero bytes";
-/// Reason to refuse a psql command within a statement.
-pub const INSIDE_STATEMENT: &str = "psql command in the middle of a statement";
-
 /// Subject of the finding for `INSERT`s.
 const INSERTS: &str = "rows";
 
@@ -157,21 +155,6 @@ impl Scan {
     }
 }
 
-fn command_name(command: &[u8]) -> String {
-    let name = command.split(u8::is_ascii_whitespace).next().unwrap_or_default();
-    crate::util::format::printable(&String::from_utf8_lossy(name), 30)
-}
-
-/// Why a psql command cannot be part of an import; `None` for the two that newer versions of
-/// `pg_dump` write at the start and end of a plain dump.
-pub fn refused_command(command: &[u8]) -> Option<String> {
-    let name = command_name(command);
-    if name == "\\restrict" || name == "\\unrestrict" {
-        return None;
-    }
-    Some(format!("the psql command {name} is not allowed"))
-}
-
 /// The rest of the line after these words.
 fn text_after(comments: &[u8], words: &[u8]) -> Option<String> {
     let from = memchr::memmem::find(comments, words)? + words.len();
@@ -181,120 +164,126 @@ fn text_after(comments: &[u8], words: &[u8]) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::statement::RequestedExtension;
+    use super::super::treatment::RequestedExtension;
     use super::*;
     use std::io::Cursor;
 
-    fn scanned(text: &str) -> Contents {
-        scan(Cursor::new(text.as_bytes().to_vec())).expect("reads")
+    fn contents_of(text: &str) -> Contents {
+        scan(Cursor::new(text.as_bytes().to_vec())).expect("a readable script")
     }
 
     #[test]
-    fn finds_what_an_import_must_know() {
-        let found = scanned(
+    fn the_contents_of_a_script_are_collected() {
+        let contents = contents_of(
             "--\n-- PostgreSQL database dump\n--\n\n\\restrict x\n\n-- Dumped from database version 15.18 (Debian)\n\
              -- Dumped by pg_dump version 17.11\n\nSET lock_timeout = 1;\nCREATE EXTENSION IF NOT EXISTS hstore WITH SCHEMA ext;\n\
              CREATE POLICY p ON t TO anon USING (auth.uid() = id);\nCREATE EVENT TRIGGER e ON ddl_command_end EXECUTE FUNCTION f();\n\
              COPY t FROM stdin;\n\\! rm\n\\N\n\\.\nINSERT INTO t VALUES (';');\n\\unrestrict x\n",
         );
-        assert_eq!((found.server_version.as_str(), found.dump_version.as_str()), ("15.18 (Debian)", "17.11"));
+        assert_eq!((contents.server_version.as_str(), contents.dump_version.as_str()), ("15.18 (Debian)", "17.11"));
         let hstore = RequestedExtension { name: "hstore".into(), schema: Some("ext".into()) };
-        assert_eq!(found.extensions, [(hstore, DumpLocation::Line(11))]);
-        assert_eq!(found.policy_roles, ["anon"]);
-        assert_eq!(found.left_out["EVENT TRIGGER"].0, 1);
-        assert_eq!((found.rows, found.refusal.clone(), found.unfinished), (Some(3), None, None));
-        assert_eq!(found.seen(Finding::PlatformPolicy).map(|(schema, _)| schema).collect::<Vec<_>>(), ["auth"]);
-        assert_eq!(found.seen(Finding::Setting).map(|(name, _)| name).collect::<Vec<_>>(), ["lock_timeout"]);
+        assert_eq!(contents.extensions, [(hstore, DumpLocation::Line(11))]);
+        assert_eq!(contents.policy_roles, ["anon"]);
+        assert_eq!(contents.left_out["EVENT TRIGGER"].0, 1);
+        assert_eq!((contents.rows, contents.refusal.clone(), contents.unfinished), (Some(3), None, None));
+        assert_eq!(contents.seen(Finding::PlatformPolicy).map(|(schema, _)| schema).collect::<Vec<_>>(), ["auth"]);
+        assert_eq!(contents.seen(Finding::Setting).map(|(name, _)| name).collect::<Vec<_>>(), ["lock_timeout"]);
     }
 
     #[test]
-    fn roles_are_named_with_their_lines() {
-        let found = scanned(
+    fn roles_are_reported_with_their_lines() {
+        let contents = contents_of(
             "ALTER TABLE t OWNER TO \"Bob\";\nGRANT SELECT ON TABLE t TO anna, PUBLIC WITH GRANT OPTION;\n\
              ALTER DEFAULT PRIVILEGES FOR ROLE bob IN SCHEMA s GRANT ALL ON TABLES TO carl;\nSET ROLE dora;\n\
              SET SESSION AUTHORIZATION 'emil';\nSET default_tablespace = fast;\nREVOKE ALL ON SCHEMA public FROM PUBLIC;",
         );
-        let roles: Vec<&str> = found.roles().into_iter().collect();
+        let roles: Vec<&str> = contents.roles().into_iter().collect();
         assert_eq!(roles, ["Bob", "anna", "bob", "carl", "dora", "emil"]);
-        let (_, owner) = found.seen(Finding::Owner).next().expect("an owner");
+        let (_, owner) = contents.seen(Finding::Owner).next().expect("an owner");
         assert_eq!(owner.first, ["line 1: ALTER TABLE t OWNER TO \"Bob\";"]);
     }
 
     #[test]
-    fn keys_to_missing_tables_are_found() {
-        let found = scanned(
+    fn foreign_keys_to_missing_tables_are_found() {
+        let contents = contents_of(
             "CREATE TABLE public.a (id int);\nCREATE TABLE auth.users (id int);\n\
              ALTER TABLE ONLY public.a ADD CONSTRAINT x FOREIGN KEY (id) REFERENCES auth.users(id);\n\
              ALTER TABLE ONLY public.a ADD CONSTRAINT y FOREIGN KEY (id) REFERENCES gone.b(id);\n\
              ALTER TABLE public.a ADD CONSTRAINT z CHECK (id > 0);",
         );
-        assert_eq!(found.seen(Finding::PlatformKey).map(|(schema, _)| schema).collect::<Vec<_>>(), ["auth"]);
-        assert_eq!(found.seen(Finding::MissingReference).map(|(table, _)| table).collect::<Vec<_>>(), ["gone.b"]);
-        assert_eq!((found.number("foreign keys"), found.number("constraints"), found.number("tables")), (2, 1, 2));
+        assert_eq!(contents.seen(Finding::PlatformKey).map(|(schema, _)| schema).collect::<Vec<_>>(), ["auth"]);
+        assert_eq!(contents.seen(Finding::MissingReference).map(|(table, _)| table).collect::<Vec<_>>(), ["gone.b"]);
+        assert_eq!(
+            (contents.number("foreign keys"), contents.number("constraints"), contents.number("tables")),
+            (2, 1, 2)
+        );
     }
 
     #[test]
-    fn a_password_of_a_mapping_is_not_repeated() {
-        let found = scanned(
+    fn the_password_of_a_user_mapping_is_not_kept() {
+        let contents = contents_of(
             "CREATE USER MAPPING FOR bob SERVER far OPTIONS (password 'canary');\n\
              CREATE SUBSCRIPTION s CONNECTION 'password=canary' PUBLICATION p;",
         );
-        assert_eq!(found.times(Finding::UserMapping) + found.times(Finding::Subscription), 2);
-        assert!(!format!("{found:?}").contains("canary"), "{found:?}");
+        assert_eq!(contents.times(Finding::UserMapping) + contents.times(Finding::Subscription), 2);
+        assert!(!format!("{contents:?}").contains("canary"), "{contents:?}");
     }
 
     #[test]
-    fn evidence_holds_no_secrets_and_no_rows() {
-        let found = scanned(
+    fn evidence_contains_no_secrets_and_no_rows() {
+        let contents = contents_of(
             "CREATE ROLE bob LOGIN PASSWORD 'canary';\nALTER DATABASE app SET app.secret = 'canary';\n\\connect postgres://u:canary@h/db\n\
              COPY t FROM PROGRAM 'curl -u u:canary http://x';\nCREATE SERVER s FOREIGN DATA WRAPPER w OPTIONS (password 'canary');\n\
              INSERT INTO users VALUES (1, 'canary');\nSET unknown_thing = canary;\nALTER TABLE t OWNER TO bob;\n",
         );
-        assert!(found.findings.len() >= 6, "{found:#?}");
-        assert!(!format!("{found:?}").contains("canary"), "{found:#?}");
-        let (_, seen) = found.seen(Finding::Inserts).next().expect("inserts");
-        assert_eq!(seen.first, ["line 6: INSERT INTO users VALUES …"]);
+        assert!(contents.findings.len() >= 6, "{contents:#?}");
+        assert!(!format!("{contents:?}").contains("canary"), "{contents:#?}");
+        let (_, inserts) = contents.seen(Finding::Inserts).next().expect("an INSERT finding");
+        assert_eq!(inserts.first, ["line 6: INSERT INTO users VALUES …"]);
     }
 
     #[test]
-    fn what_hides_is_found() {
-        let refusal = |text: &str| scanned(text).refusal.map(|(_, why)| why).unwrap_or_default();
-        let rows = scanned("COPY t FROM stdin; COMMIT; \\! id\n1\n\\.\n");
+    fn hidden_statements_are_found() {
+        let refusal = |text: &str| contents_of(text).refusal.map(|(_, reason)| reason).unwrap_or_default();
+        let rows = contents_of("COPY t FROM stdin; COMMIT; \\! id\n1\n\\.\n");
         assert_eq!(rows.times(Finding::Refused), 1, "{rows:#?}");
-        assert!(scanned("SELECT 1 /* a /* b */ ' */;\nCOMMIT;\n--';").times(Finding::Transaction) == 1);
-        // The server continues the literal of the previous line, with its escapes.
-        assert_eq!(scanned("SELECT E'a'\n'\\' , ';\nCOMMIT;\n--';").times(Finding::Transaction), 1);
-        assert_eq!(scanned("SELECT E'a' -- c\n '\\' , ';\nCOMMIT;\n--';").times(Finding::Transaction), 1);
-        assert_eq!(scanned("/* /* x */ it's fine */\nINSERT INTO t VALUES (1);").truncated, None);
+        assert!(contents_of("SELECT 1 /* a /* b */ ' */;\nCOMMIT;\n--';").times(Finding::Transaction) == 1);
+        // The server continues the literal of the previous line and its escape rules.
+        assert_eq!(contents_of("SELECT E'a'\n'\\' , ';\nCOMMIT;\n--';").times(Finding::Transaction), 1);
+        assert_eq!(contents_of("SELECT E'a' -- c\n '\\' , ';\nCOMMIT;\n--';").times(Finding::Transaction), 1);
+        assert_eq!(contents_of("/* /* x */ it's fine */\nINSERT INTO t VALUES (1);").truncated, None);
         let comment = "x".repeat(1_400_000);
-        assert_eq!(refusal(&format!("/*{comment}*/ COMMIT;")), crate::dump::statement::OVERSIZED_COMMENT);
-        assert_eq!(refusal(&format!("CREATE /*{comment}*/ ROLE bob;")), crate::dump::statement::OVERSIZED_COMMENT);
+        assert_eq!(refusal(&format!("/*{comment}*/ COMMIT;")), crate::dump::treatment::OVERSIZED_COMMENT);
+        assert_eq!(refusal(&format!("CREATE /*{comment}*/ ROLE bob;")), crate::dump::treatment::OVERSIZED_COMMENT);
         assert_eq!(
             refusal(&format!("COPY t /*{comment}*/ FROM stdin;\n1\n\\.\n")),
-            crate::dump::statement::OVERSIZED_COMMENT
+            crate::dump::treatment::OVERSIZED_COMMENT
         );
-        let endless = format!("COPY t FROM stdin;{}", "x".repeat(3 << 20));
-        assert!(refusal(&endless).contains("text follows"), "{}", refusal(&endless));
+        let long_line = format!("COPY t FROM stdin;{}", "x".repeat(3 << 20));
+        assert!(refusal(&long_line).contains("text follows"), "{}", refusal(&long_line));
     }
 
     #[test]
-    fn damage_and_disguise_are_refused() {
-        let refusal = |text: &str| scanned(text).refusal.map(|(_, why)| why);
+    fn zero_bytes_and_disguised_commands_are_refused() {
+        let refusal = |text: &str| contents_of(text).refusal.map(|(_, reason)| reason);
         assert_eq!(refusal("COPY t FROM stdin;\n1\0\n\\.\n").as_deref(), Some(ZERO_BYTES));
         assert_eq!(refusal("PREPARE \\restrict x\nTRANSACTION 'a';").as_deref(), Some(INSIDE_STATEMENT));
         assert_eq!(refusal("SELECT 1 \\gexec\n").as_deref(), Some(INSIDE_STATEMENT));
     }
 
     #[test]
-    fn names_the_line_of_what_is_refused() {
-        let refusal = |text: &str| scanned(text).refusal;
+    fn a_refusal_has_the_line_of_the_statement() {
+        let refusal = |text: &str| contents_of(text).refusal;
         assert_eq!(
             refusal("SELECT 1;\n\n\\! id\n"),
             Some((DumpLocation::Line(3), "the psql command \\! is not allowed".into()))
         );
-        assert_eq!(refusal("SELECT 1 \\gexec\n").map(|(at, _)| at), Some(DumpLocation::Line(1)));
-        assert_eq!(refusal("SELECT 1;\nCREATE ROLE x;\n").map(|(at, _)| at), Some(DumpLocation::Line(2)));
-        assert_eq!(refusal("COPY t FROM stdin; SELECT 1;\n\\.\n").map(|(at, _)| at), Some(DumpLocation::Line(1)));
-        assert_eq!(refusal("COPY t FROM PROGRAM 'id';").map(|(at, _)| at), Some(DumpLocation::Line(1)));
+        assert_eq!(refusal("SELECT 1 \\gexec\n").map(|(location, _)| location), Some(DumpLocation::Line(1)));
+        assert_eq!(refusal("SELECT 1;\nCREATE ROLE x;\n").map(|(location, _)| location), Some(DumpLocation::Line(2)));
+        assert_eq!(
+            refusal("COPY t FROM stdin; SELECT 1;\n\\.\n").map(|(location, _)| location),
+            Some(DumpLocation::Line(1))
+        );
+        assert_eq!(refusal("COPY t FROM PROGRAM 'id';").map(|(location, _)| location), Some(DumpLocation::Line(1)));
     }
 }

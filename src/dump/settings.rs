@@ -126,7 +126,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn settings_are_judged_by_version() {
+    fn the_support_of_a_setting_depends_on_the_version() {
         assert_eq!(support("statement_timeout", 15), SettingSupport::Yes);
         assert_eq!(support("TRANSACTION_TIMEOUT", 17), SettingSupport::Yes);
         assert_eq!(support("transaction_timeout", 16), SettingSupport::Since(17));

@@ -32,19 +32,19 @@ pub enum SpoolError {
 }
 
 /// The directory for copies: the directory for temporary files.
-pub fn folder() -> PathBuf {
+pub fn dir() -> PathBuf {
     std::env::temp_dir()
 }
 
 /// Creates an unnamed temporary file, which the system deletes when the program ends. `expected` bytes
 /// must be free.
 pub fn create(expected: u64) -> Result<File, SpoolError> {
-    let folder = folder();
+    let dir = dir();
     let needed = expected.saturating_add(RESERVE);
-    if let Some(free) = free_disk(&folder).filter(|free| *free < needed) {
-        return Err(SpoolError::NotEnoughSpace(folder, free, needed));
+    if let Some(free) = free_disk(&dir).filter(|free| *free < needed) {
+        return Err(SpoolError::NotEnoughSpace(dir, free, needed));
     }
-    tempfile::tempfile_in(&folder).map_err(SpoolError::Write)
+    tempfile::tempfile_in(&dir).map_err(SpoolError::Write)
 }
 
 /// Copies a reader into a private file. `expected` bytes must be free beforehand, `most` bytes are
@@ -67,8 +67,8 @@ pub fn copy(mut reader: impl Read, expected: u64, most: u64, progress: &ByteCoun
         }
         if length - contents_of_bytes > CHECK_INTERVAL {
             contents_of_bytes = length;
-            if let Some(free) = free_disk(&folder()).filter(|free| *free < RESERVE) {
-                return Err(SpoolError::NotEnoughSpace(folder(), free, RESERVE));
+            if let Some(free) = free_disk(&dir()).filter(|free| *free < RESERVE) {
+                return Err(SpoolError::NotEnoughSpace(dir(), free, RESERVE));
             }
         }
         file.write_all(&block[..got]).map_err(SpoolError::Write)?;

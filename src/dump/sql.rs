@@ -2,8 +2,8 @@
 //! one pass over a stream with a bounded buffer.
 
 use super::lexer::{End, StatementLexer};
-use super::statement::{Treatment, treat};
 use super::tokens::{Tokens, first_word, trim_space, with_standard_strings};
+use super::treatment::{Treatment, treat};
 use super::window::{BLOCK, Position, Window};
 use std::borrow::Cow;
 use std::io::{self, Read};

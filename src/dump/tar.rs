@@ -27,7 +27,7 @@ fn member_length(header: &[u8]) -> Option<u64> {
 }
 
 /// Whether the archive is complete: all members fit into `size` bytes, and the end marker follows.
-pub(super) fn is_whole(file: &mut (impl Read + Seek), size: u64) -> io::Result<bool> {
+pub(super) fn is_complete(file: &mut (impl Read + Seek), size: u64) -> io::Result<bool> {
     let mut at = 0;
     loop {
         let mut header = [0; 512];
@@ -74,21 +74,21 @@ mod tests {
         bytes
     }
 
-    fn whole(bytes: &[u8]) -> bool {
-        is_whole(&mut Cursor::new(bytes), bytes.len() as u64).expect("reads")
+    fn complete(bytes: &[u8]) -> bool {
+        is_complete(&mut Cursor::new(bytes), bytes.len() as u64).expect("readable bytes")
     }
 
     #[test]
-    fn a_cut_is_seen() {
+    fn a_truncated_archive_is_detected() {
         let mut tar = member("toc.dat", b"PGDMP");
         tar.extend(member("1.dat", &[b'x'; 2000]));
         tar.extend([0; 1024]);
-        assert!(is_dump(&tar) && whole(&tar));
-        for cut in [tar.len() - 1024, tar.len() - 1200, 700, 100] {
-            assert!(!whole(&tar[..cut]), "{cut}");
+        assert!(is_dump(&tar) && complete(&tar));
+        for length in [tar.len() - 1024, tar.len() - 1200, 700, 100] {
+            assert!(!complete(&tar[..length]), "{length}");
         }
         let mut toc = Vec::new();
-        first_member(tar.as_slice()).expect("reads").read_to_end(&mut toc).expect("reads");
+        first_member(tar.as_slice()).expect("a valid archive").read_to_end(&mut toc).expect("a complete member");
         assert_eq!(toc, b"PGDMP");
     }
 
@@ -101,9 +101,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn noise_ends(noise in proptest::collection::vec(any::<u8>(), 0..2000)) {
-            whole(&noise);
-            whole(&[member("a", b"b"), noise].concat());
+        fn random_bytes_end_without_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..2000)) {
+            complete(&bytes);
+            complete(&[member("a", b"b"), bytes].concat());
         }
     }
 }

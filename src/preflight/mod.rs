@@ -2,39 +2,23 @@
 //! the preflight call and by the worker.
 
 mod dump;
+mod extensions;
 mod fix_hints;
 mod live;
 
 pub use dump::{FILTERS_PLAIN_SQL, ImportMode, grade_dump, unreadable};
+pub use extensions::{ALLOWED_EXTENSIONS, EXTENSIONS};
 pub use fix_hints::fix_hint;
 pub use live::{REPLICATION, grade_local};
 
 use crate::util::format::{bytes, major};
-use crate::wire::{Check, CheckStatus, Extension, Preflight, SourceFacts};
-
-/// Extensions that the API allows, if the target server has them.
-pub const ALLOWED_EXTENSIONS: [&str; 13] = [
-    "pg_stat_statements",
-    "pgcrypto",
-    "uuid-ossp",
-    "citext",
-    "hstore",
-    "pg_trgm",
-    "vector",
-    "postgis",
-    "unaccent",
-    "ltree",
-    "fuzzystrmatch",
-    "btree_gin",
-    "btree_gist",
-];
+use crate::wire::{Check, CheckStatus, Preflight, SourceFacts};
+use extensions::extensions_available;
 
 /// Name of the size check.
 pub const SIZE: &str = "source_size_within_plan";
 /// Name of the version check.
 pub const VERSION: &str = "source_version_compatible";
-/// Name of the extension check.
-pub const EXTENSIONS: &str = "extensions_available_on_target";
 
 /// Default Postgres major version of targets, if the control plane does not report one.
 pub const TARGET_MAJOR: u32 = 17;
@@ -117,30 +101,6 @@ fn version_compatible(server_version: &str, target_version: &str) -> Check {
     check(VERSION, CheckStatus::Pass, format!("Postgres {source} into {target}"))
 }
 
-/// Fails with the names of all extensions that are not available on the target.
-fn extensions_available(extensions: &[Extension], available: &[String]) -> Check {
-    let allowed = |name: &str| name == "plpgsql" || available.iter().any(|known| known == name);
-    let listed = |wanted: bool| -> Vec<String> {
-        let matching = extensions.iter().filter(|extension| allowed(&extension.name) == wanted);
-        matching.map(|extension| crate::util::format::printable(&extension.name, 63)).collect()
-    };
-    let missing = listed(false);
-    if !missing.is_empty() {
-        return check(
-            EXTENSIONS,
-            CheckStatus::Fail,
-            format!("not available on the target: {}", names(missing.iter().map(String::as_str))),
-        );
-    }
-    let present = listed(true);
-    let detail = if present.is_empty() {
-        "none needed".to_owned()
-    } else {
-        format!("available: {}", names(present.iter().map(String::as_str)))
-    };
-    check(EXTENSIONS, CheckStatus::Pass, detail)
-}
-
 fn check(name: &str, status: CheckStatus, detail: String) -> Check {
     let fix = fix_hint(name, status).map(str::to_owned);
     Check { name: name.to_owned(), status, detail: Some(detail), evidence: Vec::new(), fix }
@@ -169,6 +129,7 @@ fn plural(number: u64, one: &str, many: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::Extension;
     use proptest::prelude::*;
 
     fn facts(size: u64, version: &str, extensions: &[&str]) -> SourceFacts {
@@ -186,30 +147,30 @@ mod tests {
         Limits { storage_limit_bytes, target_version: "17".into(), extensions }
     }
 
-    fn verdicts(facts: SourceFacts) -> (bool, Vec<CheckStatus>) {
+    fn statuses(facts: SourceFacts) -> (bool, Vec<CheckStatus>) {
         let report = grade(facts, &limits(1000));
         (report.ok, report.checks.iter().map(|check| check.status).collect())
     }
 
     #[test]
-    fn grades_by_the_rules_of_the_contract() {
+    fn checks_are_graded_as_the_contract_requires() {
         use CheckStatus::{Fail, Pass, Warn};
-        assert_eq!(verdicts(facts(800, "15.18", &["plpgsql", "vector"])), (true, vec![Pass, Pass, Pass]));
-        assert_eq!(verdicts(facts(801, "17.11", &[])), (true, vec![Warn, Pass, Pass]));
-        assert_eq!(verdicts(facts(1000, "9.6.24", &[])), (true, vec![Warn, Pass, Pass]));
-        assert_eq!(verdicts(facts(1001, "18.6", &["isn"])), (false, vec![Fail, Fail, Fail]));
-        assert_eq!(verdicts(facts(0, "garbage", &[])), (false, vec![Pass, Fail, Pass]));
+        assert_eq!(statuses(facts(800, "15.18", &["plpgsql", "vector"])), (true, vec![Pass, Pass, Pass]));
+        assert_eq!(statuses(facts(801, "17.11", &[])), (true, vec![Warn, Pass, Pass]));
+        assert_eq!(statuses(facts(1000, "9.6.24", &[])), (true, vec![Warn, Pass, Pass]));
+        assert_eq!(statuses(facts(1001, "18.6", &["isn"])), (false, vec![Fail, Fail, Fail]));
+        assert_eq!(statuses(facts(0, "garbage", &[])), (false, vec![Pass, Fail, Pass]));
     }
 
     #[test]
-    fn an_extension_missing_on_the_server_is_not_available() {
-        let bare = Limits { extensions: vec!["hstore".into()], ..limits(1000) };
-        let report = grade(facts(1, "15", &["plpgsql", "hstore", "postgis"]), &bare);
+    fn an_extension_missing_on_the_target_is_reported() {
+        let hstore_only = Limits { extensions: vec!["hstore".into()], ..limits(1000) };
+        let report = grade(facts(1, "15", &["plpgsql", "hstore", "postgis"]), &hstore_only);
         assert_eq!(report.checks[2].detail.as_deref(), Some("not available on the target: postgis"));
     }
 
     #[test]
-    fn a_failure_names_every_extension() {
+    fn a_failure_lists_every_extension() {
         let report = grade(facts(1, "15", &["isn", "hstore", "tablefunc"]), &limits(1000));
         assert_eq!(
             failure(&report).as_deref(),

@@ -96,17 +96,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_secret_comes_back_and_only_with_its_key() {
-        let secret_box = SecretBox::new(&[1; 32]).expect("a key");
-        let sealed = secret_box.seal("postgres://u:canary@h/d").expect("seals");
+    fn a_secret_is_decrypted_only_with_its_key() {
+        let secret_box = SecretBox::new(&[1; 32]).expect("a valid key");
+        let sealed = secret_box.seal("postgres://u:canary@h/d").expect("an encrypted secret");
         assert!(!sealed.windows(6).any(|window| window == b"canary"));
-        assert_eq!(secret_box.open(&sealed).expect("opens"), "postgres://u:canary@h/d");
-        assert!(SecretBox::new(&[2; 32]).expect("a key").open(&sealed).is_err());
+        assert_eq!(secret_box.open(&sealed).expect("the matching key"), "postgres://u:canary@h/d");
+        assert!(SecretBox::new(&[2; 32]).expect("a valid key").open(&sealed).is_err());
         assert!(secret_box.open(&sealed[..8]).is_err());
     }
 
     #[test]
-    fn a_signature_holds_for_one_text() {
+    fn a_signature_is_valid_for_one_text() {
         let signer = Signer::new(b"key");
         let signature = signer.sign("text");
         assert!(signer.verifies("text", &signature));
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn hexadecimal_digits_come_back() {
+    fn hexadecimal_digits_are_decoded() {
         assert_eq!(unhex(&hex(&[0, 15, 255])), Some(vec![0, 15, 255]));
         assert_eq!(unhex("0g"), None);
         assert_eq!(unhex("+1"), None);

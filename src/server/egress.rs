@@ -122,11 +122,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn receivers_are_public_and_encrypted() {
-        for good in ["https://hooks.example.com/x?y=1", "https://1.1.1.1/", "https://[2606:4700::1]:8443/a"] {
-            assert!(parse_receiver_url(good, false).is_ok(), "{good}");
+    fn receiver_urls_must_be_public_and_use_https() {
+        for valid in ["https://hooks.example.com/x?y=1", "https://1.1.1.1/", "https://[2606:4700::1]:8443/a"] {
+            assert!(parse_receiver_url(valid, false).is_ok(), "{valid}");
         }
-        for bad in [
+        for invalid in [
             "",
             "hooks.example.com",
             "ftp://hooks.example.com/",
@@ -145,19 +145,21 @@ mod tests {
             "https://100.64.0.1/",
             "https://hooks.example.com/#here",
         ] {
-            assert!(parse_receiver_url(bad, false).is_err(), "{bad}");
+            assert!(parse_receiver_url(invalid, false).is_err(), "{invalid}");
         }
-        for here in ["http://127.0.0.1:8080/hook", "http://localhost/", "https://[::1]/"] {
-            assert!(parse_receiver_url(here, true).is_ok(), "{here}");
+        for local in ["http://127.0.0.1:8080/hook", "http://localhost/", "https://[::1]/"] {
+            assert!(parse_receiver_url(local, true).is_ok(), "{local}");
         }
-        for bad in ["http://10.0.0.1/", "http://hooks.example.com/", "https://169.254.169.254/", "http://0.0.0.0/"] {
-            assert!(parse_receiver_url(bad, true).is_err(), "{bad}");
+        for invalid in ["http://10.0.0.1/", "http://hooks.example.com/", "https://169.254.169.254/", "http://0.0.0.0/"]
+        {
+            assert!(parse_receiver_url(invalid, true).is_err(), "{invalid}");
         }
     }
 
     #[test]
-    fn names_are_judged_by_all_of_their_addresses() {
-        let addresses = |list: &[&str]| list.iter().map(|text| text.parse().expect("an address")).collect::<Vec<_>>();
+    fn every_address_of_a_name_must_be_public() {
+        let addresses =
+            |list: &[&str]| list.iter().map(|text| text.parse().expect("a valid address")).collect::<Vec<_>>();
         assert!(check_public(addresses(&["1.1.1.1:0"]), false).is_ok());
         assert!(check_public(addresses(&["1.1.1.1:0", "10.0.0.1:0"]), false).is_err());
         assert!(check_public(addresses(&["127.0.0.1:0"]), false).is_err());

@@ -135,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn judges_addresses() {
+    fn private_addresses_are_recognized() {
         let private = [
             "127.0.0.1",
             "127.9.9.9",
@@ -182,22 +182,22 @@ mod tests {
     }
 
     #[test]
-    fn judges_what_a_name_leads_to() {
-        let judged = |addresses: &[&str]| {
-            let addresses: Vec<IpAddr> = addresses.iter().map(|text| text.parse().expect("an address")).collect();
-            check_addresses("db.example.com", &addresses).map_err(|why| why.to_string())
+    fn resolved_addresses_are_checked() {
+        let check = |addresses: &[&str]| {
+            let addresses: Vec<IpAddr> = addresses.iter().map(|text| text.parse().expect("a valid address")).collect();
+            check_addresses("db.example.com", &addresses).map_err(|error| error.to_string())
         };
-        assert_eq!(judged(&["1.1.1.1", "2606:4700::1"]), Ok(()));
-        assert_eq!(judged(&[]), Ok(()));
-        assert_eq!(judged(&["2606:4700::1"]), Err("db.example.com has only IPv6 addresses".into()));
+        assert_eq!(check(&["1.1.1.1", "2606:4700::1"]), Ok(()));
+        assert_eq!(check(&[]), Ok(()));
+        assert_eq!(check(&["2606:4700::1"]), Err("db.example.com has only IPv6 addresses".into()));
         assert_eq!(
-            judged(&["1.1.1.1", "10.0.0.5"]),
+            check(&["1.1.1.1", "10.0.0.5"]),
             Err("db.example.com resolves to 10.0.0.5, which is a private address".into())
         );
     }
 
     #[test]
-    fn judges_names() {
+    fn private_names_are_recognized() {
         for name in ["localhost", "LOCALHOST.", "db.internal", "x.local", "a.b.lan"] {
             assert!(private_name(name), "{name}");
         }

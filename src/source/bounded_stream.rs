@@ -114,7 +114,7 @@ mod tests {
     use super::requests_too_many_iterations;
 
     #[test]
-    fn rounds_of_hashing_have_a_limit() {
+    fn hash_iterations_are_limited() {
         assert!(!requests_too_many_iterations(b"R\0\0\0\x5c\0\0\0\x0br=abc,s=def==,i=4096"));
         assert!(!requests_too_many_iterations(b"r=a,s=b,i=999999"));
         assert!(requests_too_many_iterations(b"r=a,s=b,i=1000000"));

@@ -278,15 +278,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_private_address_spoils_a_name() {
-        let judged = |addresses: &[&str]| {
-            let addresses: Vec<IpAddr> = addresses.iter().map(|text| text.parse().expect("an address")).collect();
-            all_public("db.example.com", &addresses).map_err(|why| why.to_string())
+    fn one_private_address_makes_a_name_private() {
+        let check = |addresses: &[&str]| {
+            let addresses: Vec<IpAddr> = addresses.iter().map(|text| text.parse().expect("a valid address")).collect();
+            all_public("db.example.com", &addresses).map_err(|error| error.to_string())
         };
-        assert_eq!(judged(&["1.1.1.1", "2606:4700::1"]), Ok(()));
+        assert_eq!(check(&["1.1.1.1", "2606:4700::1"]), Ok(()));
         for second in ["10.0.0.5", "::1", "169.254.169.254", "::ffff:192.168.0.1"] {
             assert!(
-                judged(&["1.1.1.1", second]).is_err_and(|why| why.contains("must be publicly reachable")),
+                check(&["1.1.1.1", second]).is_err_and(|error| error.contains("must be publicly reachable")),
                 "{second}"
             );
         }

@@ -130,10 +130,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_tool_fits_source_and_target() {
+    fn the_selected_pg_dump_fits_source_and_target() {
         let tool = |path: &str, major| PgDump { path: path.into(), major, version: major.to_string() };
         let tools = [tool("/a", 14), tool("/b", 16), tool("/path", 17), tool("/package", 17), tool("/c", 18)];
-        let path = |source, target| best_match(&tools, source, target).map(|tool| tool.path.to_str().expect("text"));
+        let path =
+            |source, target| best_match(&tools, source, target).map(|tool| tool.path.to_str().expect("a UTF-8 path"));
         assert_eq!(path(15, 17), Some("/path"));
         assert_eq!(path(15, 16), Some("/b"));
         assert_eq!(path(18, 17), None);

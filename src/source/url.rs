@@ -1,5 +1,9 @@
 //! Source URLs: parsing, normalization and redacted display.
 
+mod error;
+
+pub use error::SourceUrlError;
+
 use std::fmt;
 use url::Url;
 
@@ -10,51 +14,6 @@ pub struct SourceUrl {
     url: Url,
     host: String,
     database: String,
-}
-
-/// Why parsing a source URL failed. The messages never quote the URL.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum SourceUrlError {
-    /// The text is empty.
-    #[error("the URL is empty")]
-    Empty,
-    /// The scheme is not Postgres's.
-    #[error("expected a URL that starts with postgres:// or postgresql://, found {0}")]
-    Scheme(String),
-    /// The URL of a Prisma HTTP proxy.
-    #[error("the URL points to a Prisma HTTP proxy, not to a Postgres server")]
-    PrismaProxy,
-    /// The URL is malformed.
-    #[error(
-        "the URL is invalid ({0}); percent-encode special characters in the user name and password (@ is %40, / is %2F, # is %23)"
-    )]
-    Syntax(String),
-    /// The host is missing.
-    #[error("the URL has no host")]
-    NoHost,
-    /// The host is a Unix socket.
-    #[error("the URL points to a Unix socket; the import needs a host that is reachable over the network")]
-    Socket,
-    /// The URL lists several hosts.
-    #[error("the URL lists several hosts; specify only the one to import from")]
-    SeveralHosts,
-    /// The port is invalid.
-    #[error(
-        "the URL has an invalid port: use a number from 1 to 65535, and percent-encode special characters in the password (/ is %2F, # is %23, ? is %3F)"
-    )]
-    Port,
-    /// The database is missing.
-    #[error("the URL has no database; add the name after the host: postgres://user@host:5432/DATABASE")]
-    NoDatabase,
-    /// The user is missing.
-    #[error("the URL has no user")]
-    NoUser,
-    /// A parameter is not allowed.
-    #[error("the parameter `{0}` in the URL is not supported: {1}")]
-    Parameter(String, &'static str),
-    /// The value of `sslmode` is unknown to libpq.
-    #[error("the URL has sslmode={0}; use disable, allow, prefer, require, verify-ca or verify-full")]
-    SslMode(String),
 }
 
 /// A change that [`SourceUrl::normalize`] made.
@@ -139,27 +98,19 @@ fn refusal(parameter: &str) -> Option<&'static str> {
 impl SourceUrl {
     /// Parses a connection URL that the service connects to. Rejects Unix sockets.
     pub fn parse(text: &str) -> Result<Self, SourceUrlError> {
-        let source = Self::parse_here(text)?;
+        let source = Self::parse_local(text)?;
         if source.is_socket() { Err(SourceUrlError::Socket) } else { Ok(source) }
     }
 
     /// Parses a URL that this machine connects to, which may be a Unix socket.
-    pub fn parse_here(text: &str) -> Result<Self, SourceUrlError> {
+    pub fn parse_local(text: &str) -> Result<Self, SourceUrlError> {
         let moved = socket_into_host(text.trim());
         let text = moved.as_deref().unwrap_or(text.trim());
         if text.is_empty() {
             return Err(SourceUrlError::Empty);
         }
         let text = text.trim_matches(['"', '\'']); // as pasted from a .env file
-        let scheme = text.split_once("://").map_or("", |(scheme, _)| scheme);
-        if !["postgres", "postgresql"].contains(&scheme.to_ascii_lowercase().as_str()) {
-            let is_prisma = scheme.to_ascii_lowercase().starts_with("prisma");
-            return Err(if is_prisma {
-                SourceUrlError::PrismaProxy
-            } else {
-                SourceUrlError::Scheme(shown_start(text))
-            });
-        }
+        check_scheme(text)?;
         refuse_host_list(text)?;
         let url = Url::parse(text).map_err(|error| match error {
             url::ParseError::InvalidPort => SourceUrlError::Port,
@@ -215,7 +166,7 @@ impl SourceUrl {
 
     /// Normalizes the URL of a local or private server, which often has no TLS.
     #[must_use]
-    pub fn normalize_here(self) -> (Self, Vec<UrlChange>) {
+    pub fn normalize_local(self) -> (Self, Vec<UrlChange>) {
         let mode = if self.is_socket() { "disable" } else { "prefer" };
         let (url, mut changes) = self.normalize_with(mode);
         changes.retain(|change| !matches!(change, UrlChange::SslModeAdded(_))); // libpq's default
@@ -338,6 +289,17 @@ fn socket_into_host(text: &str) -> Option<String> {
     }
     let folder: String = url::form_urlencoded::byte_serialize(folder.as_bytes()).collect();
     Some(format!("{scheme}://{user}{folder}{port}/{path}?{}", others.join("&")).trim_end_matches('?').to_owned())
+}
+
+fn check_scheme(text: &str) -> Result<(), SourceUrlError> {
+    let scheme = text.split_once("://").map_or("", |(scheme, _)| scheme).to_ascii_lowercase();
+    if ["postgres", "postgresql"].contains(&scheme.as_str()) {
+        return Ok(());
+    }
+    if scheme.starts_with("prisma") {
+        return Err(SourceUrlError::PrismaProxy);
+    }
+    Err(SourceUrlError::Scheme(shown_start(text)))
 }
 
 /// Rejects a list of hosts before parsing: the URL parser accepts some forms of it.

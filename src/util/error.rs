@@ -35,7 +35,7 @@ mod tests {
     struct Outer(#[source] io::Error);
 
     #[test]
-    fn the_innermost_cause_says_what_happened() {
+    fn the_innermost_cause_and_the_chain_are_formatted() {
         let error = Outer(io::Error::from_raw_os_error(32));
         assert_eq!(innermost(&error), "Broken pipe");
         assert_eq!(chain(&error), "cannot send: Broken pipe (os error 32)");

@@ -53,14 +53,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn control_characters_do_not_reach_a_terminal() {
+    fn control_characters_are_removed() {
         assert_eq!(printable("a\x1b[31mb\nc", 20), "a [31mb c");
         assert_eq!(printable("abcdef", 3), "abc…");
         assert_eq!(tail("a\x1b[31mb\n", 100), "a[31mb");
     }
 
     #[test]
-    fn a_tail_begins_with_a_whole_line() {
+    fn a_tail_starts_with_a_complete_line() {
         assert_eq!(tail("first line\nsecond\nthird", 10), "…\nthird");
         assert_eq!(tail("ääää", 3), "…\nä");
     }

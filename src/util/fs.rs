@@ -56,16 +56,20 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn a_private_file_replaces_an_open_one() {
+    fn a_private_file_replaces_a_world_readable_one() {
         use std::os::unix::fs::PermissionsExt;
-        let folder = tempfile::tempdir().expect("a directory");
-        let path = folder.path().join("secret");
-        std::fs::write(&path, "old").expect("writes");
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).expect("sets the mode");
-        write_private(&path, b"new").expect("replaces");
-        assert_eq!(std::fs::read_to_string(&path).expect("reads"), "new");
-        assert_eq!(path.metadata().expect("exists").permissions().mode() & 0o777, 0o600);
-        assert_eq!(std::fs::read_dir(folder.path()).expect("lists").count(), 1, "no temporary file remains");
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let path = dir.path().join("secret");
+        std::fs::write(&path, "old").expect("a writable directory");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).expect("a file of this user");
+        write_private(&path, b"new").expect("a writable directory");
+        assert_eq!(std::fs::read_to_string(&path).expect("a readable file"), "new");
+        assert_eq!(path.metadata().expect("an existing file").permissions().mode() & 0o777, 0o600);
+        assert_eq!(
+            std::fs::read_dir(dir.path()).expect("a readable directory").count(),
+            1,
+            "no temporary file remains"
+        );
         assert!(write_private(Path::new("/"), b"").is_err());
     }
 }

@@ -26,7 +26,7 @@ mod tests {
         for host in ["", "localhost.example.com", "10.0.0.1", "::2", "[::ffff:10.0.0.1]", "db.example.com"] {
             assert!(!is_loopback(host), "{host}");
         }
-        let url = |text: &str| Url::parse(text).expect("a URL");
+        let url = |text: &str| Url::parse(text).expect("a valid URL");
         assert!(is_loopback_url(&url("http://[::1]:8080/x")) && is_loopback_url(&url("https://127.1/")));
         assert!(!is_loopback_url(&url("https://127.0.0.1.example.com/")));
     }

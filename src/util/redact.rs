@@ -36,14 +36,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_looks_like_a_secret_is_masked() {
-        for (given, shown) in [
+    fn secrets_in_a_text_are_masked() {
+        for (text, expected) in [
             ("no 'postgres://u:p@ss/w#rd@h/d' here", "no 'postgres://u:***@h/d' here"),
             ("postgres://u@h/d and capy_live_abc-1, x", "postgres://u@h/d and capy_live_***, x"),
             ("capy_live_… stays, https://h/a?password=x&b", "capy_live_… stays, https://h/a?password=***"),
             ("nothing to do", "nothing to do"),
         ] {
-            assert_eq!(masked(given), shown);
+            assert_eq!(masked(text), expected);
         }
     }
 }

@@ -194,15 +194,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_job_with_the_least_that_a_service_may_send_is_read() {
-        let job: Job = serde_json::from_str(r#"{"id":"j","state":"paused","later":1}"#).expect("reads");
+    fn a_minimal_job_is_parsed() {
+        let job: Job = serde_json::from_str(r#"{"id":"j","state":"paused","later":1}"#).expect("a valid response");
         assert_eq!(job.state, JobState::Unknown);
         assert!(!job.state.is_final());
     }
 
     #[test]
-    fn a_null_list_is_an_empty_one() {
-        let list: JobList = serde_json::from_str(r#"{"jobs":null}"#).expect("reads");
+    fn a_null_list_is_empty() {
+        let list: JobList = serde_json::from_str(r#"{"jobs":null}"#).expect("a valid response");
         assert!(list.jobs.is_empty());
     }
 }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 #[serde(rename = "Error", rename_all = "PascalCase")]
 pub struct S3Error {
     /// Error code, such as `NoSuchUpload`.
+    #[serde(default)]
     pub code: String,
     /// Error message.
     #[serde(default)]
@@ -18,7 +19,8 @@ pub struct S3Error {
 impl S3Error {
     /// Parses a response body; `None` if it is not an S3 error.
     pub fn parse(body: &str) -> Option<Self> {
-        quick_xml::de::from_str(body).ok()
+        let error: Self = quick_xml::de::from_str(body).ok()?;
+        (error != Self::default()).then_some(error)
     }
 
     /// Serializes the error as a response body.
@@ -93,11 +95,11 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn a_list_of_parts_is_read() {
+    fn a_list_of_parts_is_parsed() {
         let xml = "<?xml version=\"1.0\"?><ListPartsResult xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><UploadId>u</UploadId>\
             <Part><PartNumber>2</PartNumber><ETag>&quot;ab&quot;</ETag><Size>5</Size></Part>\
             <Part><PartNumber>1</PartNumber><Size>8388608</Size></Part><IsTruncated>false</IsTruncated></ListPartsResult>";
-        let page = S3Parts::parse(xml).expect("a list");
+        let page = S3Parts::parse(xml).expect("a valid list");
         assert_eq!(page.next_page(), None);
         let parts: Vec<_> = page.into_parts().collect();
         assert_eq!((parts[0].part_number, parts[0].size_bytes, parts[0].etag.as_deref()), (2, 5, Some("\"ab\"")));
@@ -105,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_list_has_another_page() {
+    fn a_truncated_list_has_a_next_page() {
         let xml = "<ListPartsResult><NextPartNumberMarker>1000</NextPartNumberMarker><IsTruncated>true</IsTruncated>\
                    <Part><PartNumber>1</PartNumber><Size>1</Size></Part><MaxParts>1000</MaxParts></ListPartsResult>";
         assert_eq!(S3Parts::parse(xml).and_then(|page| page.next_page()), Some(1000));
@@ -114,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_is_written_as_it_is_read() {
+    fn an_error_survives_a_round_trip() {
         let error = S3Error { code: "NoSuchUpload".into(), message: "It's <gone> & over".into() };
         assert_eq!(S3Error::parse(&error.to_xml()), Some(error));
         let success = "<CompleteMultipartUploadResult><ETag>x</ETag></CompleteMultipartUploadResult>";
@@ -123,7 +125,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_body_is_read_or_rejected(text in "(<Part>|<Error>|<Code>|</|[0-9<>a-z&;é]){0,60}") {
+        fn arbitrary_bodies_never_panic(text in "(<Part>|<Error>|<Code>|</|[0-9<>a-z&;é]){0,60}") {
             let _ = (S3Parts::parse(&text), S3Error::parse(&text), S3Upload::parse(&text));
         }
     }

@@ -214,9 +214,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_secret_is_not_shown() {
+    fn debug_output_contains_no_secret() {
         let text = r#"{"webhook_endpoint":{"id":"e","url":"https://x"},"plaintext_secret":"whsec_canary"}"#;
-        let answer: WebhookEndpointAnswer = serde_json::from_str(text).expect("reads");
+        let answer: WebhookEndpointAnswer = serde_json::from_str(text).expect("a valid response");
         assert!(answer.webhook_endpoint.enabled && answer.plaintext_secret.is_some());
         assert!(!format!("{answer:?}").contains("canary"));
     }

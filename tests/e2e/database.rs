@@ -1,36 +1,36 @@
-//! Looking into a project's database by the API.
+//! Tests of the API's access to a project's database: extensions and SQL statements.
 
 use crate::support::fixtures::{Project, control_plane, psql};
 use crate::support::until;
 use serde_json::{Value, json};
 
 fn sql(project: &Project<'_>, body: &Value) -> (u16, Value) {
-    let (status, mut answer) = control_plane().call("POST", &format!("/v1/projects/{}/sql", project.id), Some(body));
+    let (status, mut response) = control_plane().call("POST", &format!("/v1/projects/{}/sql", project.id), Some(body));
     if status != 200 {
-        return (status, answer["error"].take());
+        return (status, response["error"].take());
     }
-    (status, answer["result"].take())
+    (status, response["result"].take())
 }
 
 #[test]
-fn extensions_are_told_with_what_the_project_has() {
+fn extensions_are_listed_with_their_state_in_the_project() {
     let project = control_plane().project("extensions");
-    let (status, answer) = control_plane().call("GET", &format!("/v1/projects/{}/extensions", project.id), None);
-    assert_eq!(status, 200, "{answer}");
-    let list = answer["extensions"].as_array().expect("a list");
-    let named = |name: &str| list.iter().find(|extension| extension["name"] == name).expect("is listed").clone();
-    assert!(named("vector")["enabled"] == true && named("vector")["installed_version"].is_string());
-    assert!(named("postgis")["enabled"] == false && named("postgis")["trusted"] == false);
-    assert!(named("citext")["trusted"] == true && named("citext")["default_version"].is_string());
-    assert!(named("citext")["installed_version"].is_null() && named("plpgsql")["enabled"] == true);
+    let (status, response) = control_plane().call("GET", &format!("/v1/projects/{}/extensions", project.id), None);
+    assert_eq!(status, 200, "{response}");
+    let list = response["extensions"].as_array().expect("a list");
+    let extension = |name: &str| list.iter().find(|entry| entry["name"] == name).expect("listed").clone();
+    assert!(extension("vector")["enabled"] == true && extension("vector")["installed_version"].is_string());
+    assert!(extension("postgis")["enabled"] == false && extension("postgis")["trusted"] == false);
+    assert!(extension("citext")["trusted"] == true && extension("citext")["default_version"].is_string());
+    assert!(extension("citext")["installed_version"].is_null() && extension("plpgsql")["enabled"] == true);
     project.sql("create extension citext");
-    let (_, answer) = control_plane().call("GET", &format!("/v1/projects/{}/extensions", project.id), None);
-    assert_eq!(answer["extensions"].as_array().expect("a list").len(), list.len());
-    assert!(answer.to_string().contains("\"installed_version\":\"1."), "{answer}");
+    let (_, response) = control_plane().call("GET", &format!("/v1/projects/{}/extensions", project.id), None);
+    assert_eq!(response["extensions"].as_array().expect("a list").len(), list.len());
+    assert!(response.to_string().contains("\"installed_version\":\"1."), "{response}");
 }
 
 #[test]
-fn a_statement_gives_its_rows() {
+fn a_statement_returns_its_rows() {
     let project = control_plane().project("statements");
     project.sql("create table t (n int, b bool, f float8, m numeric, j jsonb, s text, z timestamptz)");
     project.sql("insert into t values (1, true, 1.5, 0.10, '{\"a\": [1]}', 'é', '2026-01-02 03:04:05+00'), (2, null, null, null, null, null, null)");
@@ -39,7 +39,7 @@ fn a_statement_gives_its_rows() {
     assert_eq!(result["columns"], json!(["n", "b", "f", "m", "j", "s"]));
     assert_eq!(result["rows"], json!([[1, true, 1.5, "0.10", { "a": [1] }, "é"], [2, null, null, null, null, null]]));
     assert!(result["row_count"] == 2 && result["truncated"] == false && result["duration_ms"].is_u64(), "{result}");
-    // As the project's own role, and nobody else.
+    // The statement runs as the project's own role.
     let (_, result) =
         sql(&project, &json!({ "query": "select current_user, rolsuper from pg_roles where rolname = current_user" }));
     assert_eq!(
@@ -49,7 +49,7 @@ fn a_statement_gives_its_rows() {
     let (_, result) =
         sql(&project, &json!({ "query": "insert into t select generate_series(10, 19) returning n", "max_rows": 3 }));
     assert_eq!((result["row_count"].as_u64(), &result["truncated"]), (Some(10), &json!(true)));
-    assert_eq!(project.sql("select count(*) from t"), "12", "all of them were written");
+    assert_eq!(project.sql("select count(*) from t"), "12", "every row was written, not only those returned");
     let (_, result) = sql(&project, &json!({ "query": "delete from t where n >= 10" }));
     assert_eq!((result["row_count"].as_u64(), &result["columns"]), (Some(10), &json!([])));
     for read_only in [false, true] {
@@ -65,7 +65,7 @@ fn a_statement_gives_its_rows() {
 }
 
 #[test]
-fn what_only_reads_changes_nothing() {
+fn a_read_only_statement_changes_nothing() {
     let project = control_plane().project("readers");
     project.sql("create table t (n int); create sequence s; create function w() returns int language sql as 'insert into t values (1) returning n'");
     let before = project.sql("select count(*) from t");
@@ -81,20 +81,20 @@ fn what_only_reads_changes_nothing() {
         "select set_config('transaction_read_only', 'off', false), w()",
         "select 1 into u",
     ] {
-        let (status, why) = sql(&project, &json!({ "query": query, "read_only": true }));
-        assert_eq!(status, 400, "{query}: {why}");
+        let (status, error) = sql(&project, &json!({ "query": query, "read_only": true }));
+        assert_eq!(status, 400, "{query}: {error}");
     }
     for query in ["commit", "rollback", "set transaction read write", "reset all"] {
-        sql(&project, &json!({ "query": query, "read_only": true })); // which may or may not be an error
+        sql(&project, &json!({ "query": query, "read_only": true })); // success and failure are both acceptable
     }
     assert_eq!(project.sql("select count(*) from t"), before);
     assert_eq!(project.sql("select to_regclass('u') is null"), "t");
 }
 
 #[test]
-fn a_statement_has_limits() {
+fn statements_have_size_and_time_limits() {
     let project = control_plane().project("limits");
-    for (body, status, words) in [
+    for (body, expected_status, expected) in [
         (json!({ "query": "" }), 400, "must be one SQL statement"),
         (json!({ "query": "select '\u{0}'" }), 400, "must be one SQL statement"),
         (json!({}), 400, "missing field `query`"),
@@ -109,50 +109,52 @@ fn a_statement_has_limits() {
         (json!({ "query": "select pg_read_file('/etc/passwd')" }), 400, "42501"),
         (json!({ "query": "select pg_terminate_backend(pg_backend_pid())" }), 503, "the database ended the session"),
     ] {
-        let (got, why) = sql(&project, &body);
-        let why = why.as_str().unwrap_or_default();
-        assert!(got == status && why.contains(words), "{body}: {got} {why}");
+        let (status, error) = sql(&project, &body);
+        let error = error.as_str().unwrap_or_default();
+        assert!(status == expected_status && error.contains(expected), "{body}: {status} {error}");
     }
-    // One that will not be ended, and one that nobody waits for, are ended all the same.
-    let running =
+    // The time limit also stops a statement that ignores cancellation.
+    let running_statements =
         "select count(*) from pg_stat_activity where application_name = 'capydb sql' and datname = current_database()";
-    let stubborn = "do $$ begin perform pg_sleep(60); exception when query_canceled then perform pg_sleep(200); end $$";
-    let (status, _) = sql(&project, &json!({ "query": stubborn }));
+    let uncancellable =
+        "do $$ begin perform pg_sleep(60); exception when query_canceled then perform pg_sleep(200); end $$";
+    let (status, _) = sql(&project, &json!({ "query": uncancellable }));
     assert_eq!(status, 504);
-    until("the stubborn one is gone", || psql(&project.url, running) == "0");
-    let (status, why) = sql(&project, &json!({ "query": "select pg_sleep(60)" }));
+    until("the statement that ignores cancellation is stopped", || psql(&project.url, running_statements) == "0");
+    let (status, error) = sql(&project, &json!({ "query": "select pg_sleep(60)" }));
     assert_eq!(
-        (status, why.as_str()),
+        (status, error.as_str()),
         (504, Some("the statement exceeded the limit of 30 seconds and was rolled back"))
     );
-    until("nothing runs any more", || psql(&project.url, running) == "0");
+    until("no statement is running", || psql(&project.url, running_statements) == "0");
 }
 
 #[test]
-fn what_is_broken_off_is_taken_back() {
-    let project = control_plane().project("broken off");
+fn an_aborted_statement_is_rolled_back() {
+    let project = control_plane().project("rolled back");
     project.sql("create table t (s text)");
     for query in [
         "copy (insert into t values ('x') returning s) to stdout",
         "insert into t select repeat('x', 1000000) from generate_series(1, 40) returning s",
         "with x as (insert into t values ('x') returning s) select set_config('client_encoding', 'LATIN1', false), chr(233) from x",
     ] {
-        let (status, why) = sql(&project, &json!({ "query": query }));
-        assert_eq!(status, 400, "{query}: {why}");
+        let (status, error) = sql(&project, &json!({ "query": query }));
+        assert_eq!(status, 400, "{query}: {error}");
         assert_eq!(project.sql("select count(*) from t"), "0", "{query}");
     }
-    // Text that looks like what a hostile server would say is only text, and JSON stays as it is.
+    // Text that resembles a hostile server's error is returned as text, and JSON is returned unchanged.
     let query = "select 'page?a=1,i=20261123' as a, '{\"n\": 123456789012345678901234567890.10}'::json as j";
     let (status, result) = sql(&project, &json!({ "query": query }));
     assert_eq!((status, &result["rows"][0][0]), (200, &json!("page?a=1,i=20261123")), "{result}");
     for query in ["vacuum t", "create index concurrently on t (s)"] {
-        assert_eq!(sql(&project, &json!({ "query": query })).0, 200, "{query} wants no transaction");
+        assert_eq!(sql(&project, &json!({ "query": query })).0, 200, "{query} cannot run in a transaction");
     }
     let role = project.sql("select current_user");
     sql(&project, &json!({ "query": format!("alter role {role} password 'another'") }));
-    let (status, why) = sql(&project, &json!({ "query": "select 1" }));
+    let (status, error) = sql(&project, &json!({ "query": "select 1" }));
     assert!(
-        status == 409 && why.as_str().expect("why").contains("the password of the project's role was changed"),
-        "{status} {why}"
+        status == 409
+            && error.as_str().expect("error message").contains("the password of the project's role was changed"),
+        "{status} {error}"
     );
 }

@@ -1,49 +1,50 @@
-//! Whole imports, compared with their source object by object.
+//! Tests of complete imports: the target is compared with its source object by object.
 
-use crate::support::fixtures::{Project, control_plane, fingerprint, open_folder, psql, source};
+use crate::support::fixtures::{Project, control_plane, fingerprint, psql, source, test_dir};
 use serde_json::json;
 
 #[track_caller]
-fn same_as_source(project: &Project<'_>, database: &str) {
-    let (there, here) = (fingerprint(&source().url(database)), fingerprint(&project.url));
-    let only = |these: &str, those: &str| -> Vec<String> {
-        these.lines().filter(|line| !those.lines().any(|other| other == *line)).map(str::to_owned).collect()
+fn assert_same_as_source(project: &Project<'_>, database: &str) {
+    let (source_objects, target_objects) = (fingerprint(&source().url(database)), fingerprint(&project.url));
+    let only_in = |left: &str, right: &str| -> Vec<String> {
+        left.lines().filter(|line| !right.lines().any(|other| other == *line)).map(str::to_owned).collect()
     };
-    assert_eq!(only(&there, &here), Vec::<String>::new(), "missing");
-    assert_eq!(only(&here, &there), Vec::<String>::new(), "too much");
-    assert!(there.lines().count() > 150, "the sample has many objects");
+    assert_eq!(only_in(&source_objects, &target_objects), Vec::<String>::new(), "missing from the target");
+    assert_eq!(only_in(&target_objects, &source_objects), Vec::<String>::new(), "missing from the source");
+    assert!(source_objects.lines().count() > 150, "the sample has many objects");
 }
 
 #[test]
-fn a_live_source_arrives_whole() {
+fn a_live_source_is_imported_completely() {
     let project = control_plane().project("by url");
     let mut command =
         control_plane().capydb(&["import", "--project", &project.slug, "--recreate", "--wait", "-o", "json"]);
     command.env("CAPYDB_SOURCE_URL", source().url("sample")); // no sslmode: TLS is added
-    let ran = crate::support::run(command).succeeds();
-    assert!(ran.stderr.contains("added sslmode=require"), "{ran:#?}");
-    assert!(!ran.stderr.contains("source-secret"), "{ran:#?}");
-    let result = &ran.json()["job"]["result"];
+    let output = crate::support::run(command).succeeds();
+    assert!(output.stderr.contains("added sslmode=require"), "{output:#?}");
+    assert!(!output.stderr.contains("source-secret"), "{output:#?}");
+    let result = &output.json()["job"]["result"];
     assert!(result["rows"].as_u64() > Some(8000) && result["tables"].as_u64() > Some(12), "{result}");
-    same_as_source(&project, "sample");
+    assert_same_as_source(&project, "sample");
     assert_eq!(project.sql("select email from shop.customer where id = 500"), "customer500@example.com");
 }
 
 #[test]
-fn dumps_arrive_whole() {
-    let folder = open_folder();
+fn dumps_are_imported_completely() {
+    let dir = test_dir();
     for format in ["custom", "plain"] {
         let project = control_plane().project(&format!("by {format} dump"));
-        let path = folder.join(format);
+        let path = dir.join(format);
         source().dump("sample", format, &path);
-        let ran = project.import(&["--file", path.to_str().expect("a path"), "--recreate", "--wait"]).succeeds();
-        assert!(ran.stderr.contains(&format!("{format} format")), "{ran:#?}");
-        assert!(ran.stdout.contains("tables") && ran.stdout.contains("capydb projects url"), "{ran:#?}");
-        same_as_source(&project, "sample");
-        let size = std::fs::metadata(&path).expect("is there").len();
+        let output = project.import(&["--file", path.to_str().expect("UTF-8 path"), "--recreate", "--wait"]).succeeds();
+        assert!(output.stderr.contains(&format!("{format} format")), "{output:#?}");
+        assert!(output.stdout.contains("tables") && output.stdout.contains("capydb projects url"), "{output:#?}");
+        assert_same_as_source(&project, "sample");
+        let size = std::fs::metadata(&path).expect("file metadata").len();
         crate::support::until("the uploaded dump is deleted", || {
-            let objects = std::fs::read_dir(control_plane().data_dir.join("objects")).expect("lists").flatten();
-            !objects.filter_map(|object| object.metadata().ok()).any(|about| about.len() == size)
+            let objects =
+                std::fs::read_dir(control_plane().data_dir.join("objects")).expect("list directory").flatten();
+            !objects.filter_map(|object| object.metadata().ok()).any(|metadata| metadata.len() == size)
         });
     }
 }
@@ -63,28 +64,28 @@ fn a_second_recreate_replaces_the_first() {
         ),
     );
     project.import(&["--source-url", &first, "--recreate", "--wait"]).succeeds();
-    // A session that stays open must not be in the way.
-    let mut sleeper = std::process::Command::new(crate::support::fixtures::postgres(17).join("psql"))
+    // An open session does not block the import.
+    let mut open_session = std::process::Command::new(crate::support::fixtures::postgres(17).join("psql"))
         .args([&project.url, "-c", "select pg_sleep(600)"])
         .stderr(std::process::Stdio::null())
         .spawn()
-        .expect("psql runs");
-    crate::support::until("it sleeps", || {
+        .expect("spawn psql");
+    crate::support::until("the session is sleeping", || {
         project
             .sql("select count(*) from pg_stat_activity where query like '%pg_sleep(600)%' and pid <> pg_backend_pid()")
             == "1"
     });
     project.import(&["--source-url", &second, "--recreate", "--wait"]).succeeds();
-    sleeper.wait().expect("its session was ended");
+    open_session.wait().expect("wait for psql");
     assert_eq!(project.sql("select x from b"), "2");
     assert_eq!(project.sql("select to_regclass('a') is null"), "t");
     assert_eq!(project.sql("show work_mem; show search_path; show lock_timeout"), "7MB\npublic, \"$user\"\n3s");
-    let kept = project.sql(
+    let settings = project.sql(
         "select datconnlimit, shobj_description(oid, 'pg_database'), datdba::regrole = current_user::regrole,
                 has_database_privilege('pg_monitor', oid, 'connect'), has_database_privilege('public', oid, 'connect')
          from pg_database where datname = current_database()",
     );
-    assert_eq!(kept, "33|it's mine|t|t|f");
+    assert_eq!(settings, "33|it's mine|t|t|f");
 }
 
 fn database_of(project: &Project<'_>) -> String {
@@ -92,7 +93,7 @@ fn database_of(project: &Project<'_>) -> String {
 }
 
 #[test]
-fn what_belongs_to_the_old_server_is_left_out_and_told() {
+fn objects_of_the_old_server_are_skipped_and_reported() {
     let url = source().create(
         "platform",
         "create role boss; create role web_anon; create schema extensions;
@@ -104,22 +105,22 @@ fn what_belongs_to_the_old_server_is_left_out_and_told() {
          create event trigger e on ddl_command_end execute function f();
          create publication everything for all tables; create publication one for table t;",
     );
-    let folder = open_folder();
+    let dir = test_dir();
     for format in ["custom", "plain", "url"] {
         let project = control_plane().project(&format!("platform {format}"));
-        let path = folder.join(format);
+        let path = dir.join(format);
         let mut arguments = vec!["--recreate", "--wait", "-o", "json"];
         if format == "url" {
             arguments.extend(["--source-url", &url]);
         } else {
             source().dump("platform", format, &path);
-            arguments.extend(["--file", path.to_str().expect("a path")]);
+            arguments.extend(["--file", path.to_str().expect("UTF-8 path")]);
         }
-        let ran = project.import(&arguments).succeeds();
-        let result = &ran.json()["job"]["result"];
-        let left: Vec<_> =
-            result["left_out"].as_array().expect("a list").iter().map(|left| (&left["kind"], &left["count"])).collect();
-        assert_eq!(left, [(&json!("EVENT TRIGGER"), &json!(1)), (&json!("PUBLICATION"), &json!(1))], "{format}");
+        let output = project.import(&arguments).succeeds();
+        let result = &output.json()["job"]["result"];
+        let skipped: Vec<_> =
+            result["left_out"].as_array().expect("a list").iter().map(|item| (&item["kind"], &item["count"])).collect();
+        assert_eq!(skipped, [(&json!("EVENT TRIGGER"), &json!(1)), (&json!("PUBLICATION"), &json!(1))], "{format}");
         assert_eq!(project.sql("select polroles::regrole[]::text from pg_policy"), "{web_anon}");
         assert_eq!(
             project.sql("select relowner::regrole = current_user::regrole from pg_class where relname = 't'"),
@@ -134,7 +135,7 @@ fn what_belongs_to_the_old_server_is_left_out_and_told() {
 }
 
 #[test]
-fn many_tables_do_not_meet_the_lock_limit() {
+fn many_tables_do_not_exceed_the_lock_limit() {
     let sql = "select format('create table t%s (id int primary key, x text); insert into t%s values (1)', n, n) from generate_series(1, 1500) n \\gexec\n";
     let url = source().create("many", sql);
     let project = control_plane().project("many");
@@ -148,7 +149,7 @@ fn many_tables_do_not_meet_the_lock_limit() {
 }
 
 #[test]
-fn a_larger_database_is_moved_over_several_connections() {
+fn a_larger_database_is_imported_over_several_connections() {
     let url = source().create(
         "larger",
         "create table a as select n, md5(n::text) || repeat('x', 300) as t from generate_series(1, 150000) n;

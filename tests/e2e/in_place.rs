@@ -1,11 +1,11 @@
-//! Without `--recreate` the data joins what is there, or nothing happens.
+//! Tests of imports without `--recreate`: the data is added to the target, or the target is unchanged.
 
-use crate::support::fixtures::{control_plane, fingerprint, open_folder, source};
+use crate::support::fixtures::{control_plane, fingerprint, source, test_dir};
 use std::fs;
 
 #[test]
-fn the_data_joins_what_is_there() {
-    let folder = open_folder();
+fn imported_data_joins_existing_data() {
+    let dir = test_dir();
     let url = source().create(
         "joins",
         "create extension hstore; create table arrives (h hstore); insert into arrives values ('a=>1')",
@@ -13,21 +13,22 @@ fn the_data_joins_what_is_there() {
     for format in ["custom", "plain", "url"] {
         let project = control_plane().project(&format!("joins {format}"));
         project.sql("create table stays (x int); insert into stays values (7)");
-        let path = folder.join(format);
+        let path = dir.join(format);
         if format == "url" {
             project.import(&["--source-url", &url, "--wait"]).succeeds();
         } else {
             source().dump("joins", format, &path);
-            let ran = project.import(&["--file", path.to_str().expect("a path"), "--wait", "-o", "json"]).succeeds();
-            assert_eq!(ran.json()["job"]["result"]["rows"], 1, "{format}");
+            let output =
+                project.import(&["--file", path.to_str().expect("UTF-8 path"), "--wait", "-o", "json"]).succeeds();
+            assert_eq!(output.json()["job"]["result"]["rows"], 1, "{format}");
         }
         assert_eq!(project.sql("select h -> 'a', x from arrives, stays"), "1|7", "{format}");
     }
 }
 
 #[test]
-fn a_clash_leaves_everything_as_it_was() {
-    let folder = open_folder();
+fn a_name_conflict_leaves_the_target_unchanged() {
+    let dir = test_dir();
     let url = source().create(
         "clash",
         "create extension citext; create role clash_role; create table aaa (x citext);
@@ -38,40 +39,40 @@ fn a_clash_leaves_everything_as_it_was() {
         let project = control_plane().project(&format!("clash {format}"));
         project.sql("create table taken (mine int)");
         let before = fingerprint(&project.url);
-        let path = folder.join(format);
-        let ran = if format == "url" {
+        let path = dir.join(format);
+        let output = if format == "url" {
             project.import(&["--source-url", &url, "--wait"])
         } else {
             source().dump("clash", format, &path);
-            project.import(&["--file", path.to_str().expect("a path"), "--wait"])
+            project.import(&["--file", path.to_str().expect("UTF-8 path"), "--wait"])
         };
-        let ran = ran.fails(1, "relation \"taken\" already exists");
-        assert!(ran.stderr.contains("the target is unchanged"), "{ran:#?}");
+        let output = output.fails(1, "relation \"taken\" already exists");
+        assert!(output.stderr.contains("the target is unchanged"), "{output:#?}");
         assert_eq!(fingerprint(&project.url), before, "{format}");
         assert_eq!(project.sql("select count(*) from pg_roles where rolname = 'clash_role'"), "0", "{format}");
     }
 }
 
 #[test]
-fn a_script_that_fails_on_its_last_line_leaves_nothing() {
-    let folder = open_folder();
-    let path = folder.join("late.sql");
+fn a_script_that_fails_on_its_last_line_leaves_the_target_unchanged() {
+    let dir = test_dir();
+    let path = dir.join("late.sql");
     let rows: Vec<String> = (0..20_000).map(|n| n.to_string()).collect();
     let rows = rows.join("\n");
     fs::write(
         &path,
         format!("CREATE TABLE late (x int);\nCOPY late FROM stdin;\n{rows}\n\\.\nSELECT * FROM nowhere;\n"),
     )
-    .expect("written");
+    .expect("write file");
     for arguments in [&["--recreate"][..], &[]] {
         let project = control_plane().project(&format!("late {}", arguments.len()));
         project.sql("create table old (x int)");
         let before = fingerprint(&project.url);
-        let ran = project.import(&[&["--file", path.to_str().expect("a path"), "--wait"], arguments].concat());
-        ran.fails(1, "relation \"nowhere\" does not exist (line 20004 of the dump)");
+        let output = project.import(&[&["--file", path.to_str().expect("UTF-8 path"), "--wait"], arguments].concat());
+        output.fails(1, "relation \"nowhere\" does not exist (line 20004 of the dump)");
         assert_eq!(fingerprint(&project.url), before);
-        control_plane().call("DELETE", "/nothing", None); // the control plane still answers
-        crate::support::until("nothing is left", || {
+        control_plane().call("DELETE", "/nothing", None); // the control plane still responds
+        crate::support::until("the new database is removed", || {
             control_plane().admin("postgres", "select count(*) from pg_database where datname like 'capydb\\_new%'")
                 == "0"
         });
@@ -79,19 +80,19 @@ fn a_script_that_fails_on_its_last_line_leaves_nothing() {
 }
 
 #[test]
-fn a_script_cannot_reach_beyond_its_import() {
-    let folder = open_folder();
+fn a_script_cannot_escape_its_import() {
+    let dir = test_dir();
     let project = control_plane().project("hostile");
     project.sql("create table old (x int)");
     let before = fingerprint(&project.url);
-    let marker = folder.join("was-here");
-    let shown = marker.to_str().expect("a path");
-    let hostile = [
-        (format!("SELECT 1;\n\\! touch {shown}\n"), "the psql command \\\\!"),
-        (format!("SELECT 'touch {shown}' \\gexec\n"), "in the middle of a statement"),
-        (format!("SELECT 1 \\g |touch {shown}\n"), "in the middle of a statement"),
+    let marker = dir.join("was-here");
+    let marker_path = marker.to_str().expect("UTF-8 path");
+    let hostile_scripts = [
+        (format!("SELECT 1;\n\\! touch {marker_path}\n"), "the psql command \\\\!"),
+        (format!("SELECT 'touch {marker_path}' \\gexec\n"), "in the middle of a statement"),
+        (format!("SELECT 1 \\g |touch {marker_path}\n"), "in the middle of a statement"),
         ("\\connect postgres\nSELECT 1;\n".into(), "the psql command \\\\connect"),
-        (format!("CREATE TABLE a (x text);\nCOPY a FROM PROGRAM 'touch {shown}';\n"), "COPY … PROGRAM"),
+        (format!("CREATE TABLE a (x text);\nCOPY a FROM PROGRAM 'touch {marker_path}';\n"), "COPY … PROGRAM"),
         ("CREATE TABLE a (x text);\nCOPY a FROM '/etc/passwd';\n".into(), "with a file name"),
         ("CREATE ROLE evil SUPERUSER;\n".into(), "manages roles"),
         ("CREATE TABLE a (x int);\nROLLBACK;\nCREATE TABLE b (x int);\n".into(), "roll back the import"),
@@ -100,35 +101,35 @@ fn a_script_cannot_reach_beyond_its_import() {
         ("CREATE TABLE a (x int);\nDO $$ BEGIN EXECUTE 'COMMIT'; END $$;\n".into(), "EXECUTE of transaction commands"),
         ("CREATE FUNCTION f() RETURNS int LANGUAGE c AS 'libc', 'getpid';\n".into(), "untrusted language"),
     ];
-    for (script, words) in hostile {
-        let path = folder.join("hostile.sql");
-        fs::write(&path, &script).expect("written");
-        // The worker does not rely on what the command line has looked at.
-        let job = project.import_unseen(&path, false);
+    for (script, expected) in hostile_scripts {
+        let path = dir.join("hostile.sql");
+        fs::write(&path, &script).expect("write file");
+        // The worker does not rely on the checks of the command line.
+        let job = project.upload_and_import(&path, false);
         assert_eq!(job["state"], "failed", "{script}: {job}");
-        assert!(job.to_string().contains(words), "{script}: {job}");
-        let ran = project.import(&["--file", path.to_str().expect("a path"), "--wait"]);
-        assert!(ran.code == 5 || ran.code == 1, "{script}: {ran:#?}");
+        assert!(job.to_string().contains(expected), "{script}: {job}");
+        let output = project.import(&["--file", path.to_str().expect("UTF-8 path"), "--wait"]);
+        assert!(output.code == 5 || output.code == 1, "{script}: {output:#?}");
         assert_eq!(fingerprint(&project.url), before, "{script}");
     }
     assert!(!marker.exists());
 }
 
 #[test]
-fn large_objects_do_not_end_the_transaction() {
+fn large_objects_are_restored_in_the_import_transaction() {
     let sql = "select lo_from_bytea(0, 'large') from generate_series(1, 1200); create table taken (x int); create index i on taken (x)";
     let url = source().create("large_objects", sql);
-    let folder = open_folder();
+    let dir = test_dir();
     for format in ["custom", "plain", "url"] {
         let project = control_plane().project(&format!("large objects {format}"));
-        project.sql("create table i (mine int)"); // clashes with the index, after the data
+        project.sql("create table i (mine int)"); // conflicts with the name of the index, after the data
         let before = fingerprint(&project.url);
-        let path = folder.join(format);
+        let path = dir.join(format);
         let arguments = if format == "url" {
             vec!["--source-url", &url, "--wait"]
         } else {
             source().dump("large_objects", format, &path);
-            vec!["--file", path.to_str().expect("a path"), "--wait"]
+            vec!["--file", path.to_str().expect("UTF-8 path"), "--wait"]
         };
         project.import(&arguments).fails(1, "relation \"i\" already exists");
         assert_eq!(fingerprint(&project.url), before, "{format}");
@@ -139,40 +140,40 @@ fn large_objects_do_not_end_the_transaction() {
 }
 
 #[test]
-fn a_dump_cannot_borrow_the_administrators_hands() {
-    let folder = open_folder();
-    let project = control_plane().project("borrowed hands");
+fn a_dump_cannot_run_code_as_the_administrator() {
+    let dir = test_dir();
+    let project = control_plane().project("administrator code");
     let script = "CREATE TABLE public.stolen (who text, super text);
         CREATE FUNCTION public.steal(name, text) RETURNS boolean LANGUAGE plpgsql AS
             $$ BEGIN INSERT INTO public.stolen VALUES (current_user, current_setting('is_superuser')); RETURN true; END $$;
         CREATE OPERATOR public.!~ (LEFTARG = name, RIGHTARG = text, FUNCTION = public.steal);
         CREATE FUNCTION public.steal2(name, name) RETURNS boolean LANGUAGE sql AS $$ select public.steal($1, $2::text) $$;
         CREATE OPERATOR public.!~ (LEFTARG = name, RIGHTARG = name, FUNCTION = public.steal2);\n";
-    let path = folder.join("steal.sql");
-    fs::write(&path, script).expect("written");
-    let file = path.to_str().expect("a path");
+    let path = dir.join("steal.sql");
+    fs::write(&path, script).expect("write file");
+    let file = path.to_str().expect("UTF-8 path");
     project.import(&["--file", file, "--recreate", "--wait"]).succeeds();
     project.sql(&format!(
         "alter database {} set search_path = public, pg_catalog",
         project.sql("select current_database()")
     ));
-    fs::write(&path, "CREATE TABLE more (x int);\n").expect("written");
+    fs::write(&path, "CREATE TABLE more (x int);\n").expect("write file");
     project.import(&["--file", file, "--wait"]).succeeds();
     assert_eq!(project.sql("select count(*) from public.stolen"), "0");
 }
 
 #[test]
-fn a_stored_setting_cannot_borrow_them_either() {
-    let folder = open_folder();
+fn a_stored_setting_cannot_run_code_as_the_administrator() {
+    let dir = test_dir();
     let project = control_plane().project("stored setting");
     let role = project.sql("select current_user");
     project.sql(&format!(
         "select set_config('search_path', 'public;alter/**/role/**/{role}/**/superuser', false);
          alter database {role} set search_path from current"
     ));
-    let path = folder.join("any.sql");
-    fs::write(&path, "CREATE TABLE public.more (x int);\n").expect("written");
-    project.import(&["--file", path.to_str().expect("a path"), "--recreate", "--wait"]).succeeds();
+    let path = dir.join("any.sql");
+    fs::write(&path, "CREATE TABLE public.more (x int);\n").expect("write file");
+    project.import(&["--file", path.to_str().expect("UTF-8 path"), "--recreate", "--wait"]).succeeds();
     assert_eq!(project.sql("select rolsuper from pg_catalog.pg_roles where rolname = current_user"), "f");
     assert_eq!(project.sql("select count(*) from public.more"), "0");
 }

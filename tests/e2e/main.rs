@@ -1,4 +1,4 @@
-//! The built program against a real control plane and real Postgres servers.
+//! End-to-end tests: the built program, a real control plane, and real Postgres servers.
 #![cfg(feature = "server")]
 
 mod account;

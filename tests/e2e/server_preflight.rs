@@ -1,84 +1,92 @@
-//! What an import refuses before it writes, on this side and on the other.
+//! Tests of what the command line and the control plane refuse before an import writes.
 
-use crate::support::fixtures::{ControlPlane, Source, control_plane, fingerprint, open_folder, source};
+use crate::support::fixtures::{ControlPlane, Source, control_plane, fingerprint, source, test_dir};
 use serde_json::json;
 use std::fs;
 
 #[test]
-fn a_preflight_shows_checks_and_facts() {
-    let ran = control_plane()
+fn a_preflight_shows_its_checks_and_the_source() {
+    let output = control_plane()
         .run(&["import", "preflight", "--project", "dev", "--source-url", &source().url("sample")])
         .succeeds();
-    for words in ["source_size_within_plan", "Postgres 15 into 17", "server", "shop", "Reports & more"] {
-        assert!(ran.stdout.contains(words), "no «{words}» in {ran:#?}");
+    for expected in ["source_size_within_plan", "Postgres 15 into 17", "server", "shop", "Reports & more"] {
+        assert!(output.stdout.contains(expected), "no {expected:?} in {output:#?}");
     }
-    let ran = control_plane()
+    let output = control_plane()
         .run(&["import", "preflight", "--project", "dev", "--source-url", &source().url("sample"), "-o", "json"])
         .succeeds();
-    let report = &ran.json()["preflight"];
+    let report = &output.json()["preflight"];
     assert_eq!((&report["ok"], &report["target_version"]), (&json!(true), &json!("17")));
     assert_eq!(report["checks"].as_array().map(Vec::len), Some(3));
 }
 
 #[test]
-fn a_source_on_standard_input_works_too() {
+fn the_source_url_is_read_from_standard_input() {
     use std::io::Write;
     let mut command =
         control_plane().capydb(&["import", "preflight", "--project", "dev", "--source-url", "-", "-o", "json"]);
-    let mut child = command.stdin(std::process::Stdio::piped()).spawn().expect("runs");
-    child.stdin.take().expect("a pipe").write_all(format!("{}\n", source().url("sample")).as_bytes()).expect("written");
-    let ran = crate::support::Ran::of(&child.wait_with_output().expect("ends")).succeeds();
-    assert_eq!(ran.json()["preflight"]["ok"], true);
+    let mut child = command.stdin(std::process::Stdio::piped()).spawn().expect("spawn capydb");
+    child
+        .stdin
+        .take()
+        .expect("piped stdin")
+        .write_all(format!("{}\n", source().url("sample")).as_bytes())
+        .expect("write to stdin");
+    let output = crate::support::Ran::of(&child.wait_with_output().expect("wait for capydb")).succeeds();
+    assert_eq!(output.json()["preflight"]["ok"], true);
 }
 
 #[test]
-fn a_source_that_is_too_new_is_refused_twice() {
+fn a_newer_source_is_refused_by_the_cli_and_the_worker() {
     let newer = Source::start(18, &[]);
     let url = newer.create("newer", "create table t (x int)");
     let project = control_plane().project("newer");
     project.sql("create table old (x int)");
     let before = fingerprint(&project.url);
-    let ran = control_plane().run(&["import", "preflight", "--project", &project.slug, "--source-url", &url]);
-    let ran = ran.fails(5, "the source is Postgres 18, the target is Postgres 17");
+    let output = control_plane().run(&["import", "preflight", "--project", &project.slug, "--source-url", &url]);
+    let output = output.fails(5, "the source is Postgres 18, the target is Postgres 17");
     let fix = "use a target of the source's major version or newer";
-    assert!(ran.stdout.contains("fail") && ran.stdout.contains(fix), "{ran:#?}");
-    let ran = project.import(&["--source-url", &url, "--recreate", "--wait", "-o", "json"]).fails(5, "Postgres 18");
-    assert_eq!((&ran.json()["error"]["code"], &ran.json()["preflight"]["ok"]), (&json!("conflict"), &json!(false)));
+    assert!(output.stdout.contains("fail") && output.stdout.contains(fix), "{output:#?}");
+    let output = project.import(&["--source-url", &url, "--recreate", "--wait", "-o", "json"]).fails(5, "Postgres 18");
+    assert_eq!(
+        (&output.json()["error"]["code"], &output.json()["preflight"]["ok"]),
+        (&json!("conflict"), &json!(false))
+    );
     let job = project.import_by_api(&json!({ "confirm": true, "recreate": true, "source_url": url }));
     assert_eq!((&job["state"], &job["retry_classification"]), (&json!("failed"), &json!("permanent")));
     assert!(job["error"].as_str().is_some_and(|error| error.contains("source_version_compatible")), "{job}");
-    let path = open_folder().join("newer.dump");
+    let path = test_dir().join("newer.dump");
     newer.dump("newer", "custom", &path);
     project
-        .import(&["--file", path.to_str().expect("a path"), "--recreate", "--wait"])
+        .import(&["--file", path.to_str().expect("UTF-8 path"), "--recreate", "--wait"])
         .fails(5, "the source is Postgres 18");
-    let job = project.import_unseen(&path, true);
+    let job = project.upload_and_import(&path, true);
     assert!(job["error"].as_str().is_some_and(|error| error.contains("the source is Postgres 18")), "{job}");
     assert_eq!(fingerprint(&project.url), before);
 }
 
 #[test]
-fn extensions_outside_the_list_are_named() {
+fn unsupported_extensions_are_listed() {
     let url = source().create("outside", "create extension isn; create extension tablefunc; create extension hstore");
     let project = control_plane().project("outside");
     let before = fingerprint(&project.url);
     project.import(&["--source-url", &url, "--recreate", "--wait"]).fails(5, "isn, tablefunc");
     let job = project.import_by_api(&json!({ "confirm": true, "recreate": true, "source_url": url }));
     assert!(job["error"].as_str().is_some_and(|error| error.contains("isn, tablefunc")), "{job}");
-    let folder = open_folder();
+    let dir = test_dir();
     for format in ["custom", "plain"] {
-        let path = folder.join(format);
+        let path = dir.join(format);
         source().dump("outside", format, &path);
-        let ran = project.import(&["--file", path.to_str().expect("a path"), "--recreate", "--wait"]);
-        ran.fails(5, "isn, tablefunc");
-        let job = project.import_unseen(&path, true);
+        let output = project.import(&["--file", path.to_str().expect("UTF-8 path"), "--recreate", "--wait"]);
+        output.fails(5, "isn, tablefunc");
+        let job = project.upload_and_import(&path, true);
         assert!(job["error"].as_str().is_some_and(|error| error.contains("isn, tablefunc")), "{job}");
     }
     assert_eq!(fingerprint(&project.url), before);
 }
 
 #[test]
-fn the_plan_limit_holds_everywhere() {
+fn the_plan_limit_is_enforced_at_every_step() {
     let control_plane = ControlPlane::start(&["--plan-limit", "14MB"]);
     let project = control_plane.project("small");
     project.sql("create table old (x int)");
@@ -88,49 +96,49 @@ fn the_plan_limit_holds_everywhere() {
     project.import(&["--source-url", &url, "--recreate", "--wait"]).fails(5, "source_size_within_plan");
     let job = project.import_by_api(&json!({ "confirm": true, "recreate": true, "source_url": url }));
     assert!(job["error"].as_str().is_some_and(|error| error.contains("source_size_within_plan")), "{job}");
-    // A compressed dump fits, and the database that comes of it does not.
-    let folder = open_folder();
-    let path = folder.join("bulky.dump");
+    // The compressed dump is below the plan limit, the restored database above it.
+    let dir = test_dir();
+    let path = dir.join("bulky.dump");
     source().dump("bulky", "custom", &path);
-    assert!(fs::metadata(&path).expect("is there").len() < 1_000_000);
-    let file = path.to_str().expect("a path");
+    assert!(fs::metadata(&path).expect("file metadata").len() < 1_000_000);
+    let file = path.to_str().expect("UTF-8 path");
     project.import(&["--file", file, "--recreate", "--wait"]).fails(1, "more than the plan limit of 14.0 MB");
     project.import(&["--file", file, "--wait"]).fails(1, "exceed the plan limit of 14.0 MB");
-    // A file that is larger than the plan is refused here, and there.
-    let path = folder.join("large.sql");
-    fs::write(&path, format!("SELECT 1;\n{}", "-- and so on\n".repeat(1_200_000))).expect("written");
-    project.import(&["--file", path.to_str().expect("a path"), "--wait"]).fails(5, "15.6 MB of 14.0 MB");
+    // Both the command line and the upload endpoint refuse a file above the plan limit.
+    let path = dir.join("large.sql");
+    fs::write(&path, format!("SELECT 1;\n{}", "-- and so on\n".repeat(1_200_000))).expect("write file");
+    project.import(&["--file", path.to_str().expect("UTF-8 path"), "--wait"]).fails(5, "15.6 MB of 14.0 MB");
     let (_, slot) = control_plane.call("POST", &format!("/v1/projects/{}/imports/uploads", project.id), None);
     let url = slot["upload"]["upload_url"].as_str().expect("a URL");
-    let (status, answer) = crate::support::fixtures::call("PUT", url, "", Some(&json!("x".repeat(15_000_000))));
-    assert_eq!(status, 413, "{answer}");
-    assert!(answer.to_string().contains("EntityTooLarge"), "{answer}");
+    let (status, response) = crate::support::fixtures::call("PUT", url, "", Some(&json!("x".repeat(15_000_000))));
+    assert_eq!(status, 413, "{response}");
+    assert!(response.to_string().contains("EntityTooLarge"), "{response}");
     assert_eq!(fingerprint(&project.url), before);
-    control_plane.has_no_leftovers();
+    control_plane.assert_no_leftovers();
 }
 
 #[test]
-fn a_name_that_became_reserved_is_explained() {
+fn a_name_that_became_reserved_has_a_hint() {
     let url = source().create("reserved", "create function f(json json) returns json language sql as 'select $1'");
     let project = control_plane().project("reserved");
     project.import(&["--source-url", &url, "--recreate", "--wait"]).succeeds();
-    let path = open_folder().join("reserved.dump");
+    let path = test_dir().join("reserved.dump");
     source().dump("reserved", "custom", &path);
     project
-        .import(&["--file", path.to_str().expect("a path"), "--recreate", "--wait"])
+        .import(&["--file", path.to_str().expect("UTF-8 path"), "--recreate", "--wait"])
         .fails(1, "--quote-all-identifiers");
 }
 
 #[test]
-fn an_object_that_cannot_be_restored_is_named_and_the_target_stays() {
+fn an_object_that_cannot_be_restored_is_named_and_the_target_is_unchanged() {
     let sql = "create view v as select 1 as x; create or replace view v as select x from v; create table t (x int)";
     let url = source().create("circular", sql);
     let project = control_plane().project("circular");
     project.sql("create table old (x int)");
     let before = fingerprint(&project.url);
-    let ran = project
+    let output = project
         .import(&["--source-url", &url, "--recreate", "--wait"])
         .fails(1, "relation \"public.v\" does not exist");
-    assert!(ran.stderr.contains("(in: CREATE VIEW \"public\".\"v\" AS)"), "{ran:#?}");
+    assert!(output.stderr.contains("(in: CREATE VIEW \"public\".\"v\" AS)"), "{output:#?}");
     assert_eq!(fingerprint(&project.url), before);
 }

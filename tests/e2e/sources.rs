@@ -1,18 +1,19 @@
-//! Sources that cannot be used: each its own message, in time.
+//! Tests of unusable sources: each cause has its own error, within a time limit.
 
 use crate::support::fixtures::{ControlPlane, control_plane, source};
 use std::net::TcpListener;
 use std::time::Instant;
 
 #[track_caller]
-fn preflight_fails(url: &str, words: &str) {
-    let ran = control_plane().run(&["import", "preflight", "--project", "dev", "--source-url", url]).fails(1, words);
-    assert!(!ran.stderr.contains("canary"), "{ran:#?}");
-    assert!(ran.stdout.is_empty(), "{ran:#?}");
+fn preflight_fails(url: &str, expected: &str) {
+    let output =
+        control_plane().run(&["import", "preflight", "--project", "dev", "--source-url", url]).fails(1, expected);
+    assert!(!output.stderr.contains("canary"), "{output:#?}");
+    assert!(output.stdout.is_empty(), "{output:#?}");
 }
 
 #[test]
-fn each_cause_has_its_own_message() {
+fn each_cause_has_its_own_error() {
     let port = source().port;
     preflight_fails(
         &format!("postgres://owner:canary@127.0.0.1:{port}/sample"),
@@ -20,7 +21,7 @@ fn each_cause_has_its_own_message() {
     );
     preflight_fails(&format!("postgres://owner:source-secret@127.0.0.1:{port}/nowhere"), "no such database");
     preflight_fails("postgres://u:canary@no-such-host.invalid/d", "cannot find the source's host no-such-host.invalid");
-    let closed = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").port();
+    let closed = TcpListener::bind("127.0.0.1:0").expect("bind a port").local_addr().expect("local address").port();
     preflight_fails(&format!("postgres://u:canary@127.0.0.1:{closed}/d"), "refused the connection");
     preflight_fails(
         &format!("postgres://owner:source-secret@127.0.0.1:{port}/sample?sslmode=verify-full"),
@@ -29,17 +30,17 @@ fn each_cause_has_its_own_message() {
 }
 
 #[test]
-fn a_server_without_tls_is_told_apart() {
-    let plain = crate::support::fixtures::Source::start(17, &["ssl=off"]);
-    preflight_fails(&plain.url("postgres"), "add sslmode=disable to the URL to connect without encryption");
-    let url = format!("{}?sslmode=disable", plain.url("postgres"));
+fn a_server_without_tls_has_its_own_error() {
+    let server = crate::support::fixtures::Source::start(17, &["ssl=off"]);
+    preflight_fails(&server.url("postgres"), "add sslmode=disable to the URL to connect without encryption");
+    let url = format!("{}?sslmode=disable", server.url("postgres"));
     control_plane().run(&["import", "preflight", "--project", "dev", "--source-url", &url]).succeeds();
 }
 
 #[test]
-fn a_server_that_says_nothing_is_given_up_after_ten_seconds() {
-    let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let port = silent.local_addr().expect("an address").port();
+fn a_silent_server_times_out_after_ten_seconds() {
+    let silent = TcpListener::bind("127.0.0.1:0").expect("bind a port");
+    let port = silent.local_addr().expect("local address").port();
     let started = Instant::now();
     preflight_fails(
         &format!("postgres://u:canary@127.0.0.1:{port}/d"),
@@ -49,9 +50,9 @@ fn a_server_that_says_nothing_is_given_up_after_ten_seconds() {
 }
 
 #[test]
-fn private_sources_are_refused_where_they_are_not_allowed() {
+fn private_sources_are_refused_unless_allowed() {
     let control_plane = ControlPlane::start(&["--allow-private-sources", "false"]);
-    for (host, words) in [
+    for (host, expected) in [
         ("127.0.0.1", "a loopback address"),
         ("localhost", "an internal host name"),
         ("10.0.0.1", "a private address"),
@@ -61,24 +62,24 @@ fn private_sources_are_refused_where_they_are_not_allowed() {
         ("0x7f000001", "a loopback address"),
     ] {
         let url = format!("postgres://u:p@{host}:{}/d", source().port);
-        control_plane.run(&["import", "preflight", "--source-url", &url]).fails(1, words);
+        control_plane.run(&["import", "preflight", "--source-url", &url]).fails(1, expected);
     }
 }
 
 #[test]
-fn pooled_endpoints_are_mended_here_and_refused_there() {
+fn pooled_endpoints_are_rewritten_by_the_cli_and_refused_by_the_api() {
     let url = "postgres://u:canary@ep-a-pooler.eu.aws.neon.tech/d";
     control_plane().run(&["import", "--project", "dev", "--source-url", url]).fails(1, "using the direct endpoint");
-    let kept = ["import", "--project", "dev", "--no-rewrite", "--source-url", url];
-    control_plane().run(&kept).fails(1, "use postgres://u:***@ep-a.eu.aws.neon.tech/d?sslmode=require instead");
-    let (status, answer) = control_plane().call(
+    let unrewritten = ["import", "--project", "dev", "--no-rewrite", "--source-url", url];
+    control_plane().run(&unrewritten).fails(1, "use postgres://u:***@ep-a.eu.aws.neon.tech/d?sslmode=require instead");
+    let (status, response) = control_plane().call(
         "POST",
         &format!("/v1/projects/{}/imports/preflight", control_plane().project("pooled").id),
         Some(&serde_json::json!({ "source_url": url })),
     );
     assert_eq!(status, 400);
     assert!(
-        answer["error"].as_str().is_some_and(|error| error.contains("pooled endpoint") && !error.contains("canary")),
-        "{answer}"
+        response["error"].as_str().is_some_and(|error| error.contains("pooled endpoint") && !error.contains("canary")),
+        "{response}"
     );
 }

@@ -1,7 +1,7 @@
-//! Uploads in parts: what the API answers, and how the command goes on with what has arrived.
+//! Tests of multipart uploads: the API's responses, and how the command resumes an upload.
 
-use crate::support::fault_proxy::{Fault, Line};
-use crate::support::fixtures::{call, control_plane, open_folder, put};
+use crate::support::fault_proxy::{Fault, FaultProxy};
+use crate::support::fixtures::{call, control_plane, put, test_dir};
 use crate::support::{Ran, capydb, run, until};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
@@ -14,35 +14,37 @@ use std::process::Command;
 /// Three parts of 8 MiB, the last one shorter.
 const SIZE: usize = 20 << 20;
 
-pub(crate) fn dump(folder: &Path) -> PathBuf {
+pub(crate) fn write_dump(dir: &Path) -> PathBuf {
     let mut text = "CREATE TABLE t (x text);\nCOPY t FROM stdin;\n".to_owned();
     let mut number = 3_u64;
     while text.len() < SIZE - 100 {
         number = number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        writeln!(text, "{number:016x}").expect("writes");
+        writeln!(text, "{number:016x}").expect("format number");
     }
-    let path = folder.join("app.sql");
-    std::fs::write(&path, text + "\\.\n").expect("written");
+    let path = dir.join("app.sql");
+    std::fs::write(&path, text + "\\.\n").expect("write file");
     path
 }
 
-fn import(line: &Line, state: &Path, file: &Path, arguments: &[&str]) -> Command {
+fn import_command(proxy: &FaultProxy, state: &Path, file: &Path, arguments: &[&str]) -> Command {
     let mut command = capydb(&["import", "--project", "dev", "--file"]);
     command.arg(file).args(arguments).env("XDG_STATE_HOME", state);
-    command.env("CAPYDB_API_URL", format!("http://{}/api/capydb", line.address));
+    command.env("CAPYDB_API_URL", format!("http://{}/api/capydb", proxy.address));
     command.env("CAPYDB_API_KEY", &control_plane().api_key);
     command
 }
 
-/// Runs until the first part has arrived, then interrupts.
-fn interrupted(line: &Line, state: &Path, file: &Path) -> Ran {
-    let command = &mut import(line, state, file, &["--limit-rate", "12M"]);
-    let child = command.spawn().expect("runs");
+/// Interrupts an import after its first part has arrived.
+fn run_interrupted(proxy: &FaultProxy, state: &Path, file: &Path) -> Ran {
+    let command = &mut import_command(proxy, state, file, &["--limit-rate", "12M"]);
+    let child = command.spawn().expect("spawn capydb");
     until("a part has arrived", || {
-        journals(state).first().is_some_and(|path| std::fs::read_to_string(path).expect("reads").contains("\"part\":1"))
+        journals(state)
+            .first()
+            .is_some_and(|path| std::fs::read_to_string(path).expect("read file").contains("\"part\":1"))
     });
-    kill_process(Pid::from_child(&child), Signal::INT).expect("interrupted");
-    Ran::of(&child.wait_with_output().expect("ends"))
+    kill_process(Pid::from_child(&child), Signal::INT).expect("send SIGINT");
+    Ran::of(&child.wait_with_output().expect("wait for capydb"))
 }
 
 pub(crate) fn journals(state: &Path) -> Vec<PathBuf> {
@@ -50,104 +52,109 @@ pub(crate) fn journals(state: &Path) -> Vec<PathBuf> {
     entries.into_iter().flatten().flatten().map(|entry| entry.path()).collect()
 }
 
-fn stored(line: &Line) -> Vec<u8> {
-    let key = line.started().expect("an import was started");
-    std::fs::read(control_plane().data_dir.join("objects").join(key.replace('/', ""))).expect("is there")
+fn stored_object(proxy: &FaultProxy) -> Vec<u8> {
+    let key = proxy.imported_key().expect("an import was started");
+    std::fs::read(control_plane().data_dir.join("objects").join(key.replace('/', ""))).expect("read object")
 }
 
 #[test]
-fn an_interrupted_upload_goes_on_and_a_finished_one_is_not_repeated() {
-    let (folder, line) = (open_folder(), Line::to(&control_plane().address(), &[]));
-    let file = dump(&folder);
-    interrupted(&line, &folder, &file).fails(130, "hint: run the same command again to resume the upload");
-    let [journal] = &*journals(&folder) else { panic!("one journal") };
-    let text = std::fs::read_to_string(journal).expect("reads");
-    assert_eq!(std::fs::metadata(journal).expect("is there").permissions().mode() & 0o777, 0o600);
-    assert!(!text.contains("signature") && !text.contains(&control_plane().api_key), "{text}");
-    let ran = run(import(&line, &folder, &file, &[])).succeeds();
-    assert!(ran.stderr.contains("Resuming upload: ") && ran.stderr.contains("Uploaded the remaining "), "{ran:#?}");
-    assert!(line.uploads() <= 3 + 2, "at most those in flight are sent again: {}", line.uploads());
-    assert!(stored(&line) == std::fs::read(&file).expect("reads"));
-    // Until an import has used it, the same command finds it.
-    let sent = line.uploads();
-    let ran = run(import(&line, &folder, &file, &[])).succeeds();
-    assert!(ran.stderr.contains("The dump was already uploaded by an earlier run"), "{ran:#?}");
-    assert_eq!(line.uploads(), sent);
-    let ran = run(import(&line, &folder, &file, &["--no-resume"])).succeeds();
-    assert!(!ran.stderr.contains("already"), "{ran:#?}");
-    assert_eq!(line.uploads(), sent + 3);
+fn an_interrupted_upload_resumes_and_a_finished_one_is_reused() {
+    let (dir, proxy) = (test_dir(), FaultProxy::to(&control_plane().address(), &[]));
+    let file = write_dump(&dir);
+    run_interrupted(&proxy, &dir, &file).fails(130, "hint: run the same command again to resume the upload");
+    let [journal] = &*journals(&dir) else { panic!("expected one journal") };
+    let journal_text = std::fs::read_to_string(journal).expect("read file");
+    assert_eq!(std::fs::metadata(journal).expect("file metadata").permissions().mode() & 0o777, 0o600);
+    assert!(!journal_text.contains("signature") && !journal_text.contains(&control_plane().api_key), "{journal_text}");
+    let output = run(import_command(&proxy, &dir, &file, &[])).succeeds();
+    assert!(
+        output.stderr.contains("Resuming upload: ") && output.stderr.contains("Uploaded the remaining "),
+        "{output:#?}"
+    );
+    assert!(proxy.uploads() <= 3 + 2, "at most the parts in flight are sent again: {}", proxy.uploads());
+    assert!(stored_object(&proxy) == std::fs::read(&file).expect("read file"));
+    // The same command reuses a complete upload until an import has used it.
+    let uploads_before = proxy.uploads();
+    let output = run(import_command(&proxy, &dir, &file, &[])).succeeds();
+    assert!(output.stderr.contains("The dump was already uploaded by an earlier run"), "{output:#?}");
+    assert_eq!(proxy.uploads(), uploads_before);
+    let output = run(import_command(&proxy, &dir, &file, &["--no-resume"])).succeeds();
+    assert!(!output.stderr.contains("already"), "{output:#?}");
+    assert_eq!(proxy.uploads(), uploads_before + 3);
 }
 
 #[test]
-fn another_dump_of_the_same_name_starts_anew() {
-    let (folder, line) = (open_folder(), Line::to(&control_plane().address(), &[]));
-    let file = dump(&folder);
-    interrupted(&line, &folder, &file).fails(130, "the upload was stopped");
-    let mut longer = std::fs::OpenOptions::new().append(true).open(&file).expect("opens");
-    longer.write_all(b"-- one line more\n").expect("grows");
-    drop(longer);
-    let ran = run(import(&line, &folder, &file, &[])).succeeds();
-    assert!(ran.stderr.contains("Cannot resume the earlier upload: the dump has changed"), "{ran:#?}");
-    assert!(stored(&line) == std::fs::read(&file).expect("reads"));
+fn a_changed_dump_of_the_same_name_is_uploaded_again() {
+    let (dir, proxy) = (test_dir(), FaultProxy::to(&control_plane().address(), &[]));
+    let file = write_dump(&dir);
+    run_interrupted(&proxy, &dir, &file).fails(130, "the upload was stopped");
+    let mut appended = std::fs::OpenOptions::new().append(true).open(&file).expect("open file");
+    appended.write_all(b"-- one line more\n").expect("append to file");
+    drop(appended);
+    let output = run(import_command(&proxy, &dir, &file, &[])).succeeds();
+    assert!(output.stderr.contains("Cannot resume the earlier upload: the dump has changed"), "{output:#?}");
+    assert!(stored_object(&proxy) == std::fs::read(&file).expect("read file"));
 }
 
 #[test]
-fn a_compressed_dump_goes_on_too() {
-    let (folder, line) = (open_folder(), Line::to(&control_plane().address(), &[]));
-    let plain = dump(&folder);
-    let packed = folder.join("app.sql.gz");
-    let mut writer =
-        flate2::write::GzEncoder::new(std::fs::File::create(&packed).expect("made"), flate2::Compression::fast());
-    writer.write_all(&std::fs::read(&plain).expect("reads")).expect("packs");
-    writer.finish().expect("packs");
-    interrupted(&line, &folder, &packed).fails(130, "run the same command again to resume the upload");
-    let ran = run(import(&line, &folder, &packed, &[])).succeeds();
-    assert!(ran.stderr.contains("Resuming upload"), "{ran:#?}");
-    assert!(stored(&line) == std::fs::read(&plain).expect("reads"));
+fn an_upload_of_a_compressed_dump_resumes() {
+    let (dir, proxy) = (test_dir(), FaultProxy::to(&control_plane().address(), &[]));
+    let plain = write_dump(&dir);
+    let compressed = dir.join("app.sql.gz");
+    let mut writer = flate2::write::GzEncoder::new(
+        std::fs::File::create(&compressed).expect("create file"),
+        flate2::Compression::fast(),
+    );
+    writer.write_all(&std::fs::read(&plain).expect("read file")).expect("compress");
+    writer.finish().expect("compress");
+    run_interrupted(&proxy, &dir, &compressed).fails(130, "run the same command again to resume the upload");
+    let output = run(import_command(&proxy, &dir, &compressed, &[])).succeeds();
+    assert!(output.stderr.contains("Resuming upload"), "{output:#?}");
+    assert!(stored_object(&proxy) == std::fs::read(&plain).expect("read file"));
 }
 
 #[test]
-fn a_dump_that_is_replaced_while_it_is_sent_is_refused() {
-    let (folder, line) = (open_folder(), Line::to(&control_plane().address(), &[Fault::Slow(300); 9]));
-    let file = dump(&folder);
-    let child = import(&line, &folder, &file, &[]).spawn().expect("runs");
-    until("parts are sent", || line.uploads() > 0);
-    let other = folder.join("other.sql");
-    std::fs::copy(&file, &other).expect("copied");
-    std::fs::rename(other, &file).expect("replaced");
-    Ran::of(&child.wait_with_output().expect("ends")).fails(5, "the dump was replaced by another file");
-    assert_eq!(line.started(), None);
-    assert!(journals(&folder).is_empty(), "there is nothing to go on with");
+fn a_dump_replaced_during_its_upload_is_refused() {
+    let (dir, proxy) = (test_dir(), FaultProxy::to(&control_plane().address(), &[Fault::Slow(300); 9]));
+    let file = write_dump(&dir);
+    let child = import_command(&proxy, &dir, &file, &[]).spawn().expect("spawn capydb");
+    until("parts are sent", || proxy.uploads() > 0);
+    let replacement = dir.join("other.sql");
+    std::fs::copy(&file, &replacement).expect("copy file");
+    std::fs::rename(replacement, &file).expect("rename file");
+    Ran::of(&child.wait_with_output().expect("wait for capydb")).fails(5, "the dump was replaced by another file");
+    assert_eq!(proxy.imported_key(), None);
+    assert!(journals(&dir).is_empty(), "no journal is left to resume from");
 }
 
 #[test]
-fn a_whole_import_leaves_no_journal() {
-    let folder = open_folder();
-    let (file, project) = (dump(&folder), control_plane().project("in parts"));
+fn a_completed_import_leaves_no_journal() {
+    let dir = test_dir();
+    let (file, project) = (write_dump(&dir), control_plane().project("in parts"));
     let mut command = control_plane().capydb(&["import", "--recreate", "--wait", "--project", &project.slug, "--file"]);
-    command.arg(&file).env("XDG_STATE_HOME", &folder);
-    let ran = run(command).succeeds();
-    assert!(ran.stdout.contains("rows"), "{ran:#?}");
+    command.arg(&file).env("XDG_STATE_HOME", &dir);
+    let output = run(command).succeeds();
+    assert!(output.stdout.contains("rows"), "{output:#?}");
     assert!(project.sql("select count(*) from t").parse::<u32>().expect("a number") > 1_000_000);
-    assert!(journals(&folder).is_empty());
+    assert!(journals(&dir).is_empty());
 }
 
-struct InParts {
+struct MultipartUpload {
     path: String,
 }
 
-impl InParts {
-    fn begin(size: usize) -> Self {
+impl MultipartUpload {
+    fn start(size: usize) -> Self {
         let project = control_plane().call("GET", "/v1/projects", None).1["projects"][0]["id"]
             .as_str()
             .expect("an id")
             .to_owned();
         let uploads = format!("/v1/projects/{project}/imports/uploads");
-        let (status, answer) =
+        let (status, response) =
             control_plane().call("POST", &uploads, Some(&json!({ "size_bytes": size, "parts": true })));
-        assert_eq!(status, 200, "{answer}");
-        assert_eq!(answer["upload"]["part_size_bytes"], 8 << 20);
-        Self { path: format!("{uploads}/{}", answer["upload"]["id"].as_str().expect("an id")) }
+        assert_eq!(status, 200, "{response}");
+        assert_eq!(response["upload"]["part_size_bytes"], 8 << 20);
+        Self { path: format!("{uploads}/{}", response["upload"]["id"].as_str().expect("an id")) }
     }
 
     fn call(&self, method: &str, rest: &str, body: &Value) -> (u16, Value) {
@@ -155,48 +162,48 @@ impl InParts {
     }
 
     fn url(&self, part: u32) -> String {
-        let (status, answer) = self.call("POST", "/parts", &json!({ "part_numbers": [part] }));
-        assert_eq!(status, 200, "{answer}");
-        answer["parts"][0]["upload_url"].as_str().expect("a URL").to_owned()
+        let (status, response) = self.call("POST", "/parts", &json!({ "part_numbers": [part] }));
+        assert_eq!(status, 200, "{response}");
+        response["parts"][0]["upload_url"].as_str().expect("a URL").to_owned()
     }
 
-    fn arrived(&self) -> Vec<Value> {
+    fn stored_parts(&self) -> Vec<Value> {
         self.call("GET", "", &Value::Null).1["upload"]["parts"].as_array().expect("a list").clone()
     }
 }
 
 #[test]
-fn parts_are_taken_as_they_were_announced() {
-    let upload = InParts::begin((8 << 20) + 5);
+fn parts_must_match_the_announced_sizes_and_numbers() {
+    let upload = MultipartUpload::start((8 << 20) + 5);
     assert_eq!(put(&upload.url(2), b"12345".to_vec()).0, 200);
     assert_eq!(put(&upload.url(2), b"123456".to_vec()).0, 400, "too long");
     assert_eq!(put(&upload.url(1), b"12345".to_vec()).0, 400, "too short");
     assert_eq!(put(&upload.url(1).replace("part=1&", "part=2&"), b"12345".to_vec()).0, 403, "signed for another part");
     assert_eq!(put(&upload.url(1).replace("part=1&", ""), b"x".to_vec()).0, 403, "signed for a part");
-    let (status, answer) = upload.call("POST", "/parts", &json!({ "part_numbers": [1, 3] }));
-    assert_eq!((status, answer["error"].as_str()), (400, Some("request at most 100 parts at once, numbered 1 to 2")));
-    let parts = upload.arrived();
+    let (status, response) = upload.call("POST", "/parts", &json!({ "part_numbers": [1, 3] }));
+    assert_eq!((status, response["error"].as_str()), (400, Some("request at most 100 parts at once, numbered 1 to 2")));
+    let parts = upload.stored_parts();
     assert_eq!((parts.len(), &parts[0]["part_number"], &parts[0]["size_bytes"]), (1, &json!(2), &json!(5)));
-    let (status, answer) = upload.call("POST", "/complete", &json!({ "parts": parts }));
-    assert_eq!((status, answer["error"].as_str()), (409, Some("part 1 has not been uploaded")));
+    let (status, response) = upload.call("POST", "/complete", &json!({ "parts": parts }));
+    assert_eq!((status, response["error"].as_str()), (409, Some("part 1 has not been uploaded")));
     assert_eq!(put(&upload.url(1), vec![7; 8 << 20]).0, 200);
-    let mut parts = upload.arrived();
+    let mut parts = upload.stored_parts();
     parts[1]["checksum_crc64nvme"] = json!("AAAAAAAAAAA=");
-    let (status, answer) = upload.call("POST", "/complete", &json!({ "parts": parts }));
-    assert_eq!((status, answer["error"].as_str()), (409, Some("part 2 differs from the part that was sent")));
-    let twice = [upload.arrived(), upload.arrived()].concat();
+    let (status, response) = upload.call("POST", "/complete", &json!({ "parts": parts }));
+    assert_eq!((status, response["error"].as_str()), (409, Some("part 2 differs from the part that was sent")));
+    let twice = [upload.stored_parts(), upload.stored_parts()].concat();
     assert_eq!(upload.call("POST", "/complete", &json!({ "parts": twice })).0, 400);
     for _ in 0..2 {
-        let (status, answer) = upload.call("POST", "/complete", &json!({ "parts": upload.arrived() }));
-        assert_eq!((status, &answer["upload"]["complete"]), (200, &json!(true)), "{answer}");
+        let (status, response) = upload.call("POST", "/complete", &json!({ "parts": upload.stored_parts() }));
+        assert_eq!((status, &response["upload"]["complete"]), (200, &json!(true)), "{response}");
     }
-    assert_eq!(upload.call("DELETE", "", &Value::Null).0, 409, "it is complete");
+    assert_eq!(upload.call("DELETE", "", &Value::Null).0, 409, "a complete upload cannot be aborted");
     assert_eq!(upload.call("POST", "/parts", &json!({ "part_numbers": [1] })).0, 409);
 }
 
 #[test]
-fn an_upload_that_is_ended_is_gone() {
-    let upload = InParts::begin(SIZE);
+fn an_aborted_upload_is_deleted() {
+    let upload = MultipartUpload::start(SIZE);
     let url = upload.url(1);
     assert_eq!(put(&url, vec![7; 8 << 20]).0, 200);
     assert_eq!(upload.call("DELETE", "", &Value::Null).0, 200);
@@ -211,23 +218,23 @@ fn an_upload_that_is_ended_is_gone() {
 }
 
 #[test]
-fn who_asks_as_ever_gets_a_slot_as_ever() {
+fn a_small_or_unsplit_upload_gets_a_plain_slot() {
     let project =
         control_plane().call("GET", "/v1/projects", None).1["projects"][0]["id"].as_str().expect("an id").to_owned();
     let uploads = format!("/v1/projects/{project}/imports/uploads");
     for body in
         [None, Some(json!({})), Some(json!({ "size_bytes": 1 << 30 })), Some(json!({ "size_bytes": 5, "parts": true }))]
     {
-        let (status, answer) = control_plane().call("POST", &uploads, body.as_ref());
-        assert_eq!(status, 200, "{answer}");
-        assert!(answer["upload"]["upload_url"].is_string() && answer["upload"]["id"].is_null(), "{answer}");
+        let (status, response) = control_plane().call("POST", &uploads, body.as_ref());
+        assert_eq!(status, 200, "{response}");
+        assert!(response["upload"]["upload_url"].is_string() && response["upload"]["id"].is_null(), "{response}");
     }
     for body in [json!([]), json!({ "size_bytes": -1 }), json!({ "size_bytes": "x" })] {
         assert_eq!(control_plane().call("POST", &uploads, Some(&body)).0, 400, "{body}");
     }
-    let (status, answer) =
+    let (status, response) =
         control_plane().call("POST", &uploads, Some(&json!({ "size_bytes": u64::MAX, "parts": true })));
-    assert_eq!(status, 413, "{answer}");
-    let fake_postgres = call("POST", &format!("{}{uploads}", control_plane().api_url), "capy_live_no", None);
-    assert_eq!(fake_postgres.0, 401);
+    assert_eq!(status, 413, "{response}");
+    let unauthenticated = call("POST", &format!("{}{uploads}", control_plane().api_url), "capy_live_no", None);
+    assert_eq!(unauthenticated.0, 401);
 }

@@ -1,68 +1,64 @@
-//! Sources that only this machine can reach, and a closer look at live sources.
+//! Tests of `--via-dump` for sources that only this machine can reach, and of `preflight --local`.
 
-use crate::support::Ran;
-use crate::support::fixtures::{ControlPlane, control_plane, fingerprint, open_folder, postgres, psql, source};
+use crate::support::fixtures::{ControlPlane, control_plane, fingerprint, postgres, psql, source, test_dir};
+use crate::support::{Ran, capydb, run};
 use capydb::source::pg_programs::pg_dumps;
 use serde_json::Value;
 use std::os::unix::fs::PermissionsExt;
 
-/// A command that believes its control plane is elsewhere: it is reached by a proxy.
-fn far(arguments: &[&str]) -> std::process::Command {
+/// A command whose control plane looks remote, because it is reached through an HTTP proxy.
+fn remote_command(arguments: &[&str]) -> std::process::Command {
     let control_plane = control_plane();
-    let address = control_plane.api_url.trim_start_matches("http://").split('/').next().expect("an address");
+    let address = control_plane.api_url.trim_start_matches("http://").split('/').next().expect("host and port");
     let mut command = control_plane.capydb(arguments);
     command
         .env("CAPYDB_API_URL", "http://control.capydb.example/api/capydb")
-        .env("http_proxy", format!("http://{}", forwarder(address)))
+        .env("http_proxy", format!("http://{}", start_proxy(address)))
         .env("no_proxy", "127.0.0.1,localhost");
     command
 }
 
-/// An HTTP proxy that sends everything to one place.
-fn forwarder(to: &str) -> String {
+/// Starts an HTTP proxy that forwards every request to one address.
+fn start_proxy(to: &str) -> String {
     use std::io::{Read, Write};
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    let address = listener.local_addr().expect("an address").to_string();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("bind a port");
+    let address = listener.local_addr().expect("local address").to_string();
     let to = to.to_owned();
     std::thread::spawn(move || {
-        for client in listener.incoming().flatten() {
+        for client_stream in listener.incoming().flatten() {
             let to = to.clone();
             std::thread::spawn(move || {
-                let mut client = client;
-                let mut server = std::net::TcpStream::connect(&to).expect("connects");
-                let mut start = vec![0; 64 << 10];
-                let length = client.read(&mut start).unwrap_or(0);
-                // The proxy form of the request line becomes the ordinary one, for one call.
-                let text = String::from_utf8_lossy(&start[..length]).into_owned();
-                let text = text.replacen("http://control.capydb.example/", "/", 1);
-                let text = text.replacen("\r\n", "\r\nConnection: close\r\n", 1);
-                let text = text.replacen("control.capydb.example", &to, 1);
-                server.write_all(text.as_bytes()).expect("sent");
-                let mut back = server.try_clone().expect("cloned");
-                let mut out = client.try_clone().expect("cloned");
-                std::thread::spawn(move || std::io::copy(&mut client, &mut server));
-                let _ = std::io::copy(&mut back, &mut out);
-                let _ = out.shutdown(std::net::Shutdown::Both);
+                let mut client_stream = client_stream;
+                let mut server_stream = std::net::TcpStream::connect(&to).expect("connect");
+                let mut request_bytes = vec![0; 64 << 10];
+                let length = client_stream.read(&mut request_bytes).unwrap_or(0);
+                // Rewrites the absolute-form request target to origin form, for one request per connection.
+                let request = String::from_utf8_lossy(&request_bytes[..length]).into_owned();
+                let request = request.replacen("http://control.capydb.example/", "/", 1);
+                let request = request.replacen("\r\n", "\r\nConnection: close\r\n", 1);
+                let request = request.replacen("control.capydb.example", &to, 1);
+                server_stream.write_all(request.as_bytes()).expect("forward request");
+                let mut from_server = server_stream.try_clone().expect("clone stream");
+                let mut to_client = client_stream.try_clone().expect("clone stream");
+                std::thread::spawn(move || std::io::copy(&mut client_stream, &mut server_stream));
+                let _ = std::io::copy(&mut from_server, &mut to_client);
+                let _ = to_client.shutdown(std::net::Shutdown::Both);
             });
         }
     });
     address
 }
 
-fn ran(mut command: std::process::Command) -> Ran {
-    Ran::of(&command.output().expect("runs"))
-}
-
 #[test]
-fn a_private_source_is_caught_before_any_call() {
+fn a_private_source_is_refused_before_any_request() {
     let url = source().url("sample");
     for command in [&["import", "--recreate", "--source-url", &url][..], &["import", "preflight", "--source-url", &url]]
     {
-        let ran =
-            ran(far(command)).fails(5, "the control plane cannot reach the source: 127.0.0.1 is a loopback address");
-        assert!(ran.stderr.contains("--via-dump"), "{ran:#?}");
+        let output = run(remote_command(command))
+            .fails(5, "the control plane cannot reach the source: 127.0.0.1 is a loopback address");
+        assert!(output.stderr.contains("--via-dump"), "{output:#?}");
     }
-    for (host, words) in [
+    for (host, expected) in [
         ("10.1.2.3", "a private address"),
         ("db.internal", "an internal host name"),
         ("100.64.0.1", "a carrier-grade NAT address"),
@@ -70,64 +66,65 @@ fn a_private_source_is_caught_before_any_call() {
         ("localhost", "an internal host name"),
     ] {
         let url = format!("postgres://u:p@{host}/d");
-        ran(far(&["import", "--source-url", &url])).fails(5, words);
+        run(remote_command(&["import", "--source-url", &url])).fails(5, expected);
     }
-    ran(far(&["import", "--source-url", "postgres://u:p@dpg-abc-a/d"])).fails(5, "External Database URL");
+    run(remote_command(&["import", "--source-url", "postgres://u:p@dpg-abc-a/d"])).fails(5, "External Database URL");
     let railway = "postgres://u:p@postgres.railway.internal/railway";
-    ran(far(&["import", "--source-url", railway])).fails(5, "DATABASE_PUBLIC_URL");
+    run(remote_command(&["import", "--source-url", railway])).fails(5, "DATABASE_PUBLIC_URL");
 }
 
-/// Standard input is taken by `script`, so what is typed goes through it.
-fn on_a_terminal(from: &std::process::Command, typed: &str) -> Ran {
+/// Runs a command under `script`, which provides a terminal and forwards the input to it.
+fn on_a_terminal(capydb_command: &std::process::Command, input: &str) -> Ran {
     use std::io::Write;
-    let words = from.get_args().map(|word| format!("'{}'", word.to_string_lossy())).collect::<Vec<_>>().join(" ");
+    let arguments =
+        capydb_command.get_args().map(|word| format!("'{}'", word.to_string_lossy())).collect::<Vec<_>>().join(" ");
     let mut command = std::process::Command::new("script");
-    for (name, value) in from.get_envs() {
+    for (name, value) in capydb_command.get_envs() {
         match value {
             Some(value) => command.env(name, value),
             None => command.env_remove(name),
         };
     }
-    let line = format!("{} {words}", env!("CARGO_BIN_EXE_capydb"));
-    command.args(["-qec", &line, "/dev/null"]).env("TERM", "xterm").env("NO_COLOR", "1").current_dir(open_folder());
+    let line = format!("{} {arguments}", env!("CARGO_BIN_EXE_capydb"));
+    command.args(["-qec", &line, "/dev/null"]).env("TERM", "xterm").env("NO_COLOR", "1").current_dir(test_dir());
     let mut child =
-        command.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped()).spawn().expect("script runs");
-    child.stdin.take().expect("a pipe").write_all(typed.as_bytes()).expect("typed");
-    Ran::of(&child.wait_with_output().expect("ends"))
+        command.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped()).spawn().expect("spawn script");
+    child.stdin.take().expect("piped stdin").write_all(input.as_bytes()).expect("write to stdin");
+    Ran::of(&child.wait_with_output().expect("wait for capydb"))
 }
 
 #[test]
-fn a_person_is_offered_the_way_through_this_machine() {
-    let project = control_plane().project("offered way");
+fn the_prompt_offers_a_dump_from_this_machine() {
+    let project = control_plane().project("offered dump");
     let url = source().url("sample");
     let mut command =
-        far(&["import", "--recreate", "--yes", "--wait", "--project", &project.slug, "--source-url", &url]);
+        remote_command(&["import", "--recreate", "--yes", "--wait", "--project", &project.slug, "--source-url", &url]);
     command.env("PATH", format!("{}:/usr/bin:/bin", postgres(17).display()));
-    let told = on_a_terminal(&command, "n\n");
-    assert!(told.code == 5 && told.stdout.contains("upload the dump? [Y/n]"), "{told:#?}");
-    assert!(told.stdout.contains("add --via-dump"), "{told:#?}");
-    let done = on_a_terminal(&command, "y\n");
-    assert!(done.code == 0 && done.stdout.contains("Dumping with pg_dump 17"), "{done:#?}");
+    let output = on_a_terminal(&command, "n\n");
+    assert!(output.code == 5 && output.stdout.contains("upload the dump? [Y/n]"), "{output:#?}");
+    assert!(output.stdout.contains("add --via-dump"), "{output:#?}");
+    let output = on_a_terminal(&command, "y\n");
+    assert!(output.code == 0 && output.stdout.contains("Dumping with pg_dump 17"), "{output:#?}");
     assert_eq!(project.sql("select count(*) from shop.customer"), "500");
 }
 
 #[test]
-fn via_dump_moves_what_only_this_machine_reaches() {
-    let project = control_plane().project("near");
+fn via_dump_imports_a_source_that_only_this_machine_can_reach() {
+    let project = control_plane().project("via dump");
     let url = source().url("sample");
     let path = format!("{}:{}", postgres(17).display(), std::env::var("PATH").unwrap_or_default());
-    let import = |more: &[&str]| {
+    let import = |extra: &[&str]| {
         let mut command =
-            control_plane().capydb(&[&["import", "--via-dump", "--wait", "--project", &project.slug], more].concat());
+            control_plane().capydb(&[&["import", "--via-dump", "--wait", "--project", &project.slug], extra].concat());
         command.env("PATH", &path).env("CAPYDB_SOURCE_URL", &url);
-        ran(command)
+        run(command)
     };
-    let done = import(&["--recreate"]).succeeds();
-    assert!(done.stderr.contains("Dumping with pg_dump 17"), "{done:#?}");
-    assert!(done.stderr.contains("Uploaded") && !done.stderr.contains("source-secret"), "{done:#?}");
+    let output = import(&["--recreate"]).succeeds();
+    assert!(output.stderr.contains("Dumping with pg_dump 17"), "{output:#?}");
+    assert!(output.stderr.contains("Uploaded") && !output.stderr.contains("source-secret"), "{output:#?}");
     assert_eq!(project.sql("select count(*) from shop.customer"), "500");
     assert_eq!(project.sql("select count(*) from shop.customer"), psql(&url, "select count(*) from shop.customer"));
-    // A dump that fails is told, and nothing is uploaded.
+    // If the role cannot read every row, the command fails and the target is unchanged.
     let before = fingerprint(&project.url);
     let broken = source().create("broken", "create table t (x int)");
     psql(&broken, "create role blind login password 'source-secret'; alter table t enable row level security");
@@ -142,48 +139,48 @@ fn via_dump_moves_what_only_this_machine_reaches() {
         &blind,
     ]);
     command.env("PATH", &path);
-    let failed = ran(command).fails(5, "source_readable");
+    let failed = run(command).fails(5, "source_readable");
     assert!(failed.stderr.contains("GRANT SELECT ON"), "{failed:#?}");
     assert_eq!(fingerprint(&project.url), before);
 }
 
 #[test]
-fn the_right_pg_dump_is_chosen_or_named() {
-    // Only an 18, which is newer than the target.
-    let folder = open_folder();
+fn a_compatible_pg_dump_is_chosen_or_the_error_lists_those_found() {
+    // The only pg_dump on PATH is version 18, which is newer than the target.
+    let dir = test_dir();
     let url = source().url("sample");
     let mut command =
         control_plane().capydb(&["import", "--via-dump", "--recreate", "--project", "dev", "--source-url", &url]);
-    let only = folder.join("only-18");
-    std::fs::create_dir(&only).expect("made");
-    std::os::unix::fs::symlink(postgres(18).join("pg_dump"), only.join("pg_dump")).expect("linked");
-    command.env("PATH", &only);
-    let told = ran(command);
-    // A client that a package has installed is found outside of PATH, too.
+    let bin_dir = dir.join("only-18");
+    std::fs::create_dir(&bin_dir).expect("create directory");
+    std::os::unix::fs::symlink(postgres(18).join("pg_dump"), bin_dir.join("pg_dump")).expect("create symlink");
+    command.env("PATH", &bin_dir);
+    let output = run(command);
+    // A pg_dump that a package installed is also found outside PATH.
     let path: Vec<_> = std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).collect();
-    let packaged = pg_dumps(&[]).into_iter().find(|tool| {
-        (15..=17).contains(&tool.major) && !path.iter().any(|folder| Some(folder.as_path()) == tool.path.parent())
+    let packaged_tool = pg_dumps(&[]).into_iter().find(|tool| {
+        (15..=17).contains(&tool.major) && !path.iter().any(|dir| Some(dir.as_path()) == tool.path.parent())
     });
-    match packaged {
+    match packaged_tool {
         None => {
-            let told = told.fails(5, "no pg_dump of version 15 to 17");
-            assert!(told.stderr.contains("18 ("), "{told:#?}");
+            let output = output.fails(5, "no pg_dump of version 15 to 17");
+            assert!(output.stderr.contains("18 ("), "{output:#?}");
         }
         Some(tool) => {
-            let told = told.succeeds();
-            assert!(told.stderr.contains(&format!("Dumping with pg_dump {}", tool.major)), "{told:#?}");
+            let output = output.succeeds();
+            assert!(output.stderr.contains(&format!("Dumping with pg_dump {}", tool.major)), "{output:#?}");
         }
     }
 }
 
 #[test]
-fn a_socket_is_dumped_from_here() {
-    let folder = open_folder();
-    std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o777)).expect("opened");
-    let socket = format!("unix_socket_directories={}", folder.display());
-    let near = crate::support::fixtures::Source::start(15, &[&socket]);
-    near.create("local", "create table t as select 1 as x");
-    let url = format!("postgres://owner:source-secret@:{}/local?host={}", near.port, folder.display());
+fn via_dump_reads_a_unix_socket() {
+    let dir = test_dir();
+    std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(0o777)).expect("set permissions");
+    let socket = format!("unix_socket_directories={}", dir.display());
+    let server = crate::support::fixtures::Source::start(15, &[&socket]);
+    server.create("local", "create table t as select 1 as x");
+    let url = format!("postgres://owner:source-secret@:{}/local?host={}", server.port, dir.display());
     let project = control_plane().project("socket");
     let mut command = control_plane().capydb(&[
         "import",
@@ -196,37 +193,37 @@ fn a_socket_is_dumped_from_here() {
         &url,
     ]);
     command.env("PATH", format!("{}:/usr/bin:/bin", postgres(17).display()));
-    ran(command).succeeds();
+    run(command).succeeds();
     assert_eq!(project.sql("select x from t"), "1");
-    let told = control_plane()
+    let output = control_plane()
         .run(&["import", "--project", "dev", "--source-url", &url])
         .fails(5, "a Unix socket on this machine");
-    assert!(told.stderr.contains("--via-dump"), "{told:#?}");
+    assert!(output.stderr.contains("--via-dump"), "{output:#?}");
 }
 
 #[test]
-fn a_password_is_no_argument_and_is_not_repeated() {
-    let folder = open_folder();
-    let seen = folder.join("seen");
+fn the_password_is_not_an_argument_and_is_redacted() {
+    let dir = test_dir();
+    let arguments_file = dir.join("arguments");
     let script = format!(
-        "#!/bin/sh\n[ \"$1\" = --version ] && echo 'pg_dump (PostgreSQL) 17.99' && exit\necho \"$*\" >{}\necho \"it said $PGPASSWORD\" >&2\nexit 1\n",
-        seen.display()
+        "#!/bin/sh\n[ \"$1\" = --version ] && echo 'pg_dump (PostgreSQL) 17.99' && exit\necho \"$*\" >{}\necho \"received $PGPASSWORD\" >&2\nexit 1\n",
+        arguments_file.display()
     );
-    let tool = folder.join("pg_dump");
-    std::fs::write(&tool, script).expect("written");
-    std::fs::set_permissions(&tool, std::fs::Permissions::from_mode(0o755)).expect("executable");
+    let tool = dir.join("pg_dump");
+    std::fs::write(&tool, script).expect("write file");
+    std::fs::set_permissions(&tool, std::fs::Permissions::from_mode(0o755)).expect("set permissions");
     let url = source().url("sample");
     let arguments = ["import", "-vv", "--via-dump", "--recreate", "--project", "dev", "--source-url", &url];
     let mut command = control_plane().capydb(&arguments);
-    command.env("PATH", format!("{}:/usr/bin:/bin", folder.display()));
-    let ran = ran(command).fails(1, "pg_dump failed");
-    assert!(ran.stderr.contains("pg_dump 17.99") && ran.stderr.contains("it said ***"), "{ran:#?}");
-    assert!(!ran.stderr.contains("source-secret"), "{ran:#?}");
-    let arguments = std::fs::read_to_string(seen).expect("it ran");
+    command.env("PATH", format!("{}:/usr/bin:/bin", dir.display()));
+    let output = run(command).fails(1, "pg_dump failed");
+    assert!(output.stderr.contains("pg_dump 17.99") && output.stderr.contains("received ***"), "{output:#?}");
+    assert!(!output.stderr.contains("source-secret"), "{output:#?}");
+    let arguments = std::fs::read_to_string(arguments_file).expect("pg_dump was run");
     assert!(arguments.contains("--format=custom") && !arguments.contains("source-secret"), "{arguments}");
 }
 
-fn local(url: &str, more: &[&str]) -> Ran {
+fn local_preflight(url: &str) -> Ran {
     let flags = [
         "import",
         "preflight",
@@ -240,24 +237,24 @@ fn local(url: &str, more: &[&str]) -> Ran {
         "--source-url",
         url,
     ];
-    crate::support::run(crate::support::capydb(&[&flags, more].concat()))
+    run(capydb(&flags))
 }
 
 #[track_caller]
-fn says(report: &Value, name: &str, words: &[&str]) {
-    let checks = report["preflight"]["checks"].as_array().expect("checks");
+fn assert_check(report: &Value, name: &str, expected: &[&str]) {
+    let checks = report["preflight"]["checks"].as_array().expect("a list of checks");
     let check = checks.iter().find(|check| check["name"] == name).unwrap_or_else(|| panic!("no {name}: {report:#}"));
-    let said = check.to_string();
-    for word in words {
-        assert!(said.contains(word), "{name} without «{word}»: {said}");
+    let text = check.to_string();
+    for part in expected {
+        assert!(text.contains(part), "{name} does not contain {part:?}: {text}");
     }
-    assert!(check["status"] == "pass" || check["fix"].is_string(), "{name} has no fix");
+    assert!(check["status"] == "pass" || check["fix"].is_string(), "{name} has no fix: {text}");
 }
 
 #[test]
-fn a_closer_look_tells_what_a_dump_would_meet() {
+fn a_local_preflight_reports_problems_that_a_dump_would_hit() {
     let url = source().create(
-        "closer",
+        "local_preflight",
         "create extension hstore; create table h (a hstore, v text);
          create unlogged table quick (x int);
          create table parent (id int primary key); create table child (id int);
@@ -270,35 +267,39 @@ fn a_closer_look_tells_what_a_dump_would_meet() {
          grant usage on schema public to reader; grant select on all tables in schema public to reader;
          create schema closed; create table closed.t (x int); create table unseen (x int)",
     );
-    // What an interrupted CREATE INDEX CONCURRENTLY leaves behind.
+    // A failed CREATE INDEX CONCURRENTLY leaves an invalid index.
     crate::support::fixtures::try_psql(&url, "create unique index concurrently twice_x on twice (x)");
-    let found = local(&url, &[]).succeeds().json();
-    says(&found, "extensions_available_on_target", &["pass", "hstore is used by", "column a of table"]);
-    says(&found, "source_readable", &["pass"]);
-    says(&found, "all_rows_visible", &["pass"]);
-    says(&found, "no_unlogged_tables", &["warn", "public.quick"]);
-    says(&found, "constraints_validated", &["warn", "fk on public.child"]);
-    says(&found, "large_objects", &["warn", "1 large object"]);
-    says(&found, "indexes_valid", &["warn", "twice_x", "REINDEX"]);
-    says(&found, "collations_current", &["pass"]);
-    says(&found, "replication_ready", &["warn", "wal_level is replica"]);
-    says(&found, "pg_dump_available", &["pg_dump"]);
-    // As after an upgrade of the system's libraries.
+    let report = local_preflight(&url).succeeds().json();
+    assert_check(&report, "extensions_available_on_target", &["pass", "hstore is used by", "column a of table"]);
+    assert_check(&report, "source_readable", &["pass"]);
+    assert_check(&report, "all_rows_visible", &["pass"]);
+    assert_check(&report, "no_unlogged_tables", &["warn", "public.quick"]);
+    assert_check(&report, "constraints_validated", &["warn", "fk on public.child"]);
+    assert_check(&report, "large_objects", &["warn", "1 large object"]);
+    assert_check(&report, "indexes_valid", &["warn", "twice_x", "REINDEX"]);
+    assert_check(&report, "collations_current", &["pass"]);
+    assert_check(&report, "replication_ready", &["warn", "wal_level is replica"]);
+    assert_check(&report, "pg_dump_available", &["pg_dump"]);
+    // The same state as after an upgrade of the system's collation library.
     psql(&url, "update pg_database set datcollversion = '0.1' where datname = current_database()");
-    let found = local(&url, &[]).succeeds().json();
-    says(&found, "collations_current", &["warn", "the collation of the database", "REFRESH COLLATION VERSION"]);
+    let report = local_preflight(&url).succeeds().json();
+    assert_check(
+        &report,
+        "collations_current",
+        &["warn", "the collation of the database", "REFRESH COLLATION VERSION"],
+    );
     let reader = url.replace("owner:", "reader:");
-    let found = local(&reader, &[]).fails(5, "source_readable").json();
-    says(&found, "source_readable", &["fail", "closed", "GRANT USAGE ON SCHEMA closed TO"]);
-    says(&found, "all_rows_visible", &["fail", "public.hidden", "BYPASSRLS"]);
+    let report = local_preflight(&reader).fails(5, "source_readable").json();
+    assert_check(&report, "source_readable", &["fail", "closed", "GRANT USAGE ON SCHEMA closed TO"]);
+    assert_check(&report, "all_rows_visible", &["fail", "public.hidden", "BYPASSRLS"]);
     psql(&url, "grant usage on schema closed to reader");
-    let found = local(&reader, &[]).fails(5, "source_readable").json();
-    says(&found, "source_readable", &["closed.t", "public.unseen", "GRANT SELECT ON"]);
+    let report = local_preflight(&reader).fails(5, "source_readable").json();
+    assert_check(&report, "source_readable", &["closed.t", "public.unseen", "GRANT SELECT ON"]);
 }
 
 #[test]
-fn the_service_still_refuses_what_it_cannot_reach() {
+fn the_control_plane_refuses_a_source_it_cannot_reach() {
     let control_plane = ControlPlane::start(&["--allow-private-sources", "false"]);
-    let ran = control_plane.run(&["import", "preflight", "--source-url", &source().url("sample")]);
-    ran.fails(1, "must be publicly reachable");
+    let output = control_plane.run(&["import", "preflight", "--source-url", &source().url("sample")]);
+    output.fails(1, "must be publicly reachable");
 }

@@ -1,15 +1,15 @@
-//! Unusual and invalid responses of the API.
+//! Unusual and invalid API responses.
 
-use crate::support::mock_http::{Answer, Peer};
+use crate::support::mock_http::{MockServer, Response};
 use crate::support::{capydb, run};
-use crate::{KEY, PROJECT, against, dump, folder, works};
+use crate::{KEY, PROJECT, run_against, success_response, temp_dir, write_dump};
 use serde_json::json;
 use std::time::{Duration, Instant};
 
 const URL: &str = "postgres://u:canary_password@db.example.com/d";
 
 #[test]
-fn every_bad_answer_reads_well_and_has_its_code() {
+fn every_bad_response_has_a_clear_error_and_exit_code() {
     let cases: [(u16, &'static str, &str, i32, &str); 12] = [
         (200, "Content-Type: text/html", "<!doctype html><p>hello", 1, "(a web page)"),
         (200, "Content-Type: application/json", "{]", 1, "(not JSON)"),
@@ -24,46 +24,46 @@ fn every_bad_answer_reads_well_and_has_its_code() {
         (504, "X: y", "<html>", 6, "returned 504 Gateway Timeout"),
         (302, "Location: http://elsewhere.invalid/", "", 1, "returned 302 Found"),
     ];
-    let threads = cases.map(|(status, head, body, code, words)| {
+    let threads = cases.map(|(status, header, body, code, message)| {
         std::thread::spawn(move || {
-            let mock_http = Peer::start(move |_, _, _| Answer::Raw(status, head, body.to_owned()));
-            let ran = against(&mock_http, &["projects", "list", "-o", "json"]).fails(code, words);
+            let mock_http = MockServer::start(move |_, _, _| Response::Raw(status, header, body.to_owned()));
+            let ran = run_against(&mock_http, &["projects", "list", "-o", "json"]).fails(code, message);
             let document = ran.json();
             assert!(document["error"]["message"].is_string() && document["error"]["code"].is_string(), "{ran:#?}");
             assert!(!format!("{ran:?}").contains("canary"), "{ran:#?}");
         })
     });
     for thread in threads {
-        thread.join().expect("the case holds");
+        thread.join().expect("the case passes");
     }
 }
 
 #[test]
-fn no_answer_at_all_is_told() {
-    let mock_http = Peer::start(|_, _, _| Answer::Drop);
-    against(&mock_http, &["projects", "list"]).fails(1, "cannot reach 127.0.0.1");
-    assert_eq!(mock_http.lines().len(), 4, "a call that changes nothing is repeated");
+fn a_missing_response_is_reported() {
+    let mock_http = MockServer::start(|_, _, _| Response::Drop);
+    run_against(&mock_http, &["projects", "list"]).fails(1, "cannot reach 127.0.0.1");
+    assert_eq!(mock_http.lines().len(), 4, "a read-only call is retried");
     let mut command = capydb(&["projects", "list", "--api-url", "http://127.0.0.1:1/api/capydb"]);
     command.env("CAPYDB_API_KEY", KEY);
     run(command).fails(1, "check the address");
 }
 
 #[test]
-fn a_call_that_changes_nothing_survives_trouble() {
-    let mock_http = Peer::start(|mock_http, request, before| match before {
-        0 => Answer::Raw(503, "Retry-After: 0", String::new()),
-        1 => Answer::Drop,
-        _ => works(mock_http, request),
+fn a_read_only_call_is_retried() {
+    let mock_http = MockServer::start(|mock_http, request, before| match before {
+        0 => Response::Raw(503, "Retry-After: 0", String::new()),
+        1 => Response::Drop,
+        _ => success_response(mock_http, request),
     });
-    let ran = against(&mock_http, &["projects", "list"]).succeeds();
+    let ran = run_against(&mock_http, &["projects", "list"]).succeeds();
     assert!(ran.stdout.contains("shop"), "{ran:#?}");
 }
 
 #[test]
-fn an_import_makes_few_calls_and_the_key_stays_with_the_api() {
-    let mock_http = Peer::start(|mock_http, request, _| works(mock_http, request));
-    let folder = folder();
-    let ran = against(&mock_http, &["import", "--file", &dump(&folder), "--recreate", "--wait"]).succeeds();
+fn an_import_makes_few_requests_and_sends_the_key_only_to_the_api() {
+    let mock_http = MockServer::start(|mock_http, request, _| success_response(mock_http, request));
+    let dir = temp_dir();
+    let ran = run_against(&mock_http, &["import", "--file", &write_dump(&dir), "--recreate", "--wait"]).succeeds();
     assert!(ran.stdout.contains("Imported into shop_db of project shop"), "{ran:#?}");
     assert_eq!(
         mock_http.lines(),
@@ -77,156 +77,157 @@ fn an_import_makes_few_calls_and_the_key_stays_with_the_api() {
             "GET /v1/jobs/j1"
         ]
     );
-    for request in mock_http.seen() {
+    for request in mock_http.requests() {
         let expected = (request.method != "PUT").then(|| format!("Bearer {KEY}"));
         assert_eq!(request.header("authorization"), expected.as_deref(), "{request:?}");
         assert!(request.header("user-agent").is_some_and(|agent| agent.starts_with("capydb-cli/")));
         assert_eq!(request.header("content-type").is_some(), !request.body.is_empty(), "{request:?}");
     }
-    let put = &mock_http.seen()[3];
+    let put = &mock_http.requests()[3];
     assert_eq!(
         (put.header("content-length"), put.header("content-type")),
         (Some("24"), Some("application/octet-stream"))
     );
     assert_eq!(put.body, b"CREATE TABLE t (x int);\n");
-    let start: serde_json::Value = serde_json::from_slice(&mock_http.seen()[5].body).expect("JSON");
+    let start: serde_json::Value = serde_json::from_slice(&mock_http.requests()[5].body).expect("valid JSON");
     assert_eq!(start, json!({ "confirm": true, "recreate": true, "upload_key": "k" }));
 }
 
 #[test]
 fn without_wait_the_job_and_the_next_command_are_printed() {
-    let mock_http = Peer::start(|mock_http, request, _| works(mock_http, request));
-    let ran = against(&mock_http, &["import", "--source-url", URL]).succeeds();
+    let mock_http = MockServer::start(|mock_http, request, _| success_response(mock_http, request));
+    let ran = run_against(&mock_http, &["import", "--source-url", URL]).succeeds();
     assert!(ran.stdout.contains("capydb jobs wait j1"), "{ran:#?}");
     assert!(!mock_http.lines().contains(&"GET /v1/jobs/j1".to_owned()));
     assert!(!format!("{ran:?}").contains("canary"), "{ran:#?}");
 }
 
 #[test]
-fn a_lost_answer_to_the_start_does_not_start_twice() {
-    let mock_http = Peer::start(|mock_http, request, before| {
+fn a_lost_start_response_does_not_start_a_second_import() {
+    let mock_http = MockServer::start(|mock_http, request, before| {
         match (request.line().as_str(), before) {
-        ("POST /v1/projects/p1/imports", _) => Answer::Drop,
-        ("GET /v1/projects/p1/jobs", 2) => Answer::Json(
+        ("POST /v1/projects/p1/imports", _) => Response::Drop,
+        ("GET /v1/projects/p1/jobs", 2) => Response::Json(
             200,
             r#"{"jobs":[{"id":"j1","type":"project.import","state":"running"},{"id":"j0","type":"project.import","state":"failed"}]}"#.into(),
         ),
-        ("GET /v1/projects/p1/jobs", _) => Answer::Json(200, r#"{"jobs":[{"id":"j0","type":"project.import","state":"failed"}]}"#.into()),
-        _ => works(mock_http, request),
+        ("GET /v1/projects/p1/jobs", _) => Response::Json(200, r#"{"jobs":[{"id":"j0","type":"project.import","state":"failed"}]}"#.into()),
+        _ => success_response(mock_http, request),
     }
     });
-    against(&mock_http, &["import", "--source-url", URL, "--wait"]).succeeds();
+    run_against(&mock_http, &["import", "--source-url", URL, "--wait"]).succeeds();
     assert_eq!(mock_http.lines().iter().filter(|line| *line == "POST /v1/projects/p1/imports").count(), 1);
-    let mock_http = Peer::start(|mock_http, request, _| match request.line().as_str() {
-        "POST /v1/projects/p1/imports" => Answer::Drop,
-        _ => works(mock_http, request),
+    let mock_http = MockServer::start(|mock_http, request, _| match request.line().as_str() {
+        "POST /v1/projects/p1/imports" => Response::Drop,
+        _ => success_response(mock_http, request),
     });
-    against(&mock_http, &["import", "--source-url", URL, "--wait"])
+    run_against(&mock_http, &["import", "--source-url", URL, "--wait"])
         .fails(1, "could not confirm that the import started");
     assert_eq!(mock_http.lines().iter().filter(|line| *line == "POST /v1/projects/p1/imports").count(), 1);
 }
 
 #[test]
-fn waiting_rides_out_trouble_and_is_quick() {
-    let mock_http = Peer::start(|mock_http, request, before| match (request.line().as_str(), before) {
-        ("GET /v1/jobs/j1", 0) => Answer::Json(200, r#"{"job":{"id":"j1","state":"running"}}"#.into()),
-        ("GET /v1/jobs/j1", 1) => Answer::Drop,
-        ("GET /v1/jobs/j1", 2) => Answer::Raw(502, "X: y", "<html>".into()),
-        ("GET /v1/jobs/j1", 3) => Answer::Raw(200, "X: y", "<html>".into()),
-        _ => works(mock_http, request),
+fn waiting_retries_errors_and_notices_completion_quickly() {
+    let mock_http = MockServer::start(|mock_http, request, before| match (request.line().as_str(), before) {
+        ("GET /v1/jobs/j1", 0) => Response::Json(200, r#"{"job":{"id":"j1","state":"running"}}"#.into()),
+        ("GET /v1/jobs/j1", 1) => Response::Drop,
+        ("GET /v1/jobs/j1", 2) => Response::Raw(502, "X: y", "<html>".into()),
+        ("GET /v1/jobs/j1", 3) => Response::Raw(200, "X: y", "<html>".into()),
+        _ => success_response(mock_http, request),
     });
-    let ran = against(&mock_http, &["jobs", "wait", "j1"]).succeeds();
+    let ran = run_against(&mock_http, &["jobs", "wait", "j1"]).succeeds();
     assert!(ran.stderr.contains("; retrying"), "{ran:#?}");
-    let began = Instant::now();
-    let short = Peer::start(move |mock_http, request, _| {
-        if began.elapsed() < Duration::from_millis(500) {
-            Answer::Json(200, r#"{"job":{"id":"j1","type":"project.import","state":"running"}}"#.into())
+    let started = Instant::now();
+    let short_job = MockServer::start(move |mock_http, request, _| {
+        if started.elapsed() < Duration::from_millis(500) {
+            Response::Json(200, r#"{"job":{"id":"j1","type":"project.import","state":"running"}}"#.into())
         } else {
-            works(mock_http, request)
+            success_response(mock_http, request)
         }
     });
-    against(&short, &["jobs", "wait", "j1"]).succeeds();
-    let looks = short.lines().len();
-    assert!((2..=8).contains(&looks), "a job of half a second was looked at {looks} times");
+    run_against(&short_job, &["jobs", "wait", "j1"]).succeeds();
+    let polls = short_job.lines().len();
+    assert!((2..=8).contains(&polls), "a job of 500 ms was polled {polls} times");
 }
 
 #[test]
-fn a_failed_job_shows_its_words_and_no_escape_sequences() {
-    let mock_http = Peer::start(|_, _, _| {
+fn a_failed_job_shows_its_error_without_escape_sequences() {
+    let mock_http = MockServer::start(|_, _, _| {
         let job = json!({ "job": { "id": "j1", "type": "project.import", "state": "failed", "error": "it \u{1b}[31mbroke",
             "last_stderr": "one\ntwo \u{1b}]0;x\u{7}\nthree", "retry_classification": "transient" } });
-        Answer::Json(200, job.to_string())
+        Response::Json(200, job.to_string())
     });
-    let ran = against(&mock_http, &["jobs", "wait", "j1", "-o", "json"]).fails(1, "the job failed: it");
+    let ran = run_against(&mock_http, &["jobs", "wait", "j1", "-o", "json"]).fails(1, "the job failed: it");
     assert!(ran.stderr.contains("  | three") && ran.stderr.contains("run the import again"), "{ran:#?}");
     assert!(!ran.stderr.contains('\u{1b}'), "{ran:#?}");
     assert_eq!(ran.json()["job"]["state"], "failed");
 }
 
 #[test]
-fn an_import_that_runs_already_is_met_before_anything_is_sent() {
-    let mock_http = Peer::start(|mock_http, request, _| match request.line().as_str() {
+fn a_running_import_is_detected_before_the_upload() {
+    let mock_http = MockServer::start(|mock_http, request, _| match request.line().as_str() {
         "GET /v1/projects/p1/jobs" => {
-            Answer::Json(200, r#"{"jobs":[{"id":"j9","type":"project.import","state":"running"}]}"#.into())
+            Response::Json(200, r#"{"jobs":[{"id":"j9","type":"project.import","state":"running"}]}"#.into())
         }
-        _ => works(mock_http, request),
+        _ => success_response(mock_http, request),
     });
-    let folder = folder();
-    against(&mock_http, &["import", "--file", &dump(&folder)]).fails(5, "capydb jobs wait j9");
+    let dir = temp_dir();
+    run_against(&mock_http, &["import", "--file", &write_dump(&dir)]).fails(5, "capydb jobs wait j9");
     assert_eq!(mock_http.lines().len(), 2);
 }
 
 #[test]
-fn projects_are_chosen_or_listed() {
-    let two = || {
-        Answer::Json(
+fn a_project_is_selected_or_the_candidates_are_listed() {
+    let two_projects = || {
+        Response::Json(
             200,
             format!(r#"{{"projects":[{PROJECT},{}]}}"#, PROJECT.replace("p1", "p2").replace("hop", "hip")),
         )
     };
-    let mock_http = Peer::start(move |mock_http, request, _| match request.line().as_str() {
-        "GET /v1/projects" => two(),
-        _ => works(mock_http, request),
+    let mock_http = MockServer::start(move |mock_http, request, _| match request.line().as_str() {
+        "GET /v1/projects" => two_projects(),
+        _ => success_response(mock_http, request),
     });
-    against(&mock_http, &["jobs", "list"]).fails(2, "choose a project with --project: shop, ship");
-    against(&mock_http, &["jobs", "list", "--project", "SHOP"]).succeeds();
-    against(&mock_http, &["jobs", "list", "--project", "nope"]).fails(4, "projects: shop, ship");
-    let none = Peer::start(|_, _, _| Answer::Json(200, r#"{"projects":null}"#.into()));
-    against(&none, &["jobs", "list"]).fails(4, "create a project first");
+    run_against(&mock_http, &["jobs", "list"]).fails(2, "choose a project with --project: shop, ship");
+    run_against(&mock_http, &["jobs", "list", "--project", "SHOP"]).succeeds();
+    run_against(&mock_http, &["jobs", "list", "--project", "nope"]).fails(4, "projects: shop, ship");
+    let no_projects = MockServer::start(|_, _, _| Response::Json(200, r#"{"projects":null}"#.into()));
+    run_against(&no_projects, &["jobs", "list"]).fails(4, "create a project first");
 }
 
 #[test]
-fn a_deadline_holds_when_nothing_answers() {
-    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    let url = format!("http://{}/api/capydb", silent.local_addr().expect("an address"));
+fn the_wait_timeout_holds_when_the_server_does_not_respond() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("bind a port");
+    let url = format!("http://{}/api/capydb", listener.local_addr().expect("local address"));
     let mut command = capydb(&["jobs", "wait", "j1", "--wait-timeout", "1s", "--api-url", &url]);
     command.env("CAPYDB_API_KEY", KEY);
-    let began = Instant::now();
+    let started = Instant::now();
     run(command).fails(6, "capydb jobs wait j1");
-    assert!(began.elapsed() < Duration::from_secs(15), "the call itself would take 30 seconds");
-    let mock_http = Peer::start(|mock_http, request, _| works(mock_http, request));
-    against(&mock_http, &["jobs", "wait", "j1", "--wait-timeout", "500000000000years"]).succeeds();
+    assert!(started.elapsed() < Duration::from_secs(15), "the request itself times out after 30 seconds");
+    let mock_http = MockServer::start(|mock_http, request, _| success_response(mock_http, request));
+    run_against(&mock_http, &["jobs", "wait", "j1", "--wait-timeout", "500000000000years"]).succeeds();
 }
 
 #[test]
-fn an_interrupt_is_heard_at_every_moment() {
-    // The start of an import never gets its answer.
-    let (asked, heard) = std::sync::mpsc::channel();
-    let asked = std::sync::Mutex::new(asked);
-    let mock_http = Peer::start(move |mock_http, request, _| {
+fn an_interrupt_while_the_import_starts_is_reported() {
+    // The response to the start request does not arrive in time.
+    let (started, received) = std::sync::mpsc::channel();
+    let started = std::sync::Mutex::new(started);
+    let mock_http = MockServer::start(move |mock_http, request, _| {
         if request.line() == "POST /v1/projects/p1/imports" {
-            let _ = asked.lock().expect("not poisoned").send(());
+            let _ = started.lock().expect("not poisoned").send(());
             std::thread::sleep(Duration::from_secs(20));
         }
-        works(mock_http, request)
+        success_response(mock_http, request)
     });
-    let folder = folder();
-    let mut command = capydb(&["import", "--file", &dump(&folder), "-o", "json"]);
-    let child = command.env("CAPYDB_API_URL", mock_http.api_url()).env("CAPYDB_API_KEY", KEY).spawn().expect("runs");
-    heard.recv().expect("the start was asked for");
+    let dir = temp_dir();
+    let mut command = capydb(&["import", "--file", &write_dump(&dir), "-o", "json"]);
+    let child =
+        command.env("CAPYDB_API_URL", mock_http.api_url()).env("CAPYDB_API_KEY", KEY).spawn().expect("run capydb");
+    received.recv().expect("the start request arrives");
     let pid = child.id().to_string();
-    assert!(std::process::Command::new("kill").args(["-INT", &pid]).status().expect("runs").success());
-    let ran = crate::support::Ran::of(&child.wait_with_output().expect("ends"));
+    assert!(std::process::Command::new("kill").args(["-INT", &pid]).status().expect("run kill").success());
+    let ran = crate::support::Ran::of(&child.wait_with_output().expect("wait for capydb"));
     let ran = ran.fails(130, "could not confirm that the import started");
     assert_eq!(ran.json()["error"]["code"], "interrupted");
 }

@@ -1,18 +1,17 @@
-//! Dumps that are damaged, unusual or not dumps at all.
+//! Damaged dumps and files that are not dumps.
 
-use crate::support::mock_http::Peer;
-use crate::{against, folder, works};
+use crate::support::mock_http::MockServer;
+use crate::{run_against, success_response, temp_dir};
 use std::fs;
 
-/// Files that are no dumps are told before anything is asked.
 #[test]
-fn what_is_no_dump_is_named_before_the_network() {
-    let mock_http = Peer::start(|mock_http, request, _| works(mock_http, request));
-    let folder = folder();
+fn a_file_that_is_not_a_dump_is_rejected_before_the_first_request() {
+    let mock_http = MockServer::start(|mock_http, request, _| success_response(mock_http, request));
+    let dir = temp_dir();
     let mut tar = vec![0; 1024];
     tar[257..262].copy_from_slice(b"ustar");
-    fs::create_dir(folder.path().join("directory")).expect("made");
-    fs::write(folder.path().join("directory/toc.dat"), "PGDMP").expect("written");
+    fs::create_dir(dir.path().join("directory")).expect("create the directory");
+    fs::write(dir.path().join("directory/toc.dat"), "PGDMP").expect("write the table of contents");
     let cases: [(&str, Option<&[u8]>, i32, &str); 11] = [
         ("missing.dump", None, 1, "No such file"),
         ("directory", None, 5, "(directory format): the table of contents is truncated"),
@@ -26,14 +25,17 @@ fn what_is_no_dump_is_named_before_the_network() {
         ("cut.dump", Some(b"PGDMP\x01\x10\x00\x04\x08\x01\x01"), 5, "the table of contents is truncated"),
         ("cut.sql", Some(b"--\n-- PostgreSQL database dump\n--\n\nSET x = 1;\n"), 5, "the dump is truncated"),
     ];
-    for (name, bytes, code, words) in cases {
-        let path = folder.path().join(name);
+    for (name, bytes, code, message) in cases {
+        let path = dir.path().join(name);
         if let Some(bytes) = bytes {
-            fs::write(&path, bytes).expect("written");
+            fs::write(&path, bytes).expect("write the file");
         }
-        let ran =
-            against(&mock_http, &["import", "--file", path.to_str().expect("a path"), "--wait"]).fails(code, words);
-        assert!(code == 1 || ran.stderr.contains("dump again") || ran.stderr.contains("pg_dump -Fc -f"), "{ran:#?}");
+        let ran = run_against(&mock_http, &["import", "--file", path.to_str().expect("UTF-8 path"), "--wait"])
+            .fails(code, message);
+        assert!(
+            code == 1 || ran.stderr.contains("create a new dump") || ran.stderr.contains("pg_dump -Fc -f"),
+            "{ran:#?}"
+        );
     }
-    assert_eq!(mock_http.lines(), Vec::<String>::new(), "nothing was asked");
+    assert_eq!(mock_http.lines(), Vec::<String>::new(), "no request was sent");
 }

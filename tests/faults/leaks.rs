@@ -1,15 +1,15 @@
-//! Secrets stay secret: every command at its most talkative, with canaries wherever a secret
-//! can be.
+//! No secret in the output: every command at the highest verbosity, with canaries wherever a secret
+//! can occur.
 
-use crate::support::mock_http::{Answer, Peer};
+use crate::support::mock_http::{MockServer, Response};
 use crate::support::{capydb, run};
-use crate::{KEY, dump, folder, works};
+use crate::{KEY, success_response, temp_dir, write_dump};
 
 const URL: &str = "postgres://user:canary_password@127.0.0.1:1/db?sslmode=disable&token=canary_token";
 
-/// All commands that do not print a secret on purpose (`projects url` does).
+/// All commands except `projects url`, which prints a secret by design.
 fn commands(file: &str, missing: &str, man: &str) -> Vec<Vec<String>> {
-    let texts = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+    let owned = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
     let mut all: Vec<Vec<String>> = [
         &["import", "--source-url", URL, "--wait"][..],
         &["import", "--source-url", URL, "--via-dump", "--wait"],
@@ -59,44 +59,44 @@ fn commands(file: &str, missing: &str, man: &str) -> Vec<Vec<String>> {
         &["completion", "bash"],
     ]
     .into_iter()
-    .map(texts)
+    .map(owned)
     .collect();
-    all.push(texts(&["import", "--file", file, "--api-key", "capy_live_canary other"]));
+    all.push(owned(&["import", "--file", file, "--api-key", "capy_live_canary other"]));
     all
 }
 
-fn answers(mock_http: &Peer, request: &crate::support::mock_http::Request) -> Answer {
+fn respond(mock_http: &MockServer, request: &crate::support::mock_http::Request) -> Response {
     match request.line().as_str() {
-        "GET /status" => Answer::Json(200, r#"{"status":"operational"}"#.into()),
+        "GET /status" => Response::Json(200, r#"{"status":"operational"}"#.into()),
         "GET /v1/me" => {
-            Answer::Json(200, r#"{"principal":{},"organization":{"id":"o","name":"Shop","slug":"shop"}}"#.into())
+            Response::Json(200, r#"{"principal":{},"organization":{"id":"o","name":"Shop","slug":"shop"}}"#.into())
         }
         "POST /v1/cli/login/sessions" => {
-            Answer::Json(201, r#"{"session_id":"s1","poll_token":"canary_poll","state":"pending"}"#.into())
+            Response::Json(201, r#"{"session_id":"s1","poll_token":"canary_poll","state":"pending"}"#.into())
         }
         "GET /v1/cli/login/sessions/s1" => {
-            Answer::Json(200, r#"{"state":"approved","plaintext_api_key":"capy_live_canary_new"}"#.into())
+            Response::Json(200, r#"{"state":"approved","plaintext_api_key":"capy_live_canary_new"}"#.into())
         }
-        _ => works(mock_http, request),
+        _ => success_response(mock_http, request),
     }
 }
 
 #[test]
-fn no_command_repeats_a_secret() {
-    let mock_http = Peer::start(|mock_http, request, _| answers(mock_http, request));
-    let folder = folder();
-    let file = dump(&folder);
-    let man = folder.path().join("man").to_str().expect("a path").to_owned();
-    let missing = folder.path().join("missing").to_str().expect("a path").to_owned();
+fn no_command_prints_a_secret() {
+    let mock_http = MockServer::start(|mock_http, request, _| respond(mock_http, request));
+    let dir = temp_dir();
+    let file = write_dump(&dir);
+    let man = dir.path().join("man").to_str().expect("UTF-8 path").to_owned();
+    let missing = dir.path().join("missing").to_str().expect("UTF-8 path").to_owned();
     for command in commands(&file, &missing, &man) {
         for form in [&[][..], &["-o", "json"], &["--progress", "json"]] {
             let mut arguments: Vec<&str> = command.iter().map(String::as_str).collect();
             arguments.extend(["-vv"]);
             arguments.extend(form);
-            let mut program = capydb(&arguments);
-            let home = folder.path().join("home");
-            std::fs::create_dir_all(&home).expect("a home");
-            program
+            let mut process = capydb(&arguments);
+            let home = dir.path().join("home");
+            std::fs::create_dir_all(&home).expect("create the home directory");
+            process
                 .env("CAPYDB_API_URL", mock_http.api_url())
                 .env("CAPYDB_API_KEY", KEY)
                 .env("CAPYDB_SOURCE_URL", URL)
@@ -104,26 +104,25 @@ fn no_command_repeats_a_secret() {
                 .env("HOME", &home)
                 .env("XDG_CONFIG_HOME", &home)
                 .current_dir(&home);
-            let ran = run(program);
-            let said = format!("{}{}", ran.stdout, ran.stderr);
-            assert!(!said.contains("canary"), "{arguments:?} leaks: {ran:#?}");
-            assert!(!said.contains("panicked"), "{arguments:?}: {ran:#?}");
+            let ran = run(process);
+            let output = format!("{}{}", ran.stdout, ran.stderr);
+            assert!(!output.contains("canary"), "{arguments:?} leaks: {ran:#?}");
+            assert!(!output.contains("panicked"), "{arguments:?}: {ran:#?}");
         }
     }
 }
 
-/// What a saved login leaves behind: a file for its owner alone.
 #[cfg(unix)]
 #[test]
-fn a_saved_key_is_for_its_owner_alone() {
+fn a_saved_key_is_readable_only_by_its_owner() {
     use std::os::unix::fs::PermissionsExt;
-    let mock_http = Peer::start(|mock_http, request, _| answers(mock_http, request));
-    let folder = folder();
-    let mut program = capydb(&["login"]);
-    program.env("CAPYDB_API_URL", mock_http.api_url()).env("HOME", folder.path()).env("XDG_CONFIG_HOME", folder.path());
-    run(program).succeeds();
-    let file = folder.path().join("capydb/config.json");
-    let text = std::fs::read_to_string(&file).expect("is there");
+    let mock_http = MockServer::start(|mock_http, request, _| respond(mock_http, request));
+    let dir = temp_dir();
+    let mut process = capydb(&["login"]);
+    process.env("CAPYDB_API_URL", mock_http.api_url()).env("HOME", dir.path()).env("XDG_CONFIG_HOME", dir.path());
+    run(process).succeeds();
+    let file = dir.path().join("capydb/config.json");
+    let text = std::fs::read_to_string(&file).expect("read the login file");
     assert!(text.contains("capy_live_canary_new") && text.contains("\"active_org\": \"o\""), "{text}");
-    assert_eq!(std::fs::metadata(&file).expect("is there").permissions().mode() & 0o777, 0o600);
+    assert_eq!(std::fs::metadata(&file).expect("inspect the login file").permissions().mode() & 0o777, 0o600);
 }

@@ -1,22 +1,22 @@
-//! How the tool looks on all kinds of terminals and streams.
+//! Output on terminals and pipes, shell completion, and suggestions for typos.
 
-use crate::support::mock_http::Peer;
+use crate::support::mock_http::MockServer;
 use crate::support::{Ran, capydb, run};
-use crate::{KEY, against, folder, works};
+use crate::{KEY, run_against, success_response, temp_dir};
 use std::process::{Command, Stdio};
 
-/// What all colours begin with.
+/// The start of every escape sequence for colors.
 const ESCAPE: &str = "\u{1b}[";
 
-fn is_coloured(text: &str) -> bool {
+fn has_color(text: &str) -> bool {
     ["1m", "31m", "32m", "33m"].iter().any(|code| text.contains(&format!("{ESCAPE}{code}")))
 }
 
-/// A dump with something to warn of and something to fail.
-fn troubled(folder: &tempfile::TempDir) -> String {
-    let path = folder.path().join("app.sql");
-    std::fs::write(&path, "CREATE EXTENSION isn;\nINSERT INTO t VALUES (1);\n").expect("written");
-    path.to_str().expect("a path").to_owned()
+/// Writes a dump with one warning and one failed check.
+fn write_dump_with_findings(dir: &tempfile::TempDir) -> String {
+    let path = dir.path().join("app.sql");
+    std::fs::write(&path, "CREATE EXTENSION isn;\nINSERT INTO t VALUES (1);\n").expect("write the dump");
+    path.to_str().expect("UTF-8 path").to_owned()
 }
 
 fn preflight(file: &str, variables: &[(&str, &str)]) -> Ran {
@@ -28,8 +28,8 @@ fn preflight(file: &str, variables: &[(&str, &str)]) -> Ran {
     run(command)
 }
 
-/// The same on a terminal of its own, of so many columns.
-fn on_a_terminal(file: &str, columns: u32, variables: &[(&str, &str)]) -> String {
+/// The same command on a pseudoterminal with this many columns.
+fn preflight_on_terminal(file: &str, columns: u32, variables: &[(&str, &str)]) -> String {
     let program = env!("CARGO_BIN_EXE_capydb");
     let line = format!("stty cols {columns} rows 40; {program} import preflight --file {file} --plan-limit 1GB");
     let mut command = Command::new("script");
@@ -38,31 +38,31 @@ fn on_a_terminal(file: &str, columns: u32, variables: &[(&str, &str)]) -> String
         command.env_remove(name);
     }
     command.envs(variables.iter().copied());
-    String::from_utf8_lossy(&command.output().expect("script runs").stdout).replace('\r', "")
+    String::from_utf8_lossy(&command.output().expect("run script").stdout).replace('\r', "")
 }
 
 #[test]
-fn colour_is_for_terminals_and_those_who_insist() {
-    let folder = folder();
-    let file = troubled(&folder);
+fn color_is_used_on_terminals_and_with_clicolor_force() {
+    let dir = temp_dir();
+    let file = write_dump_with_findings(&dir);
     let plain = preflight(&file, &[]);
     assert!(!plain.stdout.contains(ESCAPE) && !plain.stderr.contains(ESCAPE), "{plain:#?}");
-    assert!(is_coloured(&preflight(&file, &[("CLICOLOR_FORCE", "1")]).stdout));
-    assert!(is_coloured(&on_a_terminal(&file, 100, &[])));
-    for quiet in [("NO_COLOR", "1"), ("TERM", "dumb"), ("CLICOLOR", "0")] {
-        let shown = on_a_terminal(&file, 100, &[quiet]);
-        assert!(!is_coloured(&shown), "{quiet:?}: {shown}");
+    assert!(has_color(&preflight(&file, &[("CLICOLOR_FORCE", "1")]).stdout));
+    assert!(has_color(&preflight_on_terminal(&file, 100, &[])));
+    for variable in [("NO_COLOR", "1"), ("TERM", "dumb"), ("CLICOLOR", "0")] {
+        let output = preflight_on_terminal(&file, 100, &[variable]);
+        assert!(!has_color(&output), "{variable:?}: {output}");
     }
 }
 
 #[test]
-fn a_narrow_terminal_wraps_and_a_file_does_not() {
-    let folder = folder();
-    let file = troubled(&folder);
+fn output_wraps_on_a_narrow_terminal_but_not_in_a_pipe() {
+    let dir = temp_dir();
+    let file = write_dump_with_findings(&dir);
     let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
     let wide = preflight(&file, &[]).stdout;
     assert!(wide.lines().any(|line| line.chars().count() > 100), "{wide}");
-    let narrow = on_a_terminal(&file, 70, &[("NO_COLOR", "1")]);
+    let narrow = preflight_on_terminal(&file, 70, &[("NO_COLOR", "1")]);
     let report: Vec<&str> =
         narrow.lines().filter(|line| line.contains("dump_") || line.starts_with("      ")).collect();
     let too_long = report.iter().filter(|line| line.chars().count() > 70).collect::<Vec<_>>();
@@ -71,20 +71,20 @@ fn a_narrow_terminal_wraps_and_a_file_does_not() {
 }
 
 #[test]
-fn a_reader_that_goes_away_has_seen_enough() {
-    let folder = folder();
-    let file = troubled(&folder);
+fn a_closed_pipe_does_not_change_the_exit_code() {
+    let dir = temp_dir();
+    let file = write_dump_with_findings(&dir);
     let line = format!(
         "{} import preflight --file {file} --plan-limit 1GB 2>/dev/null | head -1; echo ${{PIPESTATUS[0]}}",
         env!("CARGO_BIN_EXE_capydb")
     );
-    let output = Command::new("bash").args(["-c", &line]).output().expect("bash runs");
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(said.trim_end().ends_with('5'), "{said}");
+    let output = Command::new("bash").args(["-c", &line]).output().expect("run bash");
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    assert!(stdout.trim_end().ends_with('5'), "{stdout}");
 }
 
-/// Asks the program for candidates as the script of bash does.
-fn candidates(mock_http: &Peer, words: &[&str]) -> String {
+/// Completes a command line the way the bash script does.
+fn complete(mock_http: &MockServer, words: &[&str]) -> String {
     let mut command = capydb(&[&["--"], words].concat());
     command
         .env("CAPYDB_COMPLETE", "bash")
@@ -97,23 +97,23 @@ fn candidates(mock_http: &Peer, words: &[&str]) -> String {
 
 #[test]
 fn projects_files_and_providers_are_completed() {
-    let mock_http = Peer::start(|mock_http, request, _| works(mock_http, request));
-    assert!(candidates(&mock_http, &["capydb", "import", "--project", "sh"]).contains("shop"));
-    assert!(candidates(&mock_http, &["capydb", "link", ""]).contains("shop"));
-    assert!(candidates(&mock_http, &["capydb", "import", "guide", "sup"]).contains("supabase"));
-    assert!(candidates(&mock_http, &["capydb", "import", "--via"]).contains("--via-dump"));
-    let folder = folder();
-    let file = troubled(&folder);
-    assert!(candidates(&mock_http, &["capydb", "import", "--file", &file[..file.len() - 4]]).contains("app.sql"));
-    // Without a network there are none, and no error.
-    let nowhere = Peer::start(|_, _, _| crate::support::mock_http::Answer::Json(500, "{}".into()));
-    assert!(!candidates(&nowhere, &["capydb", "import", "--project", "sh"]).contains("shop"));
+    let mock_http = MockServer::start(|mock_http, request, _| success_response(mock_http, request));
+    assert!(complete(&mock_http, &["capydb", "import", "--project", "sh"]).contains("shop"));
+    assert!(complete(&mock_http, &["capydb", "link", ""]).contains("shop"));
+    assert!(complete(&mock_http, &["capydb", "import", "guide", "sup"]).contains("supabase"));
+    assert!(complete(&mock_http, &["capydb", "import", "--via"]).contains("--via-dump"));
+    let dir = temp_dir();
+    let file = write_dump_with_findings(&dir);
+    assert!(complete(&mock_http, &["capydb", "import", "--file", &file[..file.len() - 4]]).contains("app.sql"));
+    // When the control plane fails, completion has no candidates and no error.
+    let failing = MockServer::start(|_, _, _| crate::support::mock_http::Response::Json(500, "{}".into()));
+    assert!(!complete(&failing, &["capydb", "import", "--project", "sh"]).contains("shop"));
 }
 
 #[test]
-fn a_slip_of_the_finger_is_understood() {
-    let mock_http = Peer::start(|mock_http, request, _| works(mock_http, request));
-    assert!(against(&mock_http, &["import", "--recraete"]).fails(2, "--recreate").stderr.contains("similar"));
-    assert!(against(&mock_http, &["imprt"]).fails(2, "import").stderr.contains("similar"));
-    against(&mock_http, &["jobs", "list", "--project", "shpo"]).fails(4, "did you mean shop?");
+fn typos_get_suggestions() {
+    let mock_http = MockServer::start(|mock_http, request, _| success_response(mock_http, request));
+    assert!(run_against(&mock_http, &["import", "--recraete"]).fails(2, "--recreate").stderr.contains("similar"));
+    assert!(run_against(&mock_http, &["imprt"]).fails(2, "import").stderr.contains("similar"));
+    run_against(&mock_http, &["jobs", "list", "--project", "shpo"]).fails(4, "did you mean shop?");
 }

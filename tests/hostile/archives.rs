@@ -1,8 +1,8 @@
-//! Custom archives that nobody's pg_dump has written.
+//! Crafted archives in the custom format, with content that pg_dump does not write.
 
-use crate::ran_cases;
+use crate::report_cases;
 use crate::support::archive::{Entry, archive};
-use crate::support::fixtures::{ControlPlane, fingerprint, open_folder};
+use crate::support::fixtures::{ControlPlane, fingerprint, test_dir};
 
 fn table() -> Entry<'static> {
     Entry {
@@ -15,13 +15,13 @@ fn table() -> Entry<'static> {
     }
 }
 
-fn rows<'a>(copy: &'a str, rows: &'a str) -> Entry<'a> {
+fn table_data<'a>(copy: &'a str, rows: &'a str) -> Entry<'a> {
     Entry { kind: "TABLE DATA", tag: "evil", copy, schema: "public", owner: "me", rows: Some(rows), ..Entry::default() }
 }
 
 const COPY: &str = "COPY public.evil (x) FROM stdin;\n";
 
-/// A definition that must not do what it asks for.
+/// Definitions that must not take effect. `MARK` is a file that must not be created.
 const DEFINITIONS: [&str; 26] = [
     "SELECT 1;\n\\! touch MARK\n",
     "CREATE TABLE a (x int);\n\\o |touch MARK\nSELECT 1;\n",
@@ -52,29 +52,31 @@ const DEFINITIONS: [&str; 26] = [
 ];
 
 #[test]
-fn no_archive_gets_out() {
-    let folder = open_folder();
-    let marker = folder.join("was-here");
-    let mark = |text: &str| text.replace("MARK", marker.to_str().expect("a path"));
-    let control_plane = ControlPlane::throw_away();
+fn no_archive_escapes_its_database() {
+    let dir = test_dir();
+    let marker = dir.join("was-here");
+    let with_marker = |text: &str| text.replace("MARK", marker.to_str().expect("UTF-8 path"));
+    let control_plane = ControlPlane::ephemeral();
     let project = control_plane.project("hostile archives");
-    // The writer itself is sound: without malice its archives load.
-    let path = folder.join("good.dump");
-    std::fs::write(&path, archive(&[table(), rows(COPY, "1\n2\n")])).expect("written");
-    let job = project.import_unseen(&path, true);
+    // The archive writer is correct: a benign archive loads.
+    let path = dir.join("good.dump");
+    std::fs::write(&path, archive(&[table(), table_data(COPY, "1\n2\n")])).expect("write the archive");
+    let job = project.upload_and_import(&path, true);
     assert_eq!(job["state"], "completed", "{job}");
     assert_eq!(project.sql("select count(*) from evil"), "2");
+    // Otherwise the archives would fail at this table, before their hostile entry.
+    project.sql("drop table evil");
     project.sql("create table old as select 7 as x");
     let before = fingerprint(&project.url);
     let mut archives: Vec<(String, Vec<u8>)> = Vec::new();
     for definition in DEFINITIONS {
-        let definition = mark(definition);
+        let definition = with_marker(definition);
         for kind in ["TABLE", "FUNCTION"] {
             let entry = Entry { kind, definition: &definition, ..table() };
             archives.push((format!("{kind}: {definition}"), archive(&[table(), entry])));
         }
     }
-    let command = mark("evil\n\\! touch MARK\n");
+    let command = with_marker("evil\n\\! touch MARK\n");
     for copy in [
         "COPY public.evil FROM PROGRAM 'touch MARK';\n",
         "COPY public.evil FROM '/etc/passwd';\n",
@@ -83,14 +85,14 @@ fn no_archive_gets_out() {
         "\\! touch MARK\nCOPY public.evil (x) FROM stdin;\n",
         "SELECT 1/0;\n",
     ] {
-        archives.push((copy.to_owned(), archive(&[table(), rows(&mark(copy), "1\n\\.\n")])));
+        archives.push((copy.to_owned(), archive(&[table(), table_data(&with_marker(copy), "1\n\\.\n")])));
     }
     archives.push((
         "rows that end early".into(),
-        archive(&[table(), rows(COPY, &mark("1\n\\.\n\\! touch MARK\nSELECT 1/0;\n"))]),
+        archive(&[table(), table_data(COPY, &with_marker("1\n\\.\n\\! touch MARK\nSELECT 1/0;\n"))]),
     ));
     archives.push((
-        "an extension by another kind".into(),
+        "an extension".into(),
         archive(&[Entry {
             kind: "EXTENSION",
             tag: "dblink",
@@ -98,7 +100,7 @@ fn no_archive_gets_out() {
             ..Entry::default()
         }]),
     ));
-    // What one entry leaves open hides the next; what pg_restore runs in its own way hides itself.
+    // An unclosed token in one entry hides the next entry; pg_restore executes some kinds differently.
     let rollback = Entry { kind: "FOO", definition: "ROLLBACK;\n", ..table() };
     let stays = Entry { tag: "stays", definition: "CREATE TABLE public.stays (x int);\n", ..table() };
     for (kind, tag, definition) in [
@@ -110,12 +112,12 @@ fn no_archive_gets_out() {
         ("STDSTRINGS", "x", "SET standard_conforming_strings = E'off';\n"),
         ("ENCODING", "x", "SET client_encoding = 'SJIS';\n"),
     ] {
-        let opens = Entry { kind, tag, definition, ..table() };
-        archives.push((definition.into(), archive(&[table(), opens, rollback.clone(), stays.clone()])));
+        let unclosed = Entry { kind, tag, definition, ..table() };
+        archives.push((definition.into(), archive(&[table(), unclosed, rollback.clone(), stays.clone()])));
     }
     let statements = Entry { kind: "FOO DATA", rows: Some("ROLLBACK;\n"), ..table() };
     archives.push(("statements as data".into(), archive(&[table(), statements, stays])));
-    // Names with line ends go into comments of the text; what else is in these fails.
+    // pg_restore writes names with line breaks into comments; the entry `fails` makes the import fail.
     let fails =
         Entry { kind: "VIEW", tag: "v", definition: "CREATE VIEW public.v AS SELECT 1/0;\nSELECT 1/0;\n", ..table() };
     for entry in [
@@ -129,24 +131,26 @@ fn no_archive_gets_out() {
             archive(&[entry, fails.clone()]),
         ));
     }
-    let good = archive(&[table(), rows(COPY, "1\n2\n")]);
-    for cut in [6, 11, 40, 100, good.len() - 30, good.len() - 8] {
-        archives.push((format!("cut at {cut}"), good[..cut].to_vec()));
+    let benign = archive(&[table(), table_data(COPY, "1\n2\n")]);
+    for length in [6, 11, 40, 100, benign.len() - 30, benign.len() - 8] {
+        archives.push((format!("truncated at {length}"), benign[..length].to_vec()));
     }
-    for (at, what) in [(0, b'X'), (5, 9), (6, 99), (8, 200), (10, 7), (54, 0x7f), (82, 0x7f), (83, 0xff), (92, 0x7f)] {
-        let mut broken = good.clone();
-        broken[at] = what;
-        archives.push((format!("byte {at} broken"), broken));
+    for (offset, byte) in
+        [(0, b'X'), (5, 9), (6, 99), (8, 200), (10, 7), (54, 0x7f), (82, 0x7f), (83, 0xff), (92, 0x7f)]
+    {
+        let mut corrupted = benign.clone();
+        corrupted[offset] = byte;
+        archives.push((format!("byte {offset} corrupted"), corrupted));
     }
-    for (number, (what, bytes)) in archives.iter().enumerate() {
-        let path = folder.join("hostile.dump");
-        std::fs::write(&path, bytes).expect("written");
+    for (number, (name, bytes)) in archives.iter().enumerate() {
+        let path = dir.join("hostile.dump");
+        std::fs::write(&path, bytes).expect("write the archive");
         for recreate in [false, true].into_iter().take(if number % 8 == 0 { 2 } else { 1 }) {
-            let job = project.import_unseen(&path, recreate);
-            assert_eq!(job["state"], "failed", "{what}: {job}");
-            assert!(!marker.exists(), "{what}");
+            let job = project.upload_and_import(&path, recreate);
+            assert_eq!(job["state"], "failed", "{name}: {job}");
+            assert!(!marker.exists(), "{name}");
         }
     }
     assert!(fingerprint(&project.url) == before, "the target has changed");
-    ran_cases("hostile archives", archives.len());
+    report_cases("hostile archives", archives.len());
 }

@@ -1,4 +1,4 @@
-//! Strangers: hostile sources, scripts, archives and callers, against a real control plane.
+//! Untrusted input: hostile sources, scripts, archives and callers, against a real control plane.
 #![cfg(feature = "server")]
 
 mod api;
@@ -12,7 +12,7 @@ mod urls;
 
 use std::io::Write;
 
-/// Says how many cases a test ran, past the capture of the test program.
-fn ran_cases(what: &str, cases: usize) {
-    let _ = writeln!(std::io::stderr(), "{what}: {cases} cases");
+/// Reports the number of cases on stderr; direct writes are not captured by the test harness.
+fn report_cases(name: &str, cases: usize) {
+    let _ = writeln!(std::io::stderr(), "{name}: {cases} cases");
 }

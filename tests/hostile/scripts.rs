@@ -1,10 +1,10 @@
-//! Plain SQL that wants out: of psql, of its transaction, of its role, of its database.
+//! Plain SQL that tries to escape from psql, its transaction, its role or its database.
 
-use crate::ran_cases;
-use crate::support::fixtures::{ControlPlane, control_plane, fingerprint, open_folder};
+use crate::report_cases;
+use crate::support::fixtures::{ControlPlane, control_plane, fingerprint, test_dir};
 use std::path::Path;
 
-/// Commands of psql, as whole scripts. `MARK` is a file that must not come to be.
+/// psql commands as complete scripts. `MARK` is a file that must not be created.
 const COMMANDS: [&str; 46] = [
     "\\! touch MARK",
     "SELECT 1;\n\\! touch MARK",
@@ -54,9 +54,9 @@ const COMMANDS: [&str; 46] = [
     "\\echo x\n\\q",
 ];
 
-/// SQL that must not do what it asks for: the import fails, and the target is as it was.
+/// SQL that must not take effect: the import fails, and the target is unchanged.
 const STATEMENTS: [&str; 84] = [
-    // Files and programs of the server.
+    // Server files and programs.
     "CREATE TABLE evil (x text); COPY evil FROM PROGRAM 'touch MARK';",
     "COPY (SELECT 1) TO PROGRAM 'touch MARK';",
     "copy/**/(select 1)/**/to/**/program/**/'touch MARK';",
@@ -78,7 +78,7 @@ const STATEMENTS: [&str; 84] = [
     "CREATE TRUSTED LANGUAGE evil HANDLER plpgsql_call_handler;",
     "LOAD '/tmp/evil.so';",
     "DO LANGUAGE plperlu $$ x $$;",
-    // The transaction. What stands before must not stay.
+    // The transaction: earlier statements must be rolled back.
     "CREATE TABLE evil (x int); COMMIT; SELECT 1/0;",
     "CREATE TABLE evil (x int); commit work; SELECT 1/0;",
     "CREATE TABLE evil (x int); COMMIT AND CHAIN; SELECT 1/0;",
@@ -109,7 +109,7 @@ const STATEMENTS: [&str; 84] = [
     "SELECT set_config('capydb.arrived', 'x', false); CREATE TABLE evil (x int); COMMIT; SELECT 1/0;",
     "VACUUM;",
     "CREATE TABLE evil (x int); CREATE INDEX CONCURRENTLY i ON evil (x);",
-    // The role.
+    // Roles and privileges.
     "SET ROLE capydb; CREATE TABLE evil (x int); SELECT 1/0;",
     "SELECT set_config('role', 'capydb', false);",
     "SELECT set_config('session_authorization', 'capydb', false);",
@@ -125,7 +125,7 @@ const STATEMENTS: [&str; 84] = [
     "DO $$ BEGIN EXECUTE 'GRANT pg_execute_server_program TO CURRENT_USER'; END $$;",
     "SELECT rolpassword FROM pg_authid;",
     "SELECT pg_terminate_backend(pid) / 0 FROM pg_stat_activity;",
-    // The server.
+    // Server settings and databases.
     "ALTER SYSTEM SET archive_command = 'touch MARK';",
     "DO $$ BEGIN EXECUTE 'ALTER SYSTEM SET archive_mode = on'; END $$;",
     "SELECT pg_reload_conf();",
@@ -147,16 +147,16 @@ const STATEMENTS: [&str; 84] = [
     "DO $$ BEGIN EXECUTE 'CREATE SUBSCRIPTION s CONNECTION ''host=127.0.0.1'' PUBLICATION p'; END $$;",
 ];
 
-fn script(folder: &Path, marker: &Path, text: &str) -> std::path::PathBuf {
-    let path = folder.join("hostile.sql");
-    let shown = marker.to_str().expect("a path");
-    // What begins like SQL is taken for a script at all.
-    std::fs::write(&path, format!("SELECT 1;\n{}\n", text.replace("MARK", shown))).expect("written");
+fn write_script(dir: &Path, marker: &Path, text: &str) -> std::path::PathBuf {
+    let path = dir.join("hostile.sql");
+    let marker_path = marker.to_str().expect("UTF-8 path");
+    // A file is detected as a script only if it starts like SQL.
+    std::fs::write(&path, format!("SELECT 1;\n{}\n", text.replace("MARK", marker_path))).expect("write the script");
     path
 }
 
-/// What of the server a script could have changed.
-fn server(control_plane: &ControlPlane) -> String {
+/// The server-wide objects that a script could change.
+fn server_state(control_plane: &ControlPlane) -> String {
     control_plane.admin(
         "postgres",
         "select string_agg(rolname || rolsuper || rolcreaterole || rolcreatedb || rolreplication, ',' order by rolname) from pg_roles where rolname !~ '^capy_';
@@ -165,40 +165,40 @@ fn server(control_plane: &ControlPlane) -> String {
     )
 }
 
-fn none_gets_out(name: &str, scripts: &[&str]) {
-    let folder = open_folder();
-    let marker = folder.join("was-here");
-    let control_plane = ControlPlane::throw_away();
+fn assert_no_script_escapes(name: &str, scripts: &[&str]) {
+    let dir = test_dir();
+    let marker = dir.join("was-here");
+    let control_plane = ControlPlane::ephemeral();
     let project = control_plane.project(name);
     project.sql("create table old as select 7 as x");
-    let before = (fingerprint(&project.url), server(&control_plane));
+    let before = (fingerprint(&project.url), server_state(&control_plane));
     for (number, text) in scripts.iter().enumerate() {
-        let path = script(&folder, &marker, text);
-        // In place for all; a staging database is nobody's until the swap, so some will do.
+        let path = write_script(&dir, &marker, text);
+        // Every script runs in place, a sample also in a staging database (unused until the swap).
         for recreate in [false, true].into_iter().take(if number % 8 == 0 { 2 } else { 1 }) {
-            let job = project.import_unseen(&path, recreate);
+            let job = project.upload_and_import(&path, recreate);
             assert_eq!(job["state"], "failed", "{text}: {job}");
             assert!(!marker.exists(), "{text}");
         }
     }
     assert!(fingerprint(&project.url) == before.0, "the target has changed");
-    assert!(server(&control_plane) == before.1, "the server has changed: {}", server(&control_plane));
-    ran_cases(name, scripts.len());
+    assert!(server_state(&control_plane) == before.1, "the server has changed: {}", server_state(&control_plane));
+    report_cases(name, scripts.len());
 }
 
 #[test]
-fn no_script_reaches_a_command_of_psql() {
-    none_gets_out("hostile commands in SQL", &COMMANDS);
+fn no_script_executes_a_psql_command() {
+    assert_no_script_escapes("hostile psql commands", &COMMANDS);
 }
 
 #[test]
-fn no_script_leaves_its_transaction_role_or_database() {
-    none_gets_out("hostile SQL", &STATEMENTS);
+fn no_script_escapes_its_transaction_role_or_database() {
+    assert_no_script_escapes("hostile SQL", &STATEMENTS);
 }
 
-/// Ends of the transaction that psql and the server see, and that are hard to see for others. A
-/// staging database is nobody's yet, but a job must not say that all has arrived.
-const HIDDEN: [&[u8]; 14] = [
+/// Transaction ends that psql and the server recognize but other parsers easily miss. The job must not
+/// report a complete import, not even into a staging database.
+const HIDDEN_ENDS: [&[u8]; 14] = [
     b"DO $$ BEGIN EXECUTE 'SET standard_conforming'||'_strings = off'; END $$; SELECT '\\''; ROLLBACK; --';",
     b"SET standard_conforming_strings = off/**/; SELECT '\\''; ROLLBACK; --';",
     b"SET standard_conforming_strings = E'off'; SELECT '\\''; ROLLBACK; --';",
@@ -216,22 +216,22 @@ const HIDDEN: [&[u8]; 14] = [
 ];
 
 #[test]
-fn no_script_says_it_arrived_when_it_was_rolled_back() {
-    let control_plane = ControlPlane::throw_away();
-    let project = control_plane.project("hidden ends");
-    let path = open_folder().join("hidden.sql");
-    for hidden in HIDDEN {
+fn no_rolled_back_script_is_reported_as_complete() {
+    let control_plane = ControlPlane::ephemeral();
+    let project = control_plane.project("hidden transaction ends");
+    let path = test_dir().join("hidden.sql");
+    for transaction_end in HIDDEN_ENDS {
         let script = [
             b"CREATE TABLE gone (x int);\nINSERT INTO gone VALUES (1);\n".as_slice(),
-            hidden,
+            transaction_end,
             b"\nCREATE TABLE stays (x int);\n",
         ]
         .concat();
         for head in ["", "--\n-- PostgreSQL database dump\n--\n\n"] {
             for recreate in [true, false] {
-                std::fs::write(&path, [head.as_bytes(), &script].concat()).expect("written");
-                let job = project.import_unseen(&path, recreate);
-                let shown = String::from_utf8_lossy(hidden);
+                std::fs::write(&path, [head.as_bytes(), &script].concat()).expect("write the script");
+                let job = project.upload_and_import(&path, recreate);
+                let shown = String::from_utf8_lossy(transaction_end);
                 assert_eq!(job["state"], "failed", "{shown}, recreate {recreate}: {job}");
                 assert_eq!(
                     project.sql("select to_regclass('gone') is null and to_regclass('stays') is null"),
@@ -241,48 +241,50 @@ fn no_script_says_it_arrived_when_it_was_rolled_back() {
             }
         }
     }
-    ran_cases("hidden ends of a transaction", HIDDEN.len() * 4);
+    report_cases("hidden transaction ends", HIDDEN_ENDS.len() * 4);
 }
 
 #[test]
-fn the_owner_of_a_database_cannot_hold_up_the_others() {
-    let control_plane = ControlPlane::throw_away();
-    let (hostile, other) = (control_plane.project("holds up"), control_plane.project("held up"));
-    let path = open_folder().join("template.sql");
+fn the_owner_of_a_database_cannot_block_other_projects() {
+    let control_plane = ControlPlane::ephemeral();
+    let (hostile, other) = (control_plane.project("blocking"), control_plane.project("not blocked"));
+    let path = test_dir().join("template.sql");
     let head = "--\n-- PostgreSQL database dump\n--\n\nCREATE TABLE a (x int);\n";
     let template = "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I IS_TEMPLATE true', current_database()); END $$;\n";
-    let mut finished = String::new();
+    let mut job_id = String::new();
     for end in ["SELECT 1/0;\n", ""] {
         let script =
             format!("{head}{template}{}{end}-- PostgreSQL database dump complete\n", "SELECT 1;\n".repeat(1100));
-        std::fs::write(&path, script).expect("written");
-        finished = hostile.import_unseen(&path, true)["id"].as_str().expect("an id").replace('-', "");
+        std::fs::write(&path, script).expect("write the script");
+        job_id = hostile.upload_and_import(&path, true)["id"].as_str().expect("job id").replace('-', "");
     }
-    // As a full disk leaves one that was being dropped.
-    let half = format!("capydb_new_{finished}_1");
-    control_plane.admin("postgres", &format!("create database {half}"));
-    control_plane.admin("postgres", &format!("update pg_database set datconnlimit = -2 where datname = '{half}'"));
+    // The state after an interrupted DROP DATABASE, for example on a full disk.
+    let half_dropped = format!("capydb_new_{job_id}_1");
+    control_plane.admin("postgres", &format!("create database {half_dropped}"));
+    control_plane
+        .admin("postgres", &format!("update pg_database set datconnlimit = -2 where datname = '{half_dropped}'"));
     let database = hostile.sql("select current_database()");
     for setting in
         ["local_preload_libraries = nosuch", "transaction_timeout = 1", "role = nobody_here", "search_path = evil"]
     {
         control_plane.admin("postgres", &format!("alter database {database} set {setting}"));
     }
-    std::fs::write(&path, "SELECT 1;\nCREATE TABLE b (x int);\n").expect("written");
+    std::fs::write(&path, "SELECT 1;\nCREATE TABLE b (x int);\n").expect("write the script");
     for project in [&other, &hostile] {
-        for recreate in [true, false] {
-            let job = project.import_unseen(&path, recreate);
-            assert!(job["state"] == "completed" || !recreate, "{job}");
-        }
+        let job = project.upload_and_import(&path, true);
+        assert_eq!(job["state"], "completed", "{job}");
     }
-    control_plane.has_no_leftovers();
+    std::fs::write(&path, "CREATE TABLE c (x int);\n").expect("write the script");
+    let job = other.upload_and_import(&path, false);
+    assert_eq!(job["state"], "completed", "{job}");
+    control_plane.assert_no_leftovers();
 }
 
 #[test]
-fn what_pg_dump_writes_passes() {
-    let folder = open_folder();
-    let project = control_plane().project("honest");
-    let honest = [
+fn benign_scripts_are_accepted() {
+    let dir = test_dir();
+    let project = control_plane().project("benign");
+    let scripts = [
         "\\restrict abc\nSET statement_timeout = 0;\nCREATE TABLE a (x text);\nCOPY a (x) FROM stdin;\n\\\\! not a command\n\\.\n\\unrestrict abc\n",
         "BEGIN;\nCREATE TABLE b (x int);\nCOMMIT;\n",
         "SET SESSION AUTHORIZATION 'somebody';\nCREATE TABLE c (x int);\nALTER TABLE c OWNER TO somebody;\nRESET SESSION AUTHORIZATION;\n",
@@ -292,12 +294,12 @@ fn what_pg_dump_writes_passes() {
         "CREATE FUNCTION public.slice(arr int[], begin int) RETURNS int[]\n    LANGUAGE sql\n    RETURN arr[1:begin];\nCREATE TABLE e (x int);\n",
         "CREATE TABLE h (x int);\nSAVEPOINT a;\nINSERT INTO h VALUES (1);\nROLLBACK WORK TO a;\n",
     ];
-    for text in honest {
-        let path = folder.join("honest.sql");
-        std::fs::write(&path, text).expect("written");
-        let job = project.import_unseen(&path, false);
+    for text in scripts {
+        let path = dir.join("benign.sql");
+        std::fs::write(&path, text).expect("write the script");
+        let job = project.upload_and_import(&path, false);
         assert_eq!(job["state"], "completed", "{text}: {job}");
     }
     assert_eq!(project.sql("select x from a"), "\\! not a command");
-    ran_cases("honest scripts", honest.len());
+    report_cases("benign scripts", scripts.len());
 }

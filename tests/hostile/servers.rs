@@ -1,16 +1,15 @@
-//! Sources that lie, flood, stall, and give themselves dangerous names: each costs bounded
-//! time, memory and disk.
+//! Source servers that lie, flood, stall or use dangerous names: each costs bounded time, memory and disk.
 
-use crate::ran_cases;
-use crate::support::fake_postgres::{done, fake_postgres, message, one_column, row, welcome};
-use crate::support::fixtures::{ControlPlane, Source, call, control_plane, open_folder, source};
+use crate::report_cases;
+use crate::support::fake_postgres::{accept_login, command_complete, fake_postgres, message, row, row_description};
+use crate::support::fixtures::{ControlPlane, Source, call, control_plane, source, test_dir};
 use serde_json::{Value, json};
 use std::io::Write;
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-/// What an honest server says of itself.
-fn facts() -> Value {
+/// The result of the inspection query on an honest server.
+fn inspection() -> Value {
     json!({
         "server_version": "15.1", "database_size_bytes": 1000, "extensions": [], "schemas": ["public"], "roles": [],
         "setting_prefixes": [], "event_triggers": [], "auth_fks": [], "auth_policy_tables": [], "wal_level": "replica",
@@ -18,73 +17,77 @@ fn facts() -> Value {
     })
 }
 
-fn says(text: String) -> u16 {
-    fake_postgres(welcome, move |stream| stream.write_all(&[one_column(), row(text.as_bytes()), done()].concat()))
+/// A server that returns this text as the result of the inspection query.
+fn server_returning(text: String) -> u16 {
+    fake_postgres(accept_login, move |stream| {
+        stream.write_all(&[row_description(), row(text.as_bytes()), command_complete()].concat())
+    })
 }
 
-fn with(name: &str, value: Value) -> u16 {
-    let mut facts = facts();
-    facts[name] = value;
-    says(facts.to_string())
+/// A server whose inspection result has this value in one field.
+fn server_with_field(name: &str, value: Value) -> u16 {
+    let mut inspection = inspection();
+    inspection[name] = value;
+    server_returning(inspection.to_string())
 }
 
-fn for_ever(stream: &mut TcpStream, what: &[u8]) -> std::io::Result<()> {
+fn write_forever(stream: &mut TcpStream, bytes: &[u8]) -> std::io::Result<()> {
     loop {
-        stream.write_all(what)?;
+        stream.write_all(bytes)?;
     }
 }
 
-/// Peak memory of the process of a control plane, in bytes.
-fn peak(control_plane: &ControlPlane) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", control_plane.pid())).expect("reads");
-    let line = status.lines().find(|line| line.starts_with("VmHWM:")).expect("a line");
-    line.split_whitespace().nth(1).expect("a number").parse::<u64>().expect("a number") << 10
+/// Peak memory of a control plane's process in bytes.
+fn peak_memory(control_plane: &ControlPlane) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", control_plane.pid())).expect("read /proc");
+    let line = status.lines().find(|line| line.starts_with("VmHWM:")).expect("VmHWM line");
+    line.split_whitespace().nth(1).expect("number").parse::<u64>().expect("number") << 10
 }
 
-/// Asks for so many rounds of hashing that it would take an hour to answer, in two parts.
-fn hashing(stream: &mut TcpStream) -> std::io::Result<()> {
+/// Requests a SCRAM iteration count that would take an hour to compute, in a message sent in two parts.
+fn excessive_iterations(stream: &mut TcpStream) -> std::io::Result<()> {
     stream.write_all(&message(b'R', &[10_u32.to_be_bytes().as_slice(), b"SCRAM-SHA-256\0\0"].concat()))?;
-    // The client's nonce is needed.
-    let mut block = vec![0; 512];
-    let length = std::io::Read::read(stream, &mut block)?;
-    let text = String::from_utf8_lossy(&block[..length]).into_owned();
+    // The challenge must start with the client's nonce.
+    let mut buffer = vec![0; 512];
+    let length = std::io::Read::read(stream, &mut buffer)?;
+    let text = String::from_utf8_lossy(&buffer[..length]).into_owned();
     let nonce = text.split("r=").nth(1).unwrap_or_default().to_owned();
-    let asks = format!("r={nonce}x,s=c2FsdA==,i=");
-    let whole = message(b'R', &[11_u32.to_be_bytes().as_slice(), asks.as_bytes(), b"4294967295"].concat());
-    let (first, second) = whole.split_at(whole.len() - 4);
+    let challenge = format!("r={nonce}x,s=c2FsdA==,i=");
+    let packet = message(b'R', &[11_u32.to_be_bytes().as_slice(), challenge.as_bytes(), b"4294967295"].concat());
+    let (first, second) = packet.split_at(packet.len() - 4);
     stream.write_all(first)?;
     std::thread::sleep(Duration::from_millis(200));
     stream.write_all(second)
 }
 
-/// Servers that misbehave, each on a port of its own.
-fn misbehaving() -> Vec<(&'static str, u16)> {
+/// Misbehaving servers, each on its own port.
+fn misbehaving_servers() -> Vec<(&'static str, u16)> {
     vec![
         (
             "endless rows",
-            fake_postgres(welcome, |stream| {
-                stream.write_all(&one_column())?;
-                for_ever(stream, &row(&[b'x'; 8000]))
+            fake_postgres(accept_login, |stream| {
+                stream.write_all(&row_description())?;
+                write_forever(stream, &row(&[b'x'; 8000]))
             }),
         ),
         (
-            "a row without end",
-            fake_postgres(welcome, |stream| {
-                stream.write_all(&one_column())?;
+            "an endless row",
+            fake_postgres(accept_login, |stream| {
+                stream.write_all(&row_description())?;
                 stream.write_all(b"D\x7f\xff\xff\xff\0\x01\x7f\xff\xff\xf0")?;
-                for_ever(stream, &[b'x'; 8000])
+                write_forever(stream, &[b'x'; 8000])
             }),
         ),
         (
             "a flood of notices",
-            fake_postgres(welcome, |stream| for_ever(stream, &message(b'N', b"SNOTICE\0Mhello\0\0"))),
+            fake_postgres(accept_login, |stream| write_forever(stream, &message(b'N', b"SNOTICE\0Mhello\0\0"))),
         ),
         (
-            "a flood before the login",
-            fake_postgres(|stream| for_ever(stream, &message(b'N', b"SNOTICE\0Mhello\0\0")), welcome),
+            "a flood of notices before the login",
+            fake_postgres(|stream| write_forever(stream, &message(b'N', b"SNOTICE\0Mhello\0\0")), accept_login),
         ),
         (
-            "settings without end",
+            "endless settings",
             fake_postgres(
                 |stream| {
                     stream.write_all(&message(b'R', &0_u32.to_be_bytes()))?;
@@ -92,44 +95,44 @@ fn misbehaving() -> Vec<(&'static str, u16)> {
                         stream.write_all(&message(b'S', format!("name{number}\0value\0").as_bytes()))
                     })
                 },
-                welcome,
+                accept_login,
             ),
         ),
-        ("an hour of hashing", fake_postgres(hashing, welcome)),
-        ("garbage", fake_postgres(|stream| for_ever(stream, b"HTTP/1.1 200 OK\r\n\r\n"), welcome)),
-        ("silence after the login", fake_postgres(welcome, |_| Ok(()))),
+        ("an hour of SCRAM iterations", fake_postgres(excessive_iterations, accept_login)),
+        ("garbage", fake_postgres(|stream| write_forever(stream, b"HTTP/1.1 200 OK\r\n\r\n"), accept_login)),
+        ("silence after the login", fake_postgres(accept_login, |_| Ok(()))),
         (
             "a byte every second",
-            fake_postgres(welcome, |stream| {
-                for byte in one_column().into_iter().chain(row(&[b'x'; 8000])) {
+            fake_postgres(accept_login, |stream| {
+                for byte in row_description().into_iter().chain(row(&[b'x'; 8000])) {
                     stream.write_all(&[byte])?;
                     std::thread::sleep(Duration::from_secs(1));
                 }
                 Ok(())
             }),
         ),
-        ("a hang-up", fake_postgres(welcome, |stream| stream.shutdown(std::net::Shutdown::Both))),
-        ("no facts", says("{}".into())),
-        ("no JSON", says("\u{1b}[2Jfacts".into())),
-        ("deep JSON", says("[".repeat(1_000_000))),
-        ("a long list", with("schemas", json!(vec!["s".repeat(60); 100_000]))),
-        ("a size below nothing", with("database_size_bytes", json!(-1))),
-        ("a size beyond numbers", with("database_size_bytes", json!(1e300))),
+        ("a closed connection", fake_postgres(accept_login, |stream| stream.shutdown(std::net::Shutdown::Both))),
+        ("an empty inspection result", server_returning("{}".into())),
+        ("invalid JSON", server_returning("\u{1b}[2Jfacts".into())),
+        ("deeply nested JSON", server_returning("[".repeat(1_000_000))),
+        ("a long list", server_with_field("schemas", json!(vec!["s".repeat(60); 100_000]))),
+        ("a negative size", server_with_field("database_size_bytes", json!(-1))),
+        ("a size out of range", server_with_field("database_size_bytes", json!(1e300))),
         (
             "an error with escapes",
-            fake_postgres(welcome, |stream| {
-                let said = "SERROR\0C42501\0M\u{1b}]0;owned\u{7}\u{202e}evil\r\nerror: forged\0\0";
-                stream.write_all(&[message(b'E', said.as_bytes()), message(b'Z', b"I")].concat())
+            fake_postgres(accept_login, |stream| {
+                let error = "SERROR\0C42501\0M\u{1b}]0;owned\u{7}\u{202e}evil\r\nerror: forged\0\0";
+                stream.write_all(&[message(b'E', error.as_bytes()), message(b'Z', b"I")].concat())
             }),
         ),
     ]
 }
 
 #[test]
-fn a_server_that_misbehaves_is_given_up() {
+fn inspecting_a_misbehaving_server_fails_within_limits() {
     let control_plane = ControlPlane::start(&[]);
-    let project = control_plane.project("strangers");
-    let servers = misbehaving();
+    let project = control_plane.project("misbehaving servers");
+    let servers = misbehaving_servers();
     let path = format!("/v1/projects/{}/imports/preflight", project.id);
     control_plane.admin(
         "capydb",
@@ -138,34 +141,34 @@ fn a_server_that_misbehaves_is_given_up() {
          from generate_series(0, 5) n",
     );
     std::thread::scope(|scope| {
-        for (what, port) in &servers {
+        for (name, port) in &servers {
             let (control_plane, path) = (&control_plane, &path);
             scope.spawn(move || {
                 let url = format!("postgres://u:canary@127.0.0.1:{port}/d?sslmode=prefer");
-                // Nobody may look at many sources at a time, so there are several callers.
+                // Concurrent inspections are limited per API key, so the test uses several keys.
                 let key = format!("key_{}", port % 6);
                 let path = format!("{}{path}", control_plane.api_url);
-                let (mut started, mut status, mut answer) = (Instant::now(), 429, Value::Null);
-                crate::support::until("there is a place", || {
+                let (mut started, mut status, mut response) = (Instant::now(), 429, Value::Null);
+                crate::support::until("an inspection slot is free", || {
                     started = Instant::now();
-                    (status, answer) = call("POST", &path, &key, Some(&json!({ "source_url": url })));
+                    (status, response) = call("POST", &path, &key, Some(&json!({ "source_url": url })));
                     status != 429
                 });
-                assert_eq!(status, 400, "{what}: {answer}");
-                assert!(started.elapsed() < Duration::from_secs(80), "{what} took {:?}", started.elapsed());
-                let error = answer["error"].as_str().expect("an error");
+                assert_eq!(status, 400, "{name}: {response}");
+                assert!(started.elapsed() < Duration::from_secs(80), "{name} took {:?}", started.elapsed());
+                let error = response["error"].as_str().expect("error message");
                 assert!(
                     error.len() < 1000 && !error.chars().any(|c| c.is_control() || c == '\u{202e}'),
-                    "{what}: {error:?}"
+                    "{name}: {error:?}"
                 );
-                assert!(!error.contains("canary"), "{what}: {error}");
+                assert!(!error.contains("canary"), "{name}: {error}");
             });
         }
     });
-    assert_eq!(control_plane.call("GET", "/v1/me", None).0, 200, "it still answers");
-    let peak = peak(&control_plane);
-    assert!(peak < 400 << 20, "{peak} bytes of memory");
-    ran_cases("misbehaving servers", servers.len());
+    assert_eq!(control_plane.call("GET", "/v1/me", None).0, 200, "the control plane still responds");
+    let peak_memory = peak_memory(&control_plane);
+    assert!(peak_memory < 400 << 20, "peak memory: {peak_memory} bytes");
+    report_cases("misbehaving servers", servers.len());
 }
 
 #[test]
@@ -177,20 +180,20 @@ fn dangerous_names_are_shown_escaped() {
         "'\\",
         "\u{202e}desrever"
     ]);
-    let mut said = facts();
+    let mut inspection = inspection();
     for field in ["schemas", "event_triggers"] {
-        said[field] = names.clone();
+        inspection[field] = names.clone();
     }
-    said["server_version"] = json!("15.0\u{1b}[31m red");
-    said["extensions"] = json!(
+    inspection["server_version"] = json!("15.0\u{1b}[31m red");
+    inspection["extensions"] = json!(
         names
             .as_array()
-            .expect("names")
+            .expect("array of names")
             .iter()
             .map(|name| json!({ "name": name, "version": name }))
             .collect::<Vec<_>>()
     );
-    let port = says(said.to_string());
+    let port = server_returning(inspection.to_string());
     let project = control_plane().project("dangerous names");
     let url = format!("postgres://u:p@127.0.0.1:{port}/d?sslmode=disable");
     let ran = control_plane().run(&["import", "preflight", "--project", &project.slug, "--source-url", &url]);
@@ -202,13 +205,13 @@ fn dangerous_names_are_shown_escaped() {
 }
 
 #[test]
-fn dangerous_names_arrive_as_they_are() {
-    let marker = open_folder().join("was-here");
-    let shown = marker.to_str().expect("a path");
+fn dangerous_names_are_imported_unchanged() {
+    let marker = test_dir().join("was-here");
+    let marker_path = marker.to_str().expect("UTF-8 path");
     let names = [
         "\"; drop table victim; --".to_owned(),
-        format!("x\n\\! touch {shown}\n"),
-        format!("x\r\n\\! touch {shown}"),
+        format!("x\n\\! touch {marker_path}\n"),
+        format!("x\r\n\\! touch {marker_path}"),
         "\u{1b}[2J".into(),
         "$$ $tag$ '' \\".into(),
         "; Type: TABLE; Schema: -".into(),
@@ -221,7 +224,7 @@ fn dangerous_names_arrive_as_they_are() {
     let quoted: Vec<String> = names.iter().map(|name| format!("\"{}\"", name.replace('"', "\"\""))).collect();
     let mut sql = "create table victim as select 1 as x;".to_owned();
     for name in &quoted {
-        let (comment, row) = (literal(name), literal(&format!("{name}\n\\.\n\\! touch {shown}\n")));
+        let (comment, row) = (literal(name), literal(&format!("{name}\n\\.\n\\! touch {marker_path}\n")));
         for part in [
             format!("create schema {name}; create table {name}.{name} ({name} text primary key);"),
             format!("comment on table {name}.{name} is {comment}; insert into {name}.{name} values ({row});"),
@@ -230,10 +233,10 @@ fn dangerous_names_arrive_as_they_are() {
             sql.push_str(&part);
         }
     }
-    let folder = open_folder();
+    let dir = test_dir();
     let url = source().create("names", "select 1");
     crate::support::fixtures::run_sql(&url, &sql);
-    let before = without_extensions(&url);
+    let expected = without_extensions(&url);
     for format in ["url", "custom", "plain"] {
         for recreate in [true, false] {
             let project = control_plane().project(&format!("names {format} {recreate}"));
@@ -241,23 +244,24 @@ fn dangerous_names_arrive_as_they_are() {
                 let job = project.import_by_api(&json!({ "confirm": true, "recreate": recreate, "source_url": url }));
                 assert_eq!(job["state"], "completed", "{job}");
             } else {
-                let path = folder.join(format);
+                let path = dir.join(format);
                 source().dump("names", format, &path);
-                let job = project.import_unseen(&path, recreate);
-                // A line end in a name ends a comment of pg_dump's, so a script of it is not whole.
-                assert!(job["state"] == "completed" || format == "plain", "{job}");
-                if job["state"] != "completed" {
+                let job = project.upload_and_import(&path, recreate);
+                if format == "plain" {
+                    // A line break in a name ends a comment of pg_dump early, so its script is refused.
+                    assert_eq!(job["state"], "failed", "{job}");
                     continue;
                 }
+                assert_eq!(job["state"], "completed", "{job}");
             }
-            assert!(without_extensions(&project.url) == before, "{format} {recreate}");
+            assert!(without_extensions(&project.url) == expected, "{format} {recreate}");
         }
     }
-    assert!(!marker.exists(), "a name was taken for a command");
-    ran_cases("dangerous names", names.len() * 6);
+    assert!(!marker.exists(), "a name was executed as a command");
+    report_cases("dangerous names", names.len() * 6);
 }
 
-/// A project has some of its own.
+/// The fingerprint without extensions, because a project has its own.
 fn without_extensions(url: &str) -> String {
     let all = crate::support::fixtures::fingerprint(url);
     all.lines().filter(|line| !line.starts_with("extension ")).collect::<Vec<_>>().join("\n")
@@ -268,15 +272,15 @@ fn literal(text: &str) -> String {
 }
 
 #[test]
-fn a_source_that_lies_about_its_size_is_stopped() {
-    let liar = Source::start(17, &[]);
-    let lie = "create or replace function pg_catalog.pg_database_size(name) returns bigint language sql as 'select 1000::bigint'";
-    let url = liar.create(
+fn an_import_from_a_source_that_lies_about_its_size_is_stopped() {
+    let lying_source = Source::start(17, &[]);
+    let false_size = "create or replace function pg_catalog.pg_database_size(name) returns bigint language sql as 'select 1000::bigint'";
+    let url = lying_source.create(
         "liar",
-        &format!("{lie}; create table huge as select repeat('x', 1000) as t from generate_series(1, 500000)"),
+        &format!("{false_size}; create table huge as select repeat('x', 1000) as t from generate_series(1, 500000)"),
     );
     let control_plane = ControlPlane::start(&["--plan-limit", "20MB"]);
-    let project = control_plane.project("lied to");
+    let project = control_plane.project("understated size");
     project.sql("create table old (x int)");
     let before = crate::support::fixtures::fingerprint(&project.url);
     for recreate in [true, false] {
@@ -286,5 +290,5 @@ fn a_source_that_lies_about_its_size_is_stopped() {
         assert!(text.contains("implausibly much for the plan limit") || text.contains("plan limit of"), "{text}");
         assert_eq!(crate::support::fixtures::fingerprint(&project.url), before);
     }
-    control_plane.has_no_leftovers();
+    control_plane.assert_no_leftovers();
 }

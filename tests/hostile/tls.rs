@@ -1,94 +1,95 @@
-//! What `sslmode` promises, against servers with good and bad certificates: for our own
-//! driver, which looks, and for pg_dump, which copies.
+//! `sslmode` against servers with valid and invalid certificates: for our driver, which inspects the source,
+//! and for pg_dump, which copies it.
 
-use crate::ran_cases;
-use crate::support::fixtures::{ControlPlane, Source, open_folder};
+use crate::report_cases;
+use crate::support::fixtures::{ControlPlane, Source, test_dir};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 
-/// Certificates that a server may show. The plane trusts one authority, and dials 127.0.0.1.
-struct Shown {
+/// A server and its certificate. The control plane trusts one authority and connects to 127.0.0.1.
+struct TlsServer {
     name: &'static str,
-    /// Modes, besides those without verification, in which it is good enough.
+    /// The verifying modes that accept the certificate.
     accepted: &'static [&'static str],
     source: Source,
 }
 
-fn servers(authority: &CertifiedIssuer<'_, KeyPair>) -> Vec<Shown> {
+fn servers(authority: &CertifiedIssuer<'_, KeyPair>) -> Vec<TlsServer> {
     let signed = |names: &[&str], expired: bool| {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-        let mut parameters = CertificateParams::new(names).expect("names");
+        let mut parameters = CertificateParams::new(names).expect("valid names");
         if expired {
             parameters.not_before = rcgen::date_time_ymd(2019, 1, 1);
             parameters.not_after = rcgen::date_time_ymd(2020, 1, 1);
         }
-        let key = KeyPair::generate().expect("a key");
-        let cert = parameters.signed_by(&key, authority).expect("signs");
+        let key = KeyPair::generate().expect("generate a key");
+        let cert = parameters.signed_by(&key, authority).expect("sign");
         Source::start_with(15, &["log_connections=on"], &cert.pem(), &key.serialize_pem())
     };
-    let alone = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).expect("a certificate");
+    let self_signed = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).expect("generate a certificate");
     vec![
-        Shown { name: "good", accepted: &["verify-ca", "verify-full"], source: signed(&["127.0.0.1"], false) },
-        Shown { name: "wrong name", accepted: &["verify-ca"], source: signed(&["db.example.com"], false) },
-        Shown { name: "expired", accepted: &[], source: signed(&["127.0.0.1"], true) },
-        Shown {
+        TlsServer { name: "valid", accepted: &["verify-ca", "verify-full"], source: signed(&["127.0.0.1"], false) },
+        TlsServer { name: "wrong name", accepted: &["verify-ca"], source: signed(&["db.example.com"], false) },
+        TlsServer { name: "expired", accepted: &[], source: signed(&["127.0.0.1"], true) },
+        TlsServer {
             name: "self-signed",
             accepted: &[],
             source: Source::start_with(
                 15,
                 &["log_connections=on"],
-                &alone.cert.pem(),
-                &alone.signing_key.serialize_pem(),
+                &self_signed.cert.pem(),
+                &self_signed.signing_key.serialize_pem(),
             ),
         },
     ]
 }
 
 #[test]
-fn every_mode_verifies_as_much_as_it_promises() {
-    let mut parameters = CertificateParams::new(Vec::new()).expect("no names");
-    // Its name must differ from that of what it signs, or that would sign itself.
+fn every_sslmode_verifies_the_certificate_as_documented() {
+    let mut parameters = CertificateParams::new(Vec::new()).expect("empty list of names");
+    // With equal names, a signed certificate would count as self-signed.
     parameters.distinguished_name.push(DnType::CommonName, "An authority");
     parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let authority = CertifiedIssuer::self_signed(parameters, KeyPair::generate().expect("a key")).expect("signs");
-    let folder = open_folder();
-    let file = folder.join("authorities.pem");
-    std::fs::write(&file, authority.pem()).expect("written");
+    let authority =
+        CertifiedIssuer::self_signed(parameters, KeyPair::generate().expect("generate a key")).expect("sign");
+    let dir = test_dir();
+    let file = dir.join("authorities.pem");
+    std::fs::write(&file, authority.pem()).expect("write the authority's certificate");
     let control_plane =
-        ControlPlane::start_with(&[], &[("SSL_CERT_FILE", file.to_str().expect("a path"))], &folder.join("data"));
+        ControlPlane::start_with(&[], &[("SSL_CERT_FILE", file.to_str().expect("UTF-8 path"))], &dir.join("data"));
     let project = control_plane.project("tls");
     let mut cases = 0;
-    for Shown { name, accepted, source } in servers(&authority) {
+    for TlsServer { name, accepted, source } in servers(&authority) {
         source.create("secured", "create table t as select 7 as x");
         for mode in ["disable", "prefer", "require", "verify-ca", "verify-full"] {
             let url = format!("{}?sslmode={mode}", source.url("secured"));
             let ran = project.import(&["--source-url", &url, "--recreate", "--wait"]);
-            let good = !mode.starts_with("verify") || accepted.contains(&mode);
-            assert_eq!(ran.code == 0, good, "{name}, {mode}: {ran:#?}");
-            if !good {
+            let should_succeed = !mode.starts_with("verify") || accepted.contains(&mode);
+            assert_eq!(ran.code == 0, should_succeed, "{name}, {mode}: {ran:#?}");
+            if !should_succeed {
                 assert!(ran.stderr.contains("no encrypted connection"), "{name}, {mode}: {ran:#?}");
             }
             cases += 1;
         }
-        // What was promised was kept: the server says which sessions were encrypted.
-        let plain = source
-            .log()
-            .lines()
-            .filter(|line| line.contains("connection authorized") && line.contains("database=secured"))
-            .fold(
-                (0, 0),
-                |(plain, tls), line| if line.contains("SSL enabled") { (plain, tls + 1) } else { (plain + 1, tls) },
-            );
-        assert!(plain.0 >= 2, "{name}: `disable` went without, for the look and for the dump: {plain:?}");
-        assert!(plain.1 >= 4 + 2 * accepted.len(), "{name}: all others went with TLS: {plain:?}");
+        // The server log shows which sessions were encrypted.
+        let (plain, encrypted) =
+            source
+                .log()
+                .lines()
+                .filter(|line| line.contains("connection authorized") && line.contains("database=secured"))
+                .fold((0, 0), |(plain, encrypted), line| {
+                    if line.contains("SSL enabled") { (plain, encrypted + 1) } else { (plain + 1, encrypted) }
+                });
+        assert!(plain >= 2, "{name}: `disable` connects without TLS for the inspection and the dump: {plain}");
+        assert!(encrypted >= 4 + 2 * accepted.len(), "{name}: all other modes connect with TLS: {encrypted}");
     }
-    ran_cases("certificates and modes", cases);
+    report_cases("certificates and modes", cases);
 }
 
 #[test]
-fn prefer_goes_without_where_the_server_wants_no_tls() {
+fn prefer_falls_back_to_plaintext_when_the_server_rejects_tls() {
     let source = Source::start(15, &[]);
     source.create("plain_only", "create table t as select 7 as x");
-    source.replace_rules("hostnossl all all 127.0.0.1/32 scram-sha-256\n");
+    source.set_hba_rules("hostnossl all all 127.0.0.1/32 scram-sha-256\n");
     let control_plane = crate::support::fixtures::control_plane();
     let project = control_plane.project("prefers");
     let import = |mode: &str| {

@@ -1,13 +1,12 @@
-//! Source URLs that lead where a control plane for strangers must not go.
+//! Source URLs that a control plane limited to public addresses must reject.
 
-use crate::ran_cases;
+use crate::report_cases;
 use crate::support::fixtures::ControlPlane;
 use serde_json::json;
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Addresses of this machine and of private networks, in every spelling. `PORT` is that of a
-/// server that must not be reached.
+/// Loopback, private and reserved addresses in every spelling.
 const PRIVATE: [&str; 62] = [
     "127.0.0.1",
     "127.0.0.2",
@@ -73,7 +72,7 @@ const PRIVATE: [&str; 62] = [
     "[5f00::1]",
 ];
 
-/// Names that mean this machine or somebody's own network.
+/// Names of this machine or of a host in a private network.
 const INTERNAL: [&str; 13] = [
     "localhost",
     "LOCALHOST",
@@ -90,8 +89,9 @@ const INTERNAL: [&str; 13] = [
     "db.INTERNAL",
 ];
 
-/// Whole URLs that name something other than one host on the network, with the reason.
-const ELSEWHERE: [(&str, &str); 40] = [
+/// Complete URLs that must be rejected, with the reason. `PORT` stands for the port of a listener that
+/// must not be reached.
+const REJECTED: [(&str, &str); 40] = [
     ("postgres://u:canary@h1,127.0.0.1:PORT/d", "several hosts"),
     ("postgres://u:canary@h1:1,h2:2/d", "several hosts"),
     ("postgres://u:canary@h1%2C127.0.0.1:PORT/d", "several hosts"),
@@ -134,8 +134,8 @@ const ELSEWHERE: [(&str, &str); 40] = [
     ("host=127.0.0.1 port=PORT user=u dbname=d", "expected a URL that starts with postgres://"),
 ];
 
-/// Spellings that no resolver takes for an address, and that must not become one on the way.
-const NOWHERE: [&str; 8] = [
+/// Spellings that are not addresses to any resolver and must not be normalized into one.
+const UNRESOLVABLE: [&str; 8] = [
     "127.0.0.1.",
     "１２７.0.0.1",
     "①27.0.0.1",
@@ -146,24 +146,24 @@ const NOWHERE: [&str; 8] = [
     "-",
 ];
 
-/// A listener that counts who comes.
-fn canary() -> (u16, &'static AtomicUsize) {
-    static CALLS: AtomicUsize = AtomicUsize::new(0);
-    let listener = TcpListener::bind("0.0.0.0:0").expect("a port");
-    let port = listener.local_addr().expect("an address").port();
+/// A listener that counts connections.
+fn counting_listener() -> (u16, &'static AtomicUsize) {
+    static CONNECTIONS: AtomicUsize = AtomicUsize::new(0);
+    let listener = TcpListener::bind("0.0.0.0:0").expect("bind a port");
+    let port = listener.local_addr().expect("local address").port();
     std::thread::spawn(move || {
         for _ in listener.incoming() {
-            CALLS.fetch_add(1, Ordering::Relaxed);
+            CONNECTIONS.fetch_add(1, Ordering::Relaxed);
         }
     });
-    (port, &CALLS)
+    (port, &CONNECTIONS)
 }
 
 #[test]
-fn no_url_leads_into_a_private_network() {
+fn no_url_reaches_a_private_network() {
     let control_plane = ControlPlane::start(&["--allow-private-sources", "false"]);
     let project = control_plane.project("urls");
-    let (port, calls) = canary();
+    let (port, connections) = counting_listener();
     let mut cases: Vec<(String, Vec<&str>)> = Vec::new();
     for host in PRIVATE {
         cases.push((format!("postgres://u:canary@{host}:PORT/d?sslmode=disable"), vec!["must be publicly reachable"]));
@@ -174,25 +174,25 @@ fn no_url_leads_into_a_private_network() {
             vec!["an internal host name", "reachable only inside the provider's network"],
         ));
     }
-    cases.extend(ELSEWHERE.iter().map(|(url, words)| ((*url).to_owned(), vec![*words])));
-    for host in NOWHERE {
-        let refusals = vec!["cannot find", "is invalid", "several hosts", "must be publicly reachable"];
-        cases.push((format!("postgres://u:canary@{host}:PORT/d"), refusals));
+    cases.extend(REJECTED.iter().map(|(url, message)| ((*url).to_owned(), vec![*message])));
+    for host in UNRESOLVABLE {
+        let messages = vec!["cannot find", "is invalid", "several hosts", "must be publicly reachable"];
+        cases.push((format!("postgres://u:canary@{host}:PORT/d"), messages));
     }
     let path = format!("/v1/projects/{}/imports", project.id);
-    for (url, words) in &cases {
+    for (url, messages) in &cases {
         let url = url.replace("PORT", &port.to_string());
-        let (mut status, mut answer) = (429, json!(null));
-        crate::support::until("the rate allows it", || {
-            (status, answer) =
+        let (mut status, mut response) = (429, json!(null));
+        crate::support::until("the rate limit allows the request", || {
+            (status, response) =
                 control_plane.call("POST", &format!("{path}/preflight"), Some(&json!({ "source_url": url })));
             status != 429
         });
-        let error = answer["error"].as_str().unwrap_or_default();
-        assert!(status == 400 && words.iter().any(|words| error.contains(words)), "{url}: {status} {answer}");
+        let error = response["error"].as_str().unwrap_or_default();
+        assert!(status == 400 && messages.iter().any(|message| error.contains(message)), "{url}: {status} {response}");
         assert!(!error.contains("canary"), "{url}: {error}");
     }
-    // The worker judges again: what was stored may lead elsewhere by the time it is dialled.
+    // The worker checks again, because a stored name can resolve to another address later.
     for host in ["127.0.0.1", "0x7f000001", "[::ffff:127.0.0.1]", "localhost"] {
         let job = project
             .import_by_api(&json!({ "confirm": true, "source_url": format!("postgres://u:canary@{host}:{port}/d") }));
@@ -202,6 +202,6 @@ fn no_url_leads_into_a_private_network() {
             "{text}"
         );
     }
-    assert_eq!(calls.load(Ordering::Relaxed), 0, "somebody was dialled");
-    ran_cases("hostile URLs", cases.len() + 4);
+    assert_eq!(connections.load(Ordering::Relaxed), 0, "a connection was made");
+    report_cases("hostile URLs", cases.len() + 4);
 }

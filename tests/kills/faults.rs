@@ -1,11 +1,11 @@
-//! What can go wrong, and a source of chance that can be repeated.
+//! Faults that interrupt an import, and a reproducible random number generator.
 
 use crate::support::fixtures::{ControlPlane, Source, try_psql};
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
 use std::path::Path;
 
-/// Numbers that look random and are the same for the same seed (SplitMix64).
+/// Pseudorandom numbers (SplitMix64): the same sequence for the same seed.
 pub(crate) struct Random(u64);
 
 impl Random {
@@ -22,26 +22,26 @@ impl Random {
     }
 
     pub(crate) fn one_of<'a, T>(&mut self, all: &'a [T]) -> &'a T {
-        &all[usize::try_from(self.below(all.len() as u64)).expect("small")]
+        &all[usize::try_from(self.below(all.len() as u64)).expect("index fits")]
     }
 }
 
-/// What dies.
+/// A fault during an import.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// The process that holds API and worker.
+    /// Kills the process of API and worker.
     ControlPlane,
-    /// Postgres's programs that the worker runs.
+    /// Kills the Postgres programs that the worker runs.
     Programs,
-    /// A process of the target server that serves the import.
+    /// Kills the import's backend processes of the target server.
     TargetBackend,
-    /// The whole target server, metadata included.
+    /// Kills the target server, which also stores the metadata.
     TargetServer,
-    /// The source's sessions.
+    /// Terminates the import's sessions on the source.
     SourceSessions,
-    /// The control plane and its programs at once, as when the machine stops.
+    /// Kills control plane, target server and programs at once, like a power failure.
     Machine,
-    /// Nobody: somebody changes their mind.
+    /// Cancels the job.
     Cancelled,
 }
 
@@ -56,52 +56,53 @@ impl Fault {
         Self::Cancelled,
     ];
 
-    pub(crate) fn ends_the_plane(self) -> bool {
+    pub(crate) fn stops_control_plane(self) -> bool {
         matches!(self, Self::ControlPlane | Self::TargetServer | Self::Machine)
     }
 
-    pub(crate) fn strike(self, control_plane: &ControlPlane, source: &Source, job: &str) {
+    pub(crate) fn inject(self, control_plane: &ControlPlane, source: &Source, job: &str) {
         let sessions = format!("from pg_stat_activity where application_name like 'capydb import {job} %'");
         match self {
             Self::ControlPlane => kill(control_plane.pid()),
             Self::Programs => programs_in(&control_plane.data_dir.join("work")).into_iter().for_each(kill),
             Self::TargetBackend => {
-                let found = control_plane.admin("postgres", &format!("select pid {sessions}"));
-                found.lines().for_each(|pid| kill(pid.parse().expect("a number")));
+                let pids = control_plane.admin("postgres", &format!("select pid {sessions}"));
+                pids.lines().for_each(|pid| kill(pid.parse().expect("process ID")));
             }
             Self::TargetServer => kill(postmaster(control_plane)),
             Self::SourceSessions => {
                 try_psql(&source.url("postgres"), &format!("select pg_terminate_backend(pid) {sessions}"));
             }
             Self::Machine => {
-                let all = [
+                let pids = [
                     programs_in(&control_plane.data_dir.join("work")),
                     vec![postmaster(control_plane), control_plane.pid()],
                 ]
                 .concat();
-                all.into_iter().for_each(kill);
+                pids.into_iter().for_each(kill);
             }
             Self::Cancelled => {
-                let (status, answer) = control_plane.call("POST", &format!("/v1/jobs/{job}/cancel"), None);
-                assert!(status == 202 || status == 409, "{status} {answer}");
+                let (status, response) = control_plane.call("POST", &format!("/v1/jobs/{job}/cancel"), None);
+                assert!(status == 202 || status == 409, "{status} {response}");
             }
         }
     }
 }
 
 fn postmaster(control_plane: &ControlPlane) -> u32 {
-    let file = fs::read_to_string(control_plane.data_dir.join("postgres/data/postmaster.pid")).expect("it runs");
-    file.lines().next().and_then(|line| line.trim().parse().ok()).expect("a number")
+    let file =
+        fs::read_to_string(control_plane.data_dir.join("postgres/data/postmaster.pid")).expect("read postmaster.pid");
+    file.lines().next().and_then(|line| line.trim().parse().ok()).expect("process ID")
 }
 
 fn kill(pid: u32) {
-    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).expect("a process");
-    let _ = kill_process(pid, Signal::KILL); // it may be over already
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).expect("process ID");
+    let _ = kill_process(pid, Signal::KILL); // the process may have ended
 }
 
-/// Processes that work in a folder or below it.
-pub(crate) fn programs_in(folder: &Path) -> Vec<u32> {
-    let cluster = fs::read_dir("/proc").expect("lists").flatten();
-    let numbers = cluster.filter_map(|entry| entry.file_name().to_str().and_then(|name| name.parse().ok()));
-    numbers.filter(|pid| fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| cwd.starts_with(folder))).collect()
+/// The processes whose working directory is `dir` or below it.
+pub(crate) fn programs_in(dir: &Path) -> Vec<u32> {
+    let entries = fs::read_dir("/proc").expect("list directory").flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str().and_then(|name| name.parse().ok()));
+    pids.filter(|pid| fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| cwd.starts_with(dir))).collect()
 }

@@ -1,4 +1,4 @@
-//! Chromium driven over WebDriver.
+//! Controls Chromium over WebDriver.
 
 use crate::support::{fixtures, until};
 use fantoccini::wd::{Capabilities, WebDriverCompatibleCommand};
@@ -9,12 +9,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// The device to emulate.
+/// A device to emulate.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Look {
-    Wide,
+pub(crate) enum Device {
+    Desktop,
     /// A phone with the dark color scheme.
-    Narrow,
+    Phone,
 }
 
 /// A browser window on a page.
@@ -25,10 +25,10 @@ pub(crate) struct Browser {
 }
 
 /// Whether Chromium and chromedriver are installed.
-pub(crate) fn is_here() -> bool {
-    let here =
+pub(crate) fn is_installed() -> bool {
+    let runs =
         |name: &str| Command::new(name).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok();
-    here("chromedriver") && here("chromium")
+    runs("chromedriver") && runs("chromium")
 }
 
 /// A command of the Chrome DevTools Protocol.
@@ -37,7 +37,7 @@ struct Cdp(Value);
 
 impl WebDriverCompatibleCommand for Cdp {
     fn endpoint(&self, base: &url::Url, session: Option<&str>) -> Result<url::Url, url::ParseError> {
-        base.join(&format!("session/{}/goog/cdp/execute", session.expect("a session")))
+        base.join(&format!("session/{}/goog/cdp/execute", session.expect("session ID")))
     }
 
     fn method_and_body(&self, _: &url::Url) -> (hyper::Method, Option<String>) {
@@ -46,24 +46,25 @@ impl WebDriverCompatibleCommand for Cdp {
 }
 
 impl Browser {
+    /// Runs a DevTools command.
     pub(crate) async fn cdp(&self, command: &str, parameters: Value) {
-        self.client.issue_cmd(Cdp(json!({ "cmd": command, "params": parameters }))).await.expect("is done");
+        self.client.issue_cmd(Cdp(json!({ "cmd": command, "params": parameters }))).await.expect("run CDP command");
     }
 
-    pub(crate) async fn open(look: Look) -> Self {
+    pub(crate) async fn open(device: Device) -> Self {
         let mut driver = Command::new("chromedriver")
             .arg("--port=0")
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
-            .expect("chromedriver runs");
-        let mut lines = BufReader::new(driver.stdout.take().expect("a pipe")).lines();
+            .expect("spawn chromedriver");
+        let mut lines = BufReader::new(driver.stdout.take().expect("piped stdout")).lines();
         let port = lines.find_map(|line| {
-            let line = line.expect("reads");
+            let line = line.expect("read line");
             line.split_once("started successfully on port ").map(|(_, port)| port.trim_end_matches('.').to_owned())
         });
         std::thread::spawn(move || lines.for_each(drop)); // a full pipe would block chromedriver
-        let profile = tempfile::tempdir().expect("a directory");
+        let profile = tempfile::tempdir().expect("create directory");
         let mut arguments = vec![
             "--headless=new".to_owned(),
             "--disable-gpu".to_owned(),
@@ -80,25 +81,25 @@ impl Browser {
             arguments.push("--no-sandbox".to_owned()); // Chromium has no sandbox for root
         }
         let mut options = json!({ "binary": "/usr/bin/chromium" });
-        if look == Look::Narrow {
+        if device == Device::Phone {
             arguments.push("--blink-settings=preferredColorScheme=0".to_owned());
             options["mobileEmulation"] = json!({ "deviceMetrics": { "width": 390, "height": 844, "pixelRatio": 2.0 } });
         }
         options["args"] = json!(arguments);
-        let mut wanted = Capabilities::new();
-        wanted.insert("goog:chromeOptions".to_owned(), options);
-        wanted.insert("goog:loggingPrefs".to_owned(), json!({ "browser": "ALL" }));
-        let address = format!("http://127.0.0.1:{}", port.expect("a port"));
+        let mut capabilities = Capabilities::new();
+        capabilities.insert("goog:chromeOptions".to_owned(), options);
+        capabilities.insert("goog:loggingPrefs".to_owned(), json!({ "browser": "ALL" }));
+        let address = format!("http://127.0.0.1:{}", port.expect("chromedriver prints its port"));
         let client = ClientBuilder::new(hyper_util::client::legacy::connect::HttpConnector::new())
-            .capabilities(wanted)
+            .capabilities(capabilities)
             .connect(&address)
             .await
-            .expect("a session");
+            .expect("start session");
         Self { client, driver, _profile: profile }
     }
 
     /// Waits until an element is visible.
-    pub(crate) async fn see(&self, css: &str) -> fantoccini::elements::Element {
+    pub(crate) async fn wait_for_element(&self, css: &str) -> fantoccini::elements::Element {
         let started = Instant::now();
         loop {
             if let Ok(element) = self.client.find(Locator::Css(css)).await
@@ -112,98 +113,105 @@ impl Browser {
     }
 
     /// Waits until the page shows a text.
-    pub(crate) async fn reads(&self, words: &str) {
+    pub(crate) async fn wait_for_text(&self, text: &str) {
         let started = Instant::now();
-        while !self.text().await.contains(words) {
-            assert!(started.elapsed() < Duration::from_mins(1), "no “{words}” in:\n{}", self.text().await);
+        while !self.text().await.contains(text) {
+            assert!(started.elapsed() < Duration::from_mins(1), "no “{text}” in:\n{}", self.text().await);
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
 
     /// Waits until a JavaScript condition is true.
-    pub(crate) async fn holds(&self, condition: &str) {
+    pub(crate) async fn wait_until(&self, condition: &str) {
         let started = Instant::now();
         while self.run(&format!("return {condition}")).await != json!(true) {
-            assert!(started.elapsed() < Duration::from_mins(1), "never {condition} in:\n{}", self.text().await);
+            assert!(
+                started.elapsed() < Duration::from_mins(1),
+                "condition not met: {condition}; page:\n{}",
+                self.text().await
+            );
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
 
     /// Waits for a dialog and accepts or dismisses it.
-    pub(crate) async fn answer(&self, question: &str, yes: bool) {
+    pub(crate) async fn answer_dialog(&self, message: &str, accept: bool) {
         let started = Instant::now();
-        let asked = loop {
+        let text = loop {
             match self.client.get_alert_text().await {
-                Ok(asked) => break asked,
+                Ok(text) => break text,
                 Err(error) => assert!(started.elapsed() < Duration::from_mins(1), "no dialog: {error}"),
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         };
-        assert!(asked.contains(question), "{asked}");
-        let done = if yes { self.client.accept_alert().await } else { self.client.dismiss_alert().await };
-        done.expect("is answered");
+        assert!(text.contains(message), "{text}");
+        let result = if accept { self.client.accept_alert().await } else { self.client.dismiss_alert().await };
+        result.expect("answer dialog");
     }
 
+    /// The visible text of the page.
     pub(crate) async fn text(&self) -> String {
         self.run("return document.body.innerText").await.as_str().unwrap_or_default().to_owned()
     }
 
+    /// Runs JavaScript and returns its result, or null if it fails.
     pub(crate) async fn run(&self, script: &str) -> Value {
         self.client.execute(script, Vec::new()).await.unwrap_or_default()
     }
 
     /// Waits until a button is enabled and clicks it.
-    pub(crate) async fn press(&self, words: &str) {
+    pub(crate) async fn click(&self, label: &str) {
         let script = format!(
             "const found = [...document.querySelectorAll('button, summary, a.button')].find((b) => b.checkVisibility() && !b.disabled && b.textContent.trim() === {});
              found?.click(); return Boolean(found)",
-            json!(words)
+            json!(label)
         );
         let started = Instant::now();
         while self.run(&script).await != json!(true) {
-            assert!(started.elapsed() < Duration::from_secs(30), "no button “{words}” in:\n{}", self.text().await);
+            assert!(started.elapsed() < Duration::from_secs(30), "no button “{label}” in:\n{}", self.text().await);
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
 
+    /// Replaces the text of an input.
     pub(crate) async fn fill(&self, css: &str, text: &str) {
-        let field = self.see(css).await;
-        field.clear().await.expect("clears");
-        field.send_keys(text).await.expect("types");
+        let field = self.wait_for_element(css).await;
+        field.clear().await.expect("clear input");
+        field.send_keys(text).await.expect("type text");
     }
 
-    /// Saves a screenshot of the whole page and checks for horizontal overflow and accessibility
-    /// violations.
-    pub(crate) async fn judge(&self, name: &str) {
+    /// Saves a screenshot of the whole page and fails on horizontal overflow and serious
+    /// accessibility violations.
+    pub(crate) async fn check_page(&self, name: &str) {
         let height = self.run("return document.documentElement.scrollHeight").await.as_u64().unwrap_or(1000);
         let width = self.run("return innerWidth").await.as_u64().unwrap_or(1280);
         if width > 600 {
             let _ = self.client.set_window_size(1280, u32::try_from(height + 150).unwrap_or(2000).min(4000)).await;
         }
-        let picture = self.client.screenshot().await.expect("a picture");
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("panel");
-        std::fs::create_dir_all(&folder).expect("a directory");
-        std::fs::write(folder.join(format!("{name}.png")), picture).expect("written");
+        let screenshot = self.client.screenshot().await.expect("take screenshot");
+        let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("panel");
+        std::fs::create_dir_all(&dir).expect("create directory");
+        std::fs::write(dir.join(format!("{name}.png")), screenshot).expect("write screenshot");
         let overflow = self
             .run("return document.documentElement.scrollWidth - document.documentElement.clientWidth")
             .await
             .as_i64()
             .unwrap_or(0);
         assert!(overflow <= 0, "{name} is {overflow} pixels wider than the window");
-        let Some(axe) = auditor() else {
+        let Some(axe) = find_axe() else {
             return crate::support::skip("accessibility", "axe-core is not installed");
         };
-        let script = std::fs::read_to_string(axe).expect("reads");
-        self.client.execute(&script, Vec::new()).await.expect("runs");
+        let script = std::fs::read_to_string(axe).expect("read axe-core");
+        self.client.execute(&script, Vec::new()).await.expect("load axe-core");
         let audit = "const done = arguments[0]; axe.run().then((found) => done(found.violations.map((v) => ({ id: v.id, impact: v.impact, help: v.help, nodes: v.nodes.map((n) => n.html + ' ' + n.failureSummary) }))))";
-        let found = self.client.execute_async(audit, Vec::new()).await.expect("is audited");
-        let found = found.as_array().expect("a list").clone();
-        let serious: Vec<&Value> = found
+        let violations = self.client.execute_async(audit, Vec::new()).await.expect("run axe-core");
+        let violations = violations.as_array().expect("array").clone();
+        let serious: Vec<&Value> = violations
             .iter()
-            .filter(|found| ["serious", "critical"].contains(&found["impact"].as_str().unwrap_or("")))
+            .filter(|violation| ["serious", "critical"].contains(&violation["impact"].as_str().unwrap_or("")))
             .collect();
         assert!(serious.is_empty(), "{name}: {serious:#?}");
-        for minor in found {
+        for minor in violations {
             eprintln!("{name}: {} ({}): {}", minor["id"], minor["impact"], minor["nodes"][0]);
         }
     }
@@ -215,13 +223,13 @@ impl Browser {
     }
 }
 
-fn auditor() -> Option<PathBuf> {
-    let folder = fixtures::cache().join("axe");
-    let found = std::fs::read_dir(folder).ok()?.flatten().map(|entry| entry.path());
-    found.max()
+/// The newest downloaded axe-core script.
+fn find_axe() -> Option<PathBuf> {
+    let scripts = std::fs::read_dir(fixtures::cache_dir().join("axe")).ok()?.flatten().map(|entry| entry.path());
+    scripts.max()
 }
 
 /// Waits for a condition outside the page.
-pub(crate) fn settled(what: &str, holds: impl FnMut() -> bool) {
-    tokio::task::block_in_place(|| until(what, holds));
+pub(crate) fn wait_outside(condition: &str, holds: impl FnMut() -> bool) {
+    tokio::task::block_in_place(|| until(condition, holds));
 }

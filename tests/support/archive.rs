@@ -1,7 +1,7 @@
-//! Writes archives of pg_dump's custom format (version 1.14, without compression), with
-//! whatever an attacker would put into them.
+//! Writes uncompressed pg_dump custom-format archives (version 1.14) with arbitrary, possibly
+//! malicious entries.
 
-/// An entry of the table of contents.
+/// A table-of-contents entry.
 #[derive(Clone, Default)]
 pub struct Entry<'a> {
     pub kind: &'a str,
@@ -10,7 +10,7 @@ pub struct Entry<'a> {
     pub copy: &'a str,
     pub schema: &'a str,
     pub owner: &'a str,
-    /// Rows, for `TABLE DATA`.
+    /// The `COPY` rows of a `TABLE DATA` entry.
     pub rows: Option<&'a str>,
 }
 
@@ -20,7 +20,7 @@ struct Writer(Vec<u8>);
 impl Writer {
     fn int(&mut self, value: usize) {
         self.0.push(0);
-        self.0.extend(u32::try_from(value).expect("small").to_le_bytes());
+        self.0.extend(u32::try_from(value).expect("fits in 32 bits").to_le_bytes());
     }
 
     fn text(&mut self, text: &str) {
@@ -33,13 +33,14 @@ impl Writer {
     }
 }
 
-/// Section of an entry: pre-data, data.
+/// The section of an entry: 2 is pre-data, 3 is data.
 fn section(entry: &Entry<'_>) -> usize {
     if entry.kind == "TABLE DATA" { 3 } else { 2 }
 }
 
+/// The bytes of an archive with these entries.
 pub fn archive(entries: &[Entry<'_>]) -> Vec<u8> {
-    // The offsets of the data come after the table of contents, whose length they do not change.
+    // The data follows the table of contents, whose length does not depend on the offsets in it.
     let length = table_of_contents(entries, &vec![0; entries.len()]).len();
     let (mut data, mut offsets) = (Vec::new(), Vec::new());
     for (number, entry) in entries.iter().enumerate() {
@@ -92,10 +93,10 @@ fn table_of_contents(entries: &[Entry<'_>], offsets: &[usize]) -> Vec<u8> {
     w.0
 }
 
-/// An archive of this length in bytes, nearly all of which is a hole behind its end.
-pub fn sparse(path: &std::path::Path, length: u64) {
+/// Writes a sparse file of `length` bytes that begins with a small archive.
+pub fn write_sparse(path: &std::path::Path, length: u64) {
     let table =
         Entry { kind: "TABLE", tag: "t", definition: "CREATE TABLE t (x int);", schema: "public", ..Entry::default() };
-    std::fs::write(path, archive(&[table])).expect("written");
-    std::fs::OpenOptions::new().write(true).open(path).expect("opens").set_len(length).expect("grows");
+    std::fs::write(path, archive(&[table])).expect("write file");
+    std::fs::OpenOptions::new().write(true).open(path).expect("open file").set_len(length).expect("extend file");
 }

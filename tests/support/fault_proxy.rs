@@ -1,94 +1,94 @@
-//! A line between a client and a server that fails on purpose. It passes everything on but the
-//! uploads: each of them meets the next fault of a list.
+//! A proxy between a client and a server that injects faults into uploads: each upload gets the
+//! next fault of a list. Other requests are forwarded unchanged.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// What happens to an upload. Numbers are bytes of its body.
+/// A fault of an upload. Numbers are body bytes unless stated otherwise.
 #[derive(Debug, Clone, Copy)]
 pub enum Fault {
-    /// Nothing.
+    /// The upload is forwarded unchanged.
     None,
-    /// The connection is refused at once.
+    /// The connection is reset before the body is read.
     Refused,
-    /// It is reset after so many bytes.
+    /// The connection is reset after this many bytes.
     Reset(u64),
-    /// It is closed after so many bytes.
+    /// The connection is closed after this many bytes.
     Close(u64),
-    /// Everything arrives, and the connection is reset before the answer.
-    LostAnswer,
-    /// The answer ends after its head.
-    CutAnswer,
-    /// Nothing is taken any more after so many bytes.
+    /// The server gets the whole body, and the connection is reset before the response.
+    LostResponse,
+    /// The response ends after its headers.
+    TruncatedResponse,
+    /// The proxy stops reading after this many bytes.
     Stall(u64),
-    /// Everything arrives, and nothing is answered.
-    Silence,
-    /// Storage gets only so many bytes.
+    /// The proxy reads the whole body and never responds.
+    NoResponse,
+    /// The server gets only this many bytes.
     Truncate(u64),
-    /// One bit changes on the way.
+    /// One bit of the byte at this offset is flipped.
     Flip(u64),
-    /// Every so often the line rests, in milliseconds.
+    /// The proxy pauses for this many milliseconds after every 4 MiB.
     Slow(u64),
-    /// This is answered before the body is taken, and the connection closed.
+    /// This response (status, header, body) is sent before the body is read, and the connection closed.
     Early(u16, &'static str, &'static str),
-    /// The same, once the body has been taken, which goes nowhere.
+    /// This response is sent after the body is read and discarded.
     Late(u16, &'static str, &'static str),
-    /// Whether the body is welcome is never said.
+    /// `100 Continue` is never sent.
     NoContinue,
-    /// Something that is not HTTP comes back.
+    /// The response is not HTTP.
     Garbage,
 }
 
-pub struct Line {
+pub struct FaultProxy {
     pub address: String,
     faults: Arc<Mutex<Vec<Fault>>>,
     uploads: Arc<Mutex<Vec<String>>>,
-    started: Arc<Mutex<Option<String>>>,
+    imported_key: Arc<Mutex<Option<String>>>,
 }
 
-impl Line {
-    /// Leads to a server; an import is not started there, it is remembered here.
+impl FaultProxy {
+    /// Starts a proxy to a server. Requests to start an import are recorded, not forwarded.
     pub fn to(upstream: &str, faults: &[Fault]) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let address = listener.local_addr().expect("an address").to_string();
+        let listener = TcpListener::bind("127.0.0.1:0").expect("bind a port");
+        let address = listener.local_addr().expect("local address").to_string();
         let faults = Arc::new(Mutex::new(faults.iter().rev().copied().collect()));
-        let line = Self { address, faults, uploads: Arc::default(), started: Arc::default() };
-        let (inside, upstream) = (Arc::new(line.again()), upstream.to_owned());
+        let proxy = Self { address, faults, uploads: Arc::default(), imported_key: Arc::default() };
+        let (shared, upstream) = (Arc::new(proxy.share()), upstream.to_owned());
         std::thread::spawn(move || {
             for client in listener.incoming().flatten() {
-                let (line, upstream) = (inside.clone(), upstream.clone());
+                let (proxy, upstream) = (shared.clone(), upstream.clone());
                 std::thread::spawn(move || {
                     let mut client = client;
-                    while line.pass(&mut client, &upstream).is_some() {}
+                    while proxy.forward(&mut client, &upstream).is_some() {}
                 });
             }
         });
-        line
+        proxy
     }
 
-    fn again(&self) -> Self {
+    fn share(&self) -> Self {
         Self {
             address: self.address.clone(),
             faults: self.faults.clone(),
             uploads: self.uploads.clone(),
-            started: self.started.clone(),
+            imported_key: self.imported_key.clone(),
         }
     }
 
-    /// The object that an import was started with.
-    pub fn started(&self) -> Option<String> {
-        self.started.lock().expect("whole").clone()
+    /// The object key of the import that was started.
+    pub fn imported_key(&self) -> Option<String> {
+        self.imported_key.lock().expect("lock is not poisoned").clone()
     }
 
-    /// How many uploads came.
+    /// The number of uploads so far.
     pub fn uploads(&self) -> usize {
-        self.uploads.lock().expect("whole").len()
+        self.uploads.lock().expect("lock is not poisoned").len()
     }
 
-    /// One request; `None` when the connection is over.
-    fn pass(&self, client: &mut TcpStream, upstream: &str) -> Option<()> {
+    /// Handles one request; returns `None` when the connection ends.
+    fn forward(&self, client: &mut TcpStream, upstream: &str) -> Option<()> {
         let head = head(client)?;
         let line = head.lines().next()?.to_owned();
         let length = header(&head, "content-length").and_then(|value| value.parse().ok()).unwrap_or(0);
@@ -97,18 +97,19 @@ impl Line {
             client.read_exact(&mut body).ok()?;
             if line.starts_with("POST ") && line.contains("/imports HTTP") {
                 let body: serde_json::Value = serde_json::from_slice(&body).ok()?;
-                *self.started.lock().ok()? = Some(body["upload_key"].as_str()?.to_owned());
+                *self.imported_key.lock().ok()? = Some(body["upload_key"].as_str()?.to_owned());
                 let job = r#"{"job":{"id":"j1","type":"project.import","state":"pending"}}"#;
-                return client.write_all(answer(202, "X: y", job).as_bytes()).ok();
+                return client.write_all(response(202, "X: y", job).as_bytes()).ok();
             }
-            let mut server = ask(upstream, &head)?;
+            let mut server = send_head(upstream, &head)?;
             server.write_all(&body).ok()?;
-            return self.bring_back(&mut server, client, upstream);
+            return self.return_response(&mut server, client, upstream);
         }
         self.uploads.lock().ok()?.push(line);
         let fault = self.faults.lock().ok()?.pop().unwrap_or(Fault::None);
-        let welcome = header(&head, "expect").is_some() && !matches!(fault, Fault::NoContinue | Fault::Early(..));
-        if welcome && !matches!(fault, Fault::Refused) {
+        let sends_continue =
+            header(&head, "expect").is_some() && !matches!(fault, Fault::NoContinue | Fault::Early(..));
+        if sends_continue && !matches!(fault, Fault::Refused) {
             client.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").ok()?;
         }
         self.upload(fault, client, upstream, &head, length)
@@ -118,32 +119,32 @@ impl Line {
         match fault {
             Fault::Refused => return reset(client),
             Fault::Early(status, header, body) => {
-                client.write_all(answer(status, header, body).as_bytes()).ok()?;
-                return None; // what is unread makes the system reset the connection
+                client.write_all(response(status, header, body).as_bytes()).ok()?;
+                return None; // the kernel resets the connection because of the unread bytes
             }
             Fault::Late(status, header, body) => {
                 copy(client, None, length, |_, _| ())?;
-                return client.write_all(answer(status, header, body).as_bytes()).ok();
+                return client.write_all(response(status, header, body).as_bytes()).ok();
             }
             Fault::Garbage => {
                 copy(client, None, length, |_, _| ())?;
                 client.write_all(b"oh dear\r\n\r\n").ok()?;
                 return None;
             }
-            Fault::Silence => {
+            Fault::NoResponse => {
                 copy(client, None, length, |_, _| ())?;
-                return until_gone(client);
+                return wait_for_disconnect(client);
             }
             _ => {}
         }
-        let mut server = ask(upstream, head)?;
+        let mut server = send_head(upstream, head)?;
         match fault {
             Fault::Reset(at) | Fault::Close(at) | Fault::Stall(at) => {
                 copy(client, Some(&mut server), at.min(length), |_, _| ())?;
                 match fault {
                     Fault::Reset(_) => return reset(client),
                     Fault::Close(_) => return None,
-                    _ => return until_gone(client),
+                    _ => return wait_for_disconnect(client),
                 }
             }
             Fault::Truncate(at) => {
@@ -153,7 +154,7 @@ impl Line {
             }
             Fault::Flip(flipped) => copy(client, Some(&mut server), length, |at, bytes| {
                 if let Some(byte) =
-                    flipped.checked_sub(at).and_then(|place| bytes.get_mut(usize::try_from(place).ok()?))
+                    flipped.checked_sub(at).and_then(|index| bytes.get_mut(usize::try_from(index).ok()?))
                 {
                     *byte ^= 4;
                 }
@@ -165,33 +166,34 @@ impl Line {
             })?,
             _ => copy(client, Some(&mut server), length, |_, _| ())?,
         }
-        if matches!(fault, Fault::LostAnswer | Fault::CutAnswer) {
-            let mut said = Vec::new();
-            server.read_to_end(&mut said).ok()?;
-            if matches!(fault, Fault::CutAnswer) {
+        if matches!(fault, Fault::LostResponse | Fault::TruncatedResponse) {
+            let mut response = Vec::new();
+            server.read_to_end(&mut response).ok()?;
+            if matches!(fault, Fault::TruncatedResponse) {
                 client.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n").ok()?;
                 return None;
             }
             return reset(client);
         }
-        self.bring_back(&mut server, client, upstream)
+        self.return_response(&mut server, client, upstream)
     }
 
-    /// The answer, in which the server's address becomes ours.
-    fn bring_back(&self, server: &mut TcpStream, client: &mut TcpStream, upstream: &str) -> Option<()> {
-        let mut said = Vec::new();
-        server.read_to_end(&mut said).ok()?;
-        assert_eq!(upstream.len(), self.address.len(), "lengths in answers stay right");
-        let said = String::from_utf8_lossy(&said).replace(upstream, &self.address);
-        client.write_all(said.as_bytes()).ok()?;
-        (!said.is_empty() && !said.to_ascii_lowercase().contains("connection: close")).then_some(())
+    /// Returns the server's response with the server's address replaced by the proxy's.
+    fn return_response(&self, server: &mut TcpStream, client: &mut TcpStream, upstream: &str) -> Option<()> {
+        let mut response = Vec::new();
+        server.read_to_end(&mut response).ok()?;
+        assert_eq!(upstream.len(), self.address.len(), "Content-Length must stay correct");
+        let response = String::from_utf8_lossy(&response).replace(upstream, &self.address);
+        client.write_all(response.as_bytes()).ok()?;
+        (!response.is_empty() && !response.to_ascii_lowercase().contains("connection: close")).then_some(())
     }
 }
 
-fn answer(status: u16, header: &str, body: &str) -> String {
+fn response(status: u16, header: &str, body: &str) -> String {
     format!("HTTP/1.1 {status} X\r\n{header}\r\nContent-Length: {}\r\n\r\n{body}", body.len())
 }
 
+/// Reads the head of a request byte by byte, so that nothing of the body is consumed.
 fn head(stream: &mut TcpStream) -> Option<String> {
     let (mut head, mut byte) = (Vec::new(), [0]);
     while !head.ends_with(b"\r\n\r\n") {
@@ -208,20 +210,20 @@ fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
     })
 }
 
-/// Asks the server the same, in its own name.
-fn ask(upstream: &str, head: &str) -> Option<TcpStream> {
+/// Connects to the server and sends it the request head, with its own `Host`.
+fn send_head(upstream: &str, head: &str) -> Option<TcpStream> {
     let mut server = TcpStream::connect(upstream).ok()?;
-    let ours = |line: &&str| {
+    let is_forwarded = |line: &&str| {
         let name = line.split(':').next().unwrap_or_default().to_ascii_lowercase();
         !["host", "expect", "connection"].contains(&&*name)
     };
-    let lines: Vec<&str> = head.trim_end().lines().filter(ours).collect();
+    let lines: Vec<&str> = head.trim_end().lines().filter(is_forwarded).collect();
     let head = format!("{}\r\nHost: {upstream}\r\nConnection: close\r\n\r\n", lines.join("\r\n"));
     server.write_all(head.as_bytes()).ok()?;
     Some(server)
 }
 
-/// Passes on so many bytes, or takes them for nobody.
+/// Reads `length` bytes and forwards them to the server, if any.
 fn copy(
     client: &mut TcpStream,
     mut server: Option<&mut TcpStream>,
@@ -234,20 +236,21 @@ fn copy(
         let read = client.read(&mut block[..wanted]).ok().filter(|read| *read > 0)?;
         change(at, &mut block[..read]);
         if let Some(server) = &mut server {
-            let _ = server.write_all(&block[..read]); // its answer says why it takes no more
+            let _ = server.write_all(&block[..read]); // the response gives the reason
         }
         at += read as u64;
     }
     Some(())
 }
 
+/// Makes closing the connection send a reset.
 fn reset(client: &TcpStream) -> Option<()> {
     rustix::net::sockopt::set_socket_linger(client, Some(Duration::ZERO)).ok()?;
     None
 }
 
-/// Takes nothing, until the other end gives up.
-fn until_gone(client: &TcpStream) -> Option<()> {
+/// Reads nothing, and waits until the client disconnects.
+fn wait_for_disconnect(client: &TcpStream) -> Option<()> {
     let mut byte = [0];
     loop {
         std::thread::sleep(Duration::from_millis(50));
@@ -255,14 +258,14 @@ fn until_gone(client: &TcpStream) -> Option<()> {
         match client.peek(&mut byte) {
             Ok(0) => return None,
             Err(error) if error.kind() != std::io::ErrorKind::WouldBlock => return None,
-            _ if gone(client) => return None,
+            _ if is_disconnected(client) => return None,
             _ => {}
         }
     }
 }
 
-/// With bytes unread, only the state of the connection tells that the other end has gone.
-fn gone(client: &TcpStream) -> bool {
+/// Whether the client closed its side. `peek` does not show this while unread bytes remain.
+fn is_disconnected(client: &TcpStream) -> bool {
     let mut poll = [rustix::event::PollFd::new(client, rustix::event::PollFlags::RDHUP)];
     let polled = rustix::event::poll(&mut poll, Some(&rustix::event::Timespec::default()));
     polled.is_ok() && !poll[0].revents().is_empty()

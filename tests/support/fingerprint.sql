@@ -1,6 +1,6 @@
--- What a database holds, line by line, in a form that can be compared between servers:
--- every object with its kind, and every table with its number of rows. Objects of
--- extensions are left out, as are those that an import leaves out by rule.
+-- The contents of a database as sorted lines that can be compared between servers: every object
+-- with its kind, and every table with its row count. Excludes objects of extensions and objects
+-- that an import always skips.
 with application as (
     select oid, nspname from pg_namespace n
     where nspname !~ '^pg_' and nspname <> 'information_schema'
@@ -10,7 +10,7 @@ with application as (
     from pg_class c join application a on a.oid = c.relnamespace
     where not exists (select from pg_depend d where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e')
 )
--- Quotes go: what must be quoted depends on the version.
+-- Quotes are removed, because the set of reserved words depends on the Postgres version.
 select replace(line, '"', '') from (
 select format('schema %s', nspname) from application
 union all

@@ -1,5 +1,5 @@
-//! Real Postgres servers and a real control plane, started once for a test program. They end
-//! with it, however it ends: each waits for the end of a pipe that the program holds.
+//! Real Postgres servers and a real control plane, started once per test binary. Each stops when
+//! a pipe from the test binary closes, so none outlives it.
 
 use super::{Ran, capydb, run};
 use serde_json::{Value, json};
@@ -11,126 +11,126 @@ use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// Where what was fetched is kept. Root's own folder would be closed to the user that Postgres
-/// runs as.
-pub fn cache() -> PathBuf {
-    if fs::metadata("/proc/self").map(|about| std::os::unix::fs::MetadataExt::uid(&about)).ok() == Some(0) {
+/// The directory for downloads. Not below root's home directory, which the user that Postgres
+/// runs as cannot read.
+pub fn cache_dir() -> PathBuf {
+    if fs::metadata("/proc/self").map(|metadata| std::os::unix::fs::MetadataExt::uid(&metadata)).ok() == Some(0) {
         return PathBuf::from("/var/cache/capydb");
     }
     let home = std::env::var("XDG_CACHE_HOME").or_else(|_| std::env::var("HOME").map(|home| format!("{home}/.cache")));
     PathBuf::from(home.unwrap_or_default()).join("capydb")
 }
 
-/// Folder of the programs of a Postgres major, fetched when it is not there.
+/// The program directory of a Postgres major version, which is downloaded if it is missing.
 pub fn postgres(major: u32) -> PathBuf {
-    static FOUND: [OnceLock<PathBuf>; 3] = [OnceLock::new(), OnceLock::new(), OnceLock::new()];
-    let place = [15, 17, 18].iter().position(|known| *known == major).expect("a major that tests use");
-    FOUND[place]
+    static BIN_DIRS: [OnceLock<PathBuf>; 3] = [OnceLock::new(), OnceLock::new(), OnceLock::new()];
+    let index = [15, 17, 18].iter().position(|known| *known == major).expect("version 15, 17 or 18");
+    BIN_DIRS[index]
         .get_or_init(|| {
             let output = Command::new("bash")
                 .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/src/server/postgres/fetch-debian.sh"))
                 .arg(major.to_string())
-                .arg(cache().join(format!("postgres/{major}")))
+                .arg(cache_dir().join(format!("postgres/{major}")))
                 .stderr(Stdio::inherit())
                 .output()
-                .expect("bash runs");
-            assert!(output.status.success(), "Postgres {major} could not be fetched");
+                .expect("run bash");
+            assert!(output.status.success(), "cannot download Postgres {major}");
             PathBuf::from(String::from_utf8_lossy(&output.stdout).trim())
         })
         .clone()
 }
 
-/// A folder of its own that other users may pass through. It goes with the next run.
-pub fn open_folder() -> PathBuf {
+/// Creates a temporary directory that other users can read. A later run removes it.
+pub fn test_dir() -> PathBuf {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
     if number == 0 {
-        remove_folders_of_the_dead();
+        remove_stale_dirs();
     }
-    let folder = std::env::temp_dir().join(format!("{FOLDER}{}-{number}", std::process::id()));
-    fs::create_dir_all(&folder).expect("a folder");
-    fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).expect("opened");
-    folder
+    let dir = std::env::temp_dir().join(format!("{DIR_PREFIX}{}-{number}", std::process::id()));
+    fs::create_dir_all(&dir).expect("create directory");
+    fs::set_permissions(&dir, fs::Permissions::from_mode(0o755)).expect("set permissions");
+    dir
 }
 
-const FOLDER: &str = "capydb-test-";
+const DIR_PREFIX: &str = "capydb-test-";
 
-/// Removes what test programs that are over have left.
-fn remove_folders_of_the_dead() {
-    for entry in fs::read_dir(std::env::temp_dir()).expect("lists").flatten() {
+/// Removes the directories of test processes that have ended.
+fn remove_stale_dirs() {
+    for entry in fs::read_dir(std::env::temp_dir()).expect("list directory").flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
-        let process = name.strip_prefix(FOLDER).and_then(|rest| rest.split('-').next());
+        let process = name.strip_prefix(DIR_PREFIX).and_then(|rest| rest.split('-').next());
         if process.is_some_and(|process| !Path::new("/proc").join(process).exists()) {
-            let _ = fs::remove_dir_all(entry.path()); // somebody else's stays
+            let _ = fs::remove_dir_all(entry.path()); // fails for directories of other users
         }
     }
 }
 
-/// A source server: superuser `owner`, password `source-secret`, TLS with a certificate that
-/// nobody knows.
+/// A source server with the superuser `owner`, password `source-secret`, and TLS with an
+/// untrusted certificate.
 pub struct Source {
     pub port: u16,
     major: u32,
-    folder: PathBuf,
+    dir: PathBuf,
     child: Child,
 }
 
 impl Source {
     pub fn start(major: u32, settings: &[&str]) -> Self {
-        let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).expect("a certificate");
-        Self::start_with(major, settings, &made.cert.pem(), &made.signing_key.serialize_pem())
+        let generated = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).expect("create certificate");
+        Self::start_with(major, settings, &generated.cert.pem(), &generated.signing_key.serialize_pem())
     }
 
-    /// One that shows this certificate.
+    /// Starts a server with this certificate.
     pub fn start_with(major: u32, settings: &[&str], certificate: &str, key: &str) -> Self {
-        let folder = open_folder();
-        fs::write(folder.join("server.crt"), certificate).expect("written");
-        fs::write(folder.join("server.key"), key).expect("written");
+        let dir = test_dir();
+        fs::write(dir.join("server.crt"), certificate).expect("write file");
+        fs::write(dir.join("server.key"), key).expect("write file");
         let mut child = Command::new("sh")
             .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/source-server.sh"))
             .arg(postgres(major))
-            .arg(&folder)
+            .arg(&dir)
             .args(settings)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
-            .expect("sh runs");
-        let port = first_line(&mut child).trim().parse().expect("the server starts");
-        Self { port, major, folder, child }
+            .expect("spawn sh");
+        let port = first_line(&mut child).trim().parse().expect("the server starts and prints its port");
+        Self { port, major, dir, child }
     }
 
-    /// What the server has written down.
+    /// The server log.
     pub fn log(&self) -> String {
-        fs::read_to_string(self.folder.join("log")).expect("reads")
+        fs::read_to_string(self.dir.join("log")).expect("read file")
     }
 
-    /// Changes who may come in, and how (`pg_hba.conf`); its superuser always may.
-    pub fn replace_rules(&self, rules: &str) {
-        fs::write(self.folder.join("data/pg_hba.conf"), rules).expect("written");
+    /// Replaces `pg_hba.conf`, and reloads the configuration as the superuser.
+    pub fn set_hba_rules(&self, rules: &str) {
+        fs::write(self.dir.join("data/pg_hba.conf"), rules).expect("write file");
         psql(&format!("{}?sslmode=disable", self.url("postgres")), "select pg_reload_conf()");
     }
 
-    /// The URL of one of its databases; TLS is left open.
+    /// The URL of a database, without `sslmode`.
     pub fn url(&self, database: &str) -> String {
         format!("postgres://owner:source-secret@127.0.0.1:{}/{database}", self.port)
     }
 
-    /// Makes a database and runs SQL in it.
+    /// Creates a database, runs SQL in it and returns its URL.
     pub fn create(&self, database: &str, sql: &str) -> String {
         psql(&self.url("postgres"), &format!("create database {database} template template0"));
         psql(&self.url(database), sql);
         self.url(database)
     }
 
-    /// Dumps one of its databases into a file with its own pg_dump.
-    pub fn dump(&self, database: &str, format: &str, into: &Path) {
+    /// Dumps a database into a file with `pg_dump` of the server's version.
+    pub fn dump(&self, database: &str, format: &str, file: &Path) {
         let output = Command::new(postgres(self.major).join("pg_dump"))
             .arg(format!("--format={format}"))
             .arg("--file")
-            .arg(into)
+            .arg(file)
             .arg(self.url(database))
             .output()
-            .expect("pg_dump runs");
+            .expect("run pg_dump");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 }
@@ -144,11 +144,11 @@ impl Drop for Source {
 
 fn first_line(child: &mut Child) -> String {
     let mut line = String::new();
-    BufReader::new(child.stdout.take().expect("a pipe")).read_line(&mut line).expect("a line");
+    BufReader::new(child.stdout.take().expect("piped stdout")).read_line(&mut line).expect("read line");
     line
 }
 
-/// Runs SQL and gives its rows, one a line.
+/// Runs SQL and returns the rows, one per line.
 #[track_caller]
 pub fn psql(url: &str, sql: &str) -> String {
     let ran = try_psql(url, sql);
@@ -165,24 +165,24 @@ pub fn try_psql(url: &str, sql: &str) -> Ran {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .expect("psql runs");
-    child.stdin.take().expect("a pipe").write_all(sql.as_bytes()).expect("written");
-    Ran::of(&child.wait_with_output().expect("psql ends"))
+        .expect("spawn psql");
+    child.stdin.take().expect("piped stdin").write_all(sql.as_bytes()).expect("write to stdin");
+    Ran::of(&child.wait_with_output().expect("wait for psql"))
 }
 
-/// Runs SQL as one message, which psql does not read.
+/// Sends SQL as one query message, without psql, which would interpret backslash commands.
 pub fn run_sql(url: &str, sql: &str) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("build runtime");
     runtime.block_on(async {
-        let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await.expect("connects");
+        let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await.expect("connect");
         tokio::spawn(connection);
-        client.batch_execute(sql).await.expect("runs");
+        client.batch_execute(sql).await.expect("run SQL");
     });
 }
 
-/// SQL of a table whose rows are not let in while the server has a role of this name. So a test
-/// looks at an import, or kills it, in the middle of its load, however fast the machine is.
-pub fn held_by(name: &str) -> String {
+/// SQL for a table whose rows cannot be loaded while a role of this name exists on the server. A
+/// test can thus inspect or kill an import during its load phase, however fast the machine is.
+pub fn held_table(name: &str) -> String {
     format!(
         "create function wait_for_{name}(int) returns bool language plpgsql as $$ begin
              while exists (select from pg_roles where rolname = '{name}') loop perform pg_sleep(0.02); end loop;
@@ -193,31 +193,30 @@ pub fn held_by(name: &str) -> String {
     )
 }
 
-/// Everything that a database holds, line by line.
+/// The contents of a database as sorted lines; see `fingerprint.sql`.
 #[track_caller]
 pub fn fingerprint(url: &str) -> String {
     psql(url, include_str!("fingerprint.sql"))
 }
 
-/// The sample database of the project.
+/// SQL for the sample database of the demo.
 pub const SAMPLE: &str = include_str!("../../demo/sample.sql");
 
 /// A running `capydb dev`.
 pub struct ControlPlane {
     pub api_url: String,
     pub api_key: String,
-    /// Where its data lives.
+    /// Its data directory.
     pub data_dir: PathBuf,
     child: Child,
 }
 
 impl ControlPlane {
     pub fn start(options: &[&str]) -> Self {
-        let folder = open_folder();
-        Self::start_with(options, &[], &folder.join("data"))
+        Self::start_with(options, &[], &test_dir().join("data"))
     }
 
-    /// The same with variables of its environment, in this folder.
+    /// Starts a control plane with these environment variables and this data directory.
     pub fn start_with(options: &[&str], variables: &[(&str, &str)], data_dir: &Path) -> Self {
         let mut command = capydb(&["dev", "--data-dir"]);
         command.arg(data_dir).args(["--port", "0", "--postgres-bin"]).arg(postgres(17)).args(options);
@@ -225,56 +224,58 @@ impl ControlPlane {
         Self::spawn(command, data_dir.to_owned())
     }
 
-    /// One that does not wait for the disk, and whose data goes with it.
-    pub fn throw_away() -> Self {
-        Self::throw_away_with(&[])
+    /// Starts a control plane that does not sync to disk and removes its data when it stops.
+    pub fn ephemeral() -> Self {
+        Self::ephemeral_with(&[])
     }
 
-    pub fn throw_away_with(options: &[&str]) -> Self {
-        let folder = open_folder();
+    pub fn ephemeral_with(options: &[&str]) -> Self {
+        let dir = test_dir();
         let mut command = capydb(&["dev", "--ephemeral", "--postgres-bin"]);
-        command.arg(postgres(17)).args(options).env("TMPDIR", &folder);
-        let mut control_plane = Self::spawn(command, folder.clone());
-        control_plane.data_dir = fs::read_dir(folder).expect("lists").flatten().next().expect("its data").path();
+        command.arg(postgres(17)).args(options).env("TMPDIR", &dir);
+        let mut control_plane = Self::spawn(command, dir.clone());
+        control_plane.data_dir =
+            fs::read_dir(dir).expect("list directory").flatten().next().expect("data directory").path();
         control_plane
     }
 
-    /// Starts again on the data of one that has ended.
-    pub fn start_again(data_dir: &Path) -> Self {
+    /// Starts a control plane on the data of a stopped one.
+    pub fn restart(data_dir: &Path) -> Self {
         Self::start_with(&[], &[], data_dir)
     }
 
     fn spawn(mut command: Command, data_dir: PathBuf) -> Self {
         command.args(["--", "sh", "-c", "echo $CAPYDB_API_URL $CAPYDB_API_KEY; exec cat"]);
-        let mut child = command.stdin(Stdio::piped()).stderr(Stdio::inherit()).spawn().expect("capydb runs");
+        let mut child = command.stdin(Stdio::piped()).stderr(Stdio::inherit()).spawn().expect("spawn capydb");
         let line = first_line(&mut child);
-        let (api_url, api_key) = line.trim().split_once(' ').expect("the control plane starts");
+        let (api_url, api_key) =
+            line.trim().split_once(' ').expect("the control plane starts and prints its URL and key");
         Self { api_url: api_url.into(), api_key: api_key.into(), data_dir, child }
     }
 
-    /// The process of the control plane.
+    /// The process ID of the control plane.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
     /// Host and port of its API.
     pub fn address(&self) -> String {
-        self.api_url.trim_start_matches("http://").split('/').next().expect("an address").to_owned()
+        self.api_url.trim_start_matches("http://").split('/').next().expect("address").to_owned()
     }
 
-    /// Whether the control plane runs.
+    /// Whether the process is running.
     pub fn is_alive(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
     }
 
-    /// Ends it as a power cut would.
+    /// Kills the process with `SIGKILL` and returns the data directory.
     pub fn kill(mut self) -> PathBuf {
-        self.child.kill().expect("killed");
-        self.child.wait().expect("gone");
+        self.child.kill().expect("kill process");
+        self.child.wait().expect("wait for process");
         self.data_dir.clone()
     }
 
-    /// A command against this control plane.
+    /// A `capydb` command that uses this control plane.
     pub fn capydb(&self, arguments: &[&str]) -> Command {
         let mut command = capydb(arguments);
         command.env("CAPYDB_API_URL", &self.api_url).env("CAPYDB_API_KEY", &self.api_key);
@@ -285,37 +286,37 @@ impl ControlPlane {
         run(self.capydb(arguments))
     }
 
-    /// A call of the API: status and answer.
+    /// Calls the API; returns the status and the response.
     pub fn call(&self, method: &str, path: &str, body: Option<&Value>) -> (u16, Value) {
         call(method, &format!("{}{path}", self.api_url), &self.api_key, body)
     }
 
-    /// A new project of its own for a test.
+    /// Creates a project and waits until it is ready.
     pub fn project(&self, name: &str) -> Project<'_> {
-        let (status, answer) = self.call("POST", "/v1/projects", Some(&json!({ "name": name })));
-        assert_eq!(status, 202, "{answer}");
-        let text = |value: &Value| value.as_str().expect("a text").to_owned();
-        let job = text(&answer["job"]["id"]);
+        let (status, response) = self.call("POST", "/v1/projects", Some(&json!({ "name": name })));
+        assert_eq!(status, 202, "{response}");
+        let text = |value: &Value| value.as_str().expect("string").to_owned();
+        let job = text(&response["job"]["id"]);
         self.run(&["jobs", "wait", &job]).succeeds();
-        let id = text(&answer["project"]["id"]);
+        let id = text(&response["project"]["id"]);
         let (_, connections) = self.call("GET", &format!("/v1/projects/{id}/connections"), None);
         Project {
             control_plane: self,
-            slug: text(&answer["project"]["slug"]),
+            slug: text(&response["project"]["slug"]),
             url: text(&connections["connections"]["direct_url"]),
             id,
         }
     }
 
-    /// Runs SQL as administrator in one of its databases.
+    /// Runs SQL as administrator in a database of the target server.
     pub fn admin(&self, database: &str, sql: &str) -> String {
-        let kept = fs::read_to_string(self.data_dir.join("secrets.json")).expect("reads");
-        let kept: Value = serde_json::from_str(&kept).expect("JSON");
-        let (password, port) = (kept["admin_password"].as_str().expect("a password"), &kept["postgres_port"]);
+        let secrets = fs::read_to_string(self.data_dir.join("secrets.json")).expect("read file");
+        let secrets: Value = serde_json::from_str(&secrets).expect("valid JSON");
+        let (password, port) = (secrets["admin_password"].as_str().expect("password"), &secrets["postgres_port"]);
         psql(&format!("postgres://capydb:{password}@127.0.0.1:{port}/{database}"), sql)
     }
 
-    /// Imports of what [`held_by`] this name is in wait until [`ControlPlane::let_go`].
+    /// Blocks imports of the [`held_table`] of this name until [`ControlPlane::let_go`].
     pub fn hold(&self, name: &str) {
         self.admin("postgres", &format!("create role {name}"));
     }
@@ -324,13 +325,13 @@ impl ControlPlane {
         self.admin("postgres", &format!("drop role {name}"));
     }
 
-    /// Nothing that belongs to an import may stay when it is over.
+    /// Asserts that finished imports have left no databases, work directories or secrets.
     #[track_caller]
-    pub fn has_no_leftovers(&self) {
-        let left = "select datname from pg_database where datname like 'capydb\\_%'";
-        super::until("its databases are gone", || self.admin("postgres", left).is_empty());
+    pub fn assert_no_leftovers(&self) {
+        let databases = "select datname from pg_database where datname like 'capydb\\_%'";
+        super::until("import databases are removed", || self.admin("postgres", databases).is_empty());
         let work = self.data_dir.join("work");
-        super::until("its work folders are gone", || fs::read_dir(&work).expect("lists").count() == 0);
+        super::until("work directories are removed", || fs::read_dir(&work).expect("list directory").count() == 0);
         assert_eq!(
             self.admin(
                 "capydb",
@@ -348,6 +349,7 @@ impl Drop for ControlPlane {
     }
 }
 
+/// Sends a request with an API key and an optional JSON body; returns the status and the response.
 pub fn call(method: &str, url: &str, key: &str, body: Option<&Value>) -> (u16, Value) {
     ask(method, url, |request| {
         let request = request.bearer_auth(key);
@@ -355,25 +357,25 @@ pub fn call(method: &str, url: &str, key: &str, body: Option<&Value>) -> (u16, V
     })
 }
 
-/// Puts bytes to a presigned URL.
+/// Uploads bytes to a presigned URL.
 pub fn put(url: &str, bytes: Vec<u8>) -> (u16, Value) {
     ask("PUT", url, |request| request.body(bytes))
 }
 
-/// Any call: status and answer, which need not be JSON.
+/// Sends any request; returns the status and the response, as a JSON string if it is not JSON.
 pub fn ask(
     method: &str,
     url: &str,
-    with: impl FnOnce(reqwest::RequestBuilder) -> reqwest::RequestBuilder,
+    configure: impl FnOnce(reqwest::RequestBuilder) -> reqwest::RequestBuilder,
 ) -> (u16, Value) {
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("build runtime");
     runtime.block_on(async {
-        let client = reqwest::Client::builder().no_proxy().build().expect("a client");
-        let request = with(client.request(method.parse().expect("a method"), url));
-        let answer = request.send().await.expect("an answer");
-        let status = answer.status().as_u16();
-        let text = answer.text().await.expect("a body");
+        let client = reqwest::Client::builder().no_proxy().build().expect("build client");
+        let request = configure(client.request(method.parse().expect("valid method"), url));
+        let response = request.send().await.expect("send request");
+        let status = response.status().as_u16();
+        let text = response.text().await.expect("read response");
         (status, serde_json::from_str(&text).unwrap_or(Value::String(text)))
     })
 }
@@ -382,25 +384,25 @@ pub struct Project<'a> {
     control_plane: &'a ControlPlane,
     pub id: String,
     pub slug: String,
-    /// Connects as the project's role.
+    /// Connection URL of the project's role.
     pub url: String,
 }
 
 impl Project<'_> {
-    /// `capydb import … --project THIS`.
+    /// Runs `capydb import` for this project.
     pub fn import(&self, arguments: &[&str]) -> Ran {
         self.control_plane.run(&[&["import", "--project", &self.slug], arguments].concat())
     }
 
-    /// Starts an import by the API alone and gives the job when it is over.
+    /// Starts an import with the API and returns the finished job.
     pub fn import_by_api(&self, body: &Value) -> Value {
-        let (status, answer) =
+        let (status, response) =
             self.control_plane.call("POST", &format!("/v1/projects/{}/imports", self.id), Some(body));
-        assert_eq!(status, 202, "{answer}");
-        let path = format!("/v1/jobs/{}", answer["job"]["id"].as_str().expect("an id"));
+        assert_eq!(status, 202, "{response}");
+        let path = format!("/v1/jobs/{}", response["job"]["id"].as_str().expect("job id"));
         let mut job = Value::Null;
-        super::until("the job is over", || {
-            // Tests share a key, and a key may only make so many calls.
+        super::until("the job is finished", || {
+            // Tests share an API key, whose request rate is limited.
             std::thread::sleep(std::time::Duration::from_millis(80));
             job = self.control_plane.call("GET", &path, None).1["job"].clone();
             job["state"] == "completed" || job["state"] == "failed"
@@ -408,13 +410,13 @@ impl Project<'_> {
         job
     }
 
-    /// Uploads a file and imports it by the API alone, as a client that looks at nothing would.
-    pub fn import_unseen(&self, file: &Path, recreate: bool) -> Value {
+    /// Uploads a file and imports it with the API, without a preflight.
+    pub fn upload_and_import(&self, file: &Path, recreate: bool) -> Value {
         let path = format!("/v1/projects/{}/imports/uploads", self.id);
         let (_, slot) = self.control_plane.call("POST", &path, None);
-        let (url, key) = (slot["upload"]["upload_url"].as_str().expect("a URL"), &slot["upload"]["object_key"]);
-        let (status, answer) = put(url, fs::read(file).expect("reads"));
-        assert_eq!(status, 200, "{answer}");
+        let (url, key) = (slot["upload"]["upload_url"].as_str().expect("upload URL"), &slot["upload"]["object_key"]);
+        let (status, response) = put(url, fs::read(file).expect("read file"));
+        assert_eq!(status, 200, "{response}");
         self.import_by_api(&json!({ "confirm": true, "recreate": recreate, "upload_key": key }))
     }
 
@@ -424,13 +426,13 @@ impl Project<'_> {
     }
 }
 
-/// The control plane that most tests share.
+/// The control plane shared by most tests.
 pub fn control_plane() -> &'static ControlPlane {
-    static PLANE: OnceLock<ControlPlane> = OnceLock::new();
-    PLANE.get_or_init(ControlPlane::throw_away)
+    static CONTROL_PLANE: OnceLock<ControlPlane> = OnceLock::new();
+    CONTROL_PLANE.get_or_init(ControlPlane::ephemeral)
 }
 
-/// The Postgres 15 source that most tests share; it has the sample database.
+/// The Postgres 15 source shared by most tests, with the database `sample`.
 pub fn source() -> &'static Source {
     static SOURCE: OnceLock<Source> = OnceLock::new();
     SOURCE.get_or_init(|| {

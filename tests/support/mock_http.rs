@@ -1,10 +1,10 @@
-//! A scripted HTTP server, for faults that a real one does not produce on demand.
+//! A scripted HTTP server, for faults that a real server does not produce on demand.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
-/// A request as it arrived.
+/// A received request.
 #[derive(Debug, Clone)]
 pub struct Request {
     pub method: String,
@@ -18,79 +18,78 @@ impl Request {
         self.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
 
-    /// `GET /v1/projects`, without the base.
+    /// Method and path without the API base and the query: `GET /v1/projects`.
     pub fn line(&self) -> String {
         let path = self.path.split('?').next().unwrap_or_default();
         format!("{} {}", self.method, path.trim_start_matches("/api/capydb"))
     }
 }
 
-/// What the server does with a request.
-pub enum Answer {
+/// The server's reaction to a request.
+pub enum Response {
     Json(u16, String),
+    /// Status, header lines and body.
     Raw(u16, &'static str, String),
-    /// Close the connection without a word.
+    /// Closes the connection without a response.
     Drop,
 }
 
-pub struct Peer {
+pub struct MockServer {
     pub address: String,
-    seen: Arc<Mutex<Vec<Request>>>,
+    requests: Arc<Mutex<Vec<Request>>>,
 }
 
-impl Peer {
-    /// Starts a server; the script gets every request with the number of those before it
-    /// that had the same line.
-    pub fn start(script: impl Fn(&Peer, &Request, usize) -> Answer + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let address = listener.local_addr().expect("an address").to_string();
-        let seen = Arc::new(Mutex::new(Vec::new()));
-        let mock_http = Self { address, seen };
-        let (inside, script) =
-            (Peer { address: mock_http.address.clone(), seen: mock_http.seen.clone() }, Arc::new(script));
-        let inside = Arc::new(inside);
+impl MockServer {
+    /// Starts a server. The script gets each request and the number of earlier requests with the
+    /// same [`Request::line`].
+    pub fn start(script: impl Fn(&MockServer, &Request, usize) -> Response + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("bind a port");
+        let address = listener.local_addr().expect("local address").to_string();
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let server = Self { address: address.clone(), requests: requests.clone() };
+        let (shared, script) = (Arc::new(Self { address, requests }), Arc::new(script));
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let (inside, script) = (inside.clone(), script.clone());
-                std::thread::spawn(move || serve(stream, &inside, &*script));
+                let (shared, script) = (shared.clone(), script.clone());
+                std::thread::spawn(move || serve(stream, &shared, &*script));
             }
         });
-        mock_http
+        server
     }
 
     pub fn api_url(&self) -> String {
         format!("http://{}/api/capydb", self.address)
     }
 
-    /// The lines of all requests so far.
+    /// [`Request::line`] of every request so far.
     pub fn lines(&self) -> Vec<String> {
-        self.seen().iter().map(Request::line).collect()
+        self.requests().iter().map(Request::line).collect()
     }
 
-    pub fn seen(&self) -> Vec<Request> {
-        self.seen.lock().expect("not poisoned").clone()
+    pub fn requests(&self) -> Vec<Request> {
+        self.requests.lock().expect("lock is not poisoned").clone()
     }
 }
 
-fn serve(stream: TcpStream, mock_http: &Peer, script: &dyn Fn(&Peer, &Request, usize) -> Answer) {
-    let mut reader = BufReader::new(stream.try_clone().expect("a handle"));
+fn serve(stream: TcpStream, server: &MockServer, script: &dyn Fn(&MockServer, &Request, usize) -> Response) {
+    let mut reader = BufReader::new(stream.try_clone().expect("clone socket"));
     let mut writer = stream;
     while let Some(request) = read(&mut reader) {
-        let before = {
-            let mut seen = mock_http.seen.lock().expect("not poisoned");
-            // Dumps would fill the memory.
+        let earlier = {
+            let mut requests = server.requests.lock().expect("lock is not poisoned");
+            // Dumps are not kept, to save memory.
             let body = if request.body.len() > 1 << 20 { Vec::new() } else { request.body.clone() };
             let (method, path, headers) = (request.method.clone(), request.path.clone(), request.headers.clone());
-            seen.push(Request { method, path, headers, body });
-            seen.iter().filter(|other| other.line() == request.line()).count() - 1
+            requests.push(Request { method, path, headers, body });
+            requests.iter().filter(|other| other.line() == request.line()).count() - 1
         };
-        let (status, head, body) = match script(mock_http, &request, before) {
-            Answer::Drop => return,
-            Answer::Json(status, body) => (status, "Content-Type: application/json", body),
-            Answer::Raw(status, head, body) => (status, head, body),
+        let (status, headers, body) = match script(server, &request, earlier) {
+            Response::Drop => return,
+            Response::Json(status, body) => (status, "Content-Type: application/json", body),
+            Response::Raw(status, headers, body) => (status, headers, body),
         };
-        let answer = format!("HTTP/1.1 {status} X\r\n{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len());
-        if writer.write_all(answer.as_bytes()).is_err() || request.header("connection") == Some("close") {
+        let response = format!("HTTP/1.1 {status} X\r\n{headers}\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+        if writer.write_all(response.as_bytes()).is_err() || request.header("connection") == Some("close") {
             return;
         }
     }

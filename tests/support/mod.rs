@@ -1,5 +1,5 @@
-//! What the tests share: running the built program, and real servers to run it against.
-#![allow(dead_code, unreachable_pub, missing_docs, reason = "each test program uses its own part")]
+//! Shared test helpers: running the built executable, and real servers to run it against.
+#![allow(dead_code, unreachable_pub, missing_docs, reason = "each test binary uses only some of the helpers")]
 
 pub mod archive;
 pub mod fake_postgres;
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-/// What a command did.
+/// Exit code and output of a command.
 #[derive(Debug)]
 pub struct Ran {
     pub code: i32,
@@ -28,11 +28,11 @@ impl Ran {
         }
     }
 
-    /// Exit code, and a part of what was said on standard error.
+    /// Asserts the exit code and a part of standard error.
     #[track_caller]
-    pub fn fails(self, code: i32, words: &str) -> Self {
+    pub fn fails(self, code: i32, message: &str) -> Self {
         assert_eq!(self.code, code, "{self:#?}");
-        assert!(self.stderr.contains(words), "no «{words}» in {self:#?}");
+        assert!(self.stderr.contains(message), "no “{message}” in {self:#?}");
         assert!(!self.stderr.contains("panicked"), "{self:#?}");
         self
     }
@@ -43,14 +43,14 @@ impl Ran {
         self
     }
 
-    /// The one JSON document on standard output.
+    /// Standard output as a single JSON document.
     #[track_caller]
     pub fn json(&self) -> serde_json::Value {
         serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:#?}"))
     }
 }
 
-/// The program, away from the settings of the person who runs the tests.
+/// A `capydb` command that ignores the settings of the user who runs the tests.
 pub fn capydb(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_capydb"));
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -64,36 +64,39 @@ pub fn capydb(arguments: &[&str]) -> Command {
     command
 }
 
-/// A folder without any settings, the same for all commands of a test program.
+/// A home directory without settings, shared by all commands of a test binary.
 fn empty_home() -> PathBuf {
     let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join("empty-home");
-    std::fs::create_dir_all(&home).expect("a home");
+    std::fs::create_dir_all(&home).expect("create home directory");
     home
 }
 
 pub fn run(mut command: Command) -> Ran {
-    Ran::of(&command.output().expect("the program runs"))
+    Ran::of(&command.output().expect("run command"))
 }
 
-/// Waits until something holds, at most a minute.
+/// Polls a condition for at most one minute.
 #[track_caller]
-pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
+pub fn until(condition: &str, mut holds: impl FnMut() -> bool) {
     let started = Instant::now();
     while !holds() {
-        assert!(started.elapsed() < Duration::from_mins(1), "waited in vain until {what}");
+        assert!(started.elapsed() < Duration::from_mins(1), "timed out waiting until {condition}");
         std::thread::sleep(Duration::from_millis(20));
     }
 }
 
-/// Reports that this machine cannot run a suite. Under CI that is a failure, unless
-/// `CAPYDB_ALLOW_SKIP` (names separated by spaces or commas) allows it.
+/// Reports that a suite cannot run on this machine. Under CI a skipped suite is a failure unless
+/// `CAPYDB_ALLOW_SKIP` (names separated by spaces or commas) lists it.
 #[track_caller]
-pub fn skip(suite: &str, why: &str) {
+pub fn skip(suite: &str, reason: &str) {
     use std::io::Write;
-    // Not captured by the test harness, so that it is seen when everything passes.
-    let _ = writeln!(std::io::stderr(), "NOT TESTED: {suite}: {why}");
+    // The test harness does not capture direct writes, so passing runs show the line too.
+    let _ = writeln!(std::io::stderr(), "NOT TESTED: {suite}: {reason}");
     let allowed = std::env::var("CAPYDB_ALLOW_SKIP").unwrap_or_default();
     let is_allowed = allowed.split([' ', ',']).any(|name| name == suite);
     let ci = std::env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false");
-    assert!(!ci || is_allowed, "the suite {suite} was skipped under CI: {why}; to allow it: CAPYDB_ALLOW_SKIP={suite}");
+    assert!(
+        !ci || is_allowed,
+        "the suite {suite} was skipped under CI: {reason}; to allow it: CAPYDB_ALLOW_SKIP={suite}"
+    );
 }

@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
-# Installs the schema fuzzer into a folder of its own, once, and prints the path of its program.
-#   schemathesis.sh FOLDER
+# Installs Schemathesis, the API fuzzer, into DIR unless it is up to date, and prints the program's
+# path.
+#
+#   schemathesis.sh DIR
 set -euo pipefail
-here=$(cd "$(dirname "$0")" && pwd)
-folder=$1
-program=$folder/bin/st
-if ! cmp -s "$here/schemathesis.txt" "$folder/READY"; then
-    python3 -m venv --clear "$folder" >&2
-    "$folder/bin/pip" install --quiet --disable-pip-version-check --requirement "$here/schemathesis.txt" >&2
-    cp "$here/schemathesis.txt" "$folder/READY"
+requirements=$(cd "$(dirname "$0")" && pwd)/schemathesis.txt
+dir=$1
+if ! cmp -s "$requirements" "$dir/READY"; then
+    python3 -m venv --clear "$dir" >&2
+    "$dir/bin/pip" install --quiet --disable-pip-version-check --requirement "$requirements" >&2
+    cp "$requirements" "$dir/READY"
 fi
-echo "$program"
+echo "$dir/bin/st"

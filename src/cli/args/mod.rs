@@ -391,8 +391,9 @@ pub(super) const SOURCE_VARIABLE: &str = ENV_SOURCE_URL;
 #[cfg(test)]
 mod tests {
     use super::*;
+
     #[test]
-    fn the_command_line_is_sound() {
+    fn the_command_definitions_are_valid() {
         command().debug_assert();
     }
 }

@@ -215,7 +215,7 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn a_line_tells_bytes_percent_rate_and_time_left() {
+    fn a_line_shows_bytes_percent_rate_and_time_left() {
         assert_eq!(
             line(Activity::Uploading, 256_000_000, 0, Some(1_024_000_000), Duration::from_secs(4)),
             "Uploading 25 %  256.0 MB of 1.0 GB  64.0 MB/s  12s left"

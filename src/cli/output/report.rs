@@ -346,7 +346,7 @@ mod tests {
     use crate::wire::{Extension, LeftOut, SourceFacts};
 
     #[test]
-    fn a_preflight_reads_well() {
+    fn a_preflight_report_is_readable() {
         let source = SourceFacts {
             server_version: "18.6".into(),
             database_size_bytes: 900 << 20,
@@ -363,7 +363,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ended_import_reads_well() {
+    fn an_import_report_is_readable() {
         let summary = ImportSummary {
             database_size_bytes: Some(12_345_678),
             tables: Some(15),
@@ -386,13 +386,13 @@ mod tests {
     }
 
     #[test]
-    fn an_import_of_a_service_that_tells_nothing_reads_well() {
+    fn an_import_report_without_details_is_readable() {
         let job = serde_json::from_str(r#"{"id":"j","type":"project.import","state":"completed","project_id":"p"}"#);
         insta::assert_snapshot!(ended(&job.expect("a job"), None));
     }
 
     #[test]
-    fn thousands_are_kept_apart() {
+    fn thousands_are_separated_by_commas() {
         assert_eq!([0, 999, 1000, 1_234_567].map(with_separators), ["0", "999", "1,000", "1,234,567"]);
     }
 }

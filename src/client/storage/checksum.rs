@@ -181,37 +181,38 @@ mod tests {
     use crate::wire::crc64_text;
     use proptest::prelude::*;
 
-    fn found(headers: &[(&'static str, &str)]) -> StoredChecksum {
-        let parsed =
-            headers.iter().map(|(name, value)| (name.parse().expect("a name"), value.parse().expect("a value")));
+    fn stored(headers: &[(&'static str, &str)]) -> StoredChecksum {
+        let parsed = headers
+            .iter()
+            .map(|(name, value)| (name.parse().expect("a valid name"), value.parse().expect("a valid value")));
         stored_checksum(&parsed.collect())
     }
 
     const MD5_OF_A: &str = "0cc175b9c0f1b6a831c399e269772661";
 
     #[test]
-    fn known_values_come_out() {
-        let file = tempfile::tempfile().expect("a file");
-        let mut sums = Checksums::new(&file, 0);
-        sums.add(b"1234", Instant::now()).expect("adds");
-        sums.add(b"56789", Instant::now()).expect("adds");
-        let sent = sums.finish().expect("ends");
+    fn the_crc64_of_the_check_input_is_the_check_value() {
+        let file = tempfile::tempfile().expect("a temporary file");
+        let mut checksums = Checksums::new(&file, 0);
+        checksums.add(b"1234", Instant::now()).expect("a readable file");
+        checksums.add(b"56789", Instant::now()).expect("a readable file");
+        let sent = checksums.finish().expect("a readable file");
         assert_eq!(sent, Sent { crc64: 0xae8b_1486_0a79_9888, md5: None }, "the check value of CRC-64/NVME");
         assert_eq!(crc64_of_text(&crc64_text(sent.crc64)), Some(sent.crc64));
     }
 
     #[test]
-    fn a_wire_that_is_faster_than_md5_does_without() {
-        let mut file = tempfile::tempfile().expect("a file");
+    fn md5_is_skipped_if_the_network_is_faster() {
+        let mut file = tempfile::tempfile().expect("a temporary file");
         let all: Vec<u8> = (0_u32..(48 << 20) / 4).flat_map(u32::to_le_bytes).collect();
-        io::Write::write_all(&mut file, &all).expect("writes");
+        io::Write::write_all(&mut file, &all).expect("a writable file");
         let sent = |pause: Duration| {
-            let (mut sums, mut now) = (Checksums::new(&file, 4), Instant::now());
+            let (mut checksums, mut now) = (Checksums::new(&file, 4), Instant::now());
             for block in all[4..].chunks(256 << 10) {
                 now += pause;
-                sums.add(block, now).expect("adds");
+                checksums.add(block, now).expect("a readable file");
             }
-            sums.finish().expect("ends")
+            checksums.finish().expect("a readable file")
         };
         let (slow, fast) = (sent(Duration::from_millis(2)), sent(Duration::from_micros(200)));
         assert_eq!(slow.crc64, fast.crc64);
@@ -220,38 +221,44 @@ mod tests {
     }
 
     #[test]
-    fn storage_is_believed_only_where_it_speaks_of_the_content() {
+    fn only_checksums_of_the_content_are_used() {
         let tag = format!("\"{MD5_OF_A}\"");
-        assert!(matches!(found(&[("etag", &tag)]), StoredChecksum::Md5(_)));
-        assert_eq!(found(&[("etag", &tag), ("x-amz-server-side-encryption", "aws:kms:dsse")]), StoredChecksum::Nothing);
-        assert!(matches!(found(&[("etag", &tag), ("x-amz-server-side-encryption", "AES256")]), StoredChecksum::Md5(_)));
+        assert!(matches!(stored(&[("etag", &tag)]), StoredChecksum::Md5(_)));
+        assert_eq!(
+            stored(&[("etag", &tag), ("x-amz-server-side-encryption", "aws:kms:dsse")]),
+            StoredChecksum::Nothing
+        );
+        assert!(matches!(
+            stored(&[("etag", &tag), ("x-amz-server-side-encryption", "AES256")]),
+            StoredChecksum::Md5(_)
+        ));
         let customer = ("x-amz-server-side-encryption-customer-algorithm", "AES256");
-        assert_eq!(found(&[("etag", &tag), customer]), StoredChecksum::Nothing);
+        assert_eq!(stored(&[("etag", &tag), customer]), StoredChecksum::Nothing);
         for other in
             ["x", "\"0x8DC\"", "W/\"0cc175b9c0f1b6a831c399e269772661\"", "\"0cc175b9c0f1b6a831c399e269772661-3\""]
         {
-            assert_eq!(found(&[("etag", other)]), StoredChecksum::Nothing, "{other}");
+            assert_eq!(stored(&[("etag", other)]), StoredChecksum::Nothing, "{other}");
         }
-        assert_eq!(found(&[("x-amz-checksum-crc64nvme", &crc64_text(7)), ("etag", &tag)]), StoredChecksum::Crc64(7));
+        assert_eq!(stored(&[("x-amz-checksum-crc64nvme", &crc64_text(7)), ("etag", &tag)]), StoredChecksum::Crc64(7));
         let composite = [("x-amz-checksum-crc64nvme", &*crc64_text(7)), ("x-amz-checksum-type", "COMPOSITE")];
-        assert_eq!(found(&composite), StoredChecksum::Nothing);
+        assert_eq!(stored(&composite), StoredChecksum::Nothing);
         let google = ("x-goog-hash", "crc32c=AAAAAA==,md5=DMF1ucDxtqgxw5niaXcmYQ==");
-        assert_eq!(found(&[google]), found(&[("etag", &tag)]));
-        assert_eq!(found(&[("content-md5", "DMF1ucDxtqgxw5niaXcmYQ==")]), found(&[("etag", &tag)]));
+        assert_eq!(stored(&[google]), stored(&[("etag", &tag)]));
+        assert_eq!(stored(&[("content-md5", "DMF1ucDxtqgxw5niaXcmYQ==")]), stored(&[("etag", &tag)]));
     }
 
     #[test]
-    fn a_second_reading_finds_the_same() {
-        let mut file = tempfile::tempfile().expect("a file");
-        io::Write::write_all(&mut file, b"xxabc").expect("writes");
-        assert_eq!(md5_of(&file, 2, 3).expect("reads"), <[u8; 16]>::from(Md5::digest(b"abc")));
+    fn the_md5_of_a_file_range_is_computed() {
+        let mut file = tempfile::tempfile().expect("a temporary file");
+        io::Write::write_all(&mut file, b"xxabc").expect("a writable file");
+        assert_eq!(md5_of(&file, 2, 3).expect("a readable file"), <[u8; 16]>::from(Md5::digest(b"abc")));
         assert!(md5_of(&file, 2, 4).is_err());
     }
 
     proptest! {
         #[test]
-        fn no_header_is_too_strange(tag in "\\PC{0,50}", sum in "\\PC{0,20}", hash in "[a-z0-9=,+/ ]{0,60}") {
-            let headers: HeaderMap = [("etag", tag), ("x-amz-checksum-crc64nvme", sum), ("x-goog-hash", hash)]
+        fn arbitrary_headers_never_panic(tag in "\\PC{0,50}", checksum in "\\PC{0,20}", hash in "[a-z0-9=,+/ ]{0,60}") {
+            let headers: HeaderMap = [("etag", tag), ("x-amz-checksum-crc64nvme", checksum), ("x-goog-hash", hash)]
                 .into_iter()
                 .filter_map(|(name, value)| Some((name.parse().ok()?, hyper::header::HeaderValue::from_bytes(value.as_bytes()).ok()?)))
                 .collect();

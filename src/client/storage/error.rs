@@ -46,7 +46,7 @@ pub enum UploadError {
 
 /// A response of storage outside 2xx.
 #[derive(Debug, thiserror::Error)]
-#[error("storage at {host} rejected the upload with status {status}: {words}")]
+#[error("storage at {host} rejected the upload with status {status}: {message}")]
 pub struct StorageRejection {
     /// The HTTP status.
     pub status: u16,
@@ -55,7 +55,7 @@ pub struct StorageRejection {
     pub(super) host: String,
     /// The S3 error code.
     pub(super) code: String,
-    pub(super) words: String,
+    pub(super) message: String,
 }
 
 impl UploadError {
@@ -92,7 +92,7 @@ impl StorageRejection {
     /// only message and code are kept, and neither if it contains a part of the secret query.
     pub(super) fn read(host: &str, query: &str, status: u16, retry_after: Option<Duration>, body: &str) -> Self {
         let error = S3Error::parse(body);
-        let words = match &error {
+        let message = match &error {
             Some(error) if !error.message.is_empty() => printable(&error.message, 200),
             Some(error) => printable(&error.code, 60),
             _ if (300..400).contains(&status) => "redirects are not followed".into(),
@@ -100,9 +100,9 @@ impl StorageRejection {
             _ => printable(body, 200),
         };
         let quoted = |text: &str| query.split(['&', '=', '%']).any(|piece| piece.len() >= 8 && text.contains(piece));
-        let words = if quoted(&words) { "reason hidden: it quotes the presigned URL".into() } else { words };
+        let message = if quoted(&message) { "reason hidden: it quotes the presigned URL".into() } else { message };
         let code = error.unwrap_or_default().code.chars().take(60).collect();
-        Self { status, retry_after, host: host.to_owned(), code, words }
+        Self { status, retry_after, host: host.to_owned(), code, message }
     }
 
     /// Whether a retry may succeed. S3 returns some network errors with status 400.
@@ -141,32 +141,32 @@ mod tests {
     }
 
     #[test]
-    fn only_the_sentence_of_storage_is_shown() {
+    fn only_the_message_of_the_storage_is_shown() {
         let xml = "<Error><Code>AccessDenied</Code><Message>Request has expired</Message><X>sig=CANARY</X></Error>";
-        assert_eq!(rejection(403, xml).words, "Request has expired");
-        assert_eq!(rejection(403, "<html>oops</html>").words, "no reason given");
-        assert_eq!(rejection(413, "too large").words, "too large");
-        let quoting = rejection(400, "cannot PUT /x?X-Amz-Signature=CANARY0123");
-        assert_eq!(quoting.words, "reason hidden: it quotes the presigned URL");
-        assert_eq!(rejection(307, "").words, "redirects are not followed");
+        assert_eq!(rejection(403, xml).message, "Request has expired");
+        assert_eq!(rejection(403, "<html>oops</html>").message, "no reason given");
+        assert_eq!(rejection(413, "too large").message, "too large");
+        let with_url = rejection(400, "cannot PUT /x?X-Amz-Signature=CANARY0123");
+        assert_eq!(with_url.message, "reason hidden: it quotes the presigned URL");
+        assert_eq!(rejection(307, "").message, "redirects are not followed");
     }
 
     #[test]
-    fn faults_of_the_line_are_told_from_refusals() {
-        let coded = |code: &str| rejection(400, &format!("<Error><Code>{code}</Code></Error>"));
-        assert!(coded("RequestTimeout").is_transient() && coded("BadDigest").is_transient());
-        assert!(!coded("EntityTooLarge").is_transient());
+    fn transient_errors_differ_from_permanent_rejections() {
+        let with_code = |code: &str| rejection(400, &format!("<Error><Code>{code}</Code></Error>"));
+        assert!(with_code("RequestTimeout").is_transient() && with_code("BadDigest").is_transient());
+        assert!(!with_code("EntityTooLarge").is_transient());
         for status in [408, 429, 500, 502, 503, 504, 520] {
             assert!(rejection(status, "").is_transient(), "{status}");
         }
         for status in [301, 400, 401, 403, 404, 409, 411, 413, 501, 507] {
             assert!(!rejection(status, "").is_transient(), "{status}");
         }
-        assert!(UploadError::Rejected(coded("ExpiredToken")).needs_new_url());
+        assert!(UploadError::Rejected(with_code("ExpiredToken")).needs_new_url());
     }
 
     #[test]
-    fn an_error_of_tls_is_found_inside_others() {
+    fn a_nested_tls_error_is_found() {
         let error = io::Error::other(io::Error::other(rustls::Error::DecryptError));
         assert!(tls_error(&error).is_some() && tls_error(&io::Error::other("x")).is_none());
     }

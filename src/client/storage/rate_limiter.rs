@@ -37,12 +37,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bytes_take_their_time() {
+    fn bytes_are_delayed_to_the_rate() {
         let limiter = RateLimiter::new(1_000_000);
         let now = Instant::now();
-        let waited: Duration = (0..11).map(|_| limiter.wait(100_000, now)).last().expect("eleven waits");
-        assert!((Duration::from_millis(990)..=Duration::from_secs(1)).contains(&waited), "{waited:?}");
-        assert_eq!(limiter.wait(1, now + Duration::from_secs(9)), Duration::ZERO, "idle time is not owed");
+        let last_wait: Duration = (0..11).map(|_| limiter.wait(100_000, now)).last().expect("at least one wait");
+        assert!((Duration::from_millis(990)..=Duration::from_secs(1)).contains(&last_wait), "{last_wait:?}");
+        assert_eq!(limiter.wait(1, now + Duration::from_secs(9)), Duration::ZERO, "no delay after idle time");
         assert_eq!((limiter.block(262_144), RateLimiter::new(4).block(262_144)), (125_000, 1));
     }
 }

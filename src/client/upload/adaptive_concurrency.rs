@@ -26,7 +26,7 @@ impl AdaptiveConcurrency {
     }
 
     /// Records a stored part of this many bytes.
-    pub(super) fn arrived(&mut self, bytes: u64, now: Instant) {
+    pub(super) fn stored(&mut self, bytes: u64, now: Instant) {
         if self.settled {
             return;
         }
@@ -58,24 +58,24 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
-    /// The final number of streams if `rate` returns the bytes per second for a number of streams.
-    fn settled(most: usize, rate: impl Fn(usize) -> f64) -> usize {
+    /// The final number of streams if `rate` is the throughput in bytes per second for a number of streams.
+    fn final_streams(limit: usize, rate: impl Fn(usize) -> f64) -> usize {
         let mut now = Instant::now();
-        let mut streams = AdaptiveConcurrency::new(most, now);
+        let mut streams = AdaptiveConcurrency::new(limit, now);
         for _ in 0..400 {
             now += Duration::from_secs_f64(1e6 / rate(streams.now()));
-            streams.arrived(1_000_000, now);
+            streams.stored(1_000_000, now);
         }
         streams.now()
     }
 
     #[test]
-    fn as_many_go_as_help() {
-        let each = |streams| f64::from(u32::try_from(streams).expect("few")) * 1e6;
-        assert_eq!(settled(4, each), 4, "throughput grows with every connection");
-        assert_eq!(settled(16, each), 16);
-        assert_eq!(settled(4, |_| 1e8), 2, "the network is saturated");
-        assert_eq!(settled(8, |streams| each(streams.min(5))), 5);
-        assert_eq!(settled(1, each), 1);
+    fn streams_are_added_while_the_throughput_grows() {
+        let linear = |streams| f64::from(u32::try_from(streams).expect("a count within u32")) * 1e6;
+        assert_eq!(final_streams(4, linear), 4, "throughput grows with every connection");
+        assert_eq!(final_streams(16, linear), 16);
+        assert_eq!(final_streams(4, |_| 1e8), 2, "the network is saturated");
+        assert_eq!(final_streams(8, |streams| linear(streams.min(5))), 5);
+        assert_eq!(final_streams(1, linear), 1);
     }
 }

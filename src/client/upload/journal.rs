@@ -92,7 +92,7 @@ impl Journal {
     }
 
     /// Records a stored part. If the line is lost, the part is sent again.
-    pub(super) fn arrived(&mut self, part: u32, crc64: u64) {
+    pub(super) fn stored(&mut self, part: u32, crc64: u64) {
         let line = PartLine { part, crc64nvme: crc64_text(crc64) };
         let written = serde_json::to_string(&line).map(|line| self.file.write_all(format!("\n{line}\n").as_bytes()));
         if let Ok(Err(error)) = written {
@@ -145,29 +145,31 @@ mod tests {
     }
 
     #[test]
-    fn what_was_written_comes_back_but_for_a_torn_line() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let open = || Journal::open_at(&folder.path().join("uploads"), "x.jsonl");
-        let mut journal = open().expect("opens");
+    fn a_reopened_journal_has_every_entry_but_a_torn_line() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let open = || Journal::open_at(&dir.path().join("uploads"), "x.jsonl");
+        let mut journal = open().expect("a new journal");
         assert_eq!(journal.read(), None);
-        journal.begin(&header()).expect("begins");
-        journal.arrived(1, 7);
+        journal.begin(&header()).expect("a writable journal");
+        journal.stored(1, 7);
         assert!(open().is_err(), "the journal is locked");
-        journal.file.write_all(b"{\"part\":2,\"crc64n").expect("a crash cuts this off");
-        journal.arrived(3, u64::MAX);
+        // A crash tears this line.
+        journal.file.write_all(b"{\"part\":2,\"crc64n").expect("a writable journal");
+        journal.stored(3, u64::MAX);
         drop(journal);
-        let mut journal = open().expect("opens again");
-        let entry = journal.read().expect("exists");
+        let mut journal = open().expect("an unlocked journal");
+        let entry = journal.read().expect("an entry");
         assert_eq!(entry.header, header());
         assert_eq!(entry.parts.into_iter().collect::<Vec<_>>(), [(1, 7), (3, u64::MAX)]);
-        journal.begin(&header()).expect("begins again");
-        assert!(journal.read().expect("exists").parts.is_empty());
+        journal.begin(&header()).expect("a writable journal");
+        assert!(journal.read().expect("an entry").parts.is_empty());
         #[cfg(unix)]
         {
-            let mode =
-                |path: &Path| std::os::unix::fs::PermissionsExt::mode(&fs::metadata(path).expect("is").permissions());
+            let mode = |path: &Path| {
+                std::os::unix::fs::PermissionsExt::mode(&fs::metadata(path).expect("an existing file").permissions())
+            };
             assert_eq!(mode(&journal.path) & 0o777, 0o600);
-            assert_eq!(mode(journal.path.parent().expect("a folder")) & 0o777, 0o700);
+            assert_eq!(mode(journal.path.parent().expect("a parent directory")) & 0o777, 0o700);
         }
         let path = journal.path.clone();
         journal.remove();
@@ -176,13 +178,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_is_read(text in "\\PC{0,200}", cut in 0_usize..400) {
+        fn a_truncated_journal_has_no_false_entry(text in "\\PC{0,200}", length in 0_usize..400) {
             let _ = entry(&text);
-            let whole = format!("{}\n\n{{\"part\":1,\"crc64nvme\":\"AAAAAAAAAAc=\"}}\n", serde_json::to_string(&header()).expect("writes"));
-            let cut = whole.len().min(cut);
-            // A truncated journal contains nothing that was not written.
-            if let Some(found) = entry(&whole[..cut]) {
-                prop_assert!(found.header == header() && found.parts.iter().all(|part| part == (&1, &7)));
+            let header_line = serde_json::to_string(&header()).expect("a serializable header");
+            let journal = format!("{header_line}\n\n{{\"part\":1,\"crc64nvme\":\"AAAAAAAAAAc=\"}}\n");
+            let length = journal.len().min(length);
+            // A prefix of the journal contains nothing that was not written.
+            if let Some(entry) = entry(&journal[..length]) {
+                prop_assert!(entry.header == header() && entry.parts.iter().all(|part| part == (&1, &7)));
             }
         }
     }

@@ -53,15 +53,15 @@ impl UploadRun<'_> {
             let same = ours.get(&part.part_number).is_some_and(|ours| sum.is_none_or(|sum| sum == *ours));
             same && part.size_bytes > 0 && part.size_bytes == self.length(part.part_number, state.part_size_bytes)
         };
-        let mut arrived = BTreeMap::new();
+        let mut stored = BTreeMap::new();
         for mut part in state.parts.into_iter().filter(agreed) {
             part.checksum_crc64nvme = ours.get(&part.part_number).map(|crc64| crc64_text(*crc64));
-            arrived.insert(part.part_number, part);
+            stored.insert(part.part_number, part);
         }
-        let bytes = arrived.values().map(|part: &UploadPart| part.size_bytes).sum();
+        let bytes = stored.values().map(|part: &UploadPart| part.size_bytes).sum();
         self.progress.store(bytes, Ordering::Relaxed);
         (self.notify)(UploadEvent::Resumed(bytes));
-        self.send_parts(&state.id, state.part_size_bytes, arrived, journal).await
+        self.send_parts(&state.id, state.part_size_bytes, stored, journal).await
     }
 
     /// Sends the missing parts concurrently and completes the upload.
@@ -69,7 +69,7 @@ impl UploadRun<'_> {
         &self,
         id: &str,
         part_size: u64,
-        mut arrived: BTreeMap<u32, UploadPart>,
+        mut stored: BTreeMap<u32, UploadPart>,
         mut journal: Option<Journal>,
     ) -> Result<Uploaded, UploadError> {
         if journal.is_some() {
@@ -81,14 +81,14 @@ impl UploadRun<'_> {
         let count = count.ok_or_else(|| UploadError::Unusable(format!("invalid part size of {part_size} bytes")))?;
         let mut rounds = 0;
         loop {
-            let missing: BTreeSet<u32> = (1..=count).filter(|number| !arrived.contains_key(number)).collect();
+            let missing: BTreeSet<u32> = (1..=count).filter(|number| !stored.contains_key(number)).collect();
             let parts =
                 Parts { id, part_size, missing: missing.into(), urls: RefCell::default(), url_lock: Mutex::default() };
-            let sent = self.send_missing(&parts, &mut arrived, journal.as_mut()).await;
+            let sent = self.send_missing(&parts, &mut stored, journal.as_mut()).await;
             if let Err(error) = sent.and_then(|()| self.check_unchanged()) {
                 return Err(self.discard_if_gone(error, id, journal).await);
             }
-            let all: Vec<UploadPart> = arrived.values().cloned().collect();
+            let all: Vec<UploadPart> = stored.values().cloned().collect();
             let began = Instant::now();
             let refused = match self.retry_call(|| self.api.complete_upload(self.project, id, all.clone())).await {
                 Ok(object) => return Ok(Uploaded { key: object.object_key, journal }),
@@ -100,9 +100,9 @@ impl UploadRun<'_> {
             if state.complete {
                 return Ok(Uploaded { key: state.object_key, journal });
             }
-            self.drop_differing(&state, &mut arrived);
+            self.drop_differing(&state, &mut stored);
             rounds += 1;
-            if arrived.len() == count as usize || rounds == MAX_ROUNDS {
+            if stored.len() == count as usize || rounds == MAX_ROUNDS {
                 return Err(refused.into());
             }
             self.pause(UploadError::Damaged(self.api.host()), began).await?;
@@ -112,7 +112,7 @@ impl UploadRun<'_> {
     async fn send_missing(
         &self,
         parts: &Parts<'_>,
-        arrived: &mut BTreeMap<u32, UploadPart>,
+        stored: &mut BTreeMap<u32, UploadPart>,
         mut journal: Option<&mut Journal>,
     ) -> Result<(), UploadError> {
         let mut queue = parts.missing.borrow().clone().into_iter();
@@ -129,12 +129,12 @@ impl UploadRun<'_> {
             connections.extend(connection);
             parts.missing.borrow_mut().remove(&part.part_number);
             self.budget.borrow_mut().success();
-            streams.arrived(part.size_bytes, Instant::now());
+            streams.stored(part.size_bytes, Instant::now());
             let sum = part.checksum_crc64nvme.as_deref().and_then(crc64_of_text);
             if let (Some(journal), Some(crc64)) = (&mut journal, sum) {
-                journal.arrived(part.part_number, crc64);
+                journal.stored(part.part_number, crc64);
             }
-            arrived.insert(part.part_number, part);
+            stored.insert(part.part_number, part);
         }
     }
 
@@ -189,10 +189,10 @@ impl UploadRun<'_> {
         Ok(state().unwrap_or_default())
     }
 
-    /// Removes from `arrived` the parts that differ from those in storage.
-    fn drop_differing(&self, state: &wire::Upload, arrived: &mut BTreeMap<u32, UploadPart>) {
+    /// Removes from `stored` the parts that differ from those in storage.
+    fn drop_differing(&self, state: &wire::Upload, stored: &mut BTreeMap<u32, UploadPart>) {
         let theirs: HashMap<u32, &UploadPart> = state.parts.iter().map(|part| (part.part_number, part)).collect();
-        arrived.retain(|number, ours| {
+        stored.retain(|number, ours| {
             let same = theirs.get(number).is_some_and(|theirs| {
                 theirs.size_bytes == ours.size_bytes
                     && (theirs.checksum_crc64nvme.is_none() || theirs.checksum_crc64nvme == ours.checksum_crc64nvme)

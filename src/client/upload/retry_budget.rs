@@ -79,44 +79,45 @@ pub(super) fn jitter() -> f64 {
 mod tests {
     use super::*;
 
-    fn broken() -> UploadError {
+    fn broken_connection() -> UploadError {
         UploadError::Broken("s3.example".into(), "reset".into())
     }
 
     #[test]
-    fn waits_grow_and_end() {
+    fn waits_grow_until_the_budget_is_exhausted() {
         let mut now = Instant::now();
         let mut budget = RetryBudget::new(now);
         let mut waits = Vec::new();
-        while let Some(pause) = budget.failure(&broken(), now, now, 1.0) {
-            assert!(pause.is_new && pause.attempt == u32::try_from(waits.len()).expect("few") + 2);
+        while let Some(pause) = budget.failure(&broken_connection(), now, now, 1.0) {
+            assert!(pause.is_new && pause.attempt == u32::try_from(waits.len()).expect("a count within u32") + 2);
             waits.push(pause.wait.as_secs());
             now += pause.wait;
         }
         assert_eq!(waits, [1, 3, 9, 27, 60]);
         assert_eq!(
-            RetryBudget::new(now).failure(&broken(), now, now, 0.0).expect("a pause").wait,
+            RetryBudget::new(now).failure(&broken_connection(), now, now, 0.0).expect("a pause").wait,
             Duration::from_millis(500)
         );
     }
 
     #[test]
-    fn one_fault_of_the_network_counts_once() {
+    fn simultaneous_failures_count_once() {
         let now = Instant::now();
         let mut budget = RetryBudget::new(now);
         let later = |milliseconds| now + Duration::from_millis(milliseconds);
-        let first = budget.failure(&broken(), now, later(100), 1.0).expect("a pause");
-        let second = budget.failure(&broken(), now, later(400), 1.0).expect("the same pause");
+        let first = budget.failure(&broken_connection(), now, later(100), 1.0).expect("a pause");
+        let second = budget.failure(&broken_connection(), now, later(400), 1.0).expect("the same pause");
         assert_eq!((second.attempt, second.is_new), (first.attempt, false));
         assert_eq!(second.wait, Duration::from_millis(700));
-        let third = budget.failure(&broken(), later(50), later(9000), 1.0).expect("the same fault, noticed late");
+        let third =
+            budget.failure(&broken_connection(), later(50), later(9000), 1.0).expect("the same failure, detected late");
         assert_eq!((third.attempt, third.wait), (2, Duration::ZERO));
         budget.success();
-        assert_eq!(budget.failure(&broken(), later(9000), later(9500), 1.0).expect("a pause").attempt, 2);
+        assert_eq!(budget.failure(&broken_connection(), later(9000), later(9500), 1.0).expect("a pause").attempt, 2);
     }
 
     #[test]
-    fn what_is_final_is_not_tried_again() {
+    fn permanent_errors_are_not_retried() {
         let now = Instant::now();
         assert_eq!(RetryBudget::new(now).failure(&UploadError::Changed, now, now, 0.5), None);
         let jitter = jitter();

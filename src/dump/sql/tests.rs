@@ -1,20 +1,20 @@
-//! Tests of splitting a script.
+//! Unit tests for splitting a script into pieces.
 
 use super::*;
 use proptest::prelude::*;
 
-/// Returns a few bytes per read, to cover every block boundary.
-struct Trickle(io::Cursor<Vec<u8>>, usize);
+/// Returns at most a few bytes per read, to cover every block boundary.
+struct ShortReads(io::Cursor<Vec<u8>>, usize);
 
-impl Read for Trickle {
+impl Read for ShortReads {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let step = self.1.min(buffer.len());
-        self.0.read(&mut buffer[..step])
+        let read_size = self.1.min(buffer.len());
+        self.0.read(&mut buffer[..read_size])
     }
 }
 
-fn script(text: &[u8], step: usize) -> Script {
-    Script::new(Trickle(io::Cursor::new(text.to_vec()), step))
+fn script(text: &[u8], read_size: usize) -> Script {
+    Script::new(ShortReads(io::Cursor::new(text.to_vec()), read_size))
 }
 
 fn letter(kind: PieceKind) -> char {
@@ -29,108 +29,108 @@ fn letter(kind: PieceKind) -> char {
     }
 }
 
-fn pieces(text: &[u8], step: usize) -> (Vec<(char, String, u64)>, Option<Unfinished>) {
-    let mut script = script(text, step);
-    let mut found: Vec<(char, String, u64)> = Vec::new();
-    while let Some(piece) = script.next_piece().expect("reads") {
+fn pieces(text: &[u8], read_size: usize) -> (Vec<(char, String, u64)>, Option<Unfinished>) {
+    let mut script = script(text, read_size);
+    let mut merged: Vec<(char, String, u64)> = Vec::new();
+    while let Some(piece) = script.next_piece().expect("a readable script") {
         let (kind, line) = (letter(piece.kind), piece.line());
         let text = String::from_utf8_lossy(piece.bytes).into_owned();
-        match found.last_mut() {
-            Some((last, before, _)) if *last == kind && "br".contains(kind) => before.push_str(&text),
-            _ => found.push((kind, text, line)),
+        match merged.last_mut() {
+            Some((last, previous, _)) if *last == kind && "br".contains(kind) => previous.push_str(&text),
+            _ => merged.push((kind, text, line)),
         }
     }
-    (found, script.unfinished())
+    (merged, script.unfinished())
 }
 
-/// The statements, commands and rows; they must not depend on the size of reads.
-fn cut(text: &str) -> Vec<String> {
-    let mut first = None;
-    for step in [1, 2, 3, 7, 64, 4096] {
-        let (found, unfinished) = pieces(text.as_bytes(), step);
+/// The statements, commands and rows of a script, which must not depend on the read size.
+fn split(text: &str) -> Vec<String> {
+    let mut expected = None;
+    for read_size in [1, 2, 3, 7, 64, 4096] {
+        let (merged, unfinished) = pieces(text.as_bytes(), read_size);
         assert_eq!(unfinished, None, "{text}");
-        let whole: String = found.iter().map(|(_, text, _)| text.as_str()).collect();
-        assert_eq!(whole, text);
-        let told: Vec<String> = found
+        let joined: String = merged.iter().map(|(_, text, _)| text.as_str()).collect();
+        assert_eq!(joined, text);
+        let lines: Vec<String> = merged
             .into_iter()
             .filter(|(kind, ..)| *kind != 'b')
             .map(|(kind, text, line)| format!("{kind}{line} {text}"))
             .collect();
-        assert_eq!(first.get_or_insert_with(|| told.clone()), &told, "in steps of {step}");
+        assert_eq!(expected.get_or_insert_with(|| lines.clone()), &lines, "{read_size} bytes per read");
     }
-    first.expect("was cut")
+    expected.expect("at least one read size")
 }
 
 #[test]
-fn cuts_statements_at_their_semicolons() {
+fn statements_end_at_their_semicolons() {
     assert_eq!(
-        cut("-- head; not\nSELECT 1;\n\nSELECT ';' || E'\\';' || \";\" /* ; /* ; */ */ -- ;\n;"),
+        split("-- head; not\nSELECT 1;\n\nSELECT ';' || E'\\';' || \";\" /* ; /* ; */ */ -- ;\n;"),
         ["s2 SELECT 1;", "s4 SELECT ';' || E'\\';' || \";\" /* ; /* ; */ */ -- ;\n;"]
     );
 }
 
 #[test]
-fn inserts_come_in_runs_that_hold_only_inserts() {
+fn runs_of_inserts_contain_only_plain_inserts() {
     let run = "INSERT INTO t VALUES (1, 'a;''b', -2);\nINSERT INTO \"a;b\" VALUES ('--', 1 / 2);\n";
-    let odd =
+    let others =
         "INSERT INTO t VALUES (E'\\';');\nINSERT INTO t VALUES ($a$;$a$);\nINSERT INTO t SELECT 1 -- ;\n;\nSELECT 1;";
-    let text = format!("{run}{odd}");
+    let text = format!("{run}{others}");
     let mut script = script(text.as_bytes(), 1 << 20);
     let mut kinds = Vec::new();
-    while let Some(piece) = script.next_piece().expect("reads") {
+    while let Some(piece) = script.next_piece().expect("a readable script") {
         if piece.kind != PieceKind::Between {
             kinds.push((piece.kind, piece.bytes.len()));
         }
     }
-    let kinds_of_odd = kinds.iter().skip(1).map(|(kind, _)| *kind).collect::<Vec<_>>();
+    let other_kinds = kinds.iter().skip(1).map(|(kind, _)| *kind).collect::<Vec<_>>();
     assert_eq!(kinds[0], (PieceKind::Inserts(2), run.len()));
-    assert_eq!(kinds_of_odd, [PieceKind::Statement; 4]);
+    assert_eq!(other_kinds, [PieceKind::Statement; 4]);
 }
 
 #[test]
-fn long_runs_are_whole_whoever_finds_them() {
+fn long_runs_of_inserts_are_complete() {
     let tricky = "INSERT INTO t VALUES (1, 'one);\nINSERT INTO two', 'it''s');\n";
     let plain = "INSERT INTO public.t VALUES (-1.5, NULL, 'some text; more', '2024-01-01');\n";
     for period in [1, 2, 7, 5000] {
         let lines = (0..40_000).map(|number| if number % period == 0 { tricky } else { plain });
         let text: String = lines.collect();
         let mut script = script(text.as_bytes(), 1 << 20);
-        let (mut whole, mut count) = (Vec::new(), 0);
-        while let Some(piece) = script.next_piece().expect("reads") {
-            whole.extend_from_slice(piece.bytes);
+        let (mut joined, mut count) = (Vec::new(), 0);
+        while let Some(piece) = script.next_piece().expect("a readable script") {
+            joined.extend_from_slice(piece.bytes);
             count += match piece.kind {
-                PieceKind::Inserts(several) => several,
+                PieceKind::Inserts(statements) => statements,
                 PieceKind::Statement => 1,
                 PieceKind::Between => 0,
                 other => panic!("{other:?}"),
             };
         }
-        assert_eq!(count, 40_000, "every {period}th is tricky");
-        assert!(whole == text.as_bytes());
+        assert_eq!(count, 40_000, "every {period}th statement is tricky");
+        assert!(joined == text.as_bytes());
     }
 }
 
 #[test]
-fn a_dollar_quote_hides_everything() {
+fn semicolons_in_a_dollar_quote_do_not_end_a_statement() {
     assert_eq!(
-        cut("CREATE FUNCTION f() AS $body$ a; $x$ b; $body$ LANGUAGE sql; SELECT $1;"),
+        split("CREATE FUNCTION f() AS $body$ a; $x$ b; $body$ LANGUAGE sql; SELECT $1;"),
         ["s1 CREATE FUNCTION f() AS $body$ a; $x$ b; $body$ LANGUAGE sql;", "s1 SELECT $1;"]
     );
 }
 
 #[test]
-fn a_function_body_of_statements_is_one_statement() {
+fn function_bodies_and_rules_are_not_split() {
     let function =
         "CREATE OR REPLACE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT CASE WHEN true THEN 1 END; SELECT 2; END;";
-    assert_eq!(cut(&format!("{function}\nBEGIN;")), [format!("s1 {function}"), "s2 BEGIN;".into()]);
+    assert_eq!(split(&format!("{function}\nBEGIN;")), [format!("s1 {function}"), "s2 BEGIN;".into()]);
     let rule = "CREATE RULE r AS ON UPDATE TO t DO (SELECT 1; SELECT 2);";
-    assert_eq!(cut(rule), [format!("s1 {rule}")]);
+    assert_eq!(split(rule), [format!("s1 {rule}")]);
 }
 
 #[test]
-fn rows_are_not_sql() {
+fn copy_rows_are_not_parsed_as_sql() {
     assert_eq!(
-        cut("COPY t (a) FROM stdin;\nit's; -- a row\n\\.x\n\\N\n\\.\nSELECT 1;\nCOPY e FROM stdin;\n\\.\nSELECT 2;"),
+        split("COPY t (a) FROM stdin;\nit's; -- a row\n\\.x\n\\N\n\\.\nSELECT 1;\nCOPY e FROM stdin;\n\\.\nSELECT 2;"),
         [
             "s1 COPY t (a) FROM stdin;",
             "r2 it's; -- a row\n\\.x\n\\N\n\\.\n",
@@ -143,83 +143,84 @@ fn rows_are_not_sql() {
 }
 
 #[test]
-fn psql_commands_are_seen_wherever_they_stand() {
+fn psql_commands_are_found_at_any_position() {
     assert_eq!(
-        cut("\\restrict abc\nSELECT 1;\n\\unrestrict abc\n"),
+        split("\\restrict abc\nSELECT 1;\n\\unrestrict abc\n"),
         ["c1 \\restrict abc\n", "s2 SELECT 1;", "c3 \\unrestrict abc\n"]
     );
-    assert_eq!(cut("SELECT 1 \\gexec\nSELECT 2;"), ["l1 SELECT 1 ", "i1 \\gexec\n", "s2 SELECT 2;"]);
+    assert_eq!(split("SELECT 1 \\gexec\nSELECT 2;"), ["l1 SELECT 1 ", "i1 \\gexec\n", "s2 SELECT 2;"]);
 }
 
 #[test]
-fn a_comment_ends_where_psql_ends_it() {
-    assert_eq!(cut("-- x\rCOMMIT;\n\x0bCOMMIT;"), ["s1 COMMIT;", "s2 COMMIT;"]);
+fn comments_end_where_psql_ends_them() {
+    assert_eq!(split("-- x\rCOMMIT;\n\x0bCOMMIT;"), ["s1 COMMIT;", "s2 COMMIT;"]);
     assert_eq!(pieces(b"SELECT 1; /* c */ -- bye", 3).1, None);
 }
 
 #[test]
-fn a_command_behind_a_long_statement_is_still_one() {
+fn a_psql_command_after_a_long_statement_is_found() {
     let text = format!("SELECT '{}'\\! id\n", "x".repeat(MAX_WHOLE_STATEMENT - 9));
     let mut script = script(text.as_bytes(), 1 << 20);
     let mut kinds = Vec::new();
-    while let Some(piece) = script.next_piece().expect("reads") {
+    while let Some(piece) = script.next_piece().expect("a readable script") {
         kinds.push(piece.kind);
     }
     assert_eq!(kinds.last(), Some(&PieceKind::CommandInside));
 }
 
 #[test]
-fn backslashes_escape_when_the_script_says_so() {
+fn standard_conforming_strings_decides_whether_backslashes_escape() {
     let text =
         "SET standard_conforming_strings = off;SELECT 'a\\';b';SET standard_conforming_strings = on;SELECT 'a\\';";
-    assert_eq!(cut(text).len(), 4);
-    for set in [
+    assert_eq!(split(text).len(), 4);
+    for setting in [
         "/* x */ set session standard_conforming_strings to 'OFF';",
         "SET LOCAL \"standard_conforming_strings\"=false ;",
     ] {
-        assert_eq!(cut(&format!("{set}SELECT 'a\\';b';")).len(), 2, "{set}");
+        assert_eq!(split(&format!("{setting}SELECT 'a\\';b';")).len(), 2, "{setting}");
     }
 }
 
 #[test]
-fn a_script_that_ends_too_early_is_seen() {
-    for (text, what) in [
+fn a_truncated_script_is_detected() {
+    for (text, unfinished) in [
         ("SELECT 1", Unfinished::Statement),
         ("SELECT 'a;", Unfinished::Statement),
         ("COPY t FROM stdin;\n1\n", Unfinished::Rows),
         ("COPY t FROM stdin;", Unfinished::Rows),
         ("CREATE FUNCTION f() AS $$ a;", Unfinished::Statement),
     ] {
-        assert_eq!(pieces(text.as_bytes(), 5).1, Some(what), "{text}");
+        assert_eq!(pieces(text.as_bytes(), 5).1, Some(unfinished), "{text}");
     }
     assert_eq!(pieces(b"SELECT 1; -- end", 5).1, None);
 }
 
 #[test]
-fn a_long_statement_comes_in_parts() {
+fn a_long_statement_is_split_into_parts() {
     let text = format!("INSERT INTO t VALUES ('{}');SELECT 1;", "x;".repeat(MAX_WHOLE_STATEMENT));
     let mut script = script(text.as_bytes(), 1 << 20);
-    let (mut whole, mut kinds) = (Vec::new(), String::new());
-    while let Some(piece) = script.next_piece().expect("reads") {
+    let (mut joined, mut kinds) = (Vec::new(), String::new());
+    while let Some(piece) = script.next_piece().expect("a readable script") {
         assert!(piece.bytes.len() <= MAX_WHOLE_STATEMENT + 2 * BLOCK);
-        whole.extend_from_slice(piece.bytes);
+        joined.extend_from_slice(piece.bytes);
         kinds.push(letter(piece.kind));
     }
-    assert_eq!(whole, text.as_bytes());
+    assert_eq!(joined, text.as_bytes());
     assert!(kinds.starts_with('l') && kinds.ends_with("ps"), "{kinds}");
 }
 
 proptest! {
     #[test]
-    fn nothing_is_lost_and_steps_do_not_matter(
-        text in "(SELECT|COPY t FROM stdin;\n|'|\"|\\$a\\$|\\$|;|--|/\\*|\\*/|\\(|\\)|\\\\|E'|\\\\\\.\n|\n|[a-z ]){0,40}", step in 1_usize..9
+    fn no_byte_is_lost_and_the_read_size_does_not_matter(
+        text in "(SELECT|COPY t FROM stdin;\n|'|\"|\\$a\\$|\\$|;|--|/\\*|\\*/|\\(|\\)|\\\\|E'|\\\\\\.\n|\n|[a-z ]){0,40}",
+        read_size in 1_usize..9
     ) {
-        let (by_step, end_by_step) = pieces(text.as_bytes(), step);
-        let (at_once, end_at_once) = pieces(text.as_bytes(), 1 << 20);
-        let whole: String = by_step.iter().map(|(_, text, _)| text.as_str()).collect();
-        prop_assert_eq!(&whole, &text);
-        prop_assert_eq!(end_by_step, end_at_once);
+        let (short_reads, short_reads_end) = pieces(text.as_bytes(), read_size);
+        let (one_read, one_read_end) = pieces(text.as_bytes(), 1 << 20);
+        let joined: String = short_reads.iter().map(|(_, text, _)| text.as_str()).collect();
+        prop_assert_eq!(&joined, &text);
+        prop_assert_eq!(short_reads_end, one_read_end);
         let statements = |pieces: &[(char, String, u64)]| pieces.iter().filter(|(kind, ..)| *kind == 's').cloned().collect::<Vec<_>>();
-        prop_assert_eq!(statements(&by_step), statements(&at_once));
+        prop_assert_eq!(statements(&short_reads), statements(&one_read));
     }
 }

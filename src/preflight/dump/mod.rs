@@ -152,22 +152,27 @@ mod tests {
     use CheckStatus::{Fail, Pass, Warn};
     use std::io::Write;
 
-    /// The report on a plain dump.
-    fn graded(text: &str, mode: &ImportMode) -> Preflight {
-        let mut file = tempfile::tempfile().expect("a file");
-        file.write_all(text.as_bytes()).expect("written");
-        let dump = detect::identify(file, "it".into()).expect("a dump");
-        let found = read(&dump, &ByteCounter::default()).expect("reads");
+    /// The report on a plain SQL dump.
+    fn report_on(text: &str, mode: &ImportMode) -> Preflight {
+        let mut file = tempfile::tempfile().expect("a temporary file");
+        file.write_all(text.as_bytes()).expect("a writable file");
+        let dump = detect::identify(file, "app.sql".into()).expect("a valid dump");
+        let contents = read(&dump, &ByteCounter::default()).expect("a readable dump");
         let extensions = super::super::ALLOWED_EXTENSIONS.map(str::to_owned).to_vec();
-        grade_dump(&dump, &found, &Limits { storage_limit_bytes: 1000, target_version: "17".into(), extensions }, mode)
+        grade_dump(
+            &dump,
+            &contents,
+            &Limits { storage_limit_bytes: 1000, target_version: "17".into(), extensions },
+            mode,
+        )
     }
 
-    fn verdict(text: &str, name: &str) -> (CheckStatus, String) {
-        verdict_when(text, name, &ImportMode::default())
+    fn outcome(text: &str, name: &str) -> (CheckStatus, String) {
+        outcome_with_mode(text, name, &ImportMode::default())
     }
 
-    fn verdict_when(text: &str, name: &str, mode: &ImportMode) -> (CheckStatus, String) {
-        let report = graded(text, mode);
+    fn outcome_with_mode(text: &str, name: &str, mode: &ImportMode) -> (CheckStatus, String) {
+        let report = report_on(text, mode);
         let check = report.checks.iter().find(|check| check.name == name).expect(name);
         if check.status != Pass {
             assert!(check.fix.is_some(), "{name} has no fix");
@@ -176,27 +181,27 @@ mod tests {
     }
 
     #[test]
-    fn a_clean_dump_passes_everything() {
+    fn a_clean_dump_passes_every_check() {
         let report =
-            graded("CREATE TABLE public.t (id int);\nCOPY public.t FROM stdin;\n1\n\\.\n", &ImportMode::default());
-        let others: Vec<&Check> = report.checks.iter().filter(|check| check.status != Pass).collect();
-        assert!(report.ok && others.is_empty(), "{others:#?}");
+            report_on("CREATE TABLE public.t (id int);\nCOPY public.t FROM stdin;\n1\n\\.\n", &ImportMode::default());
+        let not_passed: Vec<&Check> = report.checks.iter().filter(|check| check.status != Pass).collect();
+        assert!(report.ok && not_passed.is_empty(), "{not_passed:#?}");
     }
 
     #[test]
     fn owners_fail_only_in_unfiltered_plain_sql() {
         let text = "CREATE TABLE t ();\nALTER TABLE t OWNER TO bob;\n";
-        assert_eq!(verdict(text, "no_role_dependencies").0, Fail);
+        assert_eq!(outcome(text, "no_role_dependencies").0, Fail);
         let filtered = ImportMode { filters_plain_sql: true, ..ImportMode::default() };
-        let (status, said) = verdict_when(text, "no_role_dependencies", &filtered);
-        assert_eq!((status, said.contains("bob"), said.contains("line 2")), (Pass, true, true), "{said}");
-        let own = ImportMode { role: "bob".into(), ..ImportMode::default() };
-        assert_eq!(verdict_when(text, "no_role_dependencies", &own).0, Pass, "the project's own role exists");
+        let (status, details) = outcome_with_mode(text, "no_role_dependencies", &filtered);
+        assert_eq!((status, details.contains("bob"), details.contains("line 2")), (Pass, true, true), "{details}");
+        let own_role = ImportMode { role: "bob".into(), ..ImportMode::default() };
+        assert_eq!(outcome_with_mode(text, "no_role_dependencies", &own_role).0, Pass, "the project's own role exists");
     }
 
     #[test]
-    fn each_problem_is_shown_with_its_place() {
-        for (text, name, status, words) in [
+    fn each_problem_is_reported_with_its_location() {
+        for (text, name, status, expected) in [
             ("SELECT 1;\n\\connect other\n", "no_psql_commands", Fail, "line 2: \\connect"),
             ("\\! id\n", "no_psql_commands", Fail, "\\!"),
             ("COPY t FROM PROGRAM 'id';", "no_server_access", Fail, "line 1: COPY t FROM PROGRAM"),
@@ -245,8 +250,8 @@ mod tests {
             ("-- PostgreSQL database dump\n\nSELECT 1;\n", "dump_complete", Fail, "truncated"),
             ("COPY t FROM stdin;\n1\n", "dump_complete", Fail, "in the middle of COPY data"),
         ] {
-            let (found, said) = verdict(text, name);
-            assert!(found == status && said.contains(words), "{text}: {found:?} {said}");
+            let (actual, details) = outcome(text, name);
+            assert!(actual == status && details.contains(expected), "{text}: {actual:?} {details}");
         }
     }
 
@@ -257,21 +262,21 @@ mod tests {
             ("CREATE FUNCTION f(a text) RETURNS int AS 'x' LANGUAGE 'plpgsql';", Pass),
             ("CREATE FUNCTION f(a text) RETURNS int LANGUAGE c AS 'x', 'y';", Fail),
         ] {
-            assert_eq!(verdict(text, "no_superuser_objects").0, status, "{text}");
+            assert_eq!(outcome(text, "no_superuser_objects").0, status, "{text}");
         }
     }
 
     #[test]
-    fn a_plan_that_is_too_small_fails() {
+    fn a_dump_larger_than_the_plan_fails() {
         let text = format!("SELECT '{}';", "x".repeat(1000));
-        assert_eq!(verdict(&text, "source_size_within_plan").0, Fail);
+        assert_eq!(outcome(&text, "source_size_within_plan").0, Fail);
     }
 
     #[test]
     fn rows_without_tables_warn() {
         let mode = ImportMode { recreate: true, ..ImportMode::default() };
-        assert_eq!(verdict_when("INSERT INTO t VALUES (1);", "schema_and_data", &mode).0, Warn);
-        assert_eq!(verdict("SELECT 1 AS x INTO t;\nINSERT INTO t VALUES (1);", "schema_and_data").0, Pass);
+        assert_eq!(outcome_with_mode("INSERT INTO t VALUES (1);", "schema_and_data", &mode).0, Warn);
+        assert_eq!(outcome("SELECT 1 AS x INTO t;\nINSERT INTO t VALUES (1);", "schema_and_data").0, Pass);
     }
 
     #[test]
@@ -279,16 +284,16 @@ mod tests {
         let text = "CREATE SCHEMA auth;\nCREATE SCHEMA storage;\nCREATE SCHEMA realtime;\nCREATE TABLE auth.users (id int);\nCREATE TABLE public.p (u int);\n\
             ALTER TABLE ONLY public.p ADD CONSTRAINT p_u FOREIGN KEY (u) REFERENCES auth.users(id);\n\
             CREATE POLICY own ON public.p USING ((auth.uid() = u));\n";
-        let report = graded(text, &ImportMode::default());
+        let report = report_on(text, &ImportMode::default());
         assert_eq!(report.source.provider.as_deref(), Some("supabase"));
         assert_eq!(report.source.provider_schemas, ["auth", "realtime", "storage"]);
-        let key = &report.source.provider_auth_fks[0];
+        let foreign_key = &report.source.provider_auth_fks[0];
         assert_eq!(
-            (key.constraint.as_str(), key.source_table.as_str(), key.target_table.as_str()),
+            (foreign_key.constraint.as_str(), foreign_key.source_table.as_str(), foreign_key.target_table.as_str()),
             ("p_u", "public.p", "auth.users")
         );
-        let (status, said) = verdict(text, "no_platform_references");
+        let (status, details) = outcome(text, "no_platform_references");
         assert_eq!(status, Warn);
-        assert!(said.starts_with("1 foreign key and 1 policy reference"), "{said}");
+        assert!(details.starts_with("1 foreign key and 1 policy reference"), "{details}");
     }
 }

@@ -96,7 +96,7 @@ mod tests {
     use super::sentence;
 
     #[test]
-    fn a_sentence_quotes_no_value() {
+    fn error_messages_quote_no_value() {
         let text = "Failed to deserialize the JSON body into the target type: source_url: invalid type: sequence, expected a string at line 1 column 16";
         assert_eq!(sentence(text), "invalid request body: source_url: expected a string");
         let text = "Failed to deserialize the JSON body into the target type: confirm: invalid type: string \"CANARY\", expected a boolean at line 1 column 16";

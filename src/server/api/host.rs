@@ -55,19 +55,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_our_own_names_are_answered() {
-        let public = Url::parse("https://db.example.com").expect("a URL");
-        let site = ApiHost { address: "10.0.0.7:7654".parse().expect("an address"), public: Some(public) };
-        assert_eq!(site.api_url(), "https://db.example.com/api/capydb");
-        for ours in ["db.example.com", "DB.example.com:443", "localhost:7654", "127.0.0.1:7654", "10.0.0.7:7654"] {
-            assert!(site.answers_to(ours), "{ours}");
+    fn only_own_host_names_are_accepted() {
+        let public = Url::parse("https://db.example.com").expect("a valid URL");
+        let host = ApiHost { address: "10.0.0.7:7654".parse().expect("a valid address"), public: Some(public) };
+        assert_eq!(host.api_url(), "https://db.example.com/api/capydb");
+        for own in ["db.example.com", "DB.example.com:443", "localhost:7654", "127.0.0.1:7654", "10.0.0.7:7654"] {
+            assert!(host.answers_to(own), "{own}");
         }
-        for other in
+        for foreign in
             ["db.example.com:7654", "evil.example", "x@db.example.com", "db.example.com/x", "10.0.0.8:7654", ""]
         {
-            assert!(!site.answers_to(other), "{other}");
+            assert!(!host.answers_to(foreign), "{foreign}");
         }
-        let site = ApiHost { address: "127.0.0.1:80".parse().expect("an address"), public: None };
-        assert!(site.answers_to("localhost") && site.answers_to("[::1]:80") && !site.answers_to("10.0.0.1"));
+        let host = ApiHost { address: "127.0.0.1:80".parse().expect("a valid address"), public: None };
+        assert!(host.answers_to("localhost") && host.answers_to("[::1]:80") && !host.answers_to("10.0.0.1"));
     }
 }

@@ -84,13 +84,13 @@ async fn key(
     Extension(LocalAddress(ours)): Extension<LocalAddress>,
     headers: HeaderMap,
 ) -> Result<Response, ErrorResponse> {
-    let ask = || ErrorResponse::unauthorized("API key required");
+    let key_required = || ErrorResponse::unauthorized("API key required");
     // Other origins need a CORS preflight for this header, and none is granted. A proxy does not
     // prove who its client is.
-    let by_page = headers.contains_key("x-capydb-panel");
-    let for_another = ["forwarded", "x-forwarded-for", "via"].iter().any(|name| headers.contains_key(*name));
-    let query = by_page && !for_another && ours.is_some_and(|ours| is_owner(peer, ours));
-    let key = api.owner_key.as_ref().filter(|_| query).ok_or_else(ask)?;
+    let from_page = headers.contains_key("x-capydb-panel");
+    let is_proxied = ["forwarded", "x-forwarded-for", "via"].iter().any(|name| headers.contains_key(*name));
+    let allowed = from_page && !is_proxied && ours.is_some_and(|ours| is_owner(peer, ours));
+    let key = api.owner_key.as_ref().filter(|_| allowed).ok_or_else(key_required)?;
     let headers = [(header::CACHE_CONTROL, "no-store")];
     Ok((headers, Json(OwnerKey { api_key: key.expose_secret().to_owned() })).into_response())
 }
@@ -108,7 +108,7 @@ fn is_owner(peer: SocketAddr, ours: SocketAddr) -> bool {
 /// user id. A port can have several connections, so both addresses must match exactly one socket.
 fn owner_in(tables: &str, peer: SocketAddr, ours: SocketAddr) -> Option<u32> {
     const CONNECTED: &str = "01";
-    let (from, to) = (written(peer)?, written(ours)?);
+    let (from, to) = (table_addresses(peer)?, table_addresses(ours)?);
     let mut found = tables.lines().filter_map(|line| {
         let fields: Vec<&str> = line.split_whitespace().collect();
         let [_, own, other, state, _, _, _, user, ..] = fields.as_slice() else { return None };
@@ -120,7 +120,7 @@ fn owner_in(tables: &str, peer: SocketAddr, ours: SocketAddr) -> Option<u32> {
 }
 
 /// An IPv4 address as in the tables, plain and IPv4-mapped; 32-bit words are in host byte order.
-fn written(address: SocketAddr) -> Option<[String; 2]> {
+fn table_addresses(address: SocketAddr) -> Option<[String; 2]> {
     let IpAddr::V4(ip) = address.ip() else { return None };
     let bare = format!("{:08X}", u32::from_ne_bytes(ip.octets()));
     let mapped = format!("0000000000000000{:08X}{bare}", u32::from_ne_bytes([0, 0, 0xff, 0xff]));
@@ -198,45 +198,45 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_user_of_a_connection_is_found() {
-        let row = |own: &str, other: &str, state: &str, user: u32| {
-            format!("   1: {own} {other} {state} 00000000:00000000 00:00000000 00000000  {user}        0 2 1 0\n")
+    fn the_owner_of_a_connection_is_found() {
+        let row = |local: &str, remote: &str, state: &str, user: u32| {
+            format!("   1: {local} {remote} {state} 00000000:00000000 00:00000000 00000000  {user}        0 2 1 0\n")
         };
-        let (own, us) = ("0100007F:9C40", "0100007F:1DE6");
-        let address = |text: &str| text.parse().expect("an address");
-        let (peer, ours) = (address("127.0.0.1:40000"), address("127.0.0.1:7654"));
-        let listening = row(us, "00000000:0000", "0A", 1000);
-        let elsewhere = row(own, "0100007F:0050", "01", 1000);
-        let table = format!("{listening}{elsewhere}{}", row(own, us, "01", 1001));
+        let (client, server) = ("0100007F:9C40", "0100007F:1DE6");
+        let address = |text: &str| text.parse().expect("a valid address");
+        let (peer, listener) = (address("127.0.0.1:40000"), address("127.0.0.1:7654"));
+        let listening = row(server, "00000000:0000", "0A", 1000);
+        let other_port = row(client, "0100007F:0050", "01", 1000);
+        let table = format!("{listening}{other_port}{}", row(client, server, "01", 1001));
         if cfg!(target_endian = "little") {
             assert_eq!(
-                owner_in(&table, peer, ours),
+                owner_in(&table, peer, listener),
                 Some(1001),
                 "the same port with another remote address is a different connection"
             );
             let mapped = "0000000000000000FFFF00000100007F";
             let table = row(&format!("{mapped}:9C40"), &format!("{mapped}:1DE6"), "01", 1002);
-            assert_eq!(owner_in(&table, peer, ours), Some(1002));
+            assert_eq!(owner_in(&table, peer, listener), Some(1002));
         }
-        assert_eq!(owner_in(&format!("{listening}{elsewhere}"), peer, ours), None);
-        assert_eq!(owner_in(&table.repeat(2), peer, ours), None, "two matching sockets are ambiguous");
+        assert_eq!(owner_in(&format!("{listening}{other_port}"), peer, listener), None);
+        assert_eq!(owner_in(&table.repeat(2), peer, listener), None, "two matching sockets are ambiguous");
     }
 
     #[test]
-    fn a_url_is_recognised_without_its_password() {
-        let found = recognize("postgres://u@ep-x-1.eu-central-1.aws.neon.tech/shop", false);
-        assert!(found.ok && found.provider == Some("Neon") && found.shown.contains("sslmode=require"));
-        let found = recognize("postgres://u@ep-x-1-pooler.eu-central-1.aws.neon.tech/shop", false);
-        assert!(!found.ok && found.instead.expect("an endpoint").contains("@ep-x-1.eu-central-1"));
-        let found = recognize("postgres://u@10.0.0.7/shop", false);
-        assert!(!found.ok && found.message.expect("why").contains("publicly reachable"));
+    fn a_url_without_its_password_is_recognized() {
+        let result = recognize("postgres://u@ep-x-1.eu-central-1.aws.neon.tech/shop", false);
+        assert!(result.ok && result.provider == Some("Neon") && result.shown.contains("sslmode=require"));
+        let result = recognize("postgres://u@ep-x-1-pooler.eu-central-1.aws.neon.tech/shop", false);
+        assert!(!result.ok && result.instead.expect("a direct endpoint").contains("@ep-x-1.eu-central-1"));
+        let result = recognize("postgres://u@10.0.0.7/shop", false);
+        assert!(!result.ok && result.message.expect("a message").contains("publicly reachable"));
         assert!(recognize("postgres://u@10.0.0.7/shop", true).ok);
-        assert!(recognize("mysql://u@h/shop", true).message.expect("why").contains("starts with postgres://"));
+        assert!(recognize("mysql://u@h/shop", true).message.expect("a message").contains("starts with postgres://"));
     }
 
-    /// The total of all files, uncompressed.
+    /// Counts all files, uncompressed.
     #[test]
-    fn the_page_is_small() {
+    fn the_panel_is_smaller_than_100_kilobytes() {
         let size: usize = FILES.iter().map(|(_, _, text)| text.len()).sum();
         assert!(size + PAGE.len() < 100_000, "{size}");
     }

@@ -104,7 +104,7 @@ mod tests {
     use super::{is_slug, slug_of};
 
     #[test]
-    fn names_become_slugs() {
+    fn names_are_converted_to_slugs() {
         for (name, slug) in [("My App", "my-app"), ("  Über 2 ", "ber-2"), ("2nd", "p-2nd"), ("日本", "p")] {
             assert_eq!(slug_of(name), slug);
             assert!(is_slug(&slug_of(name)), "{name}");

@@ -308,22 +308,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_part_must_be_there_as_it_was_sent() {
-        let in_parts = MultipartSpec { size: 25, part_size: 10 };
-        let part = |part_number: u32, size_bytes, sum: &str| UploadPart {
+    fn every_part_must_arrive_unchanged() {
+        let spec = MultipartSpec { size: 25, part_size: 10 };
+        let part = |part_number: u32, size_bytes, checksum: &str| UploadPart {
             part_number,
             size_bytes,
             etag: None,
-            checksum_crc64nvme: Some(sum.to_owned()),
+            checksum_crc64nvme: Some(checksum.to_owned()),
         };
         let all = [part(1, 10, "a"), part(2, 10, "b"), part(3, 5, "c")];
-        assert_eq!(first_difference(&all, &all, in_parts), None);
+        assert_eq!(first_difference(&all, &all, spec), None);
         let message =
-            |sent: &[UploadPart], arrived: &[UploadPart]| first_difference(sent, arrived, in_parts).expect("differs");
+            |sent: &[UploadPart], arrived: &[UploadPart]| first_difference(sent, arrived, spec).expect("a difference");
         assert_eq!(message(&all, &all[..2]), "part 3 has not been uploaded");
         assert_eq!(message(&all[1..], &all), "part 1 is not in the request");
-        let other = [all[0].clone(), part(2, 10, "x"), all[2].clone()];
-        assert_eq!(message(&all, &other), "part 2 differs from the part that was sent");
+        let altered = [all[0].clone(), part(2, 10, "x"), all[2].clone()];
+        assert_eq!(message(&all, &altered), "part 2 differs from the part that was sent");
         let short = [all[0].clone(), part(2, 9, "b"), all[2].clone()];
         assert_eq!(message(&all, &short), "part 2 differs from the part that was sent");
     }

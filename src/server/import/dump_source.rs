@@ -24,7 +24,7 @@ pub(super) async fn dump_live_source(
     size: u64,
 ) -> Result<PathBuf, ImportFailure> {
     check_disk(import, size)?;
-    let folder = import.work.join("source");
+    let dir = import.work.join("source");
     let mut command = program(import.tools, "pg_dump", import.work);
     let password = url.password().unwrap_or_default();
     command
@@ -32,7 +32,7 @@ pub(super) async fn dump_live_source(
         .env("PGHOSTADDR", address.to_string())
         .env("PGAPPNAME", import.application_name())
         .arg(format!("--dbname={}", pg_programs::KEEPALIVES));
-    command.arg("--format=directory").arg("--file").arg(&folder);
+    command.arg("--format=directory").arg("--file").arg(&dir);
     command.args([
         "--compress=0", // only local processes read the archive
         "--no-sync",
@@ -50,12 +50,12 @@ pub(super) async fn dump_live_source(
     let running = ChildProcess::start(command, &[&password])?;
     let finished = tokio::select! {
         finished = running.finish() => finished?,
-        failure = resource_limits::watch_dump_size(import, &folder) => return Err(failure),
+        failure = resource_limits::watch_dump_size(import, &dir) => return Err(failure),
     };
     if !finished.is_success() {
         return Err(ImportFailure::program("dumping the source", &finished, &ErrorLocation::default()));
     }
-    Ok(folder)
+    Ok(dir)
 }
 
 /// Fails early if the disk has no room for the dump and, on the same disk, the new database.

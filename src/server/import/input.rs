@@ -85,8 +85,8 @@ pub(super) async fn materialize(import: &Import<'_>, resolved: ResolvedInput) ->
     match resolved {
         ResolvedInput::Ready(input) => Ok(input),
         ResolvedInput::Live { url, address, size } => {
-            let folder = dump_source::dump_live_source(import, &url, address, size).await?;
-            tokio::task::spawn_blocking(move || directory(folder)).await.map_err(anyhow::Error::from)?
+            let dir = dump_source::dump_live_source(import, &url, address, size).await?;
+            tokio::task::spawn_blocking(move || directory(dir)).await.map_err(anyhow::Error::from)?
         }
     }
 }

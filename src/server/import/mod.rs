@@ -140,17 +140,17 @@ pub(super) async fn roll_back_attempt(server: &TargetServer, job: &Job) -> anyho
 
 /// Creates an empty directory that the import's programs can use. Programs of an attempt that was just
 /// interrupted may still be writing into it.
-async fn create_work_dir(folder: &Path, run_as: Option<&RunAs>) -> std::io::Result<()> {
+async fn create_work_dir(dir: &Path, run_as: Option<&RunAs>) -> std::io::Result<()> {
     use std::os::unix::fs::DirBuilderExt;
     let mut retries = 0;
-    while folder.exists() {
-        match std::fs::remove_dir_all(folder) {
+    while dir.exists() {
+        match std::fs::remove_dir_all(dir) {
             Err(error) if retries > 20 => return Err(error),
             Err(_) => tokio::time::sleep(std::time::Duration::from_millis(100)).await,
             Ok(()) => {}
         }
         retries += 1;
     }
-    std::fs::DirBuilder::new().mode(0o700).create(folder)?;
-    run_as.map_or(Ok(()), |user| user.own(folder))
+    std::fs::DirBuilder::new().mode(0o700).create(dir)?;
+    run_as.map_or(Ok(()), |user| user.own(dir))
 }

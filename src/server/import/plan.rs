@@ -4,7 +4,7 @@ use super::progress::tracker::TableData;
 use crate::dump::Contents;
 use crate::dump::archive::{Archive, DataLocation, Entry};
 use crate::dump::definitions::Definitions;
-use crate::dump::statement::{
+use crate::dump::treatment::{
     EVENT_TRIGGER_REASON, PUBLICATION_REASON, RequestedExtension, SECURITY_LABEL_REASON, SUBSCRIPTION_REASON,
     Treatment, extension, policy_roles, treat,
 };
@@ -137,9 +137,9 @@ impl Plan {
     }
 
     /// Reads the sizes of the tables in a directory archive, in bytes.
-    pub(super) fn measure_directory(&mut self, folder: &Path) {
+    pub(super) fn measure_directory(&mut self, dir: &Path) {
         for table in &mut self.tables {
-            table.size = std::fs::metadata(folder.join(format!("{}.dat", table.id))).map_or(0, |about| about.len());
+            table.size = std::fs::metadata(dir.join(format!("{}.dat", table.id))).map_or(0, |about| about.len());
         }
     }
 

@@ -226,7 +226,7 @@ mod tests {
     use super::quote_names;
 
     #[test]
-    fn a_stored_list_becomes_literals() {
+    fn a_stored_name_list_is_converted_to_literals() {
         assert_eq!(quote_names("public, \"$user\", \"a, b\""), "'public', '$user', 'a, b'");
         assert_eq!(quote_names("\"\""), "''");
         assert_eq!(quote_names("\"a\"\"b\", c"), "'a\"b', 'c'");

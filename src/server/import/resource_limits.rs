@@ -44,12 +44,12 @@ pub(super) async fn disk_almost_full(import: &Import<'_>) -> ImportFailure {
 
 /// Returns when a dump becomes implausibly large for the plan, or grows too slowly. Reports its size
 /// as progress.
-pub(super) async fn watch_dump_size(import: &Import<'_>, folder: &Path) -> ImportFailure {
+pub(super) async fn watch_dump_size(import: &Import<'_>, dir: &Path) -> ImportFailure {
     let max_size = import.limits.storage_limit_bytes.saturating_mul(MAX_DUMP_FACTOR);
     let mut rate = MinimumRate::new(Instant::now());
     loop {
         tokio::time::sleep(PAUSE).await;
-        let size = size_of(folder);
+        let size = size_of(dir);
         import.tracker.set_bytes(size);
         if size > max_size {
             let why = format!("the source sent {}, which is implausibly much for the plan limit", bytes(size));
@@ -66,8 +66,8 @@ pub(super) async fn watch_dump_size(import: &Import<'_>, folder: &Path) -> Impor
 }
 
 /// Size of all files in a directory, in bytes.
-fn size_of(folder: &Path) -> u64 {
-    let files = std::fs::read_dir(folder).into_iter().flatten().flatten();
+fn size_of(dir: &Path) -> u64 {
+    let files = std::fs::read_dir(dir).into_iter().flatten().flatten();
     files.filter_map(|file| file.metadata().ok()).map(|about| about.len()).sum()
 }
 
@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_byte_a_minute_is_too_slow() {
+    fn one_byte_per_minute_is_too_slow() {
         let start = Instant::now();
         let minute = Duration::from_mins(1);
         let mut rate = MinimumRate::new(start);

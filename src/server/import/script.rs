@@ -2,9 +2,10 @@
 
 use super::progress::batch_markers::{BatchMarkers, Marker};
 use super::progress::tracker::ProgressTracker;
-use crate::dump::scan::{INSIDE_STATEMENT, ZERO_BYTES, refused_command};
+use crate::dump::psql_commands::{INSIDE_STATEMENT, refused_command};
+use crate::dump::scan::ZERO_BYTES;
 use crate::dump::sql::{Piece, PieceKind, Script};
-use crate::dump::statement::{Treatment, builds_index, treat};
+use crate::dump::treatment::{Treatment, builds_index, treat};
 use std::collections::VecDeque;
 use std::io::{self, BufWriter, Read, Write};
 use std::sync::{Arc, Mutex, PoisonError};

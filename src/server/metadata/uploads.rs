@@ -197,7 +197,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parts_cover_the_whole() {
+    fn parts_cover_the_whole_upload() {
         let upload = MultipartSpec { size: 25, part_size: 10 };
         assert_eq!(upload.count(), 3);
         let ranges: Vec<_> = (0..5).map(|part| upload.range(part)).collect();

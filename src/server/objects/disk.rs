@@ -22,7 +22,7 @@ const ORPHAN_AGE: Duration = Duration::from_hours(1);
 /// A directory of objects, with signed URLs for uploads.
 pub(crate) struct Disk {
     /// Complete objects, readable by the user of the import's programs.
-    folder: PathBuf,
+    dir: PathBuf,
     /// Incomplete uploads, accessible only to this process's user.
     unfinished: PathBuf,
     signer: Signer,
@@ -61,13 +61,13 @@ impl SignedQuery {
 
 impl Disk {
     /// Opens a directory of objects, created if missing, and one beside it for incomplete uploads.
-    pub(crate) fn open(folder: PathBuf, signer: Signer, run_as: Option<RunAs>) -> io::Result<Self> {
-        let unfinished = folder.with_file_name("uploads");
-        for folder in [&folder, &unfinished] {
-            fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    pub(crate) fn open(dir: PathBuf, signer: Signer, run_as: Option<RunAs>) -> io::Result<Self> {
+        let unfinished = dir.with_file_name("uploads");
+        for dir in [&dir, &unfinished] {
+            fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
         }
         if let Some(user) = &run_as {
-            user.own(&folder)?;
+            user.own(&dir)?;
         }
         // Uploads in one request that a crash interrupted. Multipart uploads can be resumed.
         for entry in fs::read_dir(&unfinished)?.flatten() {
@@ -76,7 +76,7 @@ impl Disk {
             }
         }
         let space = DiskSpace::new(unfinished.clone());
-        Ok(Self { folder, unfinished, signer, run_as, space, part_locks: PartLocks::default() })
+        Ok(Self { dir, unfinished, signer, run_as, space, part_locks: PartLocks::default() })
     }
 
     /// The query of a URL that accepts an upload, or one part of it, for one hour.
@@ -149,7 +149,7 @@ impl Disk {
 
     /// Aborts all writers of this object, and blocks new ones while the guard is held.
     pub(crate) async fn lock_exclusively(&self, key: &str) -> OwnedRwLockWriteGuard<()> {
-        self.part_locks.whole(key).await
+        self.part_locks.exclusive(key).await
     }
 
     /// Completes a multipart upload whose parts have all arrived. Idempotent. The caller must hold the
@@ -161,8 +161,8 @@ impl Disk {
     /// Removes files whose object is not in the metadata, one hour after the last write.
     pub(crate) fn remove_orphans(&self, keys: &[String]) -> io::Result<()> {
         let known: HashSet<String> = keys.iter().map(|key| name(key)).collect();
-        for folder in [&self.folder, &self.unfinished] {
-            for entry in fs::read_dir(folder)?.flatten() {
+        for dir in [&self.dir, &self.unfinished] {
+            for entry in fs::read_dir(dir)?.flatten() {
                 let written = entry.metadata().and_then(|about| about.modified()).ok();
                 let age = written.and_then(|written| written.elapsed().ok()).unwrap_or_default();
                 if age > ORPHAN_AGE && !known.contains(&*entry.file_name().to_string_lossy()) {
@@ -183,13 +183,13 @@ impl Disk {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(ObjectError::Used),
             linked => linked?,
         }
-        File::open(&self.folder)?.sync_all()?;
+        File::open(&self.dir)?.sync_all()?;
         Ok(remove(unfinished)?)
     }
 
     /// Path of an object, always below the directory: [`name`] drops all separators.
     pub(crate) fn path(&self, key: &str) -> PathBuf {
-        self.folder.join(name(key))
+        self.dir.join(name(key))
     }
 
     fn parts_path(&self, key: &str) -> PathBuf {
@@ -238,38 +238,38 @@ mod tests {
     use super::*;
 
     fn disk() -> (tempfile::TempDir, Disk) {
-        let folder = tempfile::tempdir().expect("a directory");
-        let disk = Disk::open(folder.path().join("objects"), Signer::new(b"k"), None).expect("opens");
-        (folder, disk)
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let disk = Disk::open(dir.path().join("objects"), Signer::new(b"k"), None).expect("a writable directory");
+        (dir, disk)
     }
 
     fn signed(query: &str) -> SignedQuery {
-        SignedQuery::parse(query).expect("a signed query")
+        SignedQuery::parse(query).expect("a valid signed query")
     }
 
     #[test]
-    fn a_ticket_opens_one_object_until_it_expires() {
-        let (_folder, disk) = disk();
-        let good = signed(&disk.sign("imports/a.dump", None));
-        assert!(disk.check("imports/a.dump", &good).is_ok());
-        assert!(matches!(disk.check("imports/b.dump", &good), Err(ObjectError::Signature)));
-        let of_a_part = SignedQuery { part: Some(1), expires: good.expires, signature: good.signature.clone() };
-        assert!(matches!(disk.check("imports/a.dump", &of_a_part), Err(ObjectError::Signature)));
-        let later = SignedQuery { part: None, expires: good.expires + 1, signature: good.signature };
-        assert!(matches!(disk.check("imports/a.dump", &later), Err(ObjectError::Signature)));
+    fn a_signature_is_valid_for_one_object_until_it_expires() {
+        let (_dir, disk) = disk();
+        let valid = signed(&disk.sign("imports/a.dump", None));
+        assert!(disk.check("imports/a.dump", &valid).is_ok());
+        assert!(matches!(disk.check("imports/b.dump", &valid), Err(ObjectError::Signature)));
+        let for_part = SignedQuery { part: Some(1), expires: valid.expires, signature: valid.signature.clone() };
+        assert!(matches!(disk.check("imports/a.dump", &for_part), Err(ObjectError::Signature)));
+        let extended = SignedQuery { part: None, expires: valid.expires + 1, signature: valid.signature };
+        assert!(matches!(disk.check("imports/a.dump", &extended), Err(ObjectError::Signature)));
         let signature = disk.signer.sign(&signed_text("imports/a.dump", None, 1));
-        let past = SignedQuery { part: None, expires: 1, signature };
-        assert!(matches!(disk.check("imports/a.dump", &past), Err(ObjectError::Expired)));
+        let expired = SignedQuery { part: None, expires: 1, signature };
+        assert!(matches!(disk.check("imports/a.dump", &expired), Err(ObjectError::Expired)));
     }
 
     #[test]
-    fn a_query_is_ours_to_the_last_character() {
-        let (_folder, disk) = disk();
+    fn a_modified_query_is_rejected() {
+        let (_dir, disk) = disk();
         let part = disk.sign("imports/a.dump", Some(7));
         assert_eq!(SignedQuery::parse(&part).and_then(|signed| signed.part), Some(7));
         let query = disk.sign("imports/a.dump", None);
         assert!(SignedQuery::parse(&query).is_some());
-        for other in [
+        for modified in [
             query.to_uppercase(),
             query.replace("expires=", "expires=0"),
             query.replace("expires=", "expires=+"),
@@ -281,14 +281,15 @@ mod tests {
             part.replace("part=7", "part=07"),
             query.replace("signature=", "signature=A"),
         ] {
-            let opened = SignedQuery::parse(&other).is_some_and(|signed| disk.check("imports/a.dump", &signed).is_ok());
-            assert!(!opened, "{other}");
+            let accepted =
+                SignedQuery::parse(&modified).is_some_and(|signed| disk.check("imports/a.dump", &signed).is_ok());
+            assert!(!accepted, "{modified}");
         }
     }
 
     #[tokio::test]
-    async fn an_object_appears_whole_or_not_at_all() {
-        let (folder, disk) = disk();
+    async fn an_object_is_stored_completely_or_not_at_all() {
+        let (dir, disk) = disk();
         let body = |parts: &[&'static str]| {
             let parts: Vec<_> = parts.iter().map(|part| Ok::<_, io::Error>(axum::body::Bytes::from(*part))).collect();
             futures_util::stream::iter(parts)
@@ -296,63 +297,65 @@ mod tests {
         let key = super::super::new_key();
         assert!(matches!(disk.put(&key, 6, body(&["abc"])).await, Err(ObjectError::Incomplete)));
         assert!(matches!(disk.put(&key, 2, body(&["abc"])).await, Err(ObjectError::Incomplete)));
-        for directory in ["objects", "uploads"] {
-            assert_eq!(fs::read_dir(folder.path().join(directory)).expect("lists").count(), 0, "{directory}");
+        for name in ["objects", "uploads"] {
+            assert_eq!(fs::read_dir(dir.path().join(name)).expect("a readable directory").count(), 0, "{name}");
         }
-        disk.put(&key, 6, body(&["abc", "def"])).await.expect("stores");
+        disk.put(&key, 6, body(&["abc", "def"])).await.expect("a complete object");
         assert!(matches!(disk.put(&key, 6, body(&["xxxxxx"])).await, Err(ObjectError::Used)));
         assert!(matches!(
             disk.put(&super::super::new_key(), u64::MAX, body(&[])).await,
             Err(ObjectError::NotEnoughSpace)
         ));
-        assert_eq!(fs::read(disk.path(&key)).expect("reads"), b"abcdef");
-        disk.delete(&key).expect("deletes");
-        disk.delete(&key).expect("is gone");
+        assert_eq!(fs::read(disk.path(&key)).expect("a readable object"), b"abcdef");
+        disk.delete(&key).expect("an existing object");
+        disk.delete(&key).expect("deletion is idempotent");
     }
 
     #[test]
-    fn a_key_cannot_leave_the_folder() {
-        let (_folder, disk) = disk();
-        for key in ["../../etc/passwd", "/etc/passwd", "..", "a/../../b"] {
-            assert!(disk.path(key).starts_with(&disk.folder), "{key}");
+    fn a_key_cannot_escape_the_directory() {
+        let (_dir, disk) = disk();
+        for key in ["../../etc/passwd", "/etc/passwd", "a/../../b", "....//x"] {
+            assert_eq!(disk.path(key).parent(), Some(&*disk.dir), "{key}");
         }
+        assert_eq!(disk.path("..").components(), disk.dir.components());
     }
 
     #[tokio::test]
-    async fn parts_come_in_any_order_and_again() {
-        let (folder, disk) = disk();
+    async fn parts_may_arrive_in_any_order_and_repeatedly() {
+        let (dir, disk) = disk();
         let body = |text: &'static str| futures_util::stream::iter([Ok::<_, io::Error>(Bytes::from(text))]);
         let key = super::super::new_key();
-        disk.begin(&key, 8).expect("begins");
+        disk.begin(&key, 8).expect("a new upload");
         for (number, start, text) in [(2, 5, "fgh"), (1, 0, "wrong"), (1, 0, "abcde")] {
             let lock = Arc::new(disk.lock(&key, number).await.expect("a part lock"));
-            let file = disk.unfinished(&key).expect("opens");
-            disk.put_part(file, (start, text.len() as u64), body(text), lock).await.expect("stores");
+            let file = disk.unfinished(&key).expect("an unfinished upload");
+            disk.put_part(file, (start, text.len() as u64), body(text), lock).await.expect("a complete part");
         }
         let lock = Arc::new(disk.lock(&key, 1).await.expect("a part lock"));
-        let cut_off = disk.put_part(disk.unfinished(&key).expect("opens"), (0, 5), body("ab"), lock).await;
-        assert!(matches!(cut_off, Err(ObjectError::Incomplete)));
+        let truncated =
+            disk.put_part(disk.unfinished(&key).expect("an unfinished upload"), (0, 5), body("ab"), lock).await;
+        assert!(matches!(truncated, Err(ObjectError::Incomplete)));
         assert!(!disk.path(&key).exists());
-        let _alone = disk.lock_exclusively(&key).await;
-        disk.complete(&key).expect("completes");
-        disk.complete(&key).expect("is complete");
-        assert_eq!(fs::read(disk.path(&key)).expect("reads"), b"abcdefgh");
+        let _exclusive = disk.lock_exclusively(&key).await;
+        disk.complete(&key).expect("a complete upload");
+        disk.complete(&key).expect("completion is idempotent");
+        assert_eq!(fs::read(disk.path(&key)).expect("a readable object"), b"abcdefgh");
         assert!(matches!(disk.unfinished(&key), Err(ObjectError::NoUpload)));
-        assert_eq!(fs::read_dir(folder.path().join("uploads")).expect("lists").count(), 0);
+        assert_eq!(fs::read_dir(dir.path().join("uploads")).expect("a readable directory").count(), 0);
     }
 
     #[test]
-    fn what_nobody_knows_of_goes_after_a_while() {
-        let (folder, disk) = disk();
+    fn old_orphans_are_removed() {
+        let (dir, disk) = disk();
         for key in ["imports/a.dump", "imports/b.dump", "imports/c.dump"] {
-            disk.begin(key, 8).expect("begins");
+            disk.begin(key, 8).expect("a new upload");
         }
         let old = SystemTime::now() - 2 * ORPHAN_AGE;
         for key in ["imports/a.dump", "imports/b.dump"] {
-            disk.unfinished(key).and_then(|file| Ok(file.set_modified(old)?)).expect("ages");
+            disk.unfinished(key).and_then(|file| Ok(file.set_modified(old)?)).expect("an unfinished upload");
         }
-        disk.remove_orphans(&["imports/b.dump".to_owned()]).expect("cleans up");
-        let exists = |name: &str| folder.path().join("uploads").join(name).exists();
+        disk.remove_orphans(&["imports/b.dump".to_owned()]).expect("a writable directory");
+        let exists = |name: &str| dir.path().join("uploads").join(name).exists();
         assert_eq!((exists("importsa.dump"), exists("importsb.dump"), exists("importsc.dump")), (false, true, true));
     }
 }

@@ -200,14 +200,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parts_are_few_and_within_the_limits_of_s3() {
-        assert_eq!(part_size(MIN_PART), None, "one is enough");
+    fn part_sizes_respect_the_limits_of_s3() {
+        assert_eq!(part_size(MIN_PART), None, "one part is enough");
         assert_eq!(part_size(MIN_PART + 1), Some(MIN_PART));
         for size in [40_000_000_000, 5_u64 << 40, 100 << 30] {
-            let part = part_size(size).expect("in parts");
+            let part = part_size(size).expect("a size that needs several parts");
             assert!((5 << 20..=MAX_PART).contains(&part) && size.div_ceil(part) <= 10_000, "{size}: {part}");
         }
-        assert_eq!(part_size(u64::MAX / 2), None, "exceeds all limits");
+        assert_eq!(part_size(u64::MAX / 2), None, "the size exceeds all limits");
         assert_eq!(id_of(&key_of("abc")), Some("abc"));
     }
 }

@@ -47,7 +47,7 @@ impl PartLocks {
     }
 
     /// Aborts all writers of an object, and blocks new ones while the guard is held.
-    pub(super) async fn whole(&self, key: &str) -> OwnedRwLockWriteGuard<()> {
+    pub(super) async fn exclusive(&self, key: &str) -> OwnedRwLockWriteGuard<()> {
         let all = {
             let mut objects = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             let object = objects.entry(key.to_owned()).or_default();
@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_newer_writer_ends_the_older() {
+    async fn a_newer_writer_supersedes_the_older() {
         let part_locks = Arc::new(PartLocks::default());
         let first = part_locks.part("k", 1).await.expect("a part lock");
         let other = part_locks.part("k", 2).await.expect("another part");
@@ -74,18 +74,18 @@ mod tests {
         first.superseded.cancelled().await;
         assert!(
             !other.superseded.is_cancelled() && !newer.is_finished(),
-            "it waits until the older writer has stopped"
+            "the newer writer waits until the older one stops"
         );
         drop(first);
-        assert!(newer.await.expect("runs"));
-        let whole = tokio::spawn({
+        assert!(newer.await.expect("the newer writer does not panic"));
+        let exclusive = tokio::spawn({
             let part_locks = part_locks.clone();
-            async move { drop(part_locks.whole("k").await) }
+            async move { drop(part_locks.exclusive("k").await) }
         });
         other.superseded.cancelled().await;
         drop(other);
-        whole.await.expect("runs");
+        exclusive.await.expect("the exclusive lock does not panic");
         part_locks.part("k2", 1).await.expect("a part lock");
-        assert_eq!(part_locks.0.lock().expect("not poisoned").len(), 1, "unused locks are dropped");
+        assert_eq!(part_locks.0.lock().expect("a lock that is not poisoned").len(), 1, "unused locks are dropped");
     }
 }

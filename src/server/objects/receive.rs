@@ -29,14 +29,14 @@ const MIN_FREE_DISK: u64 = 256 << 20;
 
 /// The free space of a disk, and reservations of running uploads.
 pub(super) struct DiskSpace {
-    folder: PathBuf,
+    dir: PathBuf,
     /// Bytes that running uploads have declared but not yet stored.
     reserved: AtomicU64,
 }
 
 impl DiskSpace {
-    pub(super) fn new(folder: PathBuf) -> Self {
-        Self { folder, reserved: AtomicU64::new(0) }
+    pub(super) fn new(dir: PathBuf) -> Self {
+        Self { dir, reserved: AtomicU64::new(0) }
     }
 
     /// Checks that there is space for this many bytes besides running uploads.
@@ -55,7 +55,7 @@ impl DiskSpace {
 
     /// Free space, in bytes.
     fn free(&self) -> io::Result<u64> {
-        free_disk(&self.folder).ok_or_else(|| io::Error::other("cannot read the free disk space"))
+        free_disk(&self.dir).ok_or_else(|| io::Error::other("cannot read the free disk space"))
     }
 }
 

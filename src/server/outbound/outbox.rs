@@ -99,20 +99,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pauses_grow() {
-        let pauses: Vec<f64> = (1..=9).map(|attempt| retry_delay(attempt, &Ok(()))).collect();
-        assert!(pauses.is_sorted() && pauses[0] < 10.0 && pauses[8] > 3600.0);
+    fn retry_delays_grow() {
+        let delays: Vec<f64> = (1..=9).map(|attempt| retry_delay(attempt, &Ok(()))).collect();
+        assert!(delays.is_sorted() && delays[0] < 10.0 && delays[8] > 3600.0);
     }
 
     #[test]
-    fn a_receiver_may_ask_for_a_longer_pause() {
-        let retry_after = |seconds| {
+    fn a_receiver_may_request_a_longer_delay() {
+        let delay = |seconds| {
             let retry_after = Some(Duration::from_secs(seconds));
             retry_delay::<()>(2, &Err(DeliveryError { retry_after, ..DeliveryError::transient("busy") }))
         };
-        assert_eq!(
-            [retry_after(0), retry_after(90), retry_after(u64::MAX)].map(|retry_delay| format!("{retry_delay:.0}")),
-            ["30", "90", "10800"]
-        );
+        assert_eq!([delay(0), delay(90), delay(u64::MAX)].map(|delay| format!("{delay:.0}")), ["30", "90", "10800"]);
     }
 }

@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_signature_is_that_of_the_contract() {
+    fn the_signature_follows_the_contract() {
         // openssl dgst -sha256 -hmac whsec_test over `1700000000.{"id":"evt_1"}`
         let expected = "t=1700000000,v1=c89214b5b5da833daed6f0b8c5bb6bd58cea9022bd80ccc78230f3942d632925";
         assert_eq!(signature("whsec_test", 1_700_000_000, "{\"id\":\"evt_1\"}"), expected);

@@ -1,7 +1,7 @@
 // API client: calls the control plane with this tab's API key.
 
 const BASE = "/api/capydb";
-const KEPT = "capydb-key";
+const STORAGE_KEY = "capydb-key";
 
 export class ApiError extends Error {
   constructor(message, status, retryAfter, code) {
@@ -13,13 +13,13 @@ export class ApiError extends Error {
 }
 
 /** The owner's key is kept in memory until the page closes; an entered key until the tab closes. */
-let ours = null;
-export const savedKey = () => ours ?? sessionStorage.getItem(KEPT);
-export const useKey = (key) => { ours = key; };
-export const keepKey = () => { if (ours) sessionStorage.setItem(KEPT, ours); };
+let currentKey = null;
+export const savedKey = () => currentKey ?? sessionStorage.getItem(STORAGE_KEY);
+export const useKey = (key) => { currentKey = key; };
+export const keepKey = () => { if (currentKey) sessionStorage.setItem(STORAGE_KEY, currentKey); };
 export const forgetKey = () => {
-  ours = null;
-  sessionStorage.removeItem(KEPT);
+  currentKey = null;
+  sessionStorage.removeItem(STORAGE_KEY);
 };
 /** Whether the text is valid in an HTTP header. */
 export const isKey = (text) => /^[\x21-\x7e]+$/.test(text);
@@ -31,16 +31,16 @@ export async function ownersKey() {
 }
 
 /** Offset of the control plane's clock from ours, in milliseconds. */
-let ahead = 0;
+let clockOffset = 0;
 /** The control plane's time, in milliseconds. */
-export const now = () => Date.now() + ahead;
+export const now = () => Date.now() + clockOffset;
 
 /** Default timeout of a call, in seconds. */
-const PATIENCE = 30;
+const DEFAULT_TIMEOUT = 30;
 
 /** Calls the API; every failure throws an `ApiError` with a complete sentence. */
-export async function call(method, path, body, { signal, patience = PATIENCE } = {}) {
-  const [key, late] = [savedKey(), AbortSignal.timeout(patience * 1000)];
+export async function call(method, path, body, { signal, timeout = DEFAULT_TIMEOUT } = {}) {
+  const [key, late] = [savedKey(), AbortSignal.timeout(timeout * 1000)];
   const headers = { Authorization: `Bearer ${key}`, Accept: "application/json" };
   if (body !== undefined) headers["Content-Type"] = "application/json";
   let answer;
@@ -48,11 +48,11 @@ export async function call(method, path, body, { signal, patience = PATIENCE } =
     answer = await fetch(BASE + path, { method, headers, signal: signal ? AbortSignal.any([signal, late]) : late, cache: "no-store", body: body === undefined ? undefined : JSON.stringify(body) });
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    if (error.name === "TimeoutError") throw new ApiError(`The control plane did not respond within ${patience} s.`, 0);
+    if (error.name === "TimeoutError") throw new ApiError(`The control plane did not respond within ${timeout} s.`, 0);
     throw new ApiError("Cannot reach the control plane. Check the network, then try again.", 0);
   }
-  const told = Date.parse(answer.headers.get("Date"));
-  if (told) ahead = Math.abs(told - Date.now()) > 2000 ? told - Date.now() : 0; // `Date` has whole seconds
+  const serverTime = Date.parse(answer.headers.get("Date"));
+  if (serverTime) clockOffset = Math.abs(serverTime - Date.now()) > 2000 ? serverTime - Date.now() : 0; // `Date` has whole seconds
   // A late response may be about a key that was replaced meanwhile.
   if (answer.status === 401 && key === savedKey()) dispatchEvent(new Event("capydb-key"));
   const read = await answer.json().catch(() => null);
@@ -65,6 +65,6 @@ export async function call(method, path, body, { signal, patience = PATIENCE } =
 
 /** Adds an initial capital and a final full stop. */
 export function sentence(text) {
-  const begun = text.charAt(0).toUpperCase() + text.slice(1);
-  return /[.!?…]$/.test(begun) ? begun : `${begun}.`;
+  const capitalized = text.charAt(0).toUpperCase() + text.slice(1);
+  return /[.!?…]$/.test(capitalized) ? capitalized : `${capitalized}.`;
 }

@@ -35,7 +35,7 @@ export function duration(seconds) {
 }
 
 /** An elapsed time; tenths of a second below one minute. */
-export const took = (seconds) => (seconds < 60 ? `${seconds.toFixed(1)} s` : duration(seconds));
+export const elapsed = (seconds) => (seconds < 60 ? `${seconds.toFixed(1)} s` : duration(seconds));
 
 export function time(text) {
   const date = new Date(text);
@@ -56,7 +56,7 @@ export function note(kind, text, fix) {
 }
 
 /** Updates a progress bar. */
-export function move(element, part) {
+export function setProgress(element, part) {
   const known = part !== null && Number.isFinite(part);
   element.classList.toggle("unsure", !known);
   requestAnimationFrame(() => element.classList.toggle("moved", known)); // no transition for the first value
@@ -71,7 +71,7 @@ export function move(element, part) {
 /** A progress bar; `part` is from 0 to 1, or null if unknown. */
 export function bar(part, label, kind = "") {
   const element = h("div", { class: `bar ${kind}`, role: "progressbar", "aria-label": label }, h("i"));
-  move(element, part);
+  setProgress(element, part);
   return element;
 }
 

@@ -2,12 +2,12 @@
 // The archive layout follows pg_backup_archiver.c of Postgres.
 
 /** Bytes read for an archive's table of contents. */
-const MOST = 16 << 20;
+const MAX_CONTENTS = 16 << 20;
 /** Bytes read of a plain SQL dump. */
-const BEGINNING = 4 << 20;
+const MAX_SCRIPT_HEAD = 4 << 20;
 
-class Damaged extends Error {}
-class CutOff extends Damaged {
+class DamagedError extends Error {}
+class TruncatedError extends DamagedError {
   constructor() {
     super("the file is truncated inside its table of contents");
   }
@@ -20,7 +20,7 @@ class Reader {
     this.text = new TextDecoder();
   }
   byte() {
-    if (this.at >= this.bytes.length) throw new CutOff();
+    if (this.at >= this.bytes.length) throw new TruncatedError();
     return this.bytes[this.at++];
   }
   int() {
@@ -32,32 +32,32 @@ class Reader {
   string() {
     const length = this.int();
     if (length < 0) return null;
-    if (this.at + length > this.bytes.length) throw new CutOff();
+    if (this.at + length > this.bytes.length) throw new TruncatedError();
     this.at += length;
     return this.text.decode(this.bytes.subarray(this.at - length, this.at));
   }
 }
 
-/** The contents of a file; `trouble` is the reason why it cannot be imported. */
-export async function look(file) {
+/** The contents of a file; `problem` is the reason why it cannot be imported. */
+export async function readDump(file) {
   const start = new Uint8Array(await file.slice(0, 512).arrayBuffer());
   const begins = (...bytes) => bytes.every((byte, at) => start[at] === byte);
-  if (file.size === 0) return { trouble: "The file is empty." };
-  if (begins(0x1f, 0x8b)) return packed("gzip", "gunzip");
-  if (begins(0x28, 0xb5, 0x2f, 0xfd)) return packed("zstd", "unzstd");
-  if (begins(0x50, 0x4b, 3, 4)) return packed("zip", "unzip");
-  if (begins(0x42, 0x5a, 0x68)) return packed("bzip2", "bunzip2");
-  if (begins(0xfd, 0x37, 0x7a, 0x58)) return packed("xz", "unxz");
-  if (begins(0xff, 0xfe) || begins(0xfe, 0xff)) return { trouble: "The file is UTF-16, as written by a redirect in PowerShell.", fix: "Let pg_dump write the file: pg_dump -f app.sql" };
-  if (begins(0x50, 0x47, 0x44, 0x4d, 0x50)) return archive(await file.slice(0, MOST).arrayBuffer(), file);
+  if (file.size === 0) return { problem: "The file is empty." };
+  if (begins(0x1f, 0x8b)) return compressed("gzip", "gunzip");
+  if (begins(0x28, 0xb5, 0x2f, 0xfd)) return compressed("zstd", "unzstd");
+  if (begins(0x50, 0x4b, 3, 4)) return compressed("zip", "unzip");
+  if (begins(0x42, 0x5a, 0x68)) return compressed("bzip2", "bunzip2");
+  if (begins(0xfd, 0x37, 0x7a, 0x58)) return compressed("xz", "unxz");
+  if (begins(0xff, 0xfe) || begins(0xfe, 0xff)) return { problem: "The file is UTF-16, as written by a redirect in PowerShell.", fix: "Let pg_dump write the file: pg_dump -f app.sql" };
+  if (begins(0x50, 0x47, 0x44, 0x4d, 0x50)) return archive(await file.slice(0, MAX_CONTENTS).arrayBuffer(), file);
   const tar = new TextDecoder().decode(start.subarray(257, 262)) === "ustar";
-  if (tar) return { trouble: "The file is a tar archive, which cannot be uploaded.", fix: "Dump again in custom format: pg_dump -Fc" };
-  if (start.includes(0)) return { trouble: "The file is neither a pg_dump archive nor SQL.", fix: "Create a dump: pg_dump -Fc -f app.dump \"$DATABASE_URL\"" };
-  return script(await file.slice(0, BEGINNING).text(), file);
+  if (tar) return { problem: "The file is a tar archive, which cannot be uploaded.", fix: "Dump again in custom format: pg_dump -Fc" };
+  if (start.includes(0)) return { problem: "The file is neither a pg_dump archive nor SQL.", fix: "Create a dump: pg_dump -Fc -f app.dump \"$DATABASE_URL\"" };
+  return script(await file.slice(0, MAX_SCRIPT_HEAD).text(), file);
 }
 
-function packed(format, tool) {
-  return { trouble: `The file is compressed with ${format}.`, fix: `Decompress the file (${tool}), or import it with the CLI, which decompresses automatically.` };
+function compressed(format, tool) {
+  return { problem: `The file is compressed with ${format}.`, fix: `Decompress the file (${tool}), or import it with the CLI, which decompresses automatically.` };
 }
 
 function archive(buffer, file) {
@@ -65,20 +65,20 @@ function archive(buffer, file) {
   try {
     return contents(reader);
   } catch (error) {
-    if (!(error instanceof Damaged)) throw error;
+    if (!(error instanceof DamagedError)) throw error;
     // The table of contents is longer than the part that was read.
-    if (error instanceof CutOff && file.size > MOST && reader.known) return { ...reader.known, partly: true };
-    return { trouble: `Cannot read the archive: ${error.message}.`, fix: error.fix ?? "Create the dump again and copy the complete file." };
+    if (error instanceof TruncatedError && file.size > MAX_CONTENTS && reader.known) return { ...reader.known, partly: true };
+    return { problem: `Cannot read the archive: ${error.message}.`, fix: error.fix ?? "Create the dump again and copy the complete file." };
   }
 }
 
 function contents(reader) {
   reader.at = 5;
   const [major, minor, , intSize, offsetSize, layout] = Array.from({ length: 6 }, () => reader.byte());
-  const trouble = (text, fix) => Object.assign(new Damaged(text), { fix });
-  if (major !== 1 || minor < 10 || minor > 16) throw trouble(`archive version ${major}.${minor} is not supported`, "Dump with pg_dump of the target's version.");
-  if (intSize < 1 || intSize > 6 || offsetSize < 1 || offsetSize > 8) throw new Damaged("the header is invalid");
-  if (layout !== 1) throw trouble("the file is one part of a directory or tar dump", "Dump again in custom format: pg_dump -Fc");
+  const problem = (text, fix) => Object.assign(new DamagedError(text), { fix });
+  if (major !== 1 || minor < 10 || minor > 16) throw problem(`archive version ${major}.${minor} is not supported`, "Dump with pg_dump of the target's version.");
+  if (intSize < 1 || intSize > 6 || offsetSize < 1 || offsetSize > 8) throw new DamagedError("the header is invalid");
+  if (layout !== 1) throw problem("the file is one part of a directory or tar dump", "Dump again in custom format: pg_dump -Fc");
   reader.intSize = intSize;
   if (minor >= 15) reader.byte();
   else reader.int();
@@ -120,12 +120,12 @@ function script(text, file) {
   }
   const others = [["MySQL", /^-- MySQL dump|^\/\*!40/m], ["MariaDB", /^-- MariaDB dump|^\/\*M?!9/m], ["SQLite", /^PRAGMA foreign_keys/m]];
   const other = others.find(([, mark]) => mark.test(head));
-  if (other) return { trouble: `The file is a ${other[0]} dump, not a Postgres dump.` };
+  if (other) return { problem: `The file is a ${other[0]} dump, not a Postgres dump.` };
   if (/^-- PostgreSQL database cluster dump/m.test(head)) {
-    return { trouble: "The file is a dump of a whole server (pg_dumpall).", fix: "Dump one database: pg_dump -Fc -f app.dump \"$DATABASE_URL\"" };
+    return { problem: "The file is a dump of a whole server (pg_dumpall).", fix: "Dump one database: pg_dump -Fc -f app.dump \"$DATABASE_URL\"" };
   }
   return {
-    format: "plain SQL", partly: file.size > BEGINNING,
+    format: "plain SQL", partly: file.size > MAX_SCRIPT_HEAD,
     server: found(/^-- Dumped from database version (.+)$/m), dumper: found(/^-- Dumped by pg_dump version (.+)$/m),
     tables: names(/^CREATE (?:UNLOGGED )?TABLE (?:IF NOT EXISTS )?([^\s(]+)/gim),
     extensions: names(/^CREATE EXTENSION (?:IF NOT EXISTS )?("[^"]+"|[\w-]+)/gim),

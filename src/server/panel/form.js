@@ -1,9 +1,9 @@
 // The import form: connection URL or dump file.
 
 import { call, now, sentence } from "./api.js";
-import { announce, bar, bytes, duration, h, move, note } from "./dom.js";
-import { look } from "./dump.js";
-import { apart, bare, recognise, together } from "./source.js";
+import { announce, bar, bytes, duration, h, setProgress, note } from "./dom.js";
+import { readDump } from "./dump.js";
+import { splitPassword, extractUrl, recognizeSource, joinPassword } from "./source.js";
 import { Upload } from "./upload.js";
 
 /** Fixes for failed checks, if the service sends none. */
@@ -37,7 +37,7 @@ export function importForm(project, started) {
 let finishes = 0;
 
 /** An import that started although its response was lost; a retry would start a second one. */
-async function begunSince(project, when) {
+async function importStartedSince(project, when) {
   const found = await call("GET", `/v1/projects/${project.id}/jobs?limit=5`).catch(() => null);
   return found?.jobs?.find((job) => job.type === "project.import" && Date.parse(job.created_at) >= when - 2000) ?? null;
 }
@@ -45,7 +45,7 @@ async function begunSince(project, when) {
 /** The replace option and the start button of both modes. `start` returns the job, or null if abandoned. */
 function finish(project, ready, start, started) {
   const id = `finish-${(finishes += 1)}`;
-  const trouble = h("div");
+  const problem = h("div");
   let busy = false;
   const recreate = h("input", { type: "checkbox", id: `recreate-${id}`, onchange: () => update() });
   const typed = h("input", { type: "text", id: `typed-${id}`, autocomplete: "off", spellcheck: "false", oninput: () => update() });
@@ -68,27 +68,27 @@ function finish(project, ready, start, started) {
   button.addEventListener("click", async () => {
     if (busy) return;
     lock(true);
-    trouble.replaceChildren();
+    problem.replaceChildren();
     const pressed = now();
     try {
       const job = await start(recreate.checked);
       if (job) return started(job); // the form stays locked until the view changes
       lock(false);
     } catch (error) {
-      const begun = error.status === 0 ? await begunSince(project, pressed) : null;
-      if (begun) return started(begun);
-      if (error.name !== "AbortError") trouble.replaceChildren(note("bad", error.message, advice(error)));
+      const job = error.status === 0 ? await importStartedSince(project, pressed) : null;
+      if (job) return started(job);
+      if (error.name !== "AbortError") problem.replaceChildren(note("bad", error.message, advice(error)));
       lock(false);
     }
   });
   /** Highlights the button when it is the next step. */
-  const stand = (out) => button.classList.toggle("main", out);
+  const setPrimary = (out) => button.classList.toggle("main", out);
   const element = h("div", { class: "card-part" },
     h("div", { class: "check" }, recreate,
       h("label", { for: recreate.id }, h("strong", {}, "Replace the database. "),
         h("span", { class: "soft" }, "Its current contents are dropped once the import succeeds. Otherwise the data is added to them, all or nothing."))),
-    confirmation, h("div", { class: "row" }, button), trouble);
-  return { element, update, stand };
+    confirmation, h("div", { class: "row" }, button), problem);
+  return { element, update, setPrimary };
 }
 
 function advice(error) {
@@ -110,11 +110,11 @@ function urlMode(project, started) {
   const known = h("div", { id: "source-known", "aria-live": "polite" });
   const report = h("div", { "aria-live": "polite" });
   const check = h("button", { type: "button", class: "main", disabled: true }, "Run preflight");
-  let [asked, fine, looking] = [null, false, false];
-  const end = finish(project, () => fine, async (recreate) => {
+  let [request, isValid, isChecking] = [null, false, false];
+  const end = finish(project, () => isValid, async (recreate) => {
     input.disabled = check.disabled = true;
     try {
-      const { job } = await call("POST", `/v1/projects/${project.id}/imports`, { confirm: true, recreate, source_url: bare(input.value) }, { patience: 90 });
+      const { job } = await call("POST", `/v1/projects/${project.id}/imports`, { confirm: true, recreate, source_url: extractUrl(input.value) }, { timeout: 90 });
       input.value = "";
       return job;
     } finally {
@@ -123,38 +123,38 @@ function urlMode(project, started) {
   }, started);
 
   const changed = async () => {
-    asked?.abort();
-    asked = new AbortController();
+    request?.abort();
+    request = new AbortController();
     report.replaceChildren();
-    fine = false;
+    isValid = false;
     passed(false);
     update();
-    const seen = apart(input.value);
-    if (!seen) {
+    const parts = splitPassword(input.value);
+    if (!parts) {
       known.replaceChildren(input.value.trim() ? h("p", { class: "soft small" }, "The URL is incomplete. Expected: postgres://user:password@host:5432/database") : "");
       update();
       return;
     }
-    const { signal } = asked;
+    const { signal } = request;
     await new Promise((done) => setTimeout(done, 150)); // debounces typing
     if (signal.aborted) return;
-    const found = await recognise(seen.shown, signal).catch(() => null);
+    const found = await recognizeSource(parts.shown, signal).catch(() => null);
     if (signal.aborted) return;
-    known.replaceChildren(found ? recognised(found, seen) : h("p", { class: "soft small" }, "The URL will be checked during preflight."));
-    fine = found?.ok ?? true;
+    known.replaceChildren(found ? recognizedSource(found, parts) : h("p", { class: "soft small" }, "The URL will be checked during preflight."));
+    isValid = found?.ok ?? true;
     update();
   };
   /** Preflight is the next step until it passes. */
   const passed = (has) => {
     check.classList.toggle("main", !has);
-    end.stand(has);
+    end.setPrimary(has);
   };
   const update = () => {
-    check.disabled = !fine;
-    input.setAttribute("aria-invalid", String(Boolean(input.value.trim()) && apart(input.value) !== null && !fine));
+    check.disabled = !isValid;
+    input.setAttribute("aria-invalid", String(Boolean(input.value.trim()) && splitPassword(input.value) !== null && !isValid));
     end.update();
   };
-  const recognised = (found, seen) => {
+  const recognizedSource = (found, parts) => {
     if (found.ok) {
       const rows = [["Source", h("code", {}, found.shown)], ...(found.provider ? [["Provider", found.provider]] : [])];
       return h("div", { class: "note good" },
@@ -166,7 +166,7 @@ function urlMode(project, started) {
     if (found.instead) {
       const use = h("button", { type: "button" }, "Use this endpoint");
       use.addEventListener("click", () => {
-        input.value = together(found.instead, seen.password);
+        input.value = joinPassword(found.instead, parts.password);
         input.dispatchEvent(new Event("input"));
         input.focus();
       });
@@ -176,25 +176,25 @@ function urlMode(project, started) {
   };
   input.addEventListener("input", changed);
   input.addEventListener("keydown", (event) => event.key === "Enter" && check.click());
-  const settled = () => {
-    looking = false;
+  const enableCheck = () => {
+    isChecking = false;
     check.removeAttribute("aria-disabled");
   };
   check.addEventListener("click", async () => {
-    if (looking) return;
-    looking = true;
+    if (isChecking) return;
+    isChecking = true;
     check.setAttribute("aria-disabled", "true"); // unlike `disabled`, keeps the focus
     report.replaceChildren(h("p", { class: "soft" }, "Checking the source…"));
-    const { signal } = asked; // a change of the URL aborts it
+    const { signal } = request; // a change of the URL aborts it
     try {
-      const { preflight } = await call("POST", `/v1/projects/${project.id}/imports/preflight`, { source_url: bare(input.value) }, { signal, patience: 90 });
-      settled();
+      const { preflight } = await call("POST", `/v1/projects/${project.id}/imports/preflight`, { source_url: extractUrl(input.value) }, { signal, timeout: 90 });
+      enableCheck();
       if (signal.aborted) return;
       report.replaceChildren(preflightReport(preflight));
-      fine = preflight.ok;
-      passed(fine);
+      isValid = preflight.ok;
+      passed(isValid);
     } catch (error) {
-      settled();
+      enableCheck();
       if (signal.aborted) return;
       report.replaceChildren(quiet("bad", error.message, advice(error)));
     }
@@ -248,13 +248,13 @@ function fileMode(project, started) {
     h("span", { class: "soft small", id: "dump-hint" }, "Custom format (pg_dump -Fc) or plain SQL. Checked in your browser before upload."), input);
   const known = h("div", { id: "dump-known", "aria-live": "polite" });
   const sending = h("div");
-  let [file, fine, upload, gone] = [null, false, null, false];
-  const end = finish(project, () => fine, async (recreate) => {
+  let [file, isValid, upload, closed] = [null, false, null, false];
+  const end = finish(project, () => isValid, async (recreate) => {
     if (upload?.file !== file) upload = new Upload(project.id, file);
     const sent = upload;
     const key = await send(sent);
-    if (gone || sent !== upload) return null; // abandoned meanwhile
-    const { job } = await call("POST", `/v1/projects/${project.id}/imports`, { confirm: true, recreate, upload_key: key }, { patience: 90 });
+    if (closed || sent !== upload) return null; // abandoned meanwhile
+    const { job } = await call("POST", `/v1/projects/${project.id}/imports`, { confirm: true, recreate, upload_key: key }, { timeout: 90 });
     upload = null;
     return job;
   }, started);
@@ -274,19 +274,19 @@ function fileMode(project, started) {
     if (upload && !confirm(`This cancels the upload of ${file.name}. Use ${chosen.name} instead?`)) return;
     upload?.cancel();
     upload = null;
-    [file, fine] = [chosen, false];
+    [file, isValid] = [chosen, false];
     end.update();
     sending.replaceChildren();
     known.replaceChildren(h("p", { class: "soft" }, `Reading ${chosen.name}…`));
-    const found = await look(chosen).catch((error) => ({ trouble: `Cannot read the file: ${error.message}.` }));
+    const found = await readDump(chosen).catch((error) => ({ problem: `Cannot read the file: ${error.message}.` }));
     if (file !== chosen) return;
     const tooLarge = project.storage_limit_bytes && chosen.size > project.storage_limit_bytes;
     if (tooLarge) {
-      found.trouble = `The dump is ${bytes(chosen.size)}, over the plan limit of ${bytes(project.storage_limit_bytes)}.`;
+      found.problem = `The dump is ${bytes(chosen.size)}, over the plan limit of ${bytes(project.storage_limit_bytes)}.`;
       found.fix = "Choose a larger plan, or dump only the data you need.";
     }
-    known.replaceChildren(found.trouble ? quiet("bad", found.trouble, found.fix) : facts(chosen, found));
-    fine = !found.trouble;
+    known.replaceChildren(found.problem ? quiet("bad", found.problem, found.fix) : facts(chosen, found));
+    isValid = !found.problem;
     end.update();
   };
   const facts = (chosen, found) => {
@@ -310,23 +310,23 @@ function fileMode(project, started) {
   const send = async (sender) => {
     const begun = { at: performance.now(), sent: sender.sent };
     const line = h("p", { class: "small" });
-    const moving = bar(0, "Upload");
+    const progressBar = bar(0, "Upload");
     const cancel = h("button", { type: "button", onclick: () => { sender.cancel(); upload = null; } }, "Cancel upload");
     const stop = (event) => event.preventDefault(); // leaving the page ends the upload
-    sending.replaceChildren(h("div", { class: "note" }, moving, line, h("div", { class: "row" }, cancel)));
+    sending.replaceChildren(h("div", { class: "note" }, progressBar, line, h("div", { class: "row" }, cancel)));
     addEventListener("beforeunload", stop);
-    let said = -1;
+    let lastShown = -1;
     const progress = (sent) => {
       const [part, seconds] = [sent / sender.file.size, (performance.now() - begun.at) / 1000];
       const rate = (sent - begun.sent) / seconds;
       const left = rate > 0 && seconds > 1 ? `, ${duration((sender.file.size - sent) / rate)} left` : "";
-      move(moving, part);
+      setProgress(progressBar, part);
       const speed = seconds > 1 ? `, ${bytes(rate)}/s` : "";
       line.textContent = sent < sender.file.size ? `Uploading: ${bytes(sent)} of ${bytes(sender.file.size)}${speed}${left}` : "Finishing upload…";
-      const tenth = Math.floor(part * 10);
-      if (tenth > said) {
-        said = tenth;
-        announce(`${tenth * 10} percent uploaded`);
+      const decile = Math.floor(part * 10);
+      if (decile > lastShown) {
+        lastShown = decile;
+        announce(`${decile * 10} percent uploaded`);
       }
     };
     const pausing = (seconds, error) => { line.textContent = `${error.message} Retrying in ${duration(seconds)}; ${bytes(sender.sent)} uploaded.`; };
@@ -340,13 +340,13 @@ function fileMode(project, started) {
         sending.replaceChildren(note("warn", "The upload was cancelled. Nothing was imported."));
         throw error;
       }
-      const goesOn = sender.arrived.size > 0 && sender.slot?.id;
-      sending.replaceChildren(note("bad", `The upload failed after ${bytes(sender.sent)}: ${error.message}`, error.lasting ? null : goesOn ? "Try again: uploaded parts are not sent again." : "Try again."));
+      const canResume = sender.stored.size > 0 && sender.slot?.id;
+      sending.replaceChildren(note("bad", `The upload failed after ${bytes(sender.sent)}: ${error.message}`, error.permanent ? null : canResume ? "Try again: uploaded parts are not sent again." : "Try again."));
       throw new DOMException("already reported", "AbortError");
     } finally {
       removeEventListener("beforeunload", stop);
     }
   };
   const element = h("div", { class: "card-part" }, drop, known, sending, end.element);
-  return { element, stop: () => { gone = true; upload?.cancel(); }, sending: () => upload !== null };
+  return { element, stop: () => { closed = true; upload?.cancel(); }, sending: () => upload !== null };
 }

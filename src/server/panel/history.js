@@ -1,7 +1,7 @@
 // History view: the project's jobs and the organization's webhook deliveries.
 
 import { call } from "./api.js";
-import { h, note, time, took } from "./dom.js";
+import { h, note, time, elapsed } from "./dom.js";
 
 export function historyView(project, organization) {
   const jobs = h("section", { class: "card wide", "aria-labelledby": "jobs-title" }, h("h2", { id: "jobs-title" }, "Jobs"), h("p", { class: "loading" }, "Loading…"));
@@ -10,8 +10,8 @@ export function historyView(project, organization) {
     const found = (await call("GET", `/v1/projects/${project.id}/jobs?limit=100`)).jobs ?? [];
     if (!found.length) return h("p", { class: "soft" }, "No jobs yet.");
     return grid("Project jobs, newest first", ["Job", "State", "Created", "Duration", "Error"], found.map((job) => [
-      h("a", { href: `#/jobs/${job.id}` }, titled(job)), h("span", { class: `tag ${job.state}` }, job.state),
-      time(job.created_at), lasted(job), job.error ?? "",
+      h("a", { href: `#/jobs/${job.id}` }, jobTitle(job)), h("span", { class: `tag ${job.state}` }, job.state),
+      time(job.created_at), jobDuration(job), job.error ?? "",
     ]));
   });
   fill(hooks, async () => {
@@ -36,13 +36,13 @@ export function historyView(project, organization) {
 }
 
 /** The display name of a job's type. */
-export function titled(job) {
+export function jobTitle(job) {
   return { "project.import": "Import", "project.create": "Create project" }[job.type] ?? job.type;
 }
 
-function lasted(job) {
+function jobDuration(job) {
   const [began, ended] = [Date.parse(job.started_at), Date.parse(job.completed_at)];
-  return began && ended ? took((ended - began) / 1000) : "";
+  return began && ended ? elapsed((ended - began) / 1000) : "";
 }
 
 async function fill(card, make) {

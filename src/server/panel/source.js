@@ -6,7 +6,7 @@ const PLAIN = ["sslmode", "channel_binding", "options", "application_name", "con
 const NAMED = ["host", "hostaddr", "port", "user", "password", "dbname", "service", "passfile", "sslcert", "sslkey", "sslrootcert", "sslpassword", "target_session_attrs", "pgbouncer", "schema"];
 
 /** The URL in pasted text such as `psql 'postgres://…'` or `DATABASE_URL="postgres://…"`. */
-export function bare(text) {
+export function extractUrl(text) {
   const named = text.trim().replace(/^(psql\s+|(export\s+)?\w+=)(?=["']?postgres)/i, "");
   return named.replace(/^(["'])(.*)\1;?$/, "$2").trim();
 }
@@ -15,8 +15,8 @@ export function bare(text) {
  * The URL without its password, and the password; null while the URL is incomplete. The end of
  * the password is then unknown, so nothing may be sent.
  */
-export function apart(text) {
-  text = bare(text);
+export function splitPassword(text) {
+  text = extractUrl(text);
   const url = /^([a-z][a-z0-9+]*:\/\/)([^\s]+)$/i.exec(text);
   if (!url) return null;
   // Parameters start after the host: a password may contain a question mark.
@@ -50,14 +50,14 @@ function split(text) {
 }
 
 /** Restores the password in a URL. */
-export function together(shown, password) {
+export function joinPassword(shown, password) {
   const [start, at] = [shown.indexOf("://") + 3, shown.indexOf("@")];
   if (password === null || at < 0) return shown;
   return `${shown.slice(0, start)}${shown.slice(start, at).split(":")[0]}:${password}${shown.slice(at)}`;
 }
 
 /** Asks the control plane about a URL: provider, changes, or why it is rejected. */
-export async function recognise(shown, signal) {
+export async function recognizeSource(shown, signal) {
   const answer = await fetch("/panel/source", {
     method: "POST", signal, headers: { "Content-Type": "application/json" }, body: JSON.stringify({ url: shown }),
   });

@@ -4,7 +4,7 @@
 import { ApiError, call } from "./api.js";
 
 /** Concurrent parts. */
-const AT_A_TIME = 3;
+const CONCURRENCY = 3;
 /** Attempts per part. */
 const ATTEMPTS = 6;
 /** Timeout of a request without progress, in milliseconds. */
@@ -14,8 +14,8 @@ export class Upload {
   constructor(project, file) {
     this.file = file;
     this.path = `/v1/projects/${project}/imports/uploads`;
-    this.arrived = new Map(); // part number → entity tag
-    this.moving = new Map(); // part number → bytes sent
+    this.stored = new Map(); // part number → entity tag
+    this.inFlight = new Map(); // part number → bytes sent
     this.stop = new AbortController();
     this.slot = null;
     this.key = null; // the object's key, once complete
@@ -23,8 +23,8 @@ export class Upload {
 
   /** Bytes stored or sent so far. */
   get sent() {
-    const whole = [...this.arrived.keys()].map((part) => this.range(part)).reduce((sum, [from, to]) => sum + to - from, 0);
-    return whole + [...this.moving.values()].reduce((sum, loaded) => sum + loaded, 0);
+    const done = [...this.stored.keys()].map((part) => this.range(part)).reduce((sum, [from, to]) => sum + to - from, 0);
+    return done + [...this.inFlight.values()].reduce((sum, loaded) => sum + loaded, 0);
   }
 
   /** Start and end of a part, in bytes. */
@@ -47,7 +47,7 @@ export class Upload {
       // The upload expired: start a new one.
       this.stop = new AbortController();
       this.slot = null;
-      this.arrived.clear();
+      this.stored.clear();
       this.key = await this.send();
     }
     this.check();
@@ -61,30 +61,30 @@ export class Upload {
     }
     if (this.stop.signal.aborted) await this.cancel();
     this.check();
-    if (!this.slot.id) return this.whole();
+    if (!this.slot.id) return this.wholeFile();
     const parts = Math.ceil(this.file.size / this.slot.part_size_bytes);
-    const open = Array.from({ length: parts }, (_, at) => at + 1).filter((part) => !this.arrived.has(part));
-    let trouble = null;
-    const hand = async () => {
+    const open = Array.from({ length: parts }, (_, at) => at + 1).filter((part) => !this.stored.has(part));
+    let problem = null;
+    const worker = async () => {
       while (open.length > 0 && !this.stop.signal.aborted) await this.part(open.shift());
     };
-    const careful = () => hand().catch((error) => {
-      trouble ??= error;
+    const safeWorker = () => worker().catch((error) => {
+      problem ??= error;
       this.stop.abort(); // stops the other workers
     });
     // All workers must end before this run does: the next run starts its own.
-    await Promise.all(Array.from({ length: AT_A_TIME }, careful));
-    if (trouble) throw trouble;
+    await Promise.all(Array.from({ length: CONCURRENCY }, safeWorker));
+    if (problem) throw problem;
     this.check();
-    const named = [...this.arrived].map(([part_number, etag]) => (etag ? { part_number, etag } : { part_number }));
-    await this.patiently(() => call("POST", `${this.path}/${this.slot.id}/complete`, { parts: named }, { patience: 300 }));
+    const named = [...this.stored].map(([part_number, etag]) => (etag ? { part_number, etag } : { part_number }));
+    await this.withRetries(() => call("POST", `${this.path}/${this.slot.id}/complete`, { parts: named }, { timeout: 300 }));
     return this.slot.object_key;
   }
 
   /** Uploads the file in one PUT; a retry starts over with a new URL. */
-  async whole() {
-    this.arrived.clear();
-    await this.patiently(async (attempt) => {
+  async wholeFile() {
+    this.stored.clear();
+    await this.withRetries(async (attempt) => {
       if (attempt > 1) this.slot = (await call("POST", this.path, { size_bytes: this.file.size, parts: true })).upload;
       await this.put(this.slot.upload_url, 1);
     });
@@ -92,28 +92,28 @@ export class Upload {
   }
 
   async part(part) {
-    await this.patiently(async () => {
+    await this.withRetries(async () => {
       const { parts } = await call("POST", `${this.path}/${this.slot.id}/parts`, { part_numbers: [part] });
       await this.put(parts[0].upload_url, part);
     });
   }
 
   /** Retries `work` unless the error is permanent. */
-  async patiently(work) {
+  async withRetries(work) {
     for (let attempt = 1; ; attempt++) {
       try {
         return await work(attempt);
       } catch (error) {
-        const hopeless = error instanceof ApiError && error.status >= 400 && error.status < 500 && ![403, 408, 429].includes(error.status);
-        if (hopeless || attempt === ATTEMPTS || this.stop.signal.aborted) throw error;
-        await this.rest(error.retryAfter ?? 0.5 * 2 ** attempt, error);
+        const isPermanent = error instanceof ApiError && error.status >= 400 && error.status < 500 && ![403, 408, 429].includes(error.status);
+        if (isPermanent || attempt === ATTEMPTS || this.stop.signal.aborted) throw error;
+        await this.pause(error.retryAfter ?? 0.5 * 2 ** attempt, error);
         this.check();
       }
     }
   }
 
   /** Waits for `seconds`, or until the upload is stopped. */
-  rest(seconds, error) {
+  pause(seconds, error) {
     const { signal } = this.stop;
     this.pausing(seconds, error);
     return new Promise((done) => {
@@ -137,13 +137,13 @@ export class Upload {
       if (this.stop.signal.aborted) return failed(new DOMException("stopped", "AbortError"));
       const request = new XMLHttpRequest();
       let watch;
-      const alive = (patience = STALL) => {
+      const alive = (timeout = STALL) => {
         clearTimeout(watch);
-        watch = setTimeout(() => request.abort(), patience);
+        watch = setTimeout(() => request.abort(), timeout);
       };
       const over = (end) => () => {
         clearTimeout(watch);
-        this.moving.delete(part);
+        this.inFlight.delete(part);
         this.stop.signal.removeEventListener("abort", stopped);
         end();
         this.progress();
@@ -153,23 +153,23 @@ export class Upload {
       request.setRequestHeader("Content-Type", "application/octet-stream");
       request.upload.onprogress = (event) => {
         alive();
-        this.moving.set(part, event.loaded);
+        this.inFlight.set(part, event.loaded);
         this.progress();
       };
       request.upload.onload = () => alive(5 * STALL); // storage needs time to write
       request.onload = over(() => {
         if (request.status >= 200 && request.status < 300) {
-          this.arrived.set(part, request.getResponseHeader("ETag")); // before the next progress update
+          this.stored.set(part, request.getResponseHeader("ETag")); // before the next progress update
           return done();
         }
-        const said = request.responseXML?.querySelector("Message")?.textContent;
-        failed(Object.assign(new ApiError(said ?? `Storage returned HTTP ${request.status}.`, request.status), { storage: true }));
+        const message = request.responseXML?.querySelector("Message")?.textContent;
+        failed(Object.assign(new ApiError(message ?? `Storage returned HTTP ${request.status}.`, request.status), { storage: true }));
       });
       request.onerror = over(async () => {
         const changed = await this.file.slice(0, 1).arrayBuffer().then(() => false, () => true);
-        if (changed) return failed(Object.assign(new ApiError("The file changed after it was chosen. Choose it again.", 400), { lasting: true }));
-        const elsewhere = new URL(url, location.href).origin !== location.origin;
-        const why = elsewhere ? `The connection to storage was lost, or its CORS rules do not allow ${location.origin}.` : "The connection to storage was lost.";
+        if (changed) return failed(Object.assign(new ApiError("The file changed after it was chosen. Choose it again.", 400), { permanent: true }));
+        const isCrossOrigin = new URL(url, location.href).origin !== location.origin;
+        const why = isCrossOrigin ? `The connection to storage was lost, or its CORS rules do not allow ${location.origin}.` : "The connection to storage was lost.";
         failed(new ApiError(why, 0));
       });
       request.onabort = over(() => failed(this.stop.signal.aborted ? new DOMException("stopped", "AbortError") : new ApiError("Storage accepted no data for a minute.", 0)));

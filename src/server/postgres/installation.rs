@@ -155,7 +155,7 @@ mod tests {
     use super::version;
 
     #[test]
-    fn reads_versions() {
+    fn versions_are_parsed() {
         assert_eq!(version("postgres (PostgreSQL) 17.11 (Debian 17.11-0+deb13u1)"), Some((17, 11)));
         assert_eq!(version("postgres (PostgreSQL) 18beta2"), Some((18, 0)));
         assert_eq!(version("oops"), None);

@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_the_list_of_users() {
+    fn passwd_entries_are_parsed() {
         let users = "root:x:0:0:root:/root:/bin/bash\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n";
         assert_eq!(entry(users, "nobody"), Some(RunAs { name: "nobody".into(), uid: 65534, gid: 65534 }));
         assert_eq!(entry(users, "postgres"), None);

@@ -1,7 +1,7 @@
 //! Queries on a project's database for its owner: extensions, and SQL statements.
 
 use super::TargetServer;
-use crate::dump::statement::{count_statements, is_copy};
+use crate::dump::treatment::{count_statements, is_copy};
 use crate::preflight::ALLOWED_EXTENSIONS;
 use crate::server::postgres::SessionError;
 use crate::wire::{ProjectExtension, SqlRequest, SqlResult};
@@ -280,16 +280,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_become_json_without_loss() {
-        let written = |text, kind| value(text, kind).get().to_owned();
-        assert_eq!(written(None, &Type::INT4), "null");
-        assert_eq!(written(Some("t"), &Type::BOOL), "true");
-        assert_eq!(written(Some("-9223372036854775808"), &Type::INT8), "-9223372036854775808");
-        assert_eq!(written(Some("1e+20"), &Type::FLOAT8), "1e+20");
-        assert_eq!(written(Some("NaN"), &Type::FLOAT8), "\"NaN\"");
-        assert_eq!(written(Some("0.10"), &Type::NUMERIC), "\"0.10\"");
+    fn values_are_converted_to_json_without_loss() {
+        let json = |text, kind| value(text, kind).get().to_owned();
+        assert_eq!(json(None, &Type::INT4), "null");
+        assert_eq!(json(Some("t"), &Type::BOOL), "true");
+        assert_eq!(json(Some("-9223372036854775808"), &Type::INT8), "-9223372036854775808");
+        assert_eq!(json(Some("1e+20"), &Type::FLOAT8), "1e+20");
+        assert_eq!(json(Some("NaN"), &Type::FLOAT8), "\"NaN\"");
+        assert_eq!(json(Some("0.10"), &Type::NUMERIC), "\"0.10\"");
         let large = "{\"a\": 123456789012345678901234567890.10}";
-        assert_eq!(written(Some(large), &Type::JSONB), large);
-        assert_eq!(written(Some("{1,2}"), &Type::INT4_ARRAY), "\"{1,2}\"");
+        assert_eq!(json(Some(large), &Type::JSONB), large);
+        assert_eq!(json(Some("{1,2}"), &Type::INT4_ARRAY), "\"{1,2}\"");
     }
 }

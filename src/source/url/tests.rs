@@ -1,15 +1,16 @@
-//! Tests of source URLs.
+//! Unit tests for source URLs.
 
 use super::*;
 use proptest::prelude::*;
 
-fn problem(text: &str) -> SourceUrlError {
+fn parse_error(text: &str) -> SourceUrlError {
     SourceUrl::parse(text).expect_err(text)
 }
 
 #[test]
-fn reads_every_part() {
-    let url = SourceUrl::parse("postgresql://ann:p%40ss@db.example.com:6000/my%20app?sslmode=disable").expect("reads");
+fn every_part_is_parsed() {
+    let url =
+        SourceUrl::parse("postgresql://ann:p%40ss@db.example.com:6000/my%20app?sslmode=disable").expect("a valid URL");
     assert_eq!(url.host(), "db.example.com");
     assert_eq!(url.port(), 6000);
     assert_eq!(url.user(), "ann");
@@ -19,57 +20,57 @@ fn reads_every_part() {
 }
 
 #[test]
-fn tells_what_is_wrong() {
-    assert_eq!(problem("  "), SourceUrlError::Empty);
-    assert_eq!(problem("mysql://u:p@h/d"), SourceUrlError::Scheme("`mysql://`".into()));
-    assert_eq!(problem("host=h password=canary"), SourceUrlError::Scheme("no scheme".into()));
-    assert_eq!(problem("postgres://"), SourceUrlError::NoHost);
-    assert_eq!(problem("postgres:///db"), SourceUrlError::NoHost);
-    assert_eq!(problem("postgres://u@/db"), SourceUrlError::NoHost);
-    assert_eq!(problem("postgres://u:p@h"), SourceUrlError::NoDatabase);
-    assert_eq!(problem("postgres://u:p@h/"), SourceUrlError::NoDatabase);
-    assert_eq!(problem("postgres://h/d"), SourceUrlError::NoUser);
-    assert_eq!(problem("postgres://u:p@h:99999/d"), SourceUrlError::Port);
-    assert_eq!(problem("postgres://u:p@h:x/d"), SourceUrlError::Port);
-    assert_eq!(problem("postgres://u:p@h:0/d"), SourceUrlError::Port);
-    assert_eq!(problem("postgres://u:p@h1,h2/d"), SourceUrlError::SeveralHosts);
-    assert_eq!(problem("postgres://u:p@h1:1,h2:2/d"), SourceUrlError::SeveralHosts);
-    assert_eq!(problem("postgres://u:p@%2Ftmp/d"), SourceUrlError::Socket);
-    assert_eq!(problem("postgres://u:p@%5B%2Ftmp%5D/d"), SourceUrlError::Socket);
-    assert_eq!(problem("postgres://u:p@h1%2\tch2/d"), SourceUrlError::SeveralHosts);
-    assert!(matches!(problem("postgres://u:p@h/d?host=/tmp"), SourceUrlError::Parameter(..)));
-    assert!(matches!(problem("postgres://u:p@h/d?%68ostaddr=127.0.0.1"), SourceUrlError::Parameter(..)));
-    assert!(matches!(problem("postgres://u:p@h/d?sslkey=/k"), SourceUrlError::Parameter(..)));
-    assert_eq!(problem("postgres://u:p@h/d?sslmode=off"), SourceUrlError::SslMode("off".into()));
-    assert!(matches!(problem("postgres://u:p#w@h/d"), SourceUrlError::Port | SourceUrlError::Syntax(_)));
-    assert!(matches!(problem("postgres://u:p@h/d#x"), SourceUrlError::Syntax(_)));
-    assert!(matches!(problem("postgres://u:p%zz@h/d"), SourceUrlError::Syntax(_)));
+fn invalid_urls_are_rejected_with_the_reason() {
+    assert_eq!(parse_error("  "), SourceUrlError::Empty);
+    assert_eq!(parse_error("mysql://u:p@h/d"), SourceUrlError::Scheme("`mysql://`".into()));
+    assert_eq!(parse_error("host=h password=canary"), SourceUrlError::Scheme("no scheme".into()));
+    assert_eq!(parse_error("postgres://"), SourceUrlError::NoHost);
+    assert_eq!(parse_error("postgres:///db"), SourceUrlError::NoHost);
+    assert_eq!(parse_error("postgres://u@/db"), SourceUrlError::NoHost);
+    assert_eq!(parse_error("postgres://u:p@h"), SourceUrlError::NoDatabase);
+    assert_eq!(parse_error("postgres://u:p@h/"), SourceUrlError::NoDatabase);
+    assert_eq!(parse_error("postgres://h/d"), SourceUrlError::NoUser);
+    assert_eq!(parse_error("postgres://u:p@h:99999/d"), SourceUrlError::Port);
+    assert_eq!(parse_error("postgres://u:p@h:x/d"), SourceUrlError::Port);
+    assert_eq!(parse_error("postgres://u:p@h:0/d"), SourceUrlError::Port);
+    assert_eq!(parse_error("postgres://u:p@h1,h2/d"), SourceUrlError::SeveralHosts);
+    assert_eq!(parse_error("postgres://u:p@h1:1,h2:2/d"), SourceUrlError::SeveralHosts);
+    assert_eq!(parse_error("postgres://u:p@%2Ftmp/d"), SourceUrlError::Socket);
+    assert_eq!(parse_error("postgres://u:p@%5B%2Ftmp%5D/d"), SourceUrlError::Socket);
+    assert_eq!(parse_error("postgres://u:p@h1%2\tch2/d"), SourceUrlError::SeveralHosts);
+    assert!(matches!(parse_error("postgres://u:p@h/d?host=/tmp"), SourceUrlError::Parameter(..)));
+    assert!(matches!(parse_error("postgres://u:p@h/d?%68ostaddr=127.0.0.1"), SourceUrlError::Parameter(..)));
+    assert!(matches!(parse_error("postgres://u:p@h/d?sslkey=/k"), SourceUrlError::Parameter(..)));
+    assert_eq!(parse_error("postgres://u:p@h/d?sslmode=off"), SourceUrlError::SslMode("off".into()));
+    assert!(matches!(parse_error("postgres://u:p#w@h/d"), SourceUrlError::Port | SourceUrlError::Syntax(_)));
+    assert!(matches!(parse_error("postgres://u:p@h/d#x"), SourceUrlError::Syntax(_)));
+    assert!(matches!(parse_error("postgres://u:p%zz@h/d"), SourceUrlError::Syntax(_)));
 }
 
 #[test]
-fn a_socket_is_for_this_machine_only() {
+fn a_socket_is_accepted_only_for_local_sources() {
     for text in [
         "postgres://u:p@%2Frun%2Fpostgresql/d",
         "postgres://u:p@/d?host=/run/postgresql",
         "postgres://u:p@/d?sslmode=disable&host=%2Frun%2Fpostgresql",
     ] {
-        assert_eq!(problem(text), SourceUrlError::Socket);
-        let url = SourceUrl::parse_here(text).expect("reads");
+        assert_eq!(parse_error(text), SourceUrlError::Socket);
+        let url = SourceUrl::parse_local(text).expect("a valid URL");
         assert_eq!((url.host(), url.port(), url.database()), ("/run/postgresql", 5432, "d"), "{text}");
         assert!(url.is_socket());
     }
-    assert_eq!(SourceUrl::parse_here("postgres://u@:5433/d?host=/tmp").expect("reads").port(), 5433);
-    assert!(matches!(problem("postgres://u:p@h/d?host=/tmp"), SourceUrlError::Parameter(..)));
+    assert_eq!(SourceUrl::parse_local("postgres://u@:5433/d?host=/tmp").expect("a valid URL").port(), 5433);
+    assert!(matches!(parse_error("postgres://u:p@h/d?host=/tmp"), SourceUrlError::Parameter(..)));
 }
 
 #[test]
-fn a_comma_in_the_password_is_no_host_list() {
-    assert_eq!(SourceUrl::parse("postgres://u:a,b@h/d").expect("reads").host(), "h");
+fn a_comma_in_the_password_is_not_a_host_list() {
+    assert_eq!(SourceUrl::parse("postgres://u:a,b@h/d").expect("a valid URL").host(), "h");
 }
 
 #[test]
-fn adds_tls_and_takes_out_what_means_nothing() {
-    let url = SourceUrl::parse("postgres://u:p@h/d?schema=public&pgbouncer=true").expect("reads");
+fn normalization_adds_tls_and_removes_irrelevant_parameters() {
+    let url = SourceUrl::parse("postgres://u:p@h/d?schema=public&pgbouncer=true").expect("a valid URL");
     let (url, changes) = url.normalize();
     assert_eq!(url.expose(), "postgres://u:p@h/d?sslmode=require");
     let changes: Vec<String> = changes.iter().map(ToString::to_string).collect();
@@ -83,44 +84,44 @@ fn adds_tls_and_takes_out_what_means_nothing() {
 }
 
 #[test]
-fn leaves_a_complete_url_alone() {
+fn a_complete_url_is_unchanged() {
     let text = "postgres://u:p@h/d?sslmode=disable";
-    let (url, changes) = SourceUrl::parse(text).expect("reads").normalize();
+    let (url, changes) = SourceUrl::parse(text).expect("a valid URL").normalize();
     assert_eq!((url.expose(), changes.len()), (text, 0));
 }
 
 #[test]
-fn keeps_the_endpoint_option_that_routes_at_neon() {
-    let url = SourceUrl::parse("postgres://u:p@h/d?options=endpoint%3Dep-x&sslmode=require").expect("reads");
+fn the_endpoint_option_of_neon_is_kept() {
+    let url = SourceUrl::parse("postgres://u:p@h/d?options=endpoint%3Dep-x&sslmode=require").expect("a valid URL");
     assert_eq!(url.normalize().0.options().as_deref(), Some("endpoint=ep-x"));
 }
 
 #[test]
-fn shows_no_secret() {
-    let url = SourceUrl::parse("postgres://u:canary@h:1/d?sslmode=require&token=canary").expect("reads");
+fn display_and_debug_output_contain_no_secret() {
+    let url = SourceUrl::parse("postgres://u:canary@h:1/d?sslmode=require&token=canary").expect("a valid URL");
     assert_eq!(url.to_string(), "postgres://u:***@h:1/d?sslmode=require");
     assert!(!format!("{url:?}").contains("canary"));
 }
 
 proptest! {
     #[test]
-    fn any_text_is_read_or_refused_without_its_password(text in "\\PC*") {
+    fn errors_for_arbitrary_text_contain_no_password(text in "\\PC*") {
         let _ = SourceUrl::parse(&text);
-        if let Err(problem) = SourceUrl::parse(&format!("postgres://u:CANARY{text}@h/d")) {
-            prop_assert!(!problem.to_string().contains("CANARY"));
+        if let Err(error) = SourceUrl::parse(&format!("postgres://u:CANARY{text}@h/d")) {
+            prop_assert!(!error.to_string().contains("CANARY"));
         }
     }
 
     #[test]
-    fn any_password_survives_and_is_never_shown(password in "[ -~]{1,30}") {
-        let mut url = Url::parse("postgres://u@h/d").expect("reads");
-        url.set_password(Some(&format!("CANARY{password}"))).expect("has a host");
+    fn any_password_is_preserved_but_never_displayed(password in "[ -~]{1,30}") {
+        let mut url = Url::parse("postgres://u@h/d").expect("a valid URL");
+        url.set_password(Some(&format!("CANARY{password}"))).expect("a URL with a host");
         // `set_password` does not encode a literal %, so such passwords are skipped.
         prop_assume!(!password.contains('%'));
-        let source = SourceUrl::parse(url.as_str()).expect("reads");
+        let source = SourceUrl::parse(url.as_str()).expect("a valid URL");
         prop_assert_eq!(source.password(), Some(format!("CANARY{password}")));
         prop_assert!(!source.to_string().contains("CANARY"));
-        let (normal, _) = source.normalize();
-        prop_assert_eq!(normal.password(), Some(format!("CANARY{password}")));
+        let (normalized, _) = source.normalize();
+        prop_assert_eq!(normalized.password(), Some(format!("CANARY{password}")));
     }
 }

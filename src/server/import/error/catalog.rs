@@ -341,13 +341,13 @@ pub(crate) fn is_transient(error: &ImportError) -> bool {
 mod tests {
     use super::*;
 
-    fn of(stderr: &str) -> ImportError {
+    fn explain(stderr: &str) -> ImportError {
         explain_error(stderr, &ErrorLocation::default())
     }
 
     #[test]
-    fn an_error_of_pg_restore_is_understood() {
-        let error = of(
+    fn pg_restore_errors_are_explained() {
+        let error = explain(
             "pg_restore: while PROCESSING TOC:\npg_restore: from TOC entry 215; 1259 16390 VIEW v postgres\n\
              pg_restore: error: could not execute query: ERROR:  relation \"public.x\" does not exist\nLINE 1: …\nCommand was: CREATE VIEW v AS\n SELECT x;",
         );
@@ -358,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_of_psql_brings_its_code() {
+    fn psql_errors_keep_their_sqlstate_and_line() {
         let location = ErrorLocation { kind: Some("TABLE".into()), line: Some(12), entry: None };
         let error = explain_error("psql:<stdin>:12: ERROR:  42P07: relation \"t\" already exists\n", &location);
         assert_eq!(error.message, "ERROR: relation \"t\" already exists");
@@ -368,31 +368,31 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_code_is_still_told() {
-        let error = of("psql:<stdin>:1: ERROR:  21000: more than one row returned\nDETAIL:  x\n");
+    fn an_unknown_sqlstate_is_still_reported() {
+        let error = explain("psql:<stdin>:1: ERROR:  21000: more than one row returned\nDETAIL:  x\n");
         assert_eq!((error.sqlstate.as_deref(), error.cause), (Some("21000"), None));
         assert_eq!(error.message, "ERROR: more than one row returned; detail: x");
-        assert_eq!(of("pg_dump: error: aborting").message, "pg_dump: error: aborting");
-        assert_eq!(of("").message, "no error message");
+        assert_eq!(explain("pg_dump: error: aborting").message, "pg_dump: error: aborting");
+        assert_eq!(explain("").message, "no error message");
     }
 
     #[test]
-    fn a_lost_connection_may_come_back() {
+    fn lost_connections_and_full_disks_are_transient() {
         for text in [
             "psql: error: connection to server at \"127.0.0.1\" failed: FATAL:  the database system is shutting down",
             "pg_dump: error: server closed the connection unexpectedly",
             "psql:<stdin>:9: FATAL:  57P01: terminating connection due to administrator command",
             "ERROR:  53100: could not extend file: No space left on device",
         ] {
-            assert!(is_transient(&of(text)), "{text}");
-            assert_eq!(of(text).class, ErrorClass::Fatal, "{text}");
+            assert!(is_transient(&explain(text)), "{text}");
+            assert_eq!(explain(text).class, ErrorClass::Fatal, "{text}");
         }
-        assert!(!is_transient(&of("ERROR:  53200: out of shared memory")));
-        assert!(!is_transient(&of("ERROR:  42P07: relation \"t\" already exists")));
+        assert!(!is_transient(&explain("ERROR:  53200: out of shared memory")));
+        assert!(!is_transient(&explain("ERROR:  42P07: relation \"t\" already exists")));
     }
 
     #[test]
-    fn the_kind_is_read_from_an_entry() {
+    fn the_kind_is_parsed_from_a_toc_entry() {
         assert_eq!(kind_of("215; 1259 16390 TABLE DATA public t postgres"), Some("TABLE DATA"));
         assert_eq!(kind_of("3; 0 0 COMMENT - x"), Some("COMMENT"));
         assert_eq!(kind_of("nonsense"), None);

@@ -2,7 +2,7 @@
 
 use super::catalog::ErrorLocation;
 use crate::dump::sql::{PieceKind, Script};
-use crate::dump::statement::approximate_kind;
+use crate::dump::treatment::approximate_kind;
 use crate::server::import::input::{Input, InputKind};
 use crate::server::import::process::ExitedProcess;
 use crate::server::import::script::ScriptObserver;
@@ -59,18 +59,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_heading_is_read() {
-        let read = |heading: &str| read_heading(heading).map(|(kind, entry)| format!("{kind}|{entry}"));
+    fn headings_are_parsed() {
+        let parse = |heading: &str| read_heading(heading).map(|(kind, entry)| format!("{kind}|{entry}"));
         assert_eq!(
-            read("Name: t; Type: TABLE DATA; Schema: public; Owner: -").as_deref(),
+            parse("Name: t; Type: TABLE DATA; Schema: public; Owner: -").as_deref(),
             Some("TABLE DATA|TABLE DATA public.t")
         );
-        assert_eq!(read("Name: shop; Type: SCHEMA; Schema: -; Owner: x").as_deref(), Some("SCHEMA|SCHEMA shop"));
-        assert_eq!(read("Name: the customer"), None);
+        assert_eq!(parse("Name: shop; Type: SCHEMA; Schema: -; Owner: x").as_deref(), Some("SCHEMA|SCHEMA shop"));
+        assert_eq!(parse("Name: the customer"), None);
     }
 
     #[test]
-    fn the_line_is_that_of_the_first_error() {
+    fn the_line_of_the_first_error_is_used() {
         assert_eq!(line_of("psql:<stdin>:3: NOTICE:  x\npsql:<stdin>:12: ERROR:  42P07: x\n"), Some(12));
         assert_eq!(line_of("psql: error: connection failed"), None);
     }

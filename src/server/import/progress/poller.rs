@@ -69,7 +69,7 @@ mod tests {
     use crate::server::import::progress::tracker::{Phase, TableData};
 
     #[test]
-    fn what_the_restorer_says_is_counted_or_kept() {
+    fn pg_restore_output_is_counted_or_kept() {
         let tracker = ProgressTracker::default();
         tracker.enter(Phase::Loading, None);
         let table = |id| TableData { name: String::new(), id, size: 5 };

@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_are_those_of_the_tables_that_are_done() {
+    fn a_serial_restore_counts_tables_in_order() {
         let tracker = ProgressTracker::default();
         tracker.enter(Phase::Loading, None);
         let tables = [table(7, 100), table(8, 300)];
@@ -310,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn a_restorer_with_several_hands_tells_which_tables_are_done() {
+    fn a_parallel_restore_counts_tables_by_id() {
         let tracker = ProgressTracker::default();
         tracker.enter(Phase::Loading, None);
         tracker.expect(&[table(7, 100), table(8, 300)], true, true, 0);

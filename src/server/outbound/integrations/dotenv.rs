@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn other_lines_stay() {
+    fn other_lines_are_preserved() {
         assert_eq!(
             with_variables("", &variables()),
             "DATABASE_URL=\"postgres://a\"\nDATABASE_URL_UNPOOLED=\"postgres://b\"\n"
@@ -150,31 +150,31 @@ mod tests {
         let after = "# mine\nKEY=1\nexport DATABASE_URL=\"postgres://a\"\nLAST=\"x y\"\nDATABASE_URL_UNPOOLED=\"postgres://b\"\n";
         assert_eq!(with_variables(before, &variables()), after);
         assert_eq!(with_variables(after, &variables()), after);
-        let windows = "A=1\r\nDATABASE_URL=old\r\n";
+        let crlf = "A=1\r\nDATABASE_URL=old\r\n";
         let expected = "A=1\r\nDATABASE_URL=\"postgres://a\"\r\nDATABASE_URL_UNPOOLED=\"postgres://b\"\r\n";
-        assert_eq!(with_variables(windows, &variables()), expected);
-        let long = "KEY=\"one\nDATABASE_URL=inner\ntwo\" # it's a \"comment\nB='x'\n";
-        assert!(with_variables(long, &variables()).starts_with(long));
-        let ours = "DATABASE_URL=\"one\ntwo\"\nB=2\n";
-        assert!(with_variables(ours, &variables()).starts_with("DATABASE_URL=\"postgres://a\"\nB=2\n"));
+        assert_eq!(with_variables(crlf, &variables()), expected);
+        let multiline = "KEY=\"one\nDATABASE_URL=inner\ntwo\" # it's a \"comment\nB='x'\n";
+        assert!(with_variables(multiline, &variables()).starts_with(multiline));
+        let multiline_value = "DATABASE_URL=\"one\ntwo\"\nB=2\n";
+        assert!(with_variables(multiline_value, &variables()).starts_with("DATABASE_URL=\"postgres://a\"\nB=2\n"));
     }
 
     #[test]
-    fn only_the_owner_reads_the_file() {
-        let folder = tempfile::tempdir().expect("a directory");
-        let path = folder.path().join(".env");
-        fs::write(&path, "A=1\n").expect("written");
-        write(&path, &variables()).expect("writes");
-        assert_eq!(fs::metadata(&path).expect("exists").mode() & 0o777, 0o600);
-        assert!(fs::read_to_string(&path).expect("reads").starts_with("A=1\nDATABASE_URL="));
-        assert_eq!(fs::read_dir(folder.path()).expect("lists").count(), 1);
-        let link = folder.path().join("link.env");
-        std::os::unix::fs::symlink("/etc/hosts", &link).expect("created");
-        let refused = write(&link, &variables()).expect_err("links are not followed");
-        assert_eq!(refused.to_string(), "the path is a symbolic link; use the path of the file itself");
-        let pipe = folder.path().join("pipe.env");
+    fn the_file_is_private_and_must_be_a_regular_file() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let path = dir.path().join(".env");
+        fs::write(&path, "A=1\n").expect("a writable directory");
+        write(&path, &variables()).expect("a writable file");
+        assert_eq!(fs::metadata(&path).expect("an existing file").mode() & 0o777, 0o600);
+        assert!(fs::read_to_string(&path).expect("a readable file").starts_with("A=1\nDATABASE_URL="));
+        assert_eq!(fs::read_dir(dir.path()).expect("a readable directory").count(), 1);
+        let link = dir.path().join("link.env");
+        std::os::unix::fs::symlink("/etc/hosts", &link).expect("a writable directory");
+        let error = write(&link, &variables()).expect_err("links are not followed");
+        assert_eq!(error.to_string(), "the path is a symbolic link; use the path of the file itself");
+        let pipe = dir.path().join("pipe.env");
         let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
-        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, mode, 0).expect("created");
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, mode, 0).expect("a writable directory");
         assert_eq!(
             write(&pipe, &variables()).expect_err("pipes are rejected").to_string(),
             "the path is not a regular file"

@@ -169,13 +169,13 @@ mod tests {
     use serde_json::json;
 
     fn settings(provider: IntegrationProvider, config: &Value) -> Result<Value, String> {
-        provider.settings(config.as_object().expect("an object"))
+        provider.settings(config.as_object().expect("a JSON object"))
     }
 
     #[test]
-    fn settings_are_those_of_the_provider() {
-        let stored =
-            settings(IntegrationProvider::Vercel, &json!({ "project_id": "shop", "team_id": null })).expect("fine");
+    fn settings_are_validated_for_each_provider() {
+        let stored = settings(IntegrationProvider::Vercel, &json!({ "project_id": "shop", "team_id": null }))
+            .expect("valid settings");
         assert_eq!(stored, json!({ "project_id": "shop", "targets": ["development", "preview", "production"] }));
         assert!(settings(IntegrationProvider::Netlify, &json!({ "site_id": "a.netlify.app" })).is_ok());
         for (provider, config, message) in [
@@ -188,7 +188,7 @@ mod tests {
             (IntegrationProvider::Dotenv, json!({ "path": "x/.env" }), "config.path must be"),
             (IntegrationProvider::Dotenv, json!({ "path": "/etc/passwd" }), "config.path must be"),
         ] {
-            let error = settings(provider, &config).expect_err("is rejected");
+            let error = settings(provider, &config).expect_err("invalid settings");
             assert!(error.starts_with(message), "{config}: {error}");
         }
     }

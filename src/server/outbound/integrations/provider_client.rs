@@ -115,16 +115,16 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn refused(status: StatusCode, body: Value) -> DeliveryError {
+    fn rejection(status: StatusCode, body: Value) -> DeliveryError {
         let retry_after = Some(Duration::from_secs(9));
         ProviderResponse { provider: "Vercel", status, body, retry_after }
             .into_body("project")
-            .expect_err("is rejected")
+            .expect_err("an error status")
     }
 
     #[test]
-    fn what_a_provider_says_is_told_without_the_token() {
-        let error = refused(StatusCode::FORBIDDEN, json!({ "error": { "message": "token T0KEN is not valid" } }));
+    fn provider_errors_are_reported_and_secrets_are_masked() {
+        let error = rejection(StatusCode::FORBIDDEN, json!({ "error": { "message": "token T0KEN is not valid" } }));
         assert!(error.permanent);
         assert_eq!(error.message, "Vercel rejected the token (HTTP status 403): token T0KEN is not valid");
         let secrets = ["T0KEN".to_owned(), "postgres://u:p@h/d?a=b".to_owned()];
@@ -133,9 +133,9 @@ mod tests {
     }
 
     #[test]
-    fn what_passes_is_tried_again_when_the_provider_says() {
+    fn transient_errors_are_retried_after_the_requested_delay() {
         for status in [StatusCode::BAD_GATEWAY, StatusCode::TOO_MANY_REQUESTS] {
-            let error = refused(status, Value::Null);
+            let error = rejection(status, Value::Null);
             assert_eq!((error.permanent, error.retry_after), (false, Some(Duration::from_secs(9))));
         }
     }

@@ -2,8 +2,8 @@
 //! it names. Used for plain dumps and for the definitions in archives.
 
 use super::contents::{Contents, DumpLocation, Finding};
-use super::statement::{Refusal, RefusalScope, Treatment, extension, policy_roles};
 use super::tokens::{Token, Tokens, first_word};
+use super::treatment::{Refusal, RefusalScope, Treatment, extension, policy_roles};
 
 /// Location of a statement, computed only if it is shown.
 pub(super) type At<'a> = &'a dyn Fn() -> DumpLocation;
@@ -152,7 +152,7 @@ fn record_publication(contents: &mut Contents, text: &[u8], kind: &str, name: Op
         return;
     }
     contents.count("publications");
-    if let Treatment::SkipAndReport(..) = super::statement::treat(text) {
+    if let Treatment::SkipAndReport(..) = super::treatment::treat(text) {
         contents.record(Finding::Publication, &name, || (at(), beginning(text)));
     }
 }

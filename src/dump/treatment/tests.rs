@@ -1,14 +1,14 @@
-//! Tests of classifying statements.
+//! Unit tests for the classification of statements.
 
 use super::*;
 use proptest::prelude::*;
 
-fn treated(text: &str) -> Treatment {
+fn treatment(text: &str) -> Treatment {
     treat(text.as_bytes())
 }
 
 #[test]
-fn ownership_and_privileges_go() {
+fn ownership_and_privileges_are_skipped() {
     for text in [
         "ALTER TABLE public.t OWNER TO bob;",
         "ALTER FUNCTION f(a integer, b text) OWNER TO \"Bob\";",
@@ -24,17 +24,17 @@ fn ownership_and_privileges_go() {
         "COMMENT ON DATABASE d IS 'x';",
         "/* c */ -- d\nSET default_tablespace = fast;",
     ] {
-        assert_eq!(treated(text), Treatment::Skip, "{text}");
+        assert_eq!(treatment(text), Treatment::Skip, "{text}");
     }
 }
 
 #[test]
-fn transactions_are_seen_however_they_are_written() {
+fn transaction_statements_are_recognized_in_every_spelling() {
     for text in ["BEGIN;", "start transaction isolation level serializable;", "/* x */ -- y\rBEGIN;"] {
-        assert_eq!(treated(text), Treatment::Begin, "{text}");
+        assert_eq!(treatment(text), Treatment::Begin, "{text}");
     }
     for text in ["COMMIT;", "end;", "\x0bCOMMIT;", "-- x\rCOMMIT\x0bWORK;", "\x0c\tEND TRANSACTION;"] {
-        assert_eq!(treated(text), Treatment::Commit, "{text:?}");
+        assert_eq!(treatment(text), Treatment::Commit, "{text:?}");
     }
 }
 
@@ -58,12 +58,12 @@ fn ordinary_statements_run() {
         "ALTER POLICY p ON owner TO current_user;",
         "CREATE SCHEMA public CREATE TABLE t (x int);",
     ] {
-        assert_eq!(treated(text), Treatment::Run, "{text}");
+        assert_eq!(treatment(text), Treatment::Run, "{text}");
     }
 }
 
 #[test]
-fn index_builds_are_seen() {
+fn index_builds_are_recognized() {
     for text in [
         "CREATE INDEX i ON t (x);",
         "create unique index i on t (x);",
@@ -81,20 +81,20 @@ fn index_builds_are_seen() {
 }
 
 #[test]
-fn what_the_target_cannot_have_is_named() {
+fn unsupported_objects_are_skipped_and_reported() {
     assert!(matches!(
-        treated("CREATE EVENT TRIGGER e ON ddl_command_end EXECUTE FUNCTION f();"),
+        treatment("CREATE EVENT TRIGGER e ON ddl_command_end EXECUTE FUNCTION f();"),
         Treatment::SkipAndReport("EVENT TRIGGER", _)
     ));
-    assert!(matches!(treated("CREATE PUBLICATION p FOR ALL TABLES;"), Treatment::SkipAndReport("PUBLICATION", _)));
+    assert!(matches!(treatment("CREATE PUBLICATION p FOR ALL TABLES;"), Treatment::SkipAndReport("PUBLICATION", _)));
     assert!(matches!(
-        treated("CREATE SUBSCRIPTION s CONNECTION 'x' PUBLICATION p;"),
+        treatment("CREATE SUBSCRIPTION s CONNECTION 'x' PUBLICATION p;"),
         Treatment::SkipAndReport("SUBSCRIPTION", _)
     ));
 }
 
 #[test]
-fn what_cannot_be_part_of_an_import_is_refused() {
+fn statements_not_allowed_in_an_import_are_refused() {
     for text in [
         "CREATE ROLE bob;",
         "CREATE DATABASE d;",
@@ -115,25 +115,25 @@ fn what_cannot_be_part_of_an_import_is_refused() {
         "COPY t FROM stdin (FORMAT binary);",
         "COPY BINARY t FROM stdin;",
     ] {
-        assert!(matches!(treated(text), Treatment::Refuse(_)), "{text}");
+        assert!(matches!(treatment(text), Treatment::Refuse(_)), "{text}");
     }
 }
 
 #[test]
-fn rows_are_expected_after_copy() {
+fn copy_from_stdin_expects_rows() {
     for text in ["COPY public.t (a, \"from\") FROM stdin;", "copy t from STDIN with (format csv);"] {
-        assert_eq!(treated(text), Treatment::CopyRows, "{text}");
+        assert_eq!(treatment(text), Treatment::CopyRows, "{text}");
     }
 }
 
 #[test]
-fn extensions_and_policies_are_read() {
-    let wanted = |text: &str| extension(text.as_bytes()).expect("an extension");
+fn extensions_and_policy_roles_are_parsed() {
+    let requested = |text: &str| extension(text.as_bytes()).expect("an extension");
     assert_eq!(
-        wanted("CREATE EXTENSION IF NOT EXISTS \"uuid-ossp\" WITH SCHEMA extensions;").schema.as_deref(),
+        requested("CREATE EXTENSION IF NOT EXISTS \"uuid-ossp\" WITH SCHEMA extensions;").schema.as_deref(),
         Some("extensions")
     );
-    assert_eq!(wanted("CREATE EXTENSION hstore;"), RequestedExtension { name: "hstore".into(), schema: None });
+    assert_eq!(requested("CREATE EXTENSION hstore;"), RequestedExtension { name: "hstore".into(), schema: None });
     let roles = |text: &str| policy_roles(text.as_bytes());
     assert_eq!(
         roles("CREATE POLICY \"to\" ON public.t AS PERMISSIVE FOR SELECT TO Anon, \"Web User\" USING (a TO b);"),
@@ -145,9 +145,9 @@ fn extensions_and_policies_are_read() {
 
 proptest! {
     #[test]
-    fn any_text_is_cut_into_tokens(text in proptest::collection::vec(any::<u8>(), 0..200)) {
-        prop_assert!(Tokens::new(&text).count() <= text.len());
-        treat(&text);
-        starts_like_sql(&text);
+    fn arbitrary_bytes_are_split_into_tokens(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        prop_assert!(Tokens::new(&bytes).count() <= bytes.len());
+        treat(&bytes);
+        starts_like_sql(&bytes);
     }
 }
