@@ -32,6 +32,8 @@ check:
 	cargo clippy --locked --all-targets -- -D warnings
 	cargo clippy --locked --all-targets --no-default-features -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
+	@if command -v c++ >/dev/null; then cd fuzz && CARGO_TARGET_DIR=../target cargo check --locked; \
+	else echo "NOT TESTED: fuzz: no C++ compiler"; fi
 
 # Regenerates docs/openapi.json from the API's code.
 openapi: setup

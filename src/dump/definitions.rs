@@ -15,6 +15,8 @@ const MAX_RUN: usize = 1 << 20;
 const TRANSACTION: &str = "the entry begins or ends a transaction";
 /// Reason to refuse `COPY … FROM stdin` in a definition.
 const ROWS: &str = "the definition contains COPY … FROM stdin";
+/// Reason to refuse extensions that preflight has not checked: only `EXTENSION` entries are.
+const EXTENSION: &str = "the definition creates an extension";
 /// Reason to refuse any other copy statement than a single `COPY`.
 const NOT_A_COPY: &str = "the data is not loaded by a single COPY … FROM stdin";
 /// Reason to refuse an entry that does not end its statement.
@@ -158,6 +160,7 @@ fn refused(statement: &[u8]) -> Option<String> {
     match treat(statement) {
         Treatment::Begin | Treatment::Commit => Some(TRANSACTION.to_owned()),
         Treatment::CopyRows => Some(ROWS.to_owned()),
+        Treatment::CreateExtension(_) => Some(EXTENSION.to_owned()),
         Treatment::Refuse(refusal) => Some(refusal.reason.to_owned()),
         _ => None,
     }
@@ -218,6 +221,7 @@ mod tests {
             "COPY t FROM stdin;",
             "COPY t FROM PROGRAM 'id';",
             "SELECT 1 \\g |sh\n",
+            "CREATE EXTENSION dblink;\n",
         ] {
             let found = refusal(&[valid.clone(), entry(7, "TABLE", text, ""), valid.clone()]);
             assert_eq!(found.map(|(id, _)| id), Some(7), "{text}");
