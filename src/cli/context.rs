@@ -135,7 +135,8 @@ impl<'a> Context<'a> {
         if !self.untrusted_server {
             return Ok(());
         }
-        let what = format!("this directory is linked to a server that you have not used before: {}", self.api_url);
+        let what =
+            format!("this directory is linked to a control plane that you have not used before: {}", self.api_url);
         Err(CliError::new(ErrorKind::Conflict, what)
             .hint("if you trust it with your key, set --api-url or CAPYDB_API_URL; otherwise run capydb unlink"))
     }

@@ -4,7 +4,6 @@ use super::args::ImportOptions;
 use super::context::Context;
 use super::output::progress::{Activity, ByteProgress};
 use super::output::report;
-use super::source::preflight_command;
 use super::{CliError, ErrorKind};
 use crate::cli::output::report::label;
 use crate::dump::spool::{self, SpoolError};
@@ -147,7 +146,7 @@ pub(super) fn check_itself(
     let itself = |check: &&Check| INTRINSIC.contains(&check.name.as_str());
     let sound = report.checks.iter().filter(itself).all(|check| check.status != CheckStatus::Fail);
     // Show the findings of all checks at once, so that they can be fixed in one go.
-    if sound { Ok(()) } else { require_passed(context, &report, &preflight_command(&options.source)) }
+    if sound { Ok(()) } else { require_passed(context, &report) }
 }
 
 /// Checks that do not depend on the target.
@@ -164,7 +163,7 @@ pub(super) fn check(
 ) -> Result<(), CliError> {
     let target = Target::for_project(project, options.recreate);
     let report = grade_dump(dump, found, &target.limits, &target.mode);
-    require_passed(context, &report, &preflight_command(&options.source))?;
+    require_passed(context, &report)?;
     let version = first_word(&found.server_version);
     let tool = first_word(&found.dump_version);
     let origin = if version.is_empty() { String::new() } else { format!(" of Postgres {version} by pg_dump {tool}") };
@@ -181,10 +180,10 @@ pub(super) fn check(
 }
 
 /// Shows failed checks and warnings before an import; a failed check is an error.
-pub(super) fn require_passed(context: &Context<'_>, report: &Preflight, retry_command: &str) -> Result<(), CliError> {
+pub(super) fn require_passed(context: &Context<'_>, report: &Preflight) -> Result<(), CliError> {
     if !report.ok {
         context.output.urgent(&report::problems(report));
-        return Err(CliError::preflight_failed(report, retry_command));
+        return Err(CliError::preflight_failed(report));
     }
     let problems = report::problems(report);
     if !problems.is_empty() {

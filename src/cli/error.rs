@@ -74,11 +74,11 @@ impl CliError {
         Self { kind, message: message.into(), hint: None, extra: None }
     }
 
-    /// The error of a preflight with failed checks; `retry_command` is the command to run after fixing them.
-    pub fn preflight_failed(found: &Preflight, retry_command: &str) -> Self {
-        let why = failure(found).unwrap_or_else(|| "the server reported no failed check".to_owned());
+    /// The error of a preflight with failed checks.
+    pub fn preflight_failed(found: &Preflight) -> Self {
+        let why = failure(found).unwrap_or_else(|| "the control plane reported no failed check".to_owned());
         Self::new(ErrorKind::Conflict, format!("the import would fail: {why}"))
-            .hint(format!("fix the failed checks, then run: {retry_command}"))
+            .hint("fix the failed checks, then run the command again")
             .with("preflight", found)
     }
 
@@ -138,8 +138,12 @@ impl From<CallError> for CliError {
 
 impl From<SourceUrlError> for CliError {
     fn from(problem: SourceUrlError) -> Self {
-        Self::new(ErrorKind::Usage, problem.to_string())
-            .hint("expected a URL such as postgres://user:password@host:5432/database")
+        let error = Self::new(ErrorKind::Usage, problem.to_string());
+        match problem {
+            SourceUrlError::Parameter(..) => error.hint("remove the parameter from the URL"),
+            SourceUrlError::SslMode(_) | SourceUrlError::SeveralHosts => error.hint("change the URL"),
+            _ => error.hint("expected a URL such as postgres://user:password@host:5432/database"),
+        }
     }
 }
 

@@ -41,7 +41,7 @@ fn commands(provider: &Provider) -> &'static [&'static str; 3] {
 fn document(provider: &Provider) -> Value {
     let after: Vec<Value> = next_steps(None).iter().map(|(name, step)| json!({ "name": name, "step": step })).collect();
     json!({
-        "id": provider.id, "name": provider.name, "connection_string": provider.string,
+        "id": provider.id, "name": provider.name, "connection_string": provider.connection_string_help,
         "caveats": provider.caveats, "commands": commands(provider), "after": after,
     })
 }
@@ -52,7 +52,7 @@ fn playbook(provider: &Provider) -> String {
     format!(
         "{}\n\nConnection string\n  {}\n\nCaveats\n{}\n\nImport (stop all writers first)\n{}\n\nNext steps\n{}",
         report::title(provider.name),
-        provider.string,
+        provider.connection_string_help,
         caveats.join("\n"),
         commands.join("\n"),
         report::pairs(&next_steps(None).each_ref().map(|(name, step)| (*name, step.as_str())))

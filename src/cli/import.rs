@@ -66,7 +66,7 @@ pub(super) async fn run(context: &Context<'_>, options: ImportOptions) -> Result
     let mut request = ImportRequest { confirm: true, recreate: options.recreate, source_url: None, upload_key: None };
     let dump = match inspected {
         InspectedSource::Url(url) => {
-            check_source(context, &api, &project, &options, &url).await?;
+            check_source(context, &api, &project, &url).await?;
             confirm.await?;
             request.source_url = Some(url.expose().to_owned());
             None
@@ -171,7 +171,7 @@ async fn dump_locally(
     let mut report = via_dump::inspect(context, url, &limits).await?;
     // Logical replication does not matter for a dump.
     report.checks.retain(|check| check.name != REPLICATION);
-    dump::require_passed(context, &report, &source::preflight_command(&options.source))?;
+    dump::require_passed(context, &report)?;
     let tool = via_dump::choose(context, &report.source.server_version, &limits.target_version)?;
     confirm.await?;
     let dump = via_dump::dump(context, url, &tool, report.source.database_size_bytes).await?;
@@ -181,16 +181,10 @@ async fn dump_locally(
 }
 
 /// Runs the preflight on the control plane; a failed check is an error, warnings are shown.
-async fn check_source(
-    context: &Context<'_>,
-    api: &Api,
-    project: &Project,
-    options: &ImportOptions,
-    url: &SourceUrl,
-) -> Result<(), CliError> {
+async fn check_source(context: &Context<'_>, api: &Api, project: &Project, url: &SourceUrl) -> Result<(), CliError> {
     context.output.note("Checking the source …");
     let found = api.preflight(&project.id, &PreflightRequest { source_url: url.expose().to_owned() }).await?;
-    dump::require_passed(context, &found, &source::preflight_command(&options.source))?;
+    dump::require_passed(context, &found)?;
     let (size, version) = (found.source.database_size_bytes, &found.source.server_version);
     let about = format!("Preflight passed: Postgres {version}, {}", bytes(size));
     context.output.note(&crate::util::format::printable(&about, 200));

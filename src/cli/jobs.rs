@@ -128,7 +128,9 @@ fn failed(job: &Job) -> CliError {
     }
     let fix = errors.iter().find_map(|error| error.fix.as_deref());
     let hint = match (job.failure_code(), fix, job.retry_classification.as_deref()) {
-        (Some(FailureCode::PartlyCommitted), ..) => "the target was changed: inspect it first".to_owned(),
+        (Some(FailureCode::PartlyCommitted), ..) => {
+            "the target was partly changed; inspect it before retrying".to_owned()
+        }
         (Some(FailureCode::Cancelled), ..) => "the target is unchanged; to import, run the command again".to_owned(),
         (_, Some(fix), _) => format!("the target is unchanged; {}", crate::util::format::printable(fix, 300)),
         (_, None, Some("transient")) => {

@@ -13,8 +13,6 @@ use std::path::Path;
 
 /// `capydb import preflight`.
 pub(super) async fn run(context: &Context<'_>, args: PreflightArgs) -> Result<(), CliError> {
-    let retry_command =
-        format!("{}{}", source::preflight_command(&args.source), if args.local { " --local" } else { "" });
     let found = match source::given(&args.source)? {
         SourceArg::File(path) => of_file(context, &args, &path).await?,
         SourceArg::Url(text) if args.local => {
@@ -36,7 +34,7 @@ pub(super) async fn run(context: &Context<'_>, args: PreflightArgs) -> Result<()
     };
     context.output.text_result(&report::preflight(&found));
     if !found.ok {
-        return Err(CliError::preflight_failed(&found, &retry_command));
+        return Err(CliError::preflight_failed(&found));
     }
     context.output.json_result(|| json!({ "preflight": found }));
     Ok(())

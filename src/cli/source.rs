@@ -34,16 +34,6 @@ pub(super) fn given(options: &SourceOptions) -> Result<SourceArg, CliError> {
     }
 }
 
-/// The preflight command for the same source, for hints.
-pub(super) fn preflight_command(options: &SourceOptions) -> String {
-    let flags = match (&options.file, &options.source_url) {
-        (Some(path), _) => format!(" --file {}", path.display()),
-        (None, Some(_)) => " --source-url …".to_owned(),
-        (None, None) => String::new(),
-    };
-    format!("capydb import preflight{flags}")
-}
-
 /// Parses a URL that the control plane connects to. The provider's rules may change the URL, which
 /// is reported, or reject it.
 pub(super) fn resolve(text: &str, no_rewrite: bool, output: &Output) -> Result<SourceUrl, CliError> {
@@ -110,8 +100,8 @@ pub(super) fn unreachable_error(why: &Unreachable, url: &SourceUrl) -> CliError 
     let provider = providers::recognize(url.host());
     match (why, provider) {
         (Unreachable::Ipv6Only(_), Some(provider)) => failure.hint(format!(
-            "the {} URL that works: {}; or add --via-dump if this machine can reach the source",
-            provider.name, provider.string
+            "find the IPv4 URL of {}: {}; or add --via-dump if this machine can reach the source",
+            provider.name, provider.connection_string_help
         )),
         _ => failure.hint("add --via-dump to dump on this machine and upload the dump"),
     }

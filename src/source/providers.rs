@@ -13,7 +13,7 @@ pub struct Provider {
     /// Domains of its hosts.
     pub hosts: &'static [&'static str],
     /// Where to find the right connection string.
-    pub string: &'static str,
+    pub connection_string_help: &'static str,
     /// Known pitfalls of an import from this provider.
     pub caveats: &'static [&'static str],
     /// Which of its endpoints support dumps.
@@ -85,7 +85,7 @@ impl Advice {
         match self {
             Self::Fine => None,
             Self::Rewrite(_, instead, _) => Some(format!("use {instead} instead")),
-            Self::Refuse(provider, _) => Some(format!("get the public URL: {}", provider.string)),
+            Self::Refuse(provider, _) => Some(format!("find a URL that works: {}", provider.connection_string_help)),
         }
     }
 }
@@ -119,7 +119,7 @@ pub const PROVIDERS: [Provider; 16] = [
         id: "neon",
         name: "Neon",
         hosts: &["neon.tech"],
-        string: "Console → your project → Connect, with connection pooling turned off (the host has no `-pooler`)",
+        connection_string_help: "Console → your project → Connect, with connection pooling turned off (the host has no `-pooler`)",
         caveats: &[
             "Each branch has its own URL: use the URL of the production branch.",
             "A database scaled to zero starts on the first connection; if the connection times out, rerun the command.",
@@ -133,7 +133,7 @@ pub const PROVIDERS: [Provider; 16] = [
         id: "supabase",
         name: "Supabase",
         hosts: &["supabase.co", "supabase.com"],
-        string: "Dashboard → Connect → Session pooler (port 5432, user postgres.PROJECT); the direct host requires the IPv4 add-on",
+        connection_string_help: "Dashboard → Connect → Session pooler (port 5432, user postgres.PROJECT); the direct host requires the IPv4 add-on",
         caveats: &[
             "The transaction pooler (port 6543) does not support dumps; use port 5432 on the same host.",
             "The direct host db.PROJECT.supabase.co is IPv6-only without the IPv4 add-on.",
@@ -148,7 +148,7 @@ pub const PROVIDERS: [Provider; 16] = [
         id: "railway",
         name: "Railway",
         hosts: &["rlwy.net", "railway.app", "railway.internal"],
-        string: "The Postgres service → Variables → DATABASE_PUBLIC_URL",
+        connection_string_help: "Postgres service → Variables → DATABASE_PUBLIC_URL",
         caveats: &[
             "The host in DATABASE_URL (railway.internal) is reachable only inside Railway.",
             "The public URL needs the TCP proxy: turn it on in Settings → Networking, and off again after the import.",
@@ -162,10 +162,10 @@ pub const PROVIDERS: [Provider; 16] = [
         id: "render",
         name: "Render",
         hosts: &["render.com"],
-        string: "The database → Info → Connections → External Database URL",
+        connection_string_help: "database → Info → Connections → External Database URL",
         caveats: &[
             "The internal URL has a short host (dpg-…-a) that is reachable only inside Render.",
-            "If the source does not respond, allow the importer's address under Access Control.",
+            "If the source does not respond, allow the control plane's IP address under Access Control.",
             "Connections must use TLS, which is the default here.",
             "Free databases expire and are deleted after the grace period.",
         ],
@@ -176,7 +176,7 @@ pub const PROVIDERS: [Provider; 16] = [
         id: "heroku",
         name: "Heroku",
         hosts: &[],
-        string: "heroku pg:credentials:url DATABASE --app APP (run it right before the import: credentials rotate)",
+        connection_string_help: "heroku pg:credentials:url DATABASE --app APP (run it right before the import: credentials rotate)",
         caveats: &[
             "Use the URL of the database, not of a connection-pool attachment.",
             "The certificate does not match the host name: use sslmode=require; verify-full fails.",
@@ -191,9 +191,9 @@ pub const PROVIDERS: [Provider; 16] = [
         id: "rds",
         name: "Amazon RDS and Aurora",
         hosts: &["rds.amazonaws.com"],
-        string: "RDS console → the instance (Aurora: the cluster's writer endpoint) → Connectivity & security",
+        connection_string_help: "RDS console → the instance (Aurora: the cluster's writer endpoint) → Connectivity & security",
         caveats: &[
-            "The instance must be publicly accessible and its security group must allow the importer; otherwise run with --via-dump from a machine inside the VPC.",
+            "The instance must be publicly accessible and its security group must allow the control plane's IP address; otherwise run with --via-dump from a machine inside the VPC.",
             "Reader endpoints lag behind the writer.",
             "Objects owned by rdsadmin and the extensions aws_s3, aws_commons and aws_lambda are not imported.",
             "Logical replication requires rds.logical_replication = 1 in the parameter group and a restart.",
@@ -205,9 +205,9 @@ pub const PROVIDERS: [Provider; 16] = [
         id: "cloud-sql",
         name: "Google Cloud SQL and AlloyDB",
         hosts: &[],
-        string: "The instance → Overview → public IP address, with the database's user and password",
+        connection_string_help: "instance → Overview → public IP address, with the database's user and password",
         caveats: &[
-            "Add the importer's address to the authorized networks; for a private IP, run with --via-dump inside the network.",
+            "Add the control plane's IP address to the authorized networks; for a private IP, run with --via-dump inside the network.",
             "Connection names (project:region:instance) are not hosts: run the Auth Proxy and import with --via-dump.",
             "cloudsqlsuperuser is not a superuser and may be unable to read some objects.",
         ],
@@ -218,10 +218,10 @@ pub const PROVIDERS: [Provider; 16] = [
         id: "azure",
         name: "Azure Database for PostgreSQL",
         hosts: &["postgres.database.azure.com"],
-        string: "The flexible server → Overview → Server name, port 5432",
+        connection_string_help: "flexible server → Overview → Server name, port 5432",
         caveats: &[
             "Port 6432 is the built-in PgBouncer, which does not support dumps; use port 5432 on the same host.",
-            "The firewall rules (Networking) must allow the importer.",
+            "The firewall rules (Networking) must allow the control plane's IP address.",
             "The schemas and databases azure, azure_sys and azure_maintenance belong to the platform.",
         ],
         endpoints: EndpointRule::PoolerPort { pooler: 6432, direct: 5432 },
@@ -231,11 +231,11 @@ pub const PROVIDERS: [Provider; 16] = [
         id: "digitalocean",
         name: "DigitalOcean",
         hosts: &["db.ondigitalocean.com"],
-        string: "Databases → the cluster → Connection details → public network, port 25060",
+        connection_string_help: "Databases → the cluster → Connection details → public network, port 25060",
         caveats: &[
             "URLs with port 25061 point to a connection pool and end in the pool's name: replace it with the database name.",
             "Hosts that start with private- are reachable only inside the VPC.",
-            "Trusted sources must include the importer.",
+            "Trusted sources must include the control plane's IP address.",
         ],
         endpoints: EndpointRule::PrivatePrefix { prefix: "private-", pooler: 25061, direct: 25060 },
         is_local_only: false,
@@ -244,7 +244,7 @@ pub const PROVIDERS: [Provider; 16] = [
         id: "fly",
         name: "Fly.io",
         hosts: &["flycast", "fly.dev"],
-        string: "No public URL: run `fly proxy 15432:5432 --app APP` (Managed Postgres: `fly mpg proxy`) and use that port on localhost",
+        connection_string_help: "No public URL: run `fly proxy 15432:5432 --app APP` (Managed Postgres: `fly mpg proxy`) and use that port on localhost",
         caveats: &[
             "Import through the proxy with --via-dump, which runs pg_dump on this machine and uploads the dump.",
             "Hosts under .flycast and .internal are reachable only inside Fly's network; pgbouncer hosts do not support dumps.",
@@ -256,11 +256,11 @@ pub const PROVIDERS: [Provider; 16] = [
         id: "aiven",
         name: "Aiven",
         hosts: &["aivencloud.com"],
-        string: "The service → Overview → Connection information → Service URI",
+        connection_string_help: "service → Overview → Connection information → Service URI",
         caveats: &[
             "Do not use the URI of a connection pool.",
-            "The service's allowed IP addresses must include the importer.",
-            "The extension aiven_extras belongs to the platform.",
+            "The service's allowed IP addresses must include the control plane's.",
+            "The extension aiven_extras is not available on the target: drop it in a copy of the database.",
         ],
         endpoints: EndpointRule::Any,
         is_local_only: false,
@@ -269,10 +269,10 @@ pub const PROVIDERS: [Provider; 16] = [
         id: "crunchy",
         name: "Crunchy Bridge",
         hosts: &["postgresbridge.com"],
-        string: "The cluster → Connection → the role's URL, port 5432",
+        connection_string_help: "cluster → Connection → the role's URL, port 5432",
         caveats: &[
             "Port 5431 is PgBouncer, which does not support dumps.",
-            "The cluster's firewall rules must allow the importer.",
+            "The cluster's firewall rules must allow the control plane's IP address.",
         ],
         endpoints: EndpointRule::PoolerPort { pooler: 5431, direct: 5432 },
         is_local_only: false,
@@ -281,7 +281,7 @@ pub const PROVIDERS: [Provider; 16] = [
         id: "planetscale",
         name: "PlanetScale",
         hosts: &["psdb.cloud"],
-        string: "The database → Connect → Postgres role, port 5432",
+        connection_string_help: "database → Connect → Postgres role, port 5432",
         caveats: &["Port 6432 is PgBouncer, which does not support dumps.", "Connections must use TLS."],
         endpoints: EndpointRule::PoolerPort { pooler: 6432, direct: 5432 },
         is_local_only: false,
@@ -290,7 +290,7 @@ pub const PROVIDERS: [Provider; 16] = [
         id: "timescale",
         name: "Timescale (Tiger Data)",
         hosts: &["tsdb.cloud.timescale.com"],
-        string: "The service → Connection info → direct connection (not the pooler)",
+        connection_string_help: "service → Connection info → direct connection (not the pooler)",
         caveats: &[
             "timescaledb is not available on the target: copy hypertables to plain tables, then drop the extension.",
         ],
@@ -301,7 +301,7 @@ pub const PROVIDERS: [Provider; 16] = [
         id: "xata",
         name: "Xata, Prisma Postgres, Nile",
         hosts: &["xata.sh", "db.prisma.io", "thenile.dev"],
-        string: "The direct TCP connection string, which starts with postgres://",
+        connection_string_help: "direct TCP connection string, which starts with postgres://",
         caveats: &["prisma+postgres:// URLs point to an HTTP proxy, not to a Postgres server."],
         endpoints: EndpointRule::Any,
         is_local_only: false,
@@ -310,9 +310,9 @@ pub const PROVIDERS: [Provider; 16] = [
         id: "local",
         name: "This machine or a private network",
         hosts: &[],
-        string: "The URL that psql uses on this machine, with --via-dump",
+        connection_string_help: "the URL that psql uses on this machine, with --via-dump",
         caveats: &[
-            "The service cannot reach this network: --via-dump runs pg_dump here and uploads the dump.",
+            "The control plane cannot reach this network: --via-dump runs pg_dump here and uploads the dump.",
             "--via-dump needs a pg_dump no older than the source and no newer than the target; `capydb doctor` lists the installed versions.",
         ],
         endpoints: EndpointRule::Any,

@@ -86,7 +86,7 @@ fn refusal(parameter: &str) -> Option<&'static str> {
         }
         "service" | "servicefile" | "passfile" => "local files are not read",
         "sslcert" | "sslkey" | "sslrootcert" | "sslcrl" | "sslcrldir" | "sslpassword" => {
-            "client certificates and custom certificate authorities are not supported"
+            "client certificates are not supported; for a certificate authority of your own, set SSL_CERT_FILE"
         }
         "krbsrvname" | "gsslib" | "gssdelegation" | "requirepeer" => {
             "only password authentication over the network is supported"

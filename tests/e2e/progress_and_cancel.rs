@@ -187,7 +187,7 @@ fn an_error_has_a_code_location_cause_and_fix() {
     }
     let output = project.import(&["--source-url", &url, "--wait"]).fails(1, "relation \"taken\" already exists");
     for expected in
-        ["impact if skipped  rows are missing", "42P07", "cause", "the target is unchanged; import with --recreate"]
+        ["impact if excluded  rows are missing", "42P07", "cause", "the target is unchanged; import with --recreate"]
     {
         assert!(output.stderr.contains(expected), "{expected}: {output:#?}");
     }

@@ -82,7 +82,7 @@ pub(super) struct Global {
     /// Progress format on standard error
     #[arg(long, value_enum, default_value_t = ProgressFormat::Auto, global = true, value_name = "FORM")]
     pub(super) progress: ProgressFormat,
-    /// Same as --progress lines
+    /// No progress bar (same as --progress lines)
     #[arg(long, global = true, conflicts_with = "progress")]
     pub(super) no_progress: bool,
 }
@@ -111,7 +111,7 @@ pub(super) enum Command {
     /// Manage webhook endpoints
     #[command(subcommand)]
     Webhooks(WebhooksCommand),
-    /// Sync connection strings to Vercel, Netlify or .env
+    /// Push connection strings to Vercel, Netlify or .env
     #[command(subcommand)]
     Integrations(IntegrationsCommand),
     /// Log in through the browser or with --api-key
@@ -138,7 +138,7 @@ pub(super) enum Command {
     /// Show configuration
     #[command(subcommand)]
     Config(ConfigCommand),
-    /// Diagnose login, network and tools
+    /// Check login, network, project and tools
     Doctor,
     /// Run a local control plane
     #[cfg(feature = "server")]
@@ -242,7 +242,7 @@ pub(super) struct UploadArgs {
     /// Upload speed limit in bytes per second (20M, 500K)
     #[arg(long, value_name = "RATE", value_parser = rate)]
     pub(super) limit_rate: Option<u64>,
-    /// Concurrent part uploads, if the server supports parts
+    /// Concurrent parts, if multipart uploads are supported
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=16))]
     pub(super) upload_concurrency: u8,
     /// Ignore earlier progress and upload from the start
@@ -255,8 +255,8 @@ Connection URL of a live source (postgres://user:password@host:5432/database); `
 standard input.
 
 Other users of this machine can see command-line arguments: pass a URL that contains a password in \
-the environment variable CAPYDB_SOURCE_URL or on standard input. TLS is required (sslmode=require) \
-unless the URL sets sslmode.";
+the environment variable CAPYDB_SOURCE_URL or on standard input. TLS is required for public \
+hosts (sslmode=require) unless the URL sets sslmode.";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum ImportCommand {
@@ -289,10 +289,10 @@ pub(super) struct PreflightArgs {
     /// Project id, slug or name [default: the linked or only project]
     #[arg(long, value_name = "REF")]
     pub(super) project: Option<String>,
-    /// Target major version; runs offline
+    /// Target major version; no login needed
     #[arg(long, value_name = "MAJOR", help_heading = "Offline", value_parser = clap::value_parser!(u32).range(10..100))]
     pub(super) target_version: Option<u32>,
-    /// Plan limit (10GB, 500MiB); runs offline
+    /// Plan limit (10GB, 500MiB); no login needed
     #[arg(long, value_name = "SIZE", help_heading = "Offline", value_parser = plan_limit)]
     pub(super) plan_limit: Option<u64>,
 }

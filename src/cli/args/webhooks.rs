@@ -81,13 +81,13 @@ pub(in crate::cli) enum IntegrationsCommand {
         #[arg(long, value_name = "REF")]
         project: Option<String>,
     },
-    /// Sync DATABASE_URL and DATABASE_URL_UNPOOLED, now and after imports
+    /// Push DATABASE_URL and DATABASE_URL_UNPOOLED, now and after imports
     #[command(
         subcommand,
         after_help = "Examples:\n  VERCEL_TOKEN=… capydb integrations connect vercel my-app\n  capydb integrations connect netlify my-site.netlify.app --token - < token-file\n  capydb integrations connect dotenv ./.env"
     )]
     Connect(ConnectCommand),
-    /// Stop syncing; pushed variables are kept
+    /// Stop pushing; pushed variables are kept
     Disconnect {
         /// Provider
         #[arg(value_parser = IntegrationProvider::ALL.map(IntegrationProvider::as_str))]
@@ -100,7 +100,7 @@ pub(in crate::cli) enum IntegrationsCommand {
 
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum ConnectCommand {
-    /// Sync to a Vercel project
+    /// Push to a Vercel project
     Vercel {
         /// Vercel project name or id
         vercel_project: String,
@@ -117,7 +117,7 @@ pub(in crate::cli) enum ConnectCommand {
         #[arg(long, value_name = "REF")]
         project: Option<String>,
     },
-    /// Sync to a Netlify site
+    /// Push to a Netlify site
     Netlify {
         /// Netlify site id or domain
         site: String,

@@ -234,7 +234,7 @@ pub(in crate::cli) fn job(job: &Job) -> String {
 
 /// The details of an import error, as indented lines.
 pub(in crate::cli) fn import_error(error: &ImportError) -> String {
-    let mut rows = vec![("impact if skipped", error.class.description().to_owned())];
+    let mut rows = vec![("impact if excluded", error.class.description().to_owned())];
     rows.retain(|_| error.class != ErrorClass::Fatal);
     rows.extend(error.sqlstate.as_deref().map(|code| ("code", printable(code, 20))));
     rows.extend(error.entry.as_deref().map(|entry| ("entry", printable(entry, 200))));

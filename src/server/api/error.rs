@@ -89,11 +89,7 @@ impl ErrorResponse {
     }
 
     pub(super) fn method_not_allowed() -> Self {
-        Self::coded(
-            StatusCode::METHOD_NOT_ALLOWED,
-            ErrorCode::MethodNotAllowed,
-            "method not allowed: this path does not support it",
-        )
+        Self::coded(StatusCode::METHOD_NOT_ALLOWED, ErrorCode::MethodNotAllowed, "method not allowed for this path")
     }
 
     pub(super) fn unsupported_media_type(message: impl Into<String>) -> Self {

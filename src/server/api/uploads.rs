@@ -60,7 +60,7 @@ pub(super) async fn begin(
     if in_parts.is_some() {
         let announced = api.core.store.reserved_bytes(&project.id).await?;
         if announced.saturating_add(size) > limit.saturating_mul(MAX_OPEN_PLANS) {
-            let message = "incomplete uploads already fill the project's plan: complete or delete some";
+            let message = "too many incomplete uploads: complete or delete some";
             return Err(ErrorResponse::conflict(message));
         }
     }

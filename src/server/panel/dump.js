@@ -116,7 +116,7 @@ function script(text, file) {
   const statement = /^[ \t]*(--|\/\*|\\(restrict|connect)\b|(SET|CREATE|INSERT|COPY|SELECT|BEGIN|ALTER|DROP|DO|COMMENT|GRANT|REVOKE|START|TRUNCATE|UPDATE|DELETE|WITH)[ \t;])/im;
   const head = text.slice(0, 4096);
   if (!statement.test(text)) {
-    return { trouble: "The file is neither a pg_dump archive nor SQL.", fix: "Create a dump: pg_dump -Fc -f app.dump \"$DATABASE_URL\"" };
+    return { problem: "The file is neither a pg_dump archive nor SQL.", fix: "Create a dump: pg_dump -Fc -f app.dump \"$DATABASE_URL\"" };
   }
   const others = [["MySQL", /^-- MySQL dump|^\/\*!40/m], ["MariaDB", /^-- MariaDB dump|^\/\*M?!9/m], ["SQLite", /^PRAGMA foreign_keys/m]];
   const other = others.find(([, mark]) => mark.test(head));

@@ -192,7 +192,7 @@ function failed(job, result) {
   const partly = result.code === "partly_committed";
   const unchangedNote = partly ? null : "The target is unchanged.";
   const more = errors.map((error) => {
-    const facts = [["Object", error.entry], ["Line", error.line], ["Code", error.sqlstate], ["Cause", error.cause && sentence(error.cause)], ["If skipped", CLASSES[error.class]]];
+    const facts = [["Object", error.entry], ["Line", error.line], ["Code", error.sqlstate], ["Cause", error.cause && sentence(error.cause)], ["If excluded", CLASSES[error.class]]];
     // The headline already shows the first message.
     const message = (job.error ?? "").includes(error.message) ? null : h("p", {}, sentence(error.message));
     return h("div", { class: "note" }, message,
@@ -216,10 +216,10 @@ function completed(job, result, project) {
   ].filter(([, value]) => value);
   const left = (result.left_out ?? []).map((item) => h("li", {}, `${item.count} × ${item.kind}: ${item.reason}`));
   const steps = [
-    ["Point the application to the new database", `export DATABASE_URL="$(capydb projects url --project ${project.slug})"`],
+    ["Update DATABASE_URL", `export DATABASE_URL="$(capydb projects url --project ${project.slug})"`],
     ["Check sequences", "psql \"$DATABASE_URL\" -c 'select * from pg_sequences'"],
     ["Check extensions", "psql \"$DATABASE_URL\" -c '\\dx'"],
-    ["Refresh planner statistics", "psql \"$DATABASE_URL\" -c 'ANALYZE'"],
+    ["Refresh statistics", "psql \"$DATABASE_URL\" -c 'ANALYZE'"],
   ];
   return h("div", { class: "card-part", id: "job-end" },
     note("good", left.length ? `Imported into ${project.slug}, except for skipped objects.` : `Everything was imported into ${project.slug}.`),
