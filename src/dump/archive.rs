@@ -4,6 +4,8 @@
 //! The layout follows `pg_backup_archiver.c` of Postgres. Entries are returned one by
 //! one, so memory does not grow with their number.
 
+use super::encoding::Encoding;
+use super::sql::client_encoding;
 use std::io::{self, BufRead};
 
 /// How the archive's data is stored.
@@ -136,6 +138,8 @@ pub struct Archive<R> {
     int_size: usize,
     offset_size: usize,
     header: Header,
+    /// The encoding of all strings, from the entry `ENCODING` at the start.
+    encoding: Encoding,
     left: i64,
 }
 
@@ -173,7 +177,14 @@ impl<R: BufRead> Archive<R> {
             server_version: String::new(),
             dump_version: String::new(),
         };
-        let mut archive = Self { reader, int_size: int_size.into(), offset_size: offset_size.into(), header, left: 0 };
+        let mut archive = Self {
+            reader,
+            int_size: int_size.into(),
+            offset_size: offset_size.into(),
+            header,
+            encoding: Encoding::default(),
+            left: 0,
+        };
         archive.read_rest_of_header()?;
         Ok(archive)
     }
@@ -241,6 +252,11 @@ impl<R: BufRead> Archive<R> {
         self.skip_string()?; // whether the table has OIDs
         while self.skip_string()? {} // dependencies, terminated by a null
         let data = self.data_location(has_data)?;
+        if kind == "ENCODING"
+            && let Some(name) = client_encoding(definition.as_bytes())
+        {
+            self.encoding = Encoding::parse(&name);
+        }
         Ok(Some(Entry { id, kind, schema, tag, definition, owner, copy, data }))
     }
 
@@ -302,8 +318,11 @@ impl<R: BufRead> Archive<R> {
         let Some(length) = self.length()? else { return Ok(String::new()) };
         let mut bytes = Vec::new(); // grows with the bytes read, not with the stated length
         self.each(length, |block| bytes.extend_from_slice(block))?;
-        // Strings are in the source's encoding, which need not be UTF-8.
-        Ok(String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
+        Ok(match String::from_utf8(bytes) {
+            Ok(text) if self.encoding.must_be_utf8() || text.is_ascii() => text,
+            Ok(text) => self.encoding.decode(text.as_bytes()).into_owned(),
+            Err(error) => self.encoding.decode(error.as_bytes()).into_owned(),
+        })
     }
 
     /// Skips a string; false for a null.

@@ -2,6 +2,7 @@
 
 use super::Format;
 use super::archive::Compression;
+use super::search_path::OpenFunction;
 use super::sql::Unfinished;
 use super::treatment::RequestedExtension;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -33,6 +34,16 @@ pub struct Contents {
     pub tables_for_data: u64,
     /// Extensions that it creates, with their locations.
     pub extensions: Vec<(RequestedExtension, DumpLocation)>,
+    /// Extensions that it uses, each with the schema that it names and the first location.
+    pub(super) used_extensions: BTreeMap<&'static str, (Option<String>, DumpLocation)>,
+    /// Names of extension objects that the dump defines itself.
+    pub(super) own_names: BTreeSet<String>,
+    /// Number of databases that a plain dump creates.
+    pub databases: u64,
+    /// The first `DROP DATABASE`, which `pg_dump --create --clean` writes before the `CREATE`.
+    pub(super) dropped_database: Option<(DumpLocation, String)>,
+    /// Publications that it creates.
+    pub(super) publications: BTreeSet<String>,
     /// Schemas that it creates.
     pub schemas: BTreeSet<String>,
     /// Roles that its policies name.
@@ -51,6 +62,16 @@ pub struct Contents {
     pub truncated: Option<String>,
     /// A plain dump with the header comment of `pg_dump`.
     pub by_pg_dump: bool,
+    /// The encoding that the dump declares last; empty if it declares none.
+    pub encoding: String,
+    /// The first text that is not in the declared encoding: location, and what is invalid.
+    pub invalid_text: Option<(DumpLocation, String)>,
+    /// The first row of a `COPY` with too many or too few fields: location, and what is wrong.
+    pub invalid_row: Option<(DumpLocation, String)>,
+    /// A plain dump that must run in one transaction, because rows rely on deferred constraints.
+    pub one_transaction: bool,
+    /// Number of `DO` and `CALL` statements in a plain dump: their code may create tables.
+    pub code_blocks: u64,
     /// Written by `pg_dumpall`.
     pub whole_server: bool,
     /// The highest data offset in an archive, in bytes.
@@ -59,6 +80,14 @@ pub struct Contents {
     pub(super) number_length: usize,
     /// Created tables, as hashes of their names.
     pub(super) tables: HashSet<u64>,
+    /// Created functions, as hashes of their names.
+    pub(super) functions: HashSet<u64>,
+    /// Created tables and functions, as hashes of their names without a schema.
+    pub(super) names: HashSet<u64>,
+    /// Functions without a search path of their own.
+    pub(super) open_functions: BTreeMap<String, BTreeSet<String>>,
+    /// Functions that indexes and materialized views call, with the first location.
+    pub(super) built_calls: BTreeMap<String, (DumpLocation, String)>,
 }
 
 /// A location in a dump.
@@ -120,8 +149,18 @@ pub enum Finding {
     PlatformKey,
     /// A policy that uses a possible platform schema, by schema.
     PlatformPolicy,
-    /// A function in an untrusted language.
-    Language,
+    /// An object that only a superuser can create, or that the target cannot have, by reason.
+    Superuser,
+    /// A schema that the dump drops with everything in it.
+    DroppedSchema,
+    /// A schema that the dump uses but does not create, by name.
+    MissingSchema,
+    /// A trigger function that the dump does not create, by name.
+    MissingFunction,
+    /// A column of a system view that a later version removed, as `view.column`.
+    RemovedColumn,
+    /// A `CHECK` that calls a function, by table.
+    CheckFunction,
     /// Triggers disabled while data loads.
     DisabledTriggers,
     /// Rows as `INSERT` statements.
@@ -214,14 +253,100 @@ impl Contents {
         }
     }
 
+    /// Records the use of an extension's type, function or operator class.
+    pub(super) fn use_extension(&mut self, extension: &'static str, schema: Option<String>, place: DumpLocation) {
+        const COMMON: [&str; 2] = ["public", "extensions"];
+        let known = |schema: &String| COMMON.contains(&schema.as_str()) || self.schemas.contains(schema);
+        if schema.as_ref().is_none_or(known) {
+            self.used_extensions.entry(extension).or_insert((schema, place));
+        }
+    }
+
+    /// Records that the dump defines an object of a name that an extension also defines.
+    pub(super) fn add_own_name(&mut self, name: &str) {
+        if super::extension_use::is_extension_name(name) {
+            self.own_names.insert(name.to_owned());
+        }
+    }
+
+    /// The extensions that the dump uses without creating them.
+    pub fn missing_extensions(&self) -> impl Iterator<Item = (RequestedExtension, DumpLocation)> {
+        let missing = self.used_extensions.iter().filter(|(name, _)| {
+            !self.extensions.iter().any(|(created, _)| created.name == **name)
+                && !super::extension_use::defines(name, &self.own_names)
+        });
+        missing.map(|(name, (schema, place))| {
+            (RequestedExtension { name: (*name).to_owned(), schema: schema.clone() }, *place)
+        })
+    }
+
+    /// The extensions that an import must create: those that the dump creates, and those that it uses.
+    pub fn all_extensions(&self) -> Vec<RequestedExtension> {
+        let created = self.extensions.iter().map(|(requested, _)| requested.clone());
+        created.chain(self.missing_extensions().map(|(requested, _)| requested)).collect()
+    }
+
     pub(super) fn skip_object(&mut self, kind: &'static str, reason: &'static str) {
         self.left_out.entry(kind).or_insert((0, reason)).0 += 1;
     }
 
     pub(super) fn add_table(&mut self, schema: &str, name: &str) {
+        self.add_name(name);
         if self.tables.len() < TABLES {
             self.tables.insert(hash(schema, name));
         }
+    }
+
+    pub(super) fn add_open_function(&mut self, function: OpenFunction) {
+        if self.open_functions.len() < NAMES {
+            self.open_functions.insert(function.name, function.unqualified);
+        }
+    }
+
+    pub(super) fn add_built_call(&mut self, function: String, place: DumpLocation, shown: &str) {
+        if self.built_calls.len() < NAMES {
+            self.built_calls.entry(function).or_insert_with(|| (place, cut(shown).to_owned()));
+        }
+    }
+
+    /// Functions that an index or a materialized view calls and that find a table or function of the
+    /// dump only by the search path: function, what it names, location and excerpt of the caller.
+    pub fn path_dependent_calls(&self) -> impl Iterator<Item = (&str, &str, DumpLocation, &str)> {
+        self.built_calls.iter().filter_map(|(function, (place, shown))| {
+            let names = self.open_functions.get(function)?;
+            let own = names
+                .iter()
+                .find(|name| self.names.contains(&hash("", name)) || super::extension_use::is_extension_name(name))?;
+            Some((function.as_str(), own.as_str(), *place, shown.as_str()))
+        })
+    }
+
+    fn add_name(&mut self, name: &str) {
+        if self.names.len() < TABLES {
+            self.names.insert(hash("", name));
+        }
+    }
+
+    pub(super) fn add_function(&mut self, schema: &str, name: &str) {
+        self.add_name(name);
+        if self.functions.len() < TABLES {
+            self.functions.insert(hash(schema, name));
+        }
+    }
+
+    /// Whether the part of the dump read so far creates a function; true if it has too many to track.
+    pub(super) fn may_create_function(&self, schema: &str, name: &str) -> bool {
+        self.functions.len() >= TABLES || self.functions.contains(&hash(schema, name))
+    }
+
+    /// Whether a schema exists in every database, or the part of the dump read so far creates it.
+    pub(super) fn may_have_schema(&self, schema: &str) -> bool {
+        const EVERYWHERE: [&str; 4] = ["", "public", "pg_catalog", "information_schema"];
+        EVERYWHERE.contains(&schema)
+            || schema.starts_with("pg_temp")
+            || self.schemas.len() >= NAMES
+            || self.schemas.contains(cut(schema))
+            || self.extensions.iter().any(|(wanted, _)| wanted.schema.as_deref() == Some(schema))
     }
 
     /// Whether the part of the dump read so far creates a table; true if it has too many to track.

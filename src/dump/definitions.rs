@@ -2,7 +2,7 @@
 //! rules for plain SQL apply to them too.
 
 use super::archive::Entry;
-use super::psql_commands::{INSIDE_STATEMENT, refused_command};
+use super::psql_commands::INSIDE_STATEMENT;
 use super::sql::{PieceKind, Script};
 use super::tokens::{Token, Tokens};
 use super::treatment::{Treatment, hides_backslashes, treat};
@@ -13,10 +13,14 @@ const MAX_RUN: usize = 1 << 20;
 
 /// Reason to refuse transaction commands in an archive.
 const TRANSACTION: &str = "the entry begins or ends a transaction";
+/// Reason to refuse psql commands, which a server does not know.
+const COMMAND: &str = "the definition contains a psql command";
 /// Reason to refuse `COPY … FROM stdin` in a definition.
 const ROWS: &str = "the definition contains COPY … FROM stdin";
 /// Reason to refuse extensions that preflight has not checked: only `EXTENSION` entries are.
 const EXTENSION: &str = "the definition creates an extension";
+/// Reason to refuse definitions of databases: only `DATABASE` entries are skipped.
+const DATABASE: &str = "the definition creates or changes a database";
 /// Reason to refuse any other copy statement than a single `COPY`.
 const NOT_A_COPY: &str = "the data is not loaded by a single COPY … FROM stdin";
 /// Reason to refuse an entry that does not end its statement.
@@ -103,7 +107,7 @@ impl Definitions {
                     Some(UNTERMINATED.to_owned())
                 }
                 PieceKind::Statement | PieceKind::StatementStart => refused(&piece.statement()),
-                PieceKind::Command => refused_command(piece.bytes),
+                PieceKind::Command => Some(COMMAND.to_owned()),
                 PieceKind::CommandInside => Some(INSIDE_STATEMENT.to_owned()),
                 _ => None,
             };
@@ -161,6 +165,7 @@ fn refused(statement: &[u8]) -> Option<String> {
         Treatment::Begin | Treatment::Commit => Some(TRANSACTION.to_owned()),
         Treatment::CopyRows => Some(ROWS.to_owned()),
         Treatment::CreateExtension(_) => Some(EXTENSION.to_owned()),
+        Treatment::Database => Some(DATABASE.to_owned()),
         Treatment::Refuse(refusal) => Some(refusal.reason.to_owned()),
         _ => None,
     }

@@ -157,7 +157,10 @@ fn format_of(start: &[u8]) -> Result<Format, &'static str> {
     if start.starts_with(MAGIC) {
         // Byte 10 is the layout; toc.dat of a directory or tar archive has the same magic bytes.
         return match start.get(10) {
-            Some(3 | 5) => Err("is the table of contents of a directory dump; use the path of its directory"),
+            _ if has_converted_line_ends(start) => Err(
+                "was changed on its way: a carriage return stands before every line feed (docker exec -t, FTP in text mode); copy it again in binary mode",
+            ),
+            Some(3 | 5) => Err("is part of a directory dump; dump again with pg_dump -Fc"),
             _ => Ok(Format::Custom),
         };
     }
@@ -173,6 +176,13 @@ fn format_of(start: &[u8]) -> Result<Format, &'static str> {
     Ok(Format::Plain)
 }
 
+/// Whether a terminal or a transfer in text mode has converted the line ends of an archive. Its
+/// definitions have line feeds, and pg_dump writes no carriage returns before them.
+fn has_converted_line_ends(start: &[u8]) -> bool {
+    let mut feeds = memchr::memchr_iter(b'\n', start).peekable();
+    feeds.peek().is_some() && feeds.all(|at| at > 0 && start[at - 1] == b'\r')
+}
+
 /// Identifies a file that is not a Postgres dump by its first bytes.
 fn identify_other(start: &[u8]) -> Option<&'static str> {
     let begins = |magic: &[u8]| start.starts_with(magic);
@@ -181,7 +191,10 @@ fn identify_other(start: &[u8]) -> Option<&'static str> {
     let has = |words: &[u8]| !ours && memchr::memmem::find(start, words).is_some();
     Some(match start {
         [] => "is empty",
-        _ if tar::is_tar(start) => "is a tar archive, not a dump",
+        _ if tar::is_tar(start) => "is a tar archive, not a dump; extract the dump from it first",
+        _ if memchr::memmem::find(start, b"\r\r\n").is_some() && !start.contains(&0) => {
+            "has line ends that were converted twice (CR CR LF); copy it again in binary mode"
+        }
         _ if begins(b"\x1f\x8b") || begins(b"\x28\xb5\x2f\xfd") => "is compressed twice; decompress it first",
         _ if begins(b"BZh") => "is compressed with bzip2; decompress it first (bunzip2)",
         _ if begins(b"\xfd7zXZ\0") => "is compressed with xz; decompress it first (unxz)",
@@ -196,6 +209,13 @@ fn identify_other(start: &[u8]) -> Option<&'static str> {
         }
         _ if begins(b"-- MySQL dump") || begins(b"-- MariaDB dump") || begins(b"-- phpMyAdmin") => MYSQL,
         _ if begins(b"/*!") || begins(b"/*M!") || has(b") ENGINE=") || has(b"CREATE TABLE `") => MYSQL,
+        _ if has(b"unique_rowid()") || has(b" STORING (") => COCKROACH,
+        _ if begins(b"<?xml") && (has(b"<Error>") || has(b"<Code>")) => {
+            "is the error page of an object store, not a dump; download the file again"
+        }
+        _ if begins(b"<!doctype html") || begins(b"<!DOCTYPE html") || begins(b"<html") => {
+            "is a web page, not a dump; download the file again"
+        }
         _ if begins(b"EXPORT:V") => "is an Oracle export, not a Postgres dump",
         _ if begins(b"\x6d\xe2\x99\x81") => "is a MongoDB dump, not a Postgres dump",
         _ if begins(b"\xff\xfe") || begins(b"\xfe\xff") => {
@@ -206,6 +226,7 @@ fn identify_other(start: &[u8]) -> Option<&'static str> {
     })
 }
 
+const COCKROACH: &str = "is SQL for CockroachDB, which Postgres does not run";
 const MYSQL: &str = "is a MySQL or MariaDB dump, not a Postgres dump";
 
 /// Whether damage lies past the start, so that the file is still read and the damage located.
@@ -238,7 +259,11 @@ mod tests {
             (b"SQLite format 3\0", "a SQLite database"),
             (b"-- MySQL dump 10.13", "a MySQL or MariaDB dump"),
             (b"\x7fELF\x02\x01\x01\0", "a binary file"),
-            (b"<!doctype html>", "is text, but not SQL"),
+            (b"<!doctype html>", "is a web page"),
+            (b"<?xml version=\"1.0\"?><Error><Code>AccessDenied</Code></Error>", "the error page of an object store"),
+            (b"PGDMP\x01\x0e\0\x04\x08\x01\r\nSET x;\r\n", "a carriage return stands before every line feed"),
+            (b"--\r\r\n-- PostgreSQL database dump\r\r\n", "converted twice"),
+            (b"CREATE TABLE t (id INT8 DEFAULT unique_rowid());", "CockroachDB"),
             (b"{\"a\": 1}", "is text, but not SQL"),
             (b"hello, this is my diary", "is text, but not SQL"),
             (b"TAPE\0\0\x03\0", "a Microsoft SQL Server backup"),

@@ -1,9 +1,16 @@
 //! Records what a statement contains: the objects it creates, and the roles, settings and schemas
 //! it names. Used for plain dumps and for the definitions in archives.
 
+use super::catalog_changes::removed_column;
 use super::contents::{Contents, DumpLocation, Finding};
+use super::extension_use::used_extensions;
+use super::search_path::{called_functions, open_function};
+use super::superuser::requirement;
 use super::tokens::{Token, Tokens, first_word};
-use super::treatment::{Refusal, RefusalScope, Treatment, extension, policy_roles};
+use super::treatment::{
+    DATABASE_REASON, MISSING_PUBLICATION_REASON, Refusal, RefusalScope, SEVERAL_DATABASES, Treatment, extension,
+    policy_roles,
+};
 
 /// Location of a statement, computed only if it is shown.
 pub(super) type At<'a> = &'a dyn Fn() -> DumpLocation;
@@ -36,8 +43,14 @@ pub(super) fn record_statement(contents: &mut Contents, text: &[u8], treatment: 
     record_treatment(contents, text, treatment, at);
     let tokens: Vec<Token> = Tokens::new(text).take(64).collect();
     match first.as_slice() {
-        b"CREATE" => record_create(contents, text, &tokens, at),
-        b"ALTER" => record_alter(contents, text, at),
+        b"CREATE" => {
+            record_create(contents, text, &tokens, at);
+            record_requirements(contents, text, at);
+        }
+        b"ALTER" => {
+            record_alter(contents, text, at);
+            record_requirements(contents, text, at);
+        }
         b"GRANT" | b"REVOKE" => record_grant(contents, text, at),
         b"SET" => record_setting(contents, text, &tokens, at),
         b"SELECT" if tokens.iter().any(|token| token.is("LO_CREATE") || token.is("LO_CREAT")) => {
@@ -45,6 +58,7 @@ pub(super) fn record_statement(contents: &mut Contents, text: &[u8], treatment: 
         }
         b"SELECT" if tokens.iter().any(|token| token.is("INTO")) => contents.tables_for_data += 1,
         b"COPY" if *treatment == Treatment::CopyRows => contents.tables_with_data += 1,
+        b"DO" | b"CALL" => contents.code_blocks += 1,
         _ => {}
     }
 }
@@ -54,6 +68,11 @@ fn record_treatment(contents: &mut Contents, text: &[u8], treatment: &Treatment,
     match treatment {
         Treatment::Begin | Treatment::Commit => contents.record(Finding::Transaction, "", shown),
         Treatment::SkipAndReport(kind, reason) => contents.skip_object(kind, reason),
+        Treatment::AlterPublication(name) if !contents.publications.contains(name) => {
+            contents.skip_object("PUBLICATION", MISSING_PUBLICATION_REASON);
+        }
+        Treatment::Database => record_database(contents, text, at),
+        Treatment::DropSchema(name) => contents.record(Finding::DroppedSchema, name, shown),
         Treatment::Refuse(Refusal { scope, reason }) => {
             let (finding, subject) = match scope {
                 RefusalScope::WholeServer => (Finding::ServerObject, *reason),
@@ -65,14 +84,29 @@ fn record_treatment(contents: &mut Contents, text: &[u8], treatment: &Treatment,
                 contents.refusal = Some((at(), (*reason).to_owned()));
             }
         }
-        Treatment::Skip if first_word(text).eq_ignore_ascii_case(b"set") => {
+        Treatment::Skip if sets_role(text) => {
             let role = Tokens::new(text).filter_map(|token| token.name().or_else(|| literal(text, &token))).last();
-            let role = role.filter(|role| role != "none" && role != "default");
-            if let Some(role) = role.filter(|_| !mentions(text, "DEFAULT_TABLESPACE")) {
+            if let Some(role) = role.filter(|role| role != "none" && role != "default") {
                 contents.record(Finding::SetRole, &role, shown);
             }
         }
         _ => {}
+    }
+}
+
+/// `CREATE DATABASE` and its settings are skipped, as `pg_dump --create` writes them for one database.
+fn record_database(contents: &mut Contents, text: &[u8], at: At<'_>) {
+    contents.skip_object("DATABASE", DATABASE_REASON);
+    if first_word(text).eq_ignore_ascii_case(b"drop") {
+        contents.dropped_database.get_or_insert_with(|| (at(), beginning(text)));
+    }
+    if !first_word(text).eq_ignore_ascii_case(b"create") {
+        return;
+    }
+    contents.databases += 1;
+    if contents.databases > 1 {
+        contents.record(Finding::ServerObject, SEVERAL_DATABASES, || (at(), beginning(text)));
+        contents.refusal.get_or_insert_with(|| (at(), SEVERAL_DATABASES.to_owned()));
     }
 }
 
@@ -85,8 +119,10 @@ fn literal(text: &[u8], token: &Token) -> Option<String> {
     Some(String::from_utf8_lossy(inside).into_owned())
 }
 
-fn mentions(text: &[u8], word: &str) -> bool {
-    Tokens::new(text).any(|token| token.is(word))
+/// Whether a statement is `SET [SESSION|LOCAL] ROLE` or `SET SESSION AUTHORIZATION`.
+fn sets_role(text: &[u8]) -> bool {
+    first_word(text).eq_ignore_ascii_case(b"set")
+        && Tokens::new(text).skip(1).take(2).any(|token| token.is("ROLE") || token.is("AUTHORIZATION"))
 }
 
 /// Records a `CREATE`.
@@ -94,6 +130,11 @@ pub(super) fn record_create(contents: &mut Contents, text: &[u8], tokens: &[Toke
     let is_modifier = |token: &Token| MODIFIERS.iter().any(|word| token.is(word));
     let Some(place) = tokens.iter().skip(1).position(|token| !is_modifier(token)) else { return };
     let (Token::Word(kind), rest) = (&tokens[place + 1], &tokens[place + 2..]) else { return };
+    if ["TABLE", "VIEW", "MATERIALIZED", "FUNCTION", "PROCEDURE", "TYPE", "DOMAIN", "SEQUENCE"].contains(&kind.as_str())
+    {
+        let (schema, _) = qualified(if kind == "MATERIALIZED" { &rest[1.min(rest.len())..] } else { rest });
+        record_schema(contents, &schema, || (at(), beginning(text)));
+    }
     let second = rest.first();
     let second_is = |word: &str| second.is_some_and(|token| token.is(word));
     match kind.as_str() {
@@ -106,13 +147,21 @@ pub(super) fn record_create(contents: &mut Contents, text: &[u8], tokens: &[Toke
         "INDEX" => contents.count("indexes"),
         "FUNCTION" | "PROCEDURE" | "AGGREGATE" => {
             contents.count("functions");
-            record_language(contents, text, at);
+            record_own_name(contents, rest);
+            let (schema, name) = qualified(rest);
+            contents.add_function(&schema, &name);
         }
         "VIEW" => contents.count("views"),
         "MATERIALIZED" => contents.count("materialized views"),
         "SEQUENCE" => contents.count("sequences"),
-        "TRIGGER" => contents.count("triggers"),
-        "TYPE" | "DOMAIN" => contents.count("types"),
+        "TRIGGER" => {
+            contents.count("triggers");
+            record_trigger_function(contents, text, at);
+        }
+        "TYPE" | "DOMAIN" => {
+            contents.count("types");
+            record_own_name(contents, rest);
+        }
         "SCHEMA" => {
             let is_name = |token: &&Token| !["IF", "NOT", "EXISTS", "AUTHORIZATION"].iter().any(|word| token.is(word));
             if let Some(name) = rest.iter().find(is_name) {
@@ -139,7 +188,6 @@ pub(super) fn record_create(contents: &mut Contents, text: &[u8], tokens: &[Toke
         "USER" if second_is("MAPPING") => {
             contents.record(Finding::UserMapping, "", || (at(), beginning(text)));
         }
-        "LANGUAGE" => record_language(contents, text, at),
         _ => {}
     }
 }
@@ -152,6 +200,7 @@ fn record_publication(contents: &mut Contents, text: &[u8], kind: &str, name: Op
         return;
     }
     contents.count("publications");
+    contents.publications.insert(name.clone());
     if let Treatment::SkipAndReport(..) = super::treatment::treat(text) {
         contents.record(Finding::Publication, &name, || (at(), beginning(text)));
     }
@@ -177,24 +226,65 @@ fn record_policy(contents: &mut Contents, text: &[u8], at: At<'_>) {
     }
 }
 
-fn record_language(contents: &mut Contents, text: &[u8], at: At<'_>) {
-    // Trusted languages exist on the target or are installed by an extension.
-    const TRUSTED: [&str; 6] = ["sql", "plpgsql", "plperl", "pltcl", "plv8", "plrust"];
-    // Skip parentheses: a parameter or column may be named `language`.
-    let mut depth = 0_u32;
-    let mut tokens = Tokens::new(text).skip(1).filter(move |token| {
-        depth += u32::from(*token == Token::Sign('('));
-        let inside = depth > 0;
-        depth = depth.saturating_sub(u32::from(*token == Token::Sign(')')));
-        !inside
-    });
-    let language = match tokens.by_ref().find(|token| token.is("LANGUAGE")).and_then(|_| tokens.next()) {
-        Some(Token::Literal) | None => return,
-        Some(token) => token.name().unwrap_or_default(),
-    };
-    if !TRUSTED.contains(&language.as_str()) {
-        contents.record(Finding::Language, &language, || (at(), beginning(text)));
+/// A trigger function of another schema than `pg_catalog` must be in the dump.
+fn record_trigger_function(contents: &mut Contents, text: &[u8], at: At<'_>) {
+    let tokens: Vec<Token> = Tokens::new(text).take(MAX_TOKENS).collect();
+    let execute = tokens.iter().rposition(|token| token.is("EXECUTE"));
+    let Some(name) = execute.and_then(|execute| tokens.get(execute + 2..)) else { return };
+    let (schema, function) = qualified(name);
+    if !["", "pg_catalog"].contains(&schema.as_str()) && !contents.may_create_function(&schema, &function) {
+        contents.record(Finding::MissingFunction, &format!("{schema}.{function}"), || (at(), beginning(text)));
     }
+}
+
+/// Records the schema of a created object, if the dump does not create the schema.
+pub(super) fn record_schema(contents: &mut Contents, schema: &str, place: impl FnOnce() -> (DumpLocation, String)) {
+    if !contents.may_have_schema(schema) {
+        contents.record(Finding::MissingSchema, schema, place);
+    }
+}
+
+/// Records what the checks of a table call: functions may depend on rows that are loaded later.
+fn record_check_functions(contents: &mut Contents, text: &[u8], at: At<'_>) {
+    let tokens: Vec<Token> = Tokens::new(text).take(MAX_TOKENS).collect();
+    let Some(check) = tokens.iter().position(|token| token.is("CHECK")) else { return };
+    let calls = tokens[check..].windows(4).any(|four| {
+        four[0].name().is_some_and(|schema| schema != "pg_catalog")
+            && four[1] == Token::Sign('.')
+            && four[2].name().is_some()
+            && four[3] == Token::Sign('(')
+    });
+    if calls {
+        contents.record(Finding::CheckFunction, "", || (at(), beginning(text)));
+    }
+}
+
+/// Records what about a definition needs a superuser, and which extensions it uses.
+pub(super) fn record_requirements(contents: &mut Contents, text: &[u8], at: At<'_>) {
+    if let Some(reason) = requirement(text) {
+        contents.record(Finding::Superuser, &reason, || (at(), beginning(text)));
+    }
+    if let Some(column) = removed_column(text) {
+        contents.record(Finding::RemovedColumn, &column, || (at(), beginning(text)));
+    }
+    if first_word(text).eq_ignore_ascii_case(b"create") {
+        record_check_functions(contents, text, at);
+    }
+    if let Some(function) = open_function(text) {
+        contents.add_open_function(function);
+    }
+    for function in called_functions(text) {
+        contents.add_built_call(function, at(), &beginning(text));
+    }
+    for (extension, schema, _) in used_extensions(text) {
+        contents.use_extension(extension, schema, at());
+    }
+}
+
+/// Records the name of an object that could also be an extension's.
+fn record_own_name(contents: &mut Contents, rest: &[Token]) {
+    let (_, name) = qualified(rest);
+    contents.add_own_name(&name.to_lowercase());
 }
 
 /// Records an `ALTER`: owners, foreign keys, disabled triggers.

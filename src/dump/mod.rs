@@ -4,20 +4,28 @@
 //! contents of an archive ([`archive`]), or in one pass over plain SQL ([`sql`], [`scan`]).
 
 pub mod archive;
+mod archive_text;
+pub mod catalog_changes;
 mod contents;
+mod copy_target;
 mod decompress;
 pub mod definitions;
 pub mod detect;
+pub mod encoding;
+mod extension_use;
 mod findings;
 mod lexer;
 #[cfg(test)]
 mod lexer_agreement;
 pub mod psql_commands;
 mod read;
+pub mod rewrite;
 pub mod scan;
+mod search_path;
 pub mod settings;
 pub mod spool;
 pub mod sql;
+mod superuser;
 mod tar;
 mod tokens;
 pub mod treatment;

@@ -1,7 +1,88 @@
-//! psql meta-commands in plain SQL: all are refused except the two that pg_dump writes.
+//! psql meta-commands in plain SQL. Those that only change psql's output are skipped, the two that
+//! pg_dump writes too; all others are refused.
+
+use super::encoding::Encoding;
+use super::tokens::{Token, Tokens};
+use std::collections::BTreeSet;
 
 /// Reason to refuse a psql command within a statement.
 pub const INSIDE_STATEMENT: &str = "psql command in the middle of a statement";
+
+/// Commands that only change how psql prints or reports.
+const HARMLESS: [&str; 16] = [
+    "\\restrict",
+    "\\unrestrict",
+    "\\set",
+    "\\unset",
+    "\\timing",
+    "\\echo",
+    "\\qecho",
+    "\\warn",
+    "\\pset",
+    "\\x",
+    "\\a",
+    "\\t",
+    "\\f",
+    "\\H",
+    "\\T",
+    "\\errverbose",
+];
+
+/// The psql commands of a script so far, which decide on later ones.
+#[derive(Debug, Clone, Default)]
+pub struct PsqlCommands {
+    /// The variables that `\set` has defined.
+    variables: BTreeSet<String>,
+    /// The database that `\connect` has named.
+    connected: Option<String>,
+}
+
+impl PsqlCommands {
+    /// Why a command cannot be part of an import; `None` if it is skipped. `may_connect` allows
+    /// `\connect` to one database, which the dump creates.
+    pub fn refusal(&mut self, command: &[u8], may_connect: bool) -> Option<String> {
+        let name = command_name(command);
+        if command.contains(&b'`') {
+            return Some(format!("the psql command {name} runs a program"));
+        }
+        let argument = argument(command);
+        match name.as_str() {
+            "\\set" => {
+                self.variables.extend(argument);
+                None
+            }
+            "\\encoding" if argument.as_deref().is_some_and(|name| Encoding::parse(name) == Encoding::Utf8) => None,
+            "\\connect" | "\\c" if may_connect && (self.connected.is_none() || self.connected == argument) => {
+                self.connected = argument;
+                None
+            }
+            _ if HARMLESS.contains(&name.as_str()) => None,
+            _ => Some(format!("the psql command {name} is not allowed")),
+        }
+    }
+
+    /// A variable that statements use and `\set` has defined: psql would have replaced it.
+    pub fn used_variable(&self, statements: &[u8]) -> Option<&str> {
+        // Reading tokens is slow, and dumps that set variables seldom use one.
+        let appears = |form: String| memchr::memmem::find(statements, form.as_bytes()).is_some();
+        let may_use = |name: &&String| {
+            appears(format!(":{name}")) || appears(format!(":'{name}'")) || appears(format!(":\"{name}\""))
+        };
+        let names: Vec<&String> = self.variables.iter().filter(may_use).collect();
+        if names.is_empty() {
+            return None;
+        }
+        let tokens: Vec<Token> = Tokens::new(statements).collect();
+        let mut uses = tokens.windows(3).filter(|three| three[1] == Token::Sign(':') && three[0] != Token::Sign(':'));
+        uses.find_map(|three| match &three[2] {
+            Token::Literal | Token::Quoted(_) => Some(names[0].as_str()), // `:'name'` and `:"name"`
+            other => {
+                let used = other.name()?;
+                names.iter().find(|name| name.eq_ignore_ascii_case(&used)).map(|name| name.as_str())
+            }
+        })
+    }
+}
 
 /// The name of a command, with its backslash and without its arguments, which may contain a password.
 pub(super) fn command_name(command: &[u8]) -> String {
@@ -9,12 +90,54 @@ pub(super) fn command_name(command: &[u8]) -> String {
     crate::util::format::printable(&String::from_utf8_lossy(name), 30)
 }
 
-/// Why a psql command cannot be part of an import; `None` for the two that newer versions of
-/// `pg_dump` write at the start and end of a plain dump.
-pub fn refused_command(command: &[u8]) -> Option<String> {
-    let name = command_name(command);
-    if name == "\\restrict" || name == "\\unrestrict" {
-        return None;
+/// The first argument of a command, without quotes.
+fn argument(command: &[u8]) -> Option<String> {
+    let mut words = command.split(u8::is_ascii_whitespace).skip(1).filter(|word| !word.is_empty());
+    let word = String::from_utf8_lossy(words.next()?).into_owned();
+    Some(word.trim_matches(['\'', '"', ';']).to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::PsqlCommands;
+
+    #[test]
+    fn output_settings_are_skipped_and_everything_else_is_refused() {
+        let mut commands = PsqlCommands::default();
+        for command in ["\\set ON_ERROR_STOP on", "\\timing off", "\\encoding UTF8", "\\echo hi", "\\restrict x"] {
+            assert_eq!(commands.refusal(command.as_bytes(), false), None, "{command}");
+        }
+        for command in [
+            "\\! id",
+            "\\connect other",
+            "\\i file",
+            "\\copy t from 'x'",
+            "\\encoding LATIN1",
+            "\\gexec",
+            "\\if",
+            "\\set x `id`",
+        ] {
+            assert!(commands.refusal(command.as_bytes(), false).is_some(), "{command}");
+        }
     }
-    Some(format!("the psql command {name} is not allowed"))
+
+    #[test]
+    fn only_the_dumps_own_database_can_be_connected_to() {
+        let mut commands = PsqlCommands::default();
+        assert_eq!(commands.refusal(b"\\connect s1", true), None);
+        assert_eq!(commands.refusal(b"\\connect s1", true), None, "pg_dump connects again after changing settings");
+        assert!(commands.refusal(b"\\connect s2", true).is_some());
+    }
+
+    #[test]
+    fn uses_of_variables_are_found() {
+        let mut commands = PsqlCommands::default();
+        assert_eq!(commands.used_variable(b"SELECT :x;"), None);
+        assert_eq!(commands.refusal(b"\\set x 1\n", false), None);
+        assert_eq!(commands.used_variable(b"SELECT :x;"), Some("x"));
+        assert_eq!(commands.used_variable(b"SELECT :'x';"), Some("x"));
+        for text in ["SELECT a::x;", "SELECT a[1:2];", "SELECT ':x';"] {
+            assert_eq!(commands.used_variable(text.as_bytes()), None, "{text}");
+        }
+    }
 }

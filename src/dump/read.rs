@@ -1,10 +1,13 @@
 //! Reads the contents of a dump in any format.
 
 use super::archive::{Archive, ArchiveError, DataLocation, Entry, Header};
+use super::archive_text::first_invalid_row;
 use super::contents::{Contents, DumpLocation, Finding};
 use super::definitions::Definitions;
 use super::detect::{DumpError, DumpFile, Format};
-use super::findings::{record_alter, record_create, record_grant};
+use super::encoding::Encoding;
+use super::findings::{record_alter, record_create, record_grant, record_requirements, record_schema};
+use super::sql::client_encoding;
 use super::tokens::{Token, Tokens};
 use super::treatment::{
     EVENT_TRIGGER_REASON, PUBLICATION_REASON, SECURITY_LABEL_REASON, SUBSCRIPTION_REASON, Treatment, treat,
@@ -59,13 +62,15 @@ fn finish_plain(mut found: Contents) -> Contents {
     found
 }
 
-fn read_archive(dump: &DumpFile, reader: impl BufRead) -> Result<Contents, DumpError> {
+fn read_archive(dump: &DumpFile, mut reader: impl BufRead) -> Result<Contents, DumpError> {
     let bad = |error: ArchiveError| DumpError::Archive(dump.shown.clone(), dump.format.name(), error);
     let io = |error: io::Error| bad(error.into());
     let mut found = if dump.format == Format::Tar {
         contents_of(BufReader::new(tar::first_member(reader).map_err(io)?), dump).map_err(bad)?
     } else {
-        contents_of(reader, dump).map_err(bad)?
+        let mut found = contents_of(&mut reader, dump).map_err(bad)?;
+        check_text(&mut found, &mut reader, dump).map_err(io)?;
+        found
     };
     found.size = dump.size;
     let mut file = dump.file.try_clone().map_err(io)?;
@@ -93,7 +98,9 @@ fn read_compressed_archive(
         let toc = tar::first_member(&mut reader).map_err(&broken)?;
         contents_of(BufReader::new(toc), dump).map_err(bad)?
     } else {
-        contents_of(&mut reader, dump).map_err(bad)?
+        let mut found = contents_of(&mut reader, dump).map_err(bad)?;
+        check_text(&mut found, &mut reader, dump).map_err(&broken)?;
+        found
     };
     io::copy(&mut reader, &mut io::sink()).map_err(&broken)?;
     let Measured { length, ref end, .. } = *reader.get_ref();
@@ -103,6 +110,22 @@ fn read_compressed_archive(
         found.truncated = Some("the end of the last table's data is missing".to_owned());
     }
     Ok(found)
+}
+
+/// Checks the rows of a custom archive whose source did not check them itself.
+fn check_text(found: &mut Contents, reader: &mut impl BufRead, dump: &DumpFile) -> io::Result<()> {
+    let unchecked = Encoding::parse(&found.encoding) == Encoding::SqlAscii && dump.format == Format::Custom;
+    let (Some(compression), true) = (found.compression, unchecked) else { return Ok(()) };
+    // A file that ends too early is reported as truncated.
+    let row = match first_invalid_row(reader, found.number_length.saturating_sub(1), compression) {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => None,
+        result => result?,
+    };
+    found.invalid_text = row.map(|(entry, bytes)| {
+        let bytes: Vec<String> = bytes.iter().map(|byte| format!("0x{byte:02x}")).collect();
+        (DumpLocation::Entry(entry), format!("{} in the rows", bytes.join(" ")))
+    });
+    Ok(())
 }
 
 struct Measured<R> {
@@ -187,6 +210,29 @@ fn has_file(dir: &Path, name: &str) -> bool {
     !name.contains('/') && ["", ".gz", ".lz4", ".zst"].iter().any(|end| dir.join(format!("{name}{end}")).is_file())
 }
 
+/// Kinds whose definitions may need a superuser or use an extension.
+const DEFINITIONS: [&str; 19] = [
+    "ACCESS METHOD",
+    "AGGREGATE",
+    "CAST",
+    "DEFAULT",
+    "DOMAIN",
+    "FUNCTION",
+    "INDEX",
+    "MATERIALIZED VIEW",
+    "OPERATOR CLASS",
+    "OPERATOR FAMILY",
+    "PROCEDURAL LANGUAGE",
+    "PROCEDURE",
+    "TABLE",
+    "TEXT SEARCH DICTIONARY",
+    "TEXT SEARCH PARSER",
+    "TEXT SEARCH TEMPLATE",
+    "TYPE",
+    "VIEW",
+    "TABLE ATTACH",
+];
+
 /// Records an entry of an archive.
 fn record_entry(found: &mut Contents, entry: &Entry) {
     let at = || DumpLocation::Entry(entry.id);
@@ -199,6 +245,12 @@ fn record_entry(found: &mut Contents, entry: &Entry) {
         let tokens: Vec<Token> = Tokens::new(text).take(64).collect();
         record_create(found, text, &tokens, &at);
     };
+    if ["TABLE", "VIEW", "MATERIALIZED VIEW", "SEQUENCE", "TYPE", "DOMAIN"].contains(&entry.kind.as_str()) {
+        record_schema(found, &entry.schema, named);
+    }
+    if DEFINITIONS.contains(&entry.kind.as_str()) {
+        record_requirements(found, text, &at);
+    }
     match entry.kind.as_str() {
         "TABLE" => {
             found.count("tables");
@@ -215,11 +267,11 @@ fn record_entry(found: &mut Contents, entry: &Entry) {
         "VIEW" => found.count("views"),
         "MATERIALIZED VIEW" => found.count("materialized views"),
         "SEQUENCE" => found.count("sequences"),
-        "TRIGGER" => found.count("triggers"),
         "TYPE" | "DOMAIN" => found.count("types"),
         "CONSTRAINT" | "CHECK CONSTRAINT" => found.count("constraints"),
         "FK CONSTRAINT" => record_alter(found, text, &at),
-        "FUNCTION"
+        "TRIGGER"
+        | "FUNCTION"
         | "PROCEDURE"
         | "AGGREGATE"
         | "PROCEDURAL LANGUAGE"
@@ -256,6 +308,7 @@ fn record_entry(found: &mut Contents, entry: &Entry) {
             found.skip_object("PUBLICATION", PUBLICATION_REASON);
             found.record(Finding::Publication, &entry.tag, named);
         }
+        "ENCODING" => found.encoding = client_encoding(text).unwrap_or_default(),
         "SECURITY LABEL" => found.skip_object("SECURITY LABEL", SECURITY_LABEL_REASON),
         "BLOB" | "BLOB METADATA" => found.record(Finding::LargeObject, "", named),
         _ => {}

@@ -1,8 +1,9 @@
 //! Splits plain SQL into statements, psql commands and `COPY` rows by the rules of psql's lexer, in
 //! one pass over a stream with a bounded buffer.
 
+use super::encoding::Encoding;
 use super::lexer::{End, StatementLexer};
-use super::tokens::{Tokens, first_word, trim_space, with_standard_strings};
+use super::tokens::{Token, Tokens, first_word, trim_space, with_standard_strings};
 use super::treatment::{Treatment, treat};
 use super::window::{BLOCK, Position, Window};
 use std::borrow::Cow;
@@ -20,6 +21,10 @@ pub struct Piece<'a> {
     pub bytes: &'a [u8],
     /// The bytes may contain a zero byte.
     pub may_have_zero: bool,
+    /// The encoding that the script has declared so far.
+    pub encoding: Encoding,
+    /// The bytes are known to be valid UTF-8.
+    is_utf8: bool,
     /// Backslashes are escapes in all literals.
     backslashes: bool,
     place: Position<'a>,
@@ -31,12 +36,30 @@ impl Piece<'_> {
         1 + self.place.lines()
     }
 
-    /// The statement with standard strings, as [`treat`] and the like expect it.
+    /// The statement in UTF-8 with standard strings, as [`treat`] and the like expect it.
     pub fn statement(&self) -> Cow<'_, [u8]> {
-        if self.backslashes && memchr::memchr(b'\\', self.bytes).is_some() {
-            return Cow::Owned(with_standard_strings(self.bytes));
+        let text = if self.backslashes && memchr::memchr(b'\\', self.bytes).is_some() {
+            Cow::Owned(with_standard_strings(self.bytes))
+        } else {
+            Cow::Borrowed(self.bytes)
+        };
+        if self.encoding.must_be_utf8() || text.is_ascii() {
+            return text;
         }
-        Cow::Borrowed(self.bytes)
+        // All encodings of a server leave the bytes of ASCII to ASCII, so the statement ends where it did.
+        Cow::Owned(self.encoding.decode(&text).into_owned().into_bytes())
+    }
+
+    /// Offset and length in bytes of the first text that is not in the declared encoding.
+    pub fn invalid_text(&self) -> Option<(usize, usize)> {
+        if self.is_utf8 && self.encoding.must_be_utf8() {
+            return None;
+        }
+        // A part may begin in the middle of a character.
+        let is_part = matches!(self.kind, PieceKind::StatementPart | PieceKind::Rows);
+        let partial = self.bytes.iter().take(3).take_while(|byte| is_part && (0x80..0xc0).contains(*byte)).count();
+        let (offset, length) = self.encoding.first_invalid(&self.bytes[partial..])?;
+        Some((partial + offset, length))
     }
 
     /// Whether the piece contains a zero byte, which Postgres text cannot contain.
@@ -50,6 +73,8 @@ impl Piece<'_> {
 pub enum PieceKind {
     /// White space and comments between statements.
     Between,
+    /// A byte order mark, or a message that pg_dump wrote in front of the dump. Not part of the SQL.
+    Ignored,
     /// A statement, including its semicolon.
     Statement,
     /// This number of complete `INSERT`s in a row, with the white space after each.
@@ -113,12 +138,23 @@ pub struct Script {
     backslashes: bool,
     /// A psql command follows in the middle of a statement.
     interrupted: bool,
+    /// The encoding that the script has declared.
+    encoding: Encoding,
+    /// Nothing but white space and ignored lines was read.
+    at_start: bool,
 }
 
 impl Script {
     /// Creates a reader of a script.
     pub fn new(reader: impl Read + Send + 'static) -> Self {
-        Self { window: Window::new(reader), state: ScanState::Between, backslashes: false, interrupted: false }
+        Self {
+            window: Window::new(reader),
+            state: ScanState::Between,
+            backslashes: false,
+            interrupted: false,
+            encoding: Encoding::default(),
+            at_start: true,
+        }
     }
 
     /// After the end: the construct that is still open.
@@ -141,10 +177,11 @@ impl Script {
     pub fn next_piece(&mut self) -> io::Result<Option<Piece<'_>>> {
         loop {
             if let Some((length, kind)) = self.cut() {
-                let may_have_zero = self.window.has_zero();
-                let backslashes = self.backslashes;
+                let (may_have_zero, is_utf8) = (self.window.has_zero(), self.window.is_utf8());
+                let (backslashes, encoding) = (self.backslashes, self.encoding);
                 let (bytes, place) = self.window.take(length);
-                return Ok(Some(Piece { kind, bytes, may_have_zero, backslashes, place }));
+                self.at_start &= kind == PieceKind::Ignored || bytes.trim_ascii().is_empty();
+                return Ok(Some(Piece { kind, bytes, may_have_zero, encoding, is_utf8, backslashes, place }));
             }
             if self.window.ended() {
                 return Ok(None);
@@ -161,6 +198,12 @@ impl Script {
         }
         match &mut self.state {
             ScanState::Between => {
+                if bytes.len() < BYTE_ORDER_MARK.len() && BYTE_ORDER_MARK.starts_with(bytes) && !ended {
+                    return None;
+                }
+                if let Some(length) = ignored(bytes, self.at_start) {
+                    return Some((length, PieceKind::Ignored));
+                }
                 let length = between(bytes, ended);
                 if length > 0 {
                     return Some((length, PieceKind::Between));
@@ -242,9 +285,39 @@ impl Script {
                     && let Some(on) = conforming_strings(text)
                 {
                     self.backslashes = !on;
+                } else if word.eq_ignore_ascii_case(b"set")
+                    && let Some(name) = client_encoding(text)
+                {
+                    self.encoding = Encoding::parse(&name);
                 }
                 (length, PieceKind::Statement)
             }
+        }
+    }
+}
+
+/// A mark that Windows programs write before UTF-8 text.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// The first words of messages and prompts that reach a dump through `pg_dump … > file 2>&1`.
+const MESSAGES: [&[u8]; 6] = [b"pg_dump: ", b"pg_dump[", b"pg_restore: ", b"Password", b"NOTICE: ", b"WARNING: "];
+
+/// Length in bytes of a byte order mark, or of a line of messages at the start of a script.
+fn ignored(bytes: &[u8], at_start: bool) -> Option<usize> {
+    if bytes.starts_with(BYTE_ORDER_MARK) {
+        return Some(BYTE_ORDER_MARK.len());
+    }
+    let is_message = at_start && MESSAGES.iter().any(|message| bytes.starts_with(message));
+    is_message.then(|| whole_line(bytes, true)).flatten()
+}
+
+/// A script from its first line of SQL.
+pub(super) fn without_messages(mut start: &[u8]) -> &[u8] {
+    loop {
+        let rest = trim_space(start);
+        match ignored(rest, true) {
+            Some(length) => start = &rest[length..],
+            None => return rest,
         }
     }
 }
@@ -262,8 +335,6 @@ fn between(bytes: &[u8], last: bool) -> usize {
                 None if last => return bytes.len(),
                 None => return at,
             }
-        } else if rest.starts_with(b"\xef\xbb\xbf") && at == 0 {
-            at += 3; // a byte order mark
         } else {
             return at;
         }
@@ -317,6 +388,20 @@ fn conforming_strings(text: &[u8]) -> Option<bool> {
     let value = String::from_utf8_lossy(text).to_lowercase();
     let value = value.rsplit(['=', ' ', '\n', '\t']).find(|word| !word.trim_matches([';', '\'']).is_empty())?;
     Some(!matches!(value.trim_matches([';', '\'', '"']), "off" | "false" | "no" | "0" | "of" | "f" | "fa" | "n"))
+}
+
+/// The name in `SET [SESSION|LOCAL] client_encoding = 'name'` and `SET NAMES 'name'`; `None` for other
+/// statements.
+pub fn client_encoding(text: &[u8]) -> Option<String> {
+    let mut tokens = Tokens::new(text);
+    let mut setting = tokens.by_ref().skip(1).skip_while(|token| token.is("SESSION") || token.is("LOCAL"));
+    if !setting.next().is_some_and(|token| token.is("CLIENT_ENCODING") || token.is("NAMES")) {
+        return None;
+    }
+    let (token, raw, _) = std::iter::from_fn(|| tokens.next_with_text())
+        .find(|(token, ..)| *token != Token::Sign('=') && !token.is("TO"))?;
+    let name = if token == Token::Literal { String::from_utf8_lossy(raw).into_owned() } else { token.name()? };
+    Some(name.trim_matches('\'').to_owned())
 }
 
 #[cfg(test)]

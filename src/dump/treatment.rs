@@ -1,6 +1,7 @@
 //! Classifies a SQL statement for an import.
 
-use super::sql::Script;
+use super::encoding::Encoding;
+use super::sql::{Script, client_encoding, without_messages};
 use super::tokens::{MAX_COMMENT, Token, Tokens, first_word, has_oversized_comment};
 use std::io::Cursor;
 
@@ -26,6 +27,14 @@ pub enum Treatment {
     Commit,
     /// Skipped and reported: an object of this kind, for this reason.
     SkipAndReport(&'static str, &'static str),
+    /// Creates or changes the database itself: skipped, because the target database exists.
+    Database,
+    /// `ALTER PUBLICATION`: run if the dump has created this publication, otherwise skipped.
+    AlterPublication(String),
+    /// Drops objects: skipped while a new database is still empty, otherwise run.
+    Drop,
+    /// Run without the word `CONCURRENTLY`, which is not allowed in a transaction.
+    RunWithoutConcurrently,
     /// Rows follow as `COPY` data.
     CopyRows,
     /// Refused: it cannot be part of an import.
@@ -87,6 +96,21 @@ pub const SECURITY_LABEL_REASON: &str = "the label provider does not exist on th
 /// Why publications of all tables or a schema are skipped.
 pub const PUBLICATION_REASON: &str = "only a superuser can publish all tables or a whole schema";
 
+/// Why a publication that the dump does not create is not changed.
+pub const MISSING_PUBLICATION_REASON: &str = "the dump does not create the publication";
+/// Why the database's own definition and settings are skipped.
+pub const DATABASE_REASON: &str = "the target database keeps its name and settings";
+/// Reason to refuse a script that creates several databases.
+pub const SEVERAL_DATABASES: &str = "the script creates several databases; dump one database with pg_dump";
+/// Why `SET TRANSACTION` is skipped.
+const TRANSACTION_REASON: &str = "the import runs in transactions of its own";
+/// Why maintenance commands are skipped.
+const MAINTENANCE_REASON: &str = "a new database does not need it";
+/// Why planner statistics of pg_dump 18 are skipped.
+pub const STATISTICS_REASON: &str = "the target computes its own planner statistics";
+/// Why changes of extensions are skipped.
+const EXTENSION_REASON: &str = "the target's version of the extension is used";
+
 /// Reason to refuse a statement that cannot be classified by its start.
 pub const OVERSIZED_COMMENT: &str = "a comment over 64 KiB hides the statement's first words";
 
@@ -107,8 +131,12 @@ pub fn treat(text: &[u8]) -> Treatment {
     match (word(0), word(1), word(2)) {
         ("ALTER", ..) if changes_owner(text) => Treatment::Skip,
         ("GRANT" | "REVOKE", ..) | ("ALTER", "DEFAULT", "PRIVILEGES") => Treatment::Skip,
-        // Constraints are checked at the end of the import in any case.
-        ("SET", "CONSTRAINTS", _) => Treatment::Skip,
+        // Deferred constraints are checked when the transaction ends, and earlier is not needed.
+        ("SET", "CONSTRAINTS", _) if words.iter().any(|token| token.is("IMMEDIATE")) => Treatment::Skip,
+        ("SET", "CONSTRAINTS", _) => Treatment::Run,
+        ("SET", "TRANSACTION", _) | ("SET", "SESSION", "CHARACTERISTICS") => {
+            Treatment::SkipAndReport("SET TRANSACTION", TRANSACTION_REASON)
+        }
         ("SET" | "RESET", "ROLE", _)
         | ("SET" | "RESET", "SESSION", "AUTHORIZATION" | "ROLE")
         | ("SET", "LOCAL", "ROLE") => Treatment::Skip,
@@ -123,10 +151,8 @@ pub fn treat(text: &[u8]) -> Treatment {
         }
         // It would also reset the worker's own settings.
         ("RESET", "ALL", _) => Treatment::Skip,
-        ("SET", "CLIENT_ENCODING" | "NAMES", _) | ("SET", "SESSION" | "LOCAL", "CLIENT_ENCODING" | "NAMES")
-            if hides_backslashes(text) =>
-        {
-            Treatment::refuse("the client encoding is unsafe; dump with --encoding=UTF8")
+        ("SET", "CLIENT_ENCODING" | "NAMES", _) | ("SET", "SESSION" | "LOCAL", "CLIENT_ENCODING" | "NAMES") => {
+            sets_client_encoding(text)
         }
         ("PREPARE", "TRANSACTION", _) => Treatment::refuse("the statement would prepare a transaction"),
         ("COMMENT", "ON", "EXTENSION" | "EVENT" | "SUBSCRIPTION" | "DATABASE") => Treatment::Skip,
@@ -139,11 +165,24 @@ pub fn treat(text: &[u8]) -> Treatment {
                 "the statement manages roles; dump one database with pg_dump instead of pg_dumpall",
             )
         }
-        ("CREATE" | "ALTER" | "DROP", "DATABASE" | "TABLESPACE" | "SYSTEM", _) => Treatment::refuse_whole_server(
-            "the statement changes the server; dump one database with pg_dump, without --create (-C)",
-        ),
-        ("CREATE" | "ALTER", "PUBLICATION", _) => publication(text),
+        ("CREATE" | "ALTER" | "DROP", "DATABASE", _) if word(3) != "RENAME" => Treatment::Database,
+        ("CREATE" | "ALTER" | "DROP", "DATABASE" | "TABLESPACE" | "SYSTEM", _) => {
+            Treatment::refuse_whole_server("the statement changes the server; dump one database with pg_dump")
+        }
+        ("CREATE", "PUBLICATION", _) => publication(text),
+        ("ALTER", "PUBLICATION", _) => match (publication(text), words.get(2).and_then(Token::name)) {
+            (Treatment::Run, Some(name)) => Treatment::AlterPublication(name),
+            (treatment, _) => treatment,
+        },
+        ("CREATE" | "DROP", "INDEX", "CONCURRENTLY") => Treatment::RunWithoutConcurrently,
+        ("CREATE", "UNIQUE", "INDEX") if word(3) == "CONCURRENTLY" => Treatment::RunWithoutConcurrently,
         ("DROP", "EXTENSION" | "SUBSCRIPTION", _) | ("DROP", "EVENT", "TRIGGER") => Treatment::Skip,
+        ("VACUUM" | "REINDEX" | "CHECKPOINT" | "CLUSTER", ..) => {
+            Treatment::SkipAndReport("MAINTENANCE", MAINTENANCE_REASON)
+        }
+        ("SELECT", ..) if restores_statistics(text) => Treatment::SkipAndReport("STATISTICS DATA", STATISTICS_REASON),
+        ("ALTER", "EXTENSION", _) => Treatment::SkipAndReport("ALTER EXTENSION", EXTENSION_REASON),
+        ("CREATE" | "ALTER" | "DROP" | "COMMENT", ..) if concerns_plpgsql(&words) => Treatment::Skip,
         ("DROP", "SCHEMA", _) => dropped_schema(&words),
         ("CREATE", "EXTENSION", _) => extension(text).map_or(Treatment::Run, Treatment::CreateExtension),
         ("CREATE", "SCHEMA", next) if next != "IF" && next != "AUTHORIZATION" => {
@@ -158,9 +197,107 @@ pub fn treat(text: &[u8]) -> Treatment {
             Treatment::refuse("the statement changes how strings are parsed")
         }
         ("COPY", ..) => copy(text),
+        ("DROP", ..) => Treatment::Drop,
+        ("ALTER", ..) if drops_part(text) => Treatment::Drop,
         ("SET", "DEFAULT_TABLESPACE", _) if !ends_with_empty_literal(text) => Treatment::Skip,
         _ => Treatment::Run,
     }
+}
+
+/// `SET client_encoding`. Text of a `SQL_ASCII` dump must be UTF-8, which the server checks only if the
+/// client declares UTF-8.
+fn sets_client_encoding(text: &[u8]) -> Treatment {
+    if hides_backslashes(text) {
+        return Treatment::refuse("the client encoding is unsafe; dump with --encoding=UTF8");
+    }
+    match client_encoding(text) {
+        Some(name) if Encoding::parse(&name) == Encoding::SqlAscii => Treatment::Skip,
+        Some(_) => Treatment::Run,
+        None => Treatment::refuse("client_encoding is set in an unsupported way"),
+    }
+}
+
+/// Whether a `SELECT` loads planner statistics, as pg_dump 18 writes them.
+fn restores_statistics(text: &[u8]) -> bool {
+    const NAMES: [&str; 2] = ["PG_RESTORE_RELATION_STATS", "PG_RESTORE_ATTRIBUTE_STATS"];
+    Tokens::new(text).take(8).any(|token| NAMES.iter().any(|name| token.is(name)))
+}
+
+/// Whether a statement creates, changes or drops the language plpgsql, which every database has.
+fn concerns_plpgsql(words: &[Token]) -> bool {
+    const BEFORE: [&str; 8] = ["CREATE", "OR", "REPLACE", "TRUSTED", "PROCEDURAL", "ALTER", "DROP", "COMMENT"];
+    let mut rest = words.iter().skip_while(|token| token.is("ON") || BEFORE.iter().any(|word| token.is(word)));
+    rest.next().is_some_and(|token| token.is("LANGUAGE"))
+        && rest
+            .find(|token| !token.is("IF") && !token.is("EXISTS"))
+            .and_then(Token::name)
+            .is_some_and(|name| name.eq_ignore_ascii_case("plpgsql"))
+}
+
+/// Whether a statement creates a constraint that can be deferred, or defers constraints.
+pub(super) fn defers_constraints(text: &[u8]) -> bool {
+    let first = first_word(text);
+    let may = ["create", "alter", "set"].iter().any(|word| first.eq_ignore_ascii_case(word.as_bytes()));
+    let mut not = false;
+    may && Tokens::new(text).any(|token| {
+        let negated = std::mem::replace(&mut not, token.is("NOT"));
+        (token.is("DEFERRABLE") && !negated) || token.is("CONSTRAINTS")
+    })
+}
+
+/// The name, without its schema, of the object that a `CREATE` creates or that a `DROP` or `ALTER` of a
+/// part concerns; `None` if the statement has another form.
+pub fn object_name(text: &[u8]) -> Option<String> {
+    const BEFORE: [&str; 30] = [
+        "CREATE",
+        "DROP",
+        "ALTER",
+        "OR",
+        "REPLACE",
+        "TEMP",
+        "TEMPORARY",
+        "UNLOGGED",
+        "UNIQUE",
+        "MATERIALIZED",
+        "RECURSIVE",
+        "FOREIGN",
+        "CONSTRAINT",
+        "TABLE",
+        "VIEW",
+        "INDEX",
+        "SEQUENCE",
+        "FUNCTION",
+        "PROCEDURE",
+        "AGGREGATE",
+        "TYPE",
+        "DOMAIN",
+        "TRIGGER",
+        "RULE",
+        "POLICY",
+        "IF",
+        "NOT",
+        "EXISTS",
+        "ONLY",
+        "CONCURRENTLY",
+    ];
+    let mut tokens = Tokens::new(text).skip_while(|token| BEFORE.iter().any(|word| token.is(word)));
+    let mut name = tokens.next()?.name()?;
+    while tokens.next()? == Token::Sign('.') {
+        name = tokens.next()?.name()?;
+    }
+    Some(name)
+}
+
+/// The name, without its schema, of the object that a `CREATE` creates.
+pub fn created_name(text: &[u8]) -> Option<String> {
+    if first_word(text).eq_ignore_ascii_case(b"create") { object_name(text) } else { None }
+}
+
+/// The name in `CREATE PUBLICATION name`.
+pub fn created_publication(text: &[u8]) -> Option<String> {
+    let mut tokens = Tokens::new(text);
+    let is_publication = tokens.next()?.is("CREATE") && tokens.next()?.is("PUBLICATION");
+    tokens.next()?.name().filter(|_| is_publication)
 }
 
 /// Whether a statement is a `COPY`.
@@ -201,6 +338,13 @@ pub fn builds_index(text: &[u8]) -> bool {
     }
     first.eq_ignore_ascii_case(b"alter")
         && Tokens::new(text).take(16).any(|token| token.is("PRIMARY") || token.is("UNIQUE"))
+}
+
+/// Whether an `ALTER` only drops a part, as `pg_dump --clean` writes it.
+fn drops_part(text: &[u8]) -> bool {
+    let tokens: Vec<Token> = Tokens::new(text).take(64).collect();
+    tokens.iter().any(|token| token.is("DROP"))
+        && !tokens.iter().any(|token| ["ADD", "SET", "TYPE", "RENAME"].iter().any(|word| token.is(word)))
 }
 
 /// `DROP SCHEMA [IF EXISTS] name`
@@ -321,6 +465,11 @@ fn copy(text: &[u8]) -> Treatment {
         return Treatment::refuse("COPY in binary format is not supported");
     }
     let Some(direction) = tokens.find(|token| token.is("FROM") || token.is("TO")) else { return Treatment::Run };
+    // A column may have the name `encoding`; an option follows the direction.
+    let options = Tokens::new(text).skip_while(|token| !token.is("STDIN"));
+    if options.into_iter().any(|token| token.is("ENCODING")) {
+        return Treatment::refuse("COPY with an encoding of its own is not supported");
+    }
     match tokens.next() {
         Some(token) if token.is("STDIN") && direction.is("FROM") => Treatment::CopyRows,
         Some(token) if token.is("STDOUT") => Treatment::refuse("COPY … TO exports data instead of importing it"),
@@ -378,8 +527,7 @@ pub fn starts_like_sql(start: &[u8]) -> bool {
         "VACUUM",
         "WITH",
     ];
-    let start = start.strip_prefix(b"\xef\xbb\xbf").unwrap_or(start);
-    match Tokens::new(start).next() {
+    match Tokens::new(without_messages(start)).next() {
         None => true, // only comments so far
         Some(Token::Word(word)) => FIRST_WORDS.contains(&word.as_str()),
         Some(Token::Sign('\\' | ';' | '(')) => true,

@@ -1,6 +1,7 @@
 //! A moving window over a stream. A thread reads ahead into pooled blocks, so that reading and
 //! parsing overlap. Only bytes left over at the end of a block are copied.
 
+use super::encoding::Utf8Check;
 use super::lexer::inserts;
 use std::cell::Cell;
 use std::io::{self, Read};
@@ -24,6 +25,7 @@ struct Block {
     /// Number of bytes read; zero at the end of the stream.
     length: usize,
     has_zero: bool,
+    is_utf8: bool,
     run: Option<Run>,
 }
 
@@ -45,6 +47,7 @@ pub(super) struct Window {
     end: usize,
     ended: bool,
     has_zero: bool,
+    is_utf8: bool,
     run: Option<Run>,
     /// Number of blocks not yet parsed.
     waiting: Arc<AtomicUsize>,
@@ -84,6 +87,7 @@ impl Window {
             end: 0,
             ended: false,
             has_zero: false,
+            is_utf8: true,
             run: None,
             waiting,
             counted: Cell::new((0, 0)),
@@ -103,6 +107,11 @@ impl Window {
     /// Whether the window may contain a zero byte.
     pub(super) fn has_zero(&self) -> bool {
         self.has_zero
+    }
+
+    /// Whether the window is known to be valid UTF-8.
+    pub(super) fn is_utf8(&self) -> bool {
+        self.is_utf8
     }
 
     /// Length in bytes and number of the plain `INSERT`s at the start of the window.
@@ -137,7 +146,7 @@ impl Window {
             return Ok(());
         };
         self.waiting.fetch_sub(1, Ordering::Relaxed);
-        let Block { bytes, length, has_zero, run } = block?;
+        let Block { bytes, length, has_zero, is_utf8, run } = block?;
         if length == 0 {
             self.ended = true;
             return Ok(());
@@ -145,6 +154,7 @@ impl Window {
         let lines = self.lines();
         let left = self.end - self.start;
         self.has_zero = has_zero || (left > 0 && self.has_zero);
+        self.is_utf8 = is_utf8 && (left == 0 || self.is_utf8);
         if left <= HEADROOM {
             let mut next = bytes;
             next[HEADROOM - left..HEADROOM].copy_from_slice(&self.bytes[self.start..self.end]);
@@ -177,6 +187,7 @@ fn read_ahead(
     empty: &Receiver<Vec<u8>>,
     waiting: &AtomicUsize,
 ) {
+    let mut utf8 = Utf8Check::default();
     loop {
         let mut bytes = empty.try_recv().unwrap_or_default();
         bytes.resize(HEADROOM + BLOCK, 0);
@@ -184,7 +195,8 @@ fn read_ahead(
             let has_zero = memchr::memchr(0, &bytes[HEADROOM..HEADROOM + length]).is_some();
             let busy = waiting.load(Ordering::Relaxed) > 1;
             let run = if busy { find_run(&bytes[..HEADROOM + length]) } else { None };
-            Block { bytes, length, has_zero, run }
+            let is_utf8 = utf8.is_valid(&bytes[HEADROOM..HEADROOM + length]);
+            Block { bytes, length, has_zero, is_utf8, run }
         });
         waiting.fetch_add(1, Ordering::Relaxed);
         let over = block.as_ref().map_or(true, |block| block.length == 0);

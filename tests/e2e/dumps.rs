@@ -248,7 +248,7 @@ fn kinds_of_dumps_are_distinguished() {
     );
     let create = preflight_of("create.sql", &["--create"]);
     assert_check(&create, "single_database", &["fail", "CREATE DATABASE"]);
-    assert_check(&create, "no_psql_commands", &["fail", "\\\\connect", "line "]);
+    assert_check(&create, "no_psql_commands", &["pass"]);
     // A newer pg_dump sets parameters that an older target does not support.
     let path = dir.join("newer.sql");
     dump(17, &url, &path, &["--no-owner"]);

@@ -7,7 +7,10 @@ use serde_json::json;
 fn assert_same_as_source(project: &Project<'_>, database: &str) {
     let (source_objects, target_objects) = (fingerprint(&source().url(database)), fingerprint(&project.url));
     let only_in = |left: &str, right: &str| -> Vec<String> {
-        left.lines().filter(|line| !right.lines().any(|other| other == *line)).map(str::to_owned).collect()
+        // A project has extensions of its own, and an import keeps them.
+        let own = ["extension vector", "extension pgcrypto", "extension uuid-ossp", "extension pg_trgm"];
+        let missing = left.lines().filter(|line| !own.contains(line) && !right.lines().any(|other| other == *line));
+        missing.map(str::to_owned).collect()
     };
     assert_eq!(only_in(&source_objects, &target_objects), Vec::<String>::new(), "missing from the target");
     assert_eq!(only_in(&target_objects, &source_objects), Vec::<String>::new(), "missing from the source");
@@ -27,6 +30,27 @@ fn a_live_source_is_imported_completely() {
     assert!(result["rows"].as_u64() > Some(8000) && result["tables"].as_u64() > Some(12), "{result}");
     assert_same_as_source(&project, "sample");
     assert_eq!(project.sql("select email from shop.customer where id = 500"), "customer500@example.com");
+}
+
+#[test]
+fn a_replaced_database_keeps_the_projects_extensions() {
+    let project = control_plane().project("kept extensions");
+    let extensions = || project.sql("select string_agg(extname, ' ' order by extname) from pg_extension");
+    let before = extensions();
+    assert!(before.contains("pg_trgm") && before.contains("vector"), "{before}");
+    let path = test_dir().join("small.sql");
+    let import = |text: &str| {
+        std::fs::write(&path, text).expect("write the dump");
+        let file = path.to_str().expect("UTF-8 path");
+        project.import(&["--file", file, "--recreate", "--wait", "-o", "json"]).succeeds().json()
+    };
+    import("CREATE TABLE t (x int);\nINSERT INTO t VALUES (1);\n");
+    assert_eq!(extensions(), before);
+    // The dump's own objects take precedence over those of an extension.
+    let function = "CREATE FUNCTION public.show_trgm(text) RETURNS text[] LANGUAGE sql AS 'select null::text[]';";
+    let document = import(&format!("CREATE TABLE t (x int);\nINSERT INTO t VALUES (1);\n{function}\n"));
+    assert_eq!(extensions(), before.replace("pg_trgm ", ""));
+    assert_eq!(document["job"]["result"]["left_out"][0]["kind"], "EXTENSION pg_trgm", "{document:#}");
 }
 
 #[test]

@@ -5,11 +5,13 @@ use crate::support::fixtures::{call, control_plane, put, test_dir};
 use crate::support::{Ran, capydb, run, until};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Mutex;
 
 /// Three parts of 8 MiB, the last one shorter.
 const SIZE: usize = 20 << 20;
@@ -27,11 +29,21 @@ pub(crate) fn write_dump(dir: &Path) -> PathBuf {
 }
 
 fn import_command(proxy: &FaultProxy, state: &Path, file: &Path, arguments: &[&str]) -> Command {
-    let mut command = capydb(&["import", "--project", "dev", "--file"]);
+    let mut command = capydb(&["import", "--project", &project_of(proxy), "--file"]);
     command.arg(file).args(arguments).env("XDG_STATE_HOME", state);
     command.env("CAPYDB_API_URL", format!("http://{}/api/capydb", proxy.address));
     command.env("CAPYDB_API_KEY", &control_plane().api_key);
     command
+}
+
+/// Each test has a project of its own, because a project runs one import at a time.
+fn project_of(proxy: &FaultProxy) -> String {
+    static CREATED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    let slug = format!("uploads-{}", proxy.address.rsplit(':').next().expect("a port"));
+    if CREATED.lock().expect("not poisoned").insert(slug.clone()) {
+        control_plane().project(&slug);
+    }
+    slug
 }
 
 /// Interrupts an import after its first part has arrived.

@@ -213,7 +213,8 @@ fn the_password_is_not_an_argument_and_is_redacted() {
     std::fs::write(&tool, script).expect("write file");
     std::fs::set_permissions(&tool, std::fs::Permissions::from_mode(0o755)).expect("set permissions");
     let url = source().url("sample");
-    let arguments = ["import", "-vv", "--via-dump", "--recreate", "--project", "dev", "--source-url", &url];
+    let project = control_plane().project("redacted");
+    let arguments = ["import", "-vv", "--via-dump", "--recreate", "--project", &project.slug, "--source-url", &url];
     let mut command = control_plane().capydb(&arguments);
     command.env("PATH", format!("{}:/usr/bin:/bin", dir.display()));
     let output = run(command).fails(1, "pg_dump failed");

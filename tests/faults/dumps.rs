@@ -21,7 +21,7 @@ fn a_file_that_is_not_a_dump_is_rejected_before_the_first_request() {
         ("app.zip", Some(b"PK\x03\x04rest"), 5, "a zip archive"),
         ("app.db", Some(b"SQLite format 3\0rest"), 5, "a SQLite database"),
         ("my.sql", Some(b"-- MySQL dump 10.13  Distrib 8\n"), 5, "a MySQL or MariaDB dump"),
-        ("page.html", Some(b"<html></html>"), 5, "is text, but not SQL"),
+        ("page.html", Some(b"<html></html>"), 5, "is a web page"),
         ("cut.dump", Some(b"PGDMP\x01\x10\x00\x04\x08\x01\x01"), 5, "the table of contents is truncated"),
         ("cut.sql", Some(b"--\n-- PostgreSQL database dump\n--\n\nSET x = 1;\n"), 5, "the dump is truncated"),
     ];

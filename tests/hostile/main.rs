@@ -10,9 +10,7 @@ mod support;
 mod tls;
 mod urls;
 
-use std::io::Write;
-
-/// Reports the number of cases on stderr; direct writes are not captured by the test harness.
+/// Reports the number of cases.
 fn report_cases(name: &str, cases: usize) {
-    let _ = writeln!(std::io::stderr(), "{name}: {cases} cases");
+    support::report(&format!("{name}: {cases} cases"));
 }

@@ -282,7 +282,7 @@ fn an_import_from_a_source_that_lies_about_its_size_is_stopped() {
         let job = project.import_by_api(&json!({ "confirm": true, "recreate": recreate, "source_url": url }));
         let text = job.to_string();
         assert!(job["state"] == "failed", "{text}");
-        assert!(text.contains("implausibly much for the plan limit") || text.contains("plan limit of"), "{text}");
+        assert!(text.contains("far more than the plan limit allows") || text.contains("plan limit of"), "{text}");
         assert_eq!(crate::support::fixtures::fingerprint(&project.url), before);
     }
     control_plane.assert_no_leftovers();

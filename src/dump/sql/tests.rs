@@ -20,6 +20,7 @@ fn script(text: &[u8], read_size: usize) -> Script {
 fn letter(kind: PieceKind) -> char {
     match kind {
         PieceKind::Between => 'b',
+        PieceKind::Ignored => 'g',
         PieceKind::Statement | PieceKind::Inserts(_) => 's',
         PieceKind::StatementStart => 'l',
         PieceKind::StatementPart => 'p',

@@ -47,7 +47,6 @@ fn ordinary_statements_run() {
         "INSERT INTO t VALUES ('GRANT ALL; OWNER TO bob');",
         "CREATE SCHEMA IF NOT EXISTS a;",
         "CREATE PUBLICATION p WITH (publish = 'insert');",
-        "ALTER PUBLICATION p ADD TABLE ONLY public.t;",
         "CREATE USER MAPPING FOR bob SERVER s;",
         "ROLLBACK TO SAVEPOINT a;",
         "ROLLBACK WORK TO a;",
@@ -97,7 +96,6 @@ fn unsupported_objects_are_skipped_and_reported() {
 fn statements_not_allowed_in_an_import_are_refused() {
     for text in [
         "CREATE ROLE bob;",
-        "CREATE DATABASE d;",
         "ALTER SYSTEM SET x = 1;",
         "ROLLBACK;",
         "COPY t FROM PROGRAM 'id';",
@@ -150,4 +148,77 @@ proptest! {
         treat(&bytes);
         starts_like_sql(&bytes);
     }
+}
+
+#[test]
+fn statements_that_depend_on_the_rest_of_the_script_are_recognized() {
+    assert_eq!(treatment("ALTER PUBLICATION p ADD TABLE ONLY public.t;"), Treatment::AlterPublication("p".into()));
+    for text in ["CREATE DATABASE d;", "DROP DATABASE IF EXISTS d;", "ALTER DATABASE d SET search_path TO a;"] {
+        assert_eq!(treatment(text), Treatment::Database, "{text}");
+    }
+    for text in ["DROP TABLE public.t;", "ALTER TABLE ONLY public.t DROP CONSTRAINT k;", "DROP INDEX i;"] {
+        assert_eq!(treatment(text), Treatment::Drop, "{text}");
+    }
+    assert_eq!(treatment("ALTER TABLE t DROP COLUMN a, ADD COLUMN b int;"), Treatment::Run);
+    for text in ["CREATE INDEX CONCURRENTLY i ON t (x);", "CREATE UNIQUE INDEX CONCURRENTLY i ON t (x);"] {
+        assert_eq!(treatment(text), Treatment::RunWithoutConcurrently, "{text}");
+    }
+}
+
+#[test]
+fn unnecessary_statements_are_skipped() {
+    for text in [
+        "VACUUM ANALYZE t;",
+        "REINDEX DATABASE d;",
+        "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE;",
+        "SELECT * FROM pg_catalog.pg_restore_relation_stats('version', '180000'::integer);",
+        "ALTER EXTENSION hstore UPDATE;",
+    ] {
+        assert!(matches!(treatment(text), Treatment::SkipAndReport(..)), "{text}");
+    }
+    for text in [
+        "CREATE PROCEDURAL LANGUAGE plpgsql;",
+        "CREATE OR REPLACE PROCEDURAL LANGUAGE plpgsql;",
+        "COMMENT ON LANGUAGE plpgsql IS 'x';",
+        "SET client_encoding = 'SQL_ASCII';",
+    ] {
+        assert_eq!(treatment(text), Treatment::Skip, "{text}");
+    }
+    for text in [
+        "CREATE FUNCTION plpgsql() RETURNS int LANGUAGE plpgsql AS $$ $$;",
+        "SET client_encoding = 'LATIN1';",
+        "SET CONSTRAINTS ALL DEFERRED;",
+    ] {
+        assert_eq!(treatment(text), Treatment::Run, "{text}");
+    }
+}
+
+#[test]
+fn deferred_constraints_are_recognized() {
+    use super::defers_constraints;
+    for text in [
+        "ALTER TABLE a ADD CONSTRAINT k FOREIGN KEY (x) REFERENCES b DEFERRABLE INITIALLY DEFERRED;",
+        "SET CONSTRAINTS ALL DEFERRED;",
+    ] {
+        assert!(defers_constraints(text.as_bytes()), "{text}");
+    }
+    for text in ["CREATE TABLE a (x int REFERENCES b NOT DEFERRABLE);", "INSERT INTO deferrable VALUES (1);"] {
+        assert!(!defers_constraints(text.as_bytes()), "{text}");
+    }
+}
+
+#[test]
+fn names_of_created_and_dropped_objects_are_read() {
+    use super::{created_name, object_name};
+    for (text, name) in [
+        ("DROP TABLE IF EXISTS public.\"A b\";", "A b"),
+        ("ALTER TABLE ONLY public.child DROP CONSTRAINT k;", "child"),
+        ("DROP INDEX CONCURRENTLY i;", "i"),
+        ("CREATE OR REPLACE FUNCTION public.f(a int) RETURNS int;", "f"),
+        ("CREATE MATERIALIZED VIEW m AS SELECT 1;", "m"),
+    ] {
+        assert_eq!(object_name(text.as_bytes()).as_deref(), Some(name), "{text}");
+    }
+    assert_eq!(created_name(b"DROP TABLE t;"), None);
+    assert_eq!(created_name(b"CREATE TABLE a.t (x int);").as_deref(), Some("t"));
 }

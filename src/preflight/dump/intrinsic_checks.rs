@@ -1,6 +1,8 @@
 //! Checks of a dump that do not depend on its target.
 
 use super::places;
+use crate::dump::archive::Compression;
+use crate::dump::encoding::Encoding;
 use crate::dump::{Contents, Finding, Format};
 use crate::preflight::{check, fixed, names, plural, with_evidence};
 use crate::util::format::major;
@@ -20,6 +22,87 @@ pub(super) fn complete(found: &Contents) -> Check {
         ),
         None => check("dump_complete", Pass, "the dump is complete".into()),
     }
+}
+
+/// Text must be in the encoding that the dump declares; a dump of `SQL_ASCII` must be UTF-8.
+pub(super) fn text_in_declared_encoding(found: &Contents) -> Check {
+    let name = "text_in_declared_encoding";
+    let declared = if found.encoding.is_empty() { "UTF8" } else { &found.encoding };
+    let ascii = Encoding::parse(declared) == Encoding::SqlAscii;
+    let wanted = if ascii { "UTF8" } else { declared };
+    let Some((place, what)) = &found.invalid_text else {
+        return match (found.format, ascii) {
+            (Format::Plain, true) => check(name, Pass, "declared SQL_ASCII; all text is valid UTF8".into()),
+            (Format::Plain, false) => check(name, Pass, format!("all text is valid {declared}")),
+            // Custom archives were read; only lz4 is not decompressed here.
+            (Format::Custom, true) if found.compression != Some(Compression::Lz4) => {
+                check(name, Pass, "declared SQL_ASCII; all text is valid UTF8".into())
+            }
+            (_, true) => fixed(
+                check(name, Warn, "declared SQL_ASCII: the import fails if any text is not valid UTF8".into()),
+                "if the text has another encoding, dump again with it: pg_dump --encoding=LATIN1 (or WIN1252, …)",
+            ),
+            (_, false) => check(name, Pass, format!("declared {declared}")),
+        };
+    };
+    let failed = check(name, Fail, format!("{place}: {what} is not valid {wanted}"));
+    let fix = if ascii || found.encoding.is_empty() {
+        "dump again with the encoding that the text really has: pg_dump --encoding=LATIN1 (or WIN1252, …)"
+    } else {
+        "fix the row in the source, or if its text has another encoding, declare that: SET client_encoding"
+    };
+    fixed(failed, fix)
+}
+
+/// Indexes and materialized views are built without a search path, so functions must not need one.
+pub(super) fn functions_find_their_tables(found: &Contents) -> Check {
+    let name = "functions_find_their_tables";
+    let calls: Vec<_> = found.path_dependent_calls().collect();
+    let Some((first, ..)) = calls.first() else {
+        return check(name, Pass, "no index or materialized view needs a search path".into());
+    };
+    let list: Vec<String> = calls.iter().map(|(function, table, ..)| format!("{function} ({table})")).collect();
+    let what = format!(
+        "indexes or materialized views call functions that name tables or functions without a schema: {}",
+        names(list.iter().map(String::as_str))
+    );
+    let fix = format!("in the source: ALTER FUNCTION {first} SET search_path = public, pg_temp; then dump again");
+    let evidence = calls.iter().take(5).map(|(_, _, place, shown)| format!("{place}: {shown}")).collect();
+    with_evidence(fixed(check(name, Fail, what), fix), evidence)
+}
+
+/// Shows what the import will skip, by kind.
+pub(super) fn skipped_statements(found: &Contents) -> Check {
+    let name = "skipped_statements";
+    if found.left_out.is_empty() {
+        return check(name, Pass, "nothing is skipped".into());
+    }
+    let list = found.left_out.iter().map(|(kind, (count, reason))| format!("{count} × {kind}: {reason}"));
+    check(name, Pass, format!("skipped: {}", list.collect::<Vec<_>>().join("; ")))
+}
+
+/// Every row of a `COPY` must have as many fields as the statement has columns.
+pub(super) fn rows_match_columns(found: &Contents) -> Check {
+    let name = "rows_match_columns";
+    let Some((place, what)) = &found.invalid_row else {
+        return check(name, Pass, "all rows checked have the columns of their table".into());
+    };
+    let failed = check(name, Fail, format!("{place}: a row with {what}"));
+    fixed(failed, "another program may have written into the dump: remove the line, or dump again with pg_dump -f FILE")
+}
+
+/// Warns if rows come without the keys and indexes that pg_dump writes after them.
+pub(super) fn sections_present(found: &Contents) -> Check {
+    let name = "sections_present";
+    let by_pg_dump = found.by_pg_dump || found.format != Format::Plain;
+    let keys =
+        ["indexes", "constraints", "foreign keys", "triggers"].iter().map(|kind| found.number(kind)).sum::<u64>();
+    let suspicious = found.tables_for_data >= 2 || found.number("sequences") > 0;
+    if !by_pg_dump || keys > 0 || found.tables_for_data == 0 || found.tables_with_data == 0 || !suspicious {
+        return check(name, Pass, "no section is missing".into());
+    }
+    let what = check(name, Warn, "tables and rows, but no key, index or trigger".into());
+    fixed(what, "if the tables have keys, dump again without --section (pre-data and data alone lack them)")
 }
 
 pub(super) fn format_supported(found: &Contents) -> Check {
@@ -62,10 +145,15 @@ pub(super) fn tool_compatible(found: &Contents) -> Check {
     check(name, Pass, format!("pg_dump {tool}{archive}"))
 }
 
-/// Fails for dumps of a whole server, and for statements that create roles or databases.
-pub(super) fn single_database(found: &Contents) -> Check {
+/// Fails for dumps of a whole server, and for statements that create roles or several databases.
+/// `unfiltered`: psql would also run `CREATE DATABASE` and `\connect` of one database.
+pub(super) fn single_database(found: &Contents, unfiltered: bool) -> Check {
     let name = "single_database";
     let times = found.times(Finding::ServerObject);
+    if unfiltered && found.databases > 0 && !found.whole_server {
+        let what = check(name, Fail, "the script has CREATE DATABASE, which psql would run".into());
+        return fixed(what, "dump again without --create (-C)");
+    }
     if times == 0 && !found.whole_server {
         return check(name, Pass, "one database".into());
     }
@@ -139,8 +227,8 @@ pub(super) fn schema_and_data(found: &Contents, recreate: bool) -> Check {
     let name = "schema_and_data";
     let rows = found.tables_with_data + found.times(Finding::Inserts);
     if found.tables_for_data == 0 && rows > 0 {
-        // Handwritten SQL may create its tables in ways that are not recognized.
-        let status = if recreate && found.format != Format::Plain { Fail } else { Warn };
+        // Code may create the tables in ways that are not recognized.
+        let status = if recreate && found.code_blocks == 0 { Fail } else { Warn };
         let what = check(name, status, "data only: rows but no tables".into());
         return fixed(what, "import without --recreate into a database that has the tables, or dump schema and data");
     }

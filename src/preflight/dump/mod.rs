@@ -8,10 +8,11 @@ use crate::dump::{Contents, DumpFile, Finding, Format, Occurrences};
 use crate::platforms::{self, Platform};
 use crate::wire::{AuthForeignKey, CheckStatus, DumpFacts, Extension, Preflight, SourceFacts};
 use intrinsic_checks::{
-    complete, disabled_triggers, foreign_servers, format_supported, large_objects, psql_commands, refused,
-    schema_and_data, single_database, tool_compatible, uses_copy,
+    complete, disabled_triggers, foreign_servers, format_supported, functions_find_their_tables, large_objects,
+    psql_commands, refused, rows_match_columns, schema_and_data, sections_present, single_database, skipped_statements,
+    text_in_declared_encoding, tool_compatible, uses_copy,
 };
-use target_checks::Case;
+use target_checks::TargetChecks;
 
 /// Feature flag of a control plane that filters plain SQL like archives: owners, privileges, event
 /// triggers and the like are skipped.
@@ -33,14 +34,17 @@ pub fn grade_dump(dump: &DumpFile, found: &Contents, limits: &Limits, mode: &Imp
     let platform = platform(found);
     let facts = facts(dump, found, platform.as_ref());
     let unfiltered = found.format == Format::Plain && !mode.filters_plain_sql;
-    let case = Case { found, limits, mode, unfiltered, platform };
+    let case = TargetChecks { found, limits, mode, unfiltered, platform };
     let mut size = size_within_plan(found.size, limits.storage_limit_bytes);
     if found.format != Format::Plain
         && let Some(detail) = &mut size.detail
     {
         detail.push_str("; the restored database is larger than the archive");
     }
-    let mut extensions = extensions_available(&facts.extensions, &limits.extensions);
+    let mut wanted = facts.extensions.clone();
+    let used = found.missing_extensions().map(|(wanted, _)| Extension { name: wanted.name, version: String::new() });
+    wanted.extend(used);
+    let mut extensions = extensions_available(&wanted, &limits.extensions);
     if extensions.status == CheckStatus::Fail {
         let missing = |name: &str| name != "plpgsql" && !limits.extensions.iter().any(|known| known == name);
         let places = found.extensions.iter().filter(|(wanted, _)| missing(&wanted.name));
@@ -49,16 +53,25 @@ pub fn grade_dump(dump: &DumpFile, found: &Contents, limits: &Limits, mode: &Imp
     }
     let checks = vec![
         complete(found),
+        sections_present(found),
+        text_in_declared_encoding(found),
+        rows_match_columns(found),
+        functions_find_their_tables(found),
         format_supported(found),
         size,
         version_compatible(&found.server_version, &limits.target_version),
         tool_compatible(found),
         extensions,
+        case.extensions_created(),
         case.extension_schemas(),
-        single_database(found),
+        single_database(found, unfiltered),
         case.roles(),
         case.policy_roles(),
         case.settings(),
+        case.dropped_schemas(),
+        case.references_present(),
+        case.system_views(),
+        case.check_functions(),
         psql_commands(found),
         case.transaction(),
         refused(found),
@@ -71,6 +84,7 @@ pub fn grade_dump(dump: &DumpFile, found: &Contents, limits: &Limits, mode: &Imp
         schema_and_data(found, mode.recreate),
         disabled_triggers(found),
         uses_copy(found),
+        skipped_statements(found),
     ];
     report(checks, facts, limits)
 }
@@ -204,6 +218,30 @@ mod tests {
         for (text, name, status, expected) in [
             ("SELECT 1;\n\\connect other\n", "no_psql_commands", Fail, "line 2: \\connect"),
             ("\\! id\n", "no_psql_commands", Fail, "\\!"),
+            ("CREATE TABLE a.t (x int);", "references_present", Warn, "schema a line 1"),
+            (
+                "CREATE TRIGGER g BEFORE INSERT ON t EXECUTE FUNCTION public.f();",
+                "references_present",
+                Warn,
+                "public.f",
+            ),
+            ("DROP SCHEMA public CASCADE;", "no_dropped_schemas", Fail, "drops the schema public"),
+            ("CREATE TABLE t (x int CHECK (public.f(x)));", "checks_without_functions", Warn, "1 table has"),
+            (
+                "CREATE VIEW v AS SELECT checkpoints_timed FROM pg_stat_bgwriter;",
+                "system_views_unchanged",
+                Fail,
+                "pg_stat_bgwriter.checkpoints_timed",
+            ),
+            (
+                "CREATE FUNCTION public.f(text) RETURNS text LANGUAGE sql AS 'select n from t';\nCREATE TABLE t (n text);\n\
+                 CREATE INDEX i ON t (public.f(n));",
+                "functions_find_their_tables",
+                Fail,
+                "public.f (t) line 3",
+            ),
+            ("COPY t (a, b) FROM stdin;\n1\n\\.\n", "rows_match_columns", Fail, "line 2"),
+            ("CREATE TABLE t (e citext);", "extensions_created", Warn, "citext"),
             ("COPY t FROM PROGRAM 'id';", "no_server_access", Fail, "line 1: COPY t FROM PROGRAM"),
             (
                 "SET transaction_timeout = 0;\nSET yb_x = 1;",
@@ -231,7 +269,7 @@ mod tests {
                 "CREATE FUNCTION f() RETURNS int LANGUAGE plpython3u AS $$ 1 $$;",
                 "no_superuser_objects",
                 Fail,
-                "untrusted",
+                "does not have the language",
             ),
             ("ALTER TABLE t DISABLE TRIGGER ALL;", "no_disabled_triggers", Warn, "disabled"),
             ("CREATE SERVER far FOREIGN DATA WRAPPER file_fdw;", "no_foreign_servers", Warn, "line 1"),
@@ -273,9 +311,9 @@ mod tests {
     }
 
     #[test]
-    fn rows_without_tables_warn() {
+    fn rows_without_tables_fail_in_a_new_database() {
         let mode = ImportMode { recreate: true, ..ImportMode::default() };
-        assert_eq!(outcome_with_mode("INSERT INTO t VALUES (1);", "schema_and_data", &mode).0, Warn);
+        assert_eq!(outcome_with_mode("INSERT INTO t VALUES (1);", "schema_and_data", &mode).0, Fail);
         assert_eq!(outcome("SELECT 1 AS x INTO t;\nINSERT INTO t VALUES (1);", "schema_and_data").0, Pass);
     }
 

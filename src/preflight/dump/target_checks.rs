@@ -1,6 +1,7 @@
 //! Checks of a dump that depend on its target and import mode.
 
 use super::{ImportMode, places};
+use crate::dump::catalog_changes::removed_in;
 use crate::dump::settings::{HARMLESS, SettingSupport, support};
 use crate::dump::{Contents, Finding, Format, Occurrences};
 use crate::platforms::Platform;
@@ -11,7 +12,7 @@ use CheckStatus::{Fail, Pass, Warn};
 use std::collections::BTreeSet;
 
 /// A dump with its target and import mode.
-pub(super) struct Case<'a> {
+pub(super) struct TargetChecks<'a> {
     pub(super) found: &'a Contents,
     pub(super) limits: &'a Limits,
     pub(super) mode: &'a ImportMode,
@@ -20,7 +21,7 @@ pub(super) struct Case<'a> {
     pub(super) platform: Option<(&'static Platform, Vec<String>)>,
 }
 
-impl Case<'_> {
+impl TargetChecks<'_> {
     /// Fails if an error would end the import, warns if the object is skipped.
     fn fail_if_unfiltered(&self) -> CheckStatus {
         if self.unfiltered { Fail } else { Warn }
@@ -58,6 +59,90 @@ impl Case<'_> {
         )
     }
 
+    /// Schemas and trigger functions that the dump uses but does not create, as with `pg_dump -t`.
+    pub(super) fn references_present(&self) -> Check {
+        let name = "references_present";
+        let all = || self.found.seen(Finding::MissingSchema).chain(self.found.seen(Finding::MissingFunction));
+        if all().next().is_none() {
+            return check(name, Pass, "the dump creates the schemas and trigger functions that it uses".into());
+        }
+        // Code may create them; without --recreate, the target may have them.
+        let status = if self.mode.recreate && self.found.code_blocks == 0 { Fail } else { Warn };
+        let schemas = self.found.seen(Finding::MissingSchema).map(|(schema, _)| format!("schema {schema}"));
+        let functions = self.found.seen(Finding::MissingFunction).map(|(function, _)| format!("function {function}"));
+        let list: Vec<String> = schemas.chain(functions).collect();
+        let what = check(
+            name,
+            status,
+            format!("used but not created by the dump: {}", names(list.iter().map(String::as_str))),
+        );
+        let fix =
+            "dump them as well (pg_dump without --table), or import without --recreate into a database that has them";
+        with_evidence(fixed(what, fix), places(all()))
+    }
+
+    /// Views of columns that the target's version has removed from a system view.
+    pub(super) fn system_views(&self) -> Check {
+        let name = "system_views_unchanged";
+        let target = major(&self.limits.target_version).unwrap_or(TARGET_MAJOR);
+        let removed = |(column, _): &(&str, &Occurrences)| removed_in(column).is_some_and(|since| since <= target);
+        let all = || self.found.seen(Finding::RemovedColumn).filter(removed);
+        if all().next().is_none() {
+            return check(name, Pass, "no view uses a removed column".into());
+        }
+        let columns = names(all().map(|(column, _)| column));
+        let what = check(name, Fail, format!("views use columns that Postgres {target} does not have: {columns}"));
+        let fix = "drop these views in the source, or exclude them from the dump, and create them again afterwards";
+        with_evidence(fixed(what, fix), places(all()))
+    }
+
+    /// Checks that call functions: a function that reads another table fails if that is loaded later.
+    pub(super) fn check_functions(&self) -> Check {
+        let name = "checks_without_functions";
+        if self.found.times(Finding::CheckFunction) == 0 {
+            return check(name, Pass, "no CHECK constraint calls a function of the database".into());
+        }
+        let tables = plural(self.found.times(Finding::CheckFunction), "table has", "tables have");
+        let what = check(name, Warn, format!("{tables} CHECK constraints that call functions"));
+        let fix = "if such a function reads a table, drop the constraint before the dump and add it after the import";
+        with_evidence(fixed(what, fix), places(self.found.seen(Finding::CheckFunction)))
+    }
+
+    /// Extensions that the dump uses but does not create, as with `pg_dump -n`.
+    pub(super) fn extensions_created(&self) -> Check {
+        let name = "extensions_created";
+        let missing: Vec<_> = self.found.missing_extensions().collect();
+        if missing.is_empty() {
+            return check(name, Pass, "the dump creates the extensions that it uses".into());
+        }
+        let list = names(missing.iter().map(|(wanted, _)| wanted.name.as_str()));
+        let evidence = missing.iter().take(5).map(|(wanted, place)| format!("{place}: {}", wanted.name)).collect();
+        if self.mode.filters_plain_sql {
+            let what = check(name, Pass, format!("used but not created by the dump, so the import creates: {list}"));
+            return with_evidence(what, evidence);
+        }
+        let what = check(name, Warn, format!("used but not created by the dump: {list}"));
+        with_evidence(
+            fixed(what, "create them on the target first, or dump the whole database without --schema"),
+            evidence,
+        )
+    }
+
+    /// `DROP SCHEMA` of a schema that the import creates or that every database has.
+    pub(super) fn dropped_schemas(&self) -> Check {
+        let name = "no_dropped_schemas";
+        let is_public = |(schema, _): &(&str, &Occurrences)| *schema == "public";
+        let dropped = || self.found.seen(Finding::DroppedSchema).filter(is_public);
+        if self.mode.recreate || dropped().next().is_none() {
+            return check(name, Pass, "the dump drops no schema of the target".into());
+        }
+        let what = check(name, Fail, "the dump drops the schema public with everything in it".into());
+        with_evidence(
+            fixed(what, "import with --recreate to replace the database, or remove the statement"),
+            places(dropped()),
+        )
+    }
+
     pub(super) fn roles(&self) -> Check {
         let name = "no_role_dependencies";
         let all = || {
@@ -74,8 +159,8 @@ impl Case<'_> {
             times => Some(plural(times, one, many)),
         };
         let parts: Vec<String> = [
-            count(Finding::Owner, "ownership", "ownerships"),
-            count(Finding::Grant, "grant", "grants"),
+            count(Finding::Owner, "OWNER TO", "OWNER TO"),
+            count(Finding::Grant, "GRANT", "GRANT"),
             count(Finding::DefaultPrivileges, "default privilege", "default privileges"),
             count(Finding::SetRole, "SET ROLE", "SET ROLE"),
         ]
@@ -161,7 +246,6 @@ impl Case<'_> {
             (Finding::Publication, "publication of all tables or a schema", "publications of all tables or a schema"),
             (Finding::Subscription, "subscription", "subscriptions"),
         ];
-        let fatal = [(Finding::Language, "object in an untrusted language", "objects in untrusted languages")];
         let counts = |kinds: &[(Finding, &str, &str)]| -> Vec<String> {
             kinds
                 .iter()
@@ -170,17 +254,17 @@ impl Case<'_> {
                 .map(|(times, one, many)| plural(times, one, many))
                 .collect()
         };
-        let (left_out, blocking) = (counts(&left), counts(&fatal));
-        if left_out.is_empty() && blocking.is_empty() {
+        let left_out = counts(&left);
+        if self.found.times(Finding::Superuser) > 0 {
+            let reasons = self.found.seen(Finding::Superuser).map(|(reason, _)| reason);
+            let what = names(reasons.chain(left_out.iter().map(String::as_str)));
+            let fix = "drop or replace these objects in the source, or exclude them from the dump (pg_restore -l, -L)";
+            return with_evidence(fixed(check(name, Fail, what), fix), places(self.found.seen(Finding::Superuser)));
+        }
+        if left_out.is_empty() {
             return check(name, Pass, "none".into());
         }
-        let evidence = places(left.iter().chain(&fatal).flat_map(|(kind, ..)| self.found.seen(*kind)));
-        if !blocking.is_empty() {
-            let what =
-                check(name, Fail, format!("only a superuser can create: {}", [blocking, left_out].concat().join(", ")));
-            let fix = "rewrite the functions in SQL or PL/pgSQL";
-            return with_evidence(fixed(what, fix), evidence);
-        }
+        let evidence = places(left.iter().flat_map(|(kind, ..)| self.found.seen(*kind)));
         let what = left_out.join(", ");
         let (what, fix) = if self.unfiltered {
             (

@@ -10,6 +10,7 @@ use crate::source::{SourceUrl, connect, inspect};
 use crate::util::byte_counter::ByteCounter;
 use crate::wire::Preflight;
 use anyhow::Context;
+use postgres_protocol::escape::{escape_identifier, escape_literal};
 use std::fs::File;
 use std::io::BufReader;
 use std::net::IpAddr;
@@ -22,6 +23,7 @@ pub(super) enum ResolvedInput {
 }
 
 /// Input that can be loaded.
+#[derive(Clone)]
 pub(super) struct Input {
     /// A custom archive, a directory archive, or plain SQL.
     pub(super) path: PathBuf,
@@ -30,7 +32,18 @@ pub(super) struct Input {
     pub(super) size: u64,
     /// Whether its rows are compressed.
     pub(super) compressed: bool,
+    /// A search path for the load, as SQL for `set_config`, instead of the empty one that pg_dump sets.
+    pub(super) search_path: Option<String>,
     pub(super) plan: Plan,
+}
+
+impl Input {
+    /// The same input, loaded with a search path of all schemas of the dump.
+    pub(super) fn with_search_path(&self) -> Self {
+        let others = self.plan.schemas.iter().map(String::as_str).filter(|schema| *schema != "public");
+        let schemas: Vec<String> = std::iter::once("public").chain(others).map(escape_identifier).collect();
+        Self { search_path: Some(escape_literal(&schemas.join(", "))), ..self.clone() }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,7 +107,8 @@ pub(super) async fn materialize(import: &Import<'_>, resolved: ResolvedInput) ->
 /// Reads a directory archive that our own `pg_dump` has just written.
 fn directory(path: PathBuf) -> Result<Input, ImportFailure> {
     let toc = File::open(path.join("toc.dat")).map_err(anyhow::Error::from)?;
-    let mut plan = Plan::of_archive(BufReader::with_capacity(128 << 10, toc)).map_err(anyhow::Error::from)?;
+    let mut plan =
+        Plan::of_archive(BufReader::with_capacity(128 << 10, toc), Vec::new()).map_err(anyhow::Error::from)?;
     // The definitions come from the source, which is untrusted.
     if let Some((entry, why)) = &plan.refusal {
         return Err(ImportFailure::permanent(format!("entry {entry} of the source's dump cannot be imported: {why}")));
@@ -102,7 +116,7 @@ fn directory(path: PathBuf) -> Result<Input, ImportFailure> {
     plan.measure_directory(&path);
     let files = std::fs::read_dir(&path).map_err(anyhow::Error::from)?.flatten();
     let size = files.filter_map(|file| file.metadata().ok()).map(|about| about.len()).sum();
-    Ok(Input { path, kind: InputKind::Archive, size, compressed: false, plan })
+    Ok(Input { path, kind: InputKind::Archive, size, compressed: false, search_path: None, plan })
 }
 
 /// Checks an uploaded dump. The client's own check before the upload cannot be trusted.
@@ -129,11 +143,12 @@ fn open(path: &Path, limits: &Limits, recreate: bool, progress: &ByteCounter) ->
         (InputKind::Script, Plan::of_script(found))
     } else {
         let file = BufReader::with_capacity(128 << 10, dump.file);
-        let mut plan = Plan::of_archive(file).map_err(anyhow::Error::from)?;
+        let used = found.missing_extensions().map(|(requested, _)| requested).collect();
+        let mut plan = Plan::of_archive(file, used).map_err(anyhow::Error::from)?;
         plan.measure_custom(dump.size);
         (InputKind::Archive, plan)
     };
-    Ok(Input { path: path.to_owned(), kind, size: dump.size, compressed, plan })
+    Ok(Input { path: path.to_owned(), kind, size: dump.size, compressed, search_path: None, plan })
 }
 
 /// The problem, without the dump's path on this machine.

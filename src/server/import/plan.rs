@@ -4,6 +4,8 @@ use super::progress::tracker::TableData;
 use crate::dump::Contents;
 use crate::dump::archive::{Archive, DataLocation, Entry};
 use crate::dump::definitions::Definitions;
+use crate::dump::encoding::Encoding;
+use crate::dump::sql::client_encoding;
 use crate::dump::treatment::{
     EVENT_TRIGGER_REASON, PUBLICATION_REASON, RequestedExtension, SECURITY_LABEL_REASON, SUBSCRIPTION_REASON,
     Treatment, extension, policy_roles, treat,
@@ -14,7 +16,7 @@ use std::io::BufRead;
 use std::path::Path;
 
 /// The objects that an import creates before it loads, and those that it skips.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Plan {
     /// Extensions for the administrator to create.
     pub(super) extensions: Vec<RequestedExtension>,
@@ -32,19 +34,36 @@ pub(super) struct Plan {
     pub(super) tables: Vec<TableData>,
     /// Number of indexes and constraints in the archive; 0 for a script.
     pub(super) indexes: u64,
-    /// Number of tables that a script loads rows into.
-    pub(super) script_tables: u64,
-    /// Whether the script is not from `pg_dump`: it may rely on running in one transaction.
-    pub(super) handwritten: bool,
+    /// The properties of a script.
+    pub(super) script: ScriptPlan,
+    /// Schemas that the dump creates.
+    pub(super) schemas: Vec<String>,
     /// Skipped objects by kind: their number and the reason.
     left_out: BTreeMap<&'static str, (u64, &'static str)>,
 }
 
+/// How a script must be loaded.
+#[derive(Debug, Clone, Default)]
+pub(super) struct ScriptPlan {
+    /// Number of tables that it loads rows into.
+    pub(super) tables: u64,
+    /// Whether it is not from `pg_dump`.
+    pub(super) handwritten: bool,
+    /// Whether it may rely on running in one transaction.
+    pub(super) one_transaction: bool,
+    /// Whether it creates a database and connects to it (`pg_dump --create`).
+    pub(super) creates_database: bool,
+}
+
 impl Plan {
-    /// Plans the import of an archive, from its table of contents.
-    pub(super) fn of_archive(reader: impl BufRead) -> Result<Self, crate::dump::archive::ArchiveError> {
+    /// Plans the import of an archive, from its table of contents. `used` are the extensions that it uses
+    /// but does not create.
+    pub(super) fn of_archive(
+        reader: impl BufRead,
+        used: Vec<RequestedExtension>,
+    ) -> Result<Self, crate::dump::archive::ArchiveError> {
         let mut archive = Archive::open(reader)?;
-        let mut plan = Self::default();
+        let mut plan = Self { extensions: used, ..Self::default() };
         let mut schemas = Vec::new();
         let mut definitions = Definitions::default();
         while let Some(entry) = archive.next_entry()? {
@@ -84,6 +103,10 @@ impl Plan {
             self.left_out.entry(kind).or_insert((0, reason)).0 += 1;
             return;
         }
+        // Only the server checks text, and only if the client declares an encoding: see `treat`.
+        self.by_statements |= entry.kind == "ENCODING"
+            && client_encoding(entry.definition.as_bytes())
+                .is_some_and(|name| Encoding::parse(&name) == Encoding::SqlAscii);
         let blob = ["BLOB", "BLOBS"].contains(&entry.kind.as_str());
         self.by_statements |= entry.data != DataLocation::None && entry.copy.is_empty() && !blob;
         if entry.kind == "TABLE" {
@@ -99,6 +122,7 @@ impl Plan {
             _ => {}
         }
         if entry.kind == "SCHEMA" {
+            self.schemas.push(entry.tag.clone());
             schemas.push((entry.id, entry.tag.clone()));
         }
         if entry.kind == "POLICY" {
@@ -110,7 +134,7 @@ impl Plan {
     /// Plans the import of a plain dump.
     pub(super) fn of_script(found: Contents) -> Self {
         Self {
-            extensions: found.extensions.into_iter().map(|(requested, _)| requested).collect(),
+            extensions: found.all_extensions(),
             roles: found.policy_roles,
             entries: Vec::new(),
             refusal: None,
@@ -118,8 +142,13 @@ impl Plan {
             table_names: Vec::new(),
             tables: Vec::new(),
             indexes: 0,
-            script_tables: found.tables_with_data,
-            handwritten: !found.by_pg_dump,
+            script: ScriptPlan {
+                tables: found.tables_with_data,
+                handwritten: !found.by_pg_dump,
+                one_transaction: !found.by_pg_dump || found.one_transaction,
+                creates_database: found.databases == 1,
+            },
+            schemas: found.schemas.into_iter().collect(),
             left_out: found.left_out,
         }
     }

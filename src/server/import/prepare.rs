@@ -80,6 +80,42 @@ async fn make_roles(import: &Import<'_>, roles: &[String], created: &mut Created
     Ok(())
 }
 
+/// Creates in the staging database the extensions that the live database has and the dump did not
+/// bring: they belong to the project, as its settings do. Returns those that cannot be created, because
+/// the dump has objects of the same names.
+pub(super) async fn keep_extensions(import: &Import<'_>, staging: &str) -> anyhow::Result<Vec<String>> {
+    let sql =
+        "select e.extname::text, n.nspname::text from pg_extension e join pg_namespace n on n.oid = e.extnamespace
+               where e.extname <> 'plpgsql' order by e.oid";
+    let live = import.session(import.database).await?.query(sql, &[]).await?;
+    let session = import.session(staging).await?;
+    let mut clashes = Vec::new();
+    for row in live {
+        let (name, schema): (String, String) = (row.get(0), row.get(1));
+        if schema_of(&session, &name).await?.is_some() {
+            continue;
+        }
+        let (quoted, quoted_schema) = (escape_identifier(&name), escape_identifier(&schema));
+        // Both or neither: a schema that only the extension needs must not stay without it.
+        let sql = format!(
+            "begin; create schema if not exists {quoted_schema} authorization {role};
+             create extension {quoted} schema {quoted_schema}; commit",
+            role = escape_identifier(import.role)
+        );
+        if let Err(error) = session.batch_execute(&sql).await {
+            session.batch_execute("rollback").await?;
+            if error.code().is_none() {
+                return Err(error.into());
+            }
+            tracing::info!("job {}: the extension {name} is not kept: {error}", import.job.id);
+            clashes.push(name);
+        } else {
+            open_configuration(&session, &name, import.role).await?;
+        }
+    }
+    Ok(clashes)
+}
+
 async fn record(import: &Import<'_>, created: &CreatedObjects) -> anyhow::Result<()> {
     if !import.store.set_created_objects(import.job, &serde_json::to_value(created)?).await? {
         bail!(LEASE_LOST);

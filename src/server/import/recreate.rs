@@ -1,13 +1,13 @@
 //! Imports with `--recreate`: loads into a staging database, then renames it to the target.
 
 use super::input::Input;
-use super::prepare::prepare;
+use super::prepare::{keep_extensions, prepare};
 use super::progress::tracker::Phase;
 use super::{Import, ImportFailure, restore};
 use crate::server::metadata::Store;
 use crate::server::target::TargetServer;
 use crate::util::format::bytes;
-use crate::wire::{ImportSummary, Job};
+use crate::wire::{ImportSummary, Job, LeftOut};
 use anyhow::Context;
 use postgres_protocol::escape::{escape_identifier, escape_literal};
 use std::time::Duration;
@@ -49,8 +49,31 @@ pub(super) async fn run(import: &Import<'_>, input: &Input) -> Result<ImportSumm
     let staging = staging_name(import.job);
     import.server.create_database(&import.application_name(), &staging, import.role).await?;
     let created = prepare(import, &staging, &input.plan).await?;
-    let summary = load_and_swap(import, input, &staging).await?;
-    Ok(ImportSummary { extensions: created.extensions, left_out: input.plan.left_out(), ..summary })
+    let mut left_out = input.plan.left_out();
+    let summary = match load_and_swap(import, input, &staging).await {
+        Err(failure) if failure.is_name_missing() => {
+            // Functions that indexes, views and checks call may need the application's search path.
+            tracing::info!("job {}: {failure}; loading again with a search path", import.job.id);
+            import.server.drop_database(&staging).await?;
+            import.server.create_database(&import.application_name(), &staging, import.role).await?;
+            prepare(import, &staging, &input.plan).await?;
+            left_out.push(search_path_note());
+            let again = load_and_swap(import, &input.with_search_path(), &staging).await;
+            // If the search path does not help, the first error is the better one.
+            again.map_err(|second| if second.is_name_missing() { failure } else { second })?
+        }
+        result => result?,
+    };
+    Ok(ImportSummary { extensions: created.extensions, left_out: [left_out, summary.left_out].concat(), ..summary })
+}
+
+/// What the report says about an import with a search path.
+fn search_path_note() -> LeftOut {
+    LeftOut {
+        kind: "EMPTY SEARCH PATH".to_owned(),
+        count: 1,
+        reason: "functions in indexes, views or checks need the schemas of the application to load".to_owned(),
+    }
 }
 
 async fn load_and_swap(import: &Import<'_>, input: &Input, staging: &str) -> Result<ImportSummary, ImportFailure> {
@@ -72,11 +95,19 @@ async fn load_and_swap(import: &Import<'_>, input: &Input, staging: &str) -> Res
             format!("the restored database has {}, more than the plan limit of {}", bytes(after.size), bytes(limit));
         return Err(ImportFailure::permanent(why));
     }
+    let clashes = keep_extensions(import, staging).await.context("cannot keep the project's extensions")?;
+    server.wait_for_sessions_to_end(&import.application_name()).await?;
     if !import.store.extend_lease(import.job).await? {
         return Err(ImportFailure::lease_lost());
     }
     swap(import, staging, &old_name(&import.job.id)).await?;
-    Ok(ImportSummary { rows: Some(after.inserted.saturating_sub(before.inserted)), ..after.into() })
+    let left_out = clashes.into_iter().map(|name| LeftOut {
+        kind: format!("EXTENSION {name}"),
+        count: 1,
+        reason: "the project had it, but the dump has objects of the same names".to_owned(),
+    });
+    let rows = Some(after.inserted.saturating_sub(before.inserted));
+    Ok(ImportSummary { rows, left_out: left_out.collect(), ..after.into() })
 }
 
 /// Gives the staging database the target's name, settings and privileges. Terminates the sessions of

@@ -52,7 +52,7 @@ pub(super) async fn watch_dump_size(import: &Import<'_>, dir: &Path) -> ImportFa
         let size = size_of(dir);
         import.tracker.set_bytes(size);
         if size > max_size {
-            let why = format!("the source sent {}, which is implausibly much for the plan limit", bytes(size));
+            let why = format!("the source sent {}, far more than the plan limit allows", bytes(size));
             return ImportFailure::permanent(why);
         }
         if rate.is_too_slow(size, Instant::now()) {

@@ -8,7 +8,7 @@ use super::process::{ChildProcess, program, read_tail};
 use super::progress::batch_markers::Marker;
 use super::progress::poller::{parse_restore_line, poll_progress};
 use super::progress::tracker::Phase;
-use super::script::{Batches, FeedError, ScriptObserver, feed};
+use super::script::{Batches, FeedError, Filter, ScriptObserver, feed};
 use super::{Import, ImportFailure};
 use crate::server::crypto::random_hex;
 use crate::server::postgres::private_file;
@@ -37,14 +37,15 @@ pub(super) async fn into_staging(import: &Import<'_>, database: &str, input: &In
     start_progress(import, input, true);
     let script = input.kind == InputKind::Script;
     let work = async {
-        if !script && input.plan.by_statements {
+        if !script && (input.plan.by_statements || input.search_path.is_some()) {
             return archive_as_script(import, database, input, Batches::Of(MAX_OBJECTS_PER_TRANSACTION), None).await;
         }
         if !script {
             return archive(import, database, input).await;
         }
         // Deferred constraints and temporary tables may depend on a single transaction.
-        let batches = if input.plan.handwritten { Batches::One } else { Batches::Of(MAX_OBJECTS_PER_TRANSACTION) };
+        let batches =
+            if input.plan.script.one_transaction { Batches::One } else { Batches::Of(MAX_OBJECTS_PER_TRANSACTION) };
         feed_script(import, database, input, batches, None).await
     };
     tokio::select! {
@@ -62,7 +63,7 @@ fn start_progress(import: &Import<'_>, input: &Input, database_is_own: bool) {
     match input.kind {
         InputKind::Script => {
             import.tracker.enter(Phase::Loading, Some(input.size));
-            import.tracker.expect_script(input.plan.script_tables);
+            import.tracker.expect_script(input.plan.script.tables);
         }
         InputKind::Archive => {
             import.tracker.enter(Phase::Loading, None);
@@ -130,6 +131,8 @@ fn as_owner(import: &Import<'_>, database: &str, name: &str) -> Command {
         .envs(import.server.endpoint.environment())
         .env("PGUSER", import.role)
         .env("PGPASSWORD", import.role_password)
+        // A dump that declares no encoding must be UTF-8, as the target is.
+        .env("PGCLIENTENCODING", "UTF8")
         .env("PGDATABASE", database)
         .env("PGAPPNAME", import.application_name())
         .env("PGOPTIONS", session(import))
@@ -275,9 +278,15 @@ async fn feed_script(
 ) -> Result<(), ImportFailure> {
     let file = File::open(&input.path).map_err(anyhow::Error::from)?;
     let Psql { running, mut feeder, output } = Psql::start(import, database, guard).await?;
-    let schemas: Vec<String> = input.plan.extensions.iter().filter_map(|requested| requested.schema.clone()).collect();
+    let filter = Filter {
+        made_schemas: input.plan.extensions.iter().filter_map(|requested| requested.schema.clone()).collect(),
+        is_new: guard.is_none(),
+        may_connect: input.plan.script.creates_database,
+        opens_identities: input.plan.script.handwritten,
+        search_path: input.search_path.clone(),
+    };
     let feeding = tokio::task::spawn_blocking(move || {
-        let bytes_fed = feed(file, &mut feeder.pipe, &schemas, batches, &feeder.observer);
+        let bytes_fed = feed(file, &mut feeder.pipe, &filter, batches, &feeder.observer);
         let bytes_fed = bytes_fed.and_then(|()| feeder.finish());
         (feeder, bytes_fed)
     });
@@ -302,8 +311,9 @@ async fn archive_as_script(
     let stdout = unpacking.child.stdout.take().ok_or_else(|| anyhow::anyhow!("no pipe from pg_restore"))?;
     let source = make_blocking(stdout.into_owned_fd().map_err(anyhow::Error::from)?)?;
     // The SQL of pg_restore passes through the same filter, because it too ends transactions.
+    let filter = Filter { search_path: input.search_path.clone(), ..Filter::default() };
     let feeding = tokio::task::spawn_blocking(move || {
-        let bytes_fed = feed(source, &mut feeder.pipe, &[], batches, &feeder.observer);
+        let bytes_fed = feed(source, &mut feeder.pipe, &filter, batches, &feeder.observer);
         (feeder, bytes_fed)
     });
     let (feeder, bytes_fed) = feeding.await.map_err(anyhow::Error::from)?;

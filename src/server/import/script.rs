@@ -2,11 +2,13 @@
 
 use super::progress::batch_markers::{BatchMarkers, Marker};
 use super::progress::tracker::ProgressTracker;
-use crate::dump::psql_commands::{INSIDE_STATEMENT, refused_command};
+use crate::dump::psql_commands::{INSIDE_STATEMENT, PsqlCommands};
+use crate::dump::rewrite::{with_open_identities, without_concurrently};
 use crate::dump::scan::ZERO_BYTES;
 use crate::dump::sql::{Piece, PieceKind, Script};
-use crate::dump::treatment::{Treatment, builds_index, treat};
-use std::collections::VecDeque;
+use crate::dump::treatment::{Treatment, builds_index, created_name, created_publication, object_name, treat};
+use std::borrow::Cow;
+use std::collections::{HashSet, VecDeque};
 use std::io::{self, BufWriter, Read, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -33,12 +35,30 @@ pub(super) enum FeedError {
     Pipe(#[from] io::Error),
 }
 
+/// How pg_dump keeps names from being found by accident (since the fix of CVE-2018-1058).
+const EMPTY_SEARCH_PATH: &[u8] = b"SELECT pg_catalog.set_config('search_path', '', false);";
+
+/// How a script is filtered.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Filter {
+    /// Schemas that exist before the script runs: it must not create or drop them.
+    pub(super) made_schemas: Vec<String>,
+    /// The database is new: nothing in it can be dropped before the script has created something.
+    pub(super) is_new: bool,
+    /// The script creates one database, to which it may connect.
+    pub(super) may_connect: bool,
+    /// A search path instead of the empty one that pg_dump sets, as SQL for `set_config`.
+    pub(super) search_path: Option<String>,
+    /// The script is not from pg_dump, so its `INSERT`s may set `GENERATED ALWAYS` columns.
+    pub(super) opens_identities: bool,
+}
+
 /// Sends SQL to psql, without the statements that an import skips. Their line ends are kept, so that
 /// the line numbers in psql's messages are those of the dump.
 pub(super) fn feed(
     dump: impl Read + Send + 'static,
     psql: impl Write,
-    made_schemas: &[String],
+    filter: &Filter,
     batches: Batches,
     observer: &ScriptObserver,
 ) -> Result<(), FeedError> {
@@ -52,12 +72,14 @@ pub(super) fn feed(
             return Err(refused(piece.line(), ZERO_BYTES));
         }
         observer.observe(&piece);
+        let mut changed = Cow::Borrowed(piece.bytes);
         let run = match piece.kind {
             PieceKind::CommandInside => return Err(refused(piece.line(), INSIDE_STATEMENT)),
-            PieceKind::Command => match refused_command(piece.bytes) {
+            PieceKind::Command => match state.commands.refusal(piece.bytes, filter.may_connect) {
                 Some(why) => return Err(refused(piece.line(), &why)),
                 None => false,
             },
+            PieceKind::Ignored => false,
             PieceKind::Between | PieceKind::Rows => true,
             PieceKind::StatementPart => !state.leaving_out,
             PieceKind::Inserts(count) => {
@@ -71,7 +93,20 @@ pub(super) fn feed(
                     out.write_all(markers.next_batch().as_bytes())?;
                 }
                 let text = piece.statement();
+                if state.commands.used_variable(&text).is_some() {
+                    return Err(refused(piece.line(), "the statement uses a psql variable"));
+                }
                 let treatment = treat(&text);
+                if let Some(path) = filter.search_path.as_ref().filter(|_| text.trim_ascii() == EMPTY_SEARCH_PATH) {
+                    changed = Cow::Owned(format!("SELECT pg_catalog.set_config('search_path', {path}, false);").into());
+                } else if treatment == Treatment::RunWithoutConcurrently {
+                    changed = Cow::Owned(without_concurrently(piece.bytes));
+                } else if let Some((opened, statements)) =
+                    with_open_identities(piece.bytes).filter(|_| filter.opens_identities)
+                {
+                    changed = Cow::Owned(opened);
+                    state.at_end.extend(statements);
+                }
                 match &treatment {
                     Treatment::CopyRows => out.write_all(markers.marker(Marker::Table).as_bytes())?,
                     Treatment::Run if builds_index(&text) => {
@@ -79,11 +114,11 @@ pub(super) fn feed(
                     }
                     _ => {}
                 }
-                state.accept(treatment, made_schemas).map_err(|why| refused(piece.line(), why))?
+                state.accept(&treatment, &text, filter).map_err(|why| refused(piece.line(), why))?
             }
         };
         if run {
-            out.write_all(piece.bytes)?;
+            out.write_all(&changed)?;
         } else {
             let ends = memchr::memchr_iter(b'\n', piece.bytes).count();
             out.write_all(&vec![b'\n'; ends])?;
@@ -91,6 +126,10 @@ pub(super) fn feed(
     }
     if script.unfinished().is_some() {
         return Err(FeedError::Refused("the dump is truncated".into()));
+    }
+    for statement in state.at_end {
+        out.write_all(b"\n")?;
+        out.write_all(statement.as_bytes())?;
     }
     out.flush()?;
     Ok(())
@@ -157,6 +196,14 @@ struct BatchState {
     own_transaction: bool,
     /// Statements since the last commit.
     statements: usize,
+    /// Names of the objects that the script has created in a new database, without their schemas.
+    created: HashSet<String>,
+    /// The publications that it has created.
+    publications: HashSet<String>,
+    /// The psql commands so far.
+    commands: PsqlCommands,
+    /// Statements to run after the script.
+    at_end: Vec<String>,
 }
 
 impl BatchState {
@@ -169,13 +216,23 @@ impl BatchState {
     }
 
     /// Whether to run a statement. An error is the reason to reject the whole script.
-    fn accept(&mut self, treatment: Treatment, made_schemas: &[String]) -> Result<bool, &'static str> {
+    fn accept(&mut self, treatment: &Treatment, text: &[u8], filter: &Filter) -> Result<bool, &'static str> {
         let run = match treatment {
-            Treatment::Run | Treatment::CreatePolicy(_) | Treatment::CopyRows => true,
-            Treatment::CreateSchema(name) | Treatment::DropSchema(name) => {
-                name != "public" && !made_schemas.contains(&name)
+            Treatment::Run | Treatment::RunWithoutConcurrently | Treatment::CreatePolicy(_) | Treatment::CopyRows => {
+                true
             }
-            Treatment::CreateExtension(_) | Treatment::Skip | Treatment::SkipAndReport(..) => false,
+            Treatment::CreateSchema(name) | Treatment::DropSchema(name) => {
+                name != "public" && !filter.made_schemas.contains(name)
+            }
+            Treatment::AlterPublication(name) => self.publications.contains(name),
+            Treatment::Drop if filter.is_new => {
+                let has_created = |name: String| self.created.contains(&name) || self.created.len() >= MAX_CREATED;
+                object_name(text).is_none_or(has_created)
+            }
+            Treatment::Drop => true,
+            Treatment::CreateExtension(_) | Treatment::Database | Treatment::Skip | Treatment::SkipAndReport(..) => {
+                false
+            }
             Treatment::Begin => {
                 self.own_transaction = true;
                 false
@@ -186,10 +243,19 @@ impl BatchState {
             }
             Treatment::Refuse(refusal) => return Err(refusal.reason),
         };
+        if run && filter.is_new && self.created.len() < MAX_CREATED {
+            self.created.extend(created_name(text));
+        }
+        if run {
+            self.publications.extend(created_publication(text));
+        }
         self.leaving_out = !run;
         Ok(run)
     }
 }
+
+/// Names of created objects that are kept. Beyond that, every `DROP` runs.
+const MAX_CREATED: usize = 1_000_000;
 
 fn refused(line: u64, why: &str) -> FeedError {
     FeedError::Refused(format!("line {line} of the dump cannot be imported: {why}"))

@@ -28,12 +28,17 @@ const CATALOG: &[CatalogEntry] = &[
         REPLACE,
     ),
     known("42710", &["already exists"], "the target already has an object of this name", REPLACE),
-    known("42703", &["column …does not exist"], "a column is missing: the dump is partial", DUMP_ALL),
+    known(
+        "42703",
+        &["column …does not exist"],
+        "a column is missing: the dump is partial, or this version of Postgres has changed a system view",
+        "dump the whole database; if a view of the source uses pg_stat_* columns, drop it first",
+    ),
     known(
         "42883",
         &["function …does not exist"],
-        "an extension is missing, or the function was removed in this version",
-        "replace the function in the source, then dump again",
+        "the dump is partial, an extension is missing, or a function names another without its schema",
+        "dump the whole database; or in the source: ALTER FUNCTION … SET search_path = public, pg_temp",
     ),
     known(
         "42883",
@@ -52,15 +57,15 @@ const CATALOG: &[CatalogEntry] = &[
     known(
         "42P01",
         &["relation \"…does not exist"],
-        "a table or view is missing: the dump is partial, or the object references itself",
-        DUMP_ALL,
+        "a table or view is missing: the dump is partial, or a function names it without its schema",
+        "dump the whole database; or in the source: ALTER FUNCTION … SET search_path = public, pg_temp",
     ),
     known("42704", &["does not exist"], "a required object is missing: the dump is partial", DUMP_ALL),
     known(
         "42601",
         &["syntax error", "zero-length delimited identifier"],
-        "a name is a reserved word in this version, or the dump is from a newer Postgres",
-        "dump again with pg_dump --quote-all-identifiers",
+        "the statement is not valid in this version: a reserved word, another database's SQL, or a typo",
+        "correct the statement; for a dump of pg_dump, dump again with --quote-all-identifiers",
     ),
     known(
         "42501",
@@ -89,8 +94,8 @@ const CATALOG: &[CatalogEntry] = &[
     known(
         "23505",
         &["could not create unique index"],
-        "two rows have the same key, because an index of the source is corrupt",
-        "find the rows in the source without the index (set enable_indexscan = off), delete one, then dump again",
+        "two rows have the same key; in a live database, this means that an index is corrupt",
+        "delete one of the rows in the source (set enable_indexscan = off finds both), then dump again",
     ),
     known(
         "23503",
@@ -107,14 +112,32 @@ const CATALOG: &[CatalogEntry] = &[
     known(
         "23514",
         &["violates check constraint", "is violated by some row"],
-        "a row violates a check constraint, whose functions may depend on data that is not yet loaded",
-        FIX_ROWS,
+        "a row violates a check constraint; if it calls a function, that may need rows that are not yet loaded",
+        "fix the row; or drop the constraint before the dump, and add it again after the import",
     ),
     known(
         "22021",
         &["invalid byte sequence"],
         "the text is not in the encoding that the dump declares",
-        "dump with pg_dump --encoding=UTF8",
+        "fix the row in the source; for a SQL_ASCII source: pg_dump --encoding=LATIN1 (or WIN1252, …)",
+    ),
+    known(
+        "22P05",
+        &["has no equivalent in encoding"],
+        "a character does not exist in the encoding of the target",
+        "fix the row in the source, or declare the encoding that the text really has",
+    ),
+    known(
+        "428C9",
+        &["cannot insert a non-DEFAULT value"],
+        "the dump sets the value of a GENERATED ALWAYS column",
+        "dump with pg_dump, which writes OVERRIDING SYSTEM VALUE",
+    ),
+    known(
+        "25001",
+        &["cannot run inside a transaction block", "cannot be executed from a function"],
+        "the statement cannot run in the transaction of the import",
+        "remove the statement and run it after the import",
     ),
     known("22P02", &["invalid input syntax"], "a value is not valid for the type of its column", FIX_ROWS),
     known("22001", &["value too long"], "a value exceeds the length limit of its column", FIX_ROWS),
@@ -134,7 +157,7 @@ const CATALOG: &[CatalogEntry] = &[
         "0A000",
         &["extension \"…is not available"],
         "the target does not have the extension",
-        "exclude the extension: pg_dump --extension selects those to include",
+        "exclude it: pg_dump --exclude-extension=NAME (17 and later)",
     ),
     known(
         "53100",

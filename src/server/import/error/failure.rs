@@ -101,6 +101,13 @@ impl ImportFailure {
         }
     }
 
+    /// Whether a name was not found (SQLSTATE of an undefined function, table or object), which may be
+    /// because dumps load with an empty search path.
+    pub(in crate::server) fn is_name_missing(&self) -> bool {
+        let code = self.error.as_ref().and_then(|error| error.sqlstate.as_deref());
+        code.is_some_and(|code| ["42883", "42P01", "42704"].contains(&code))
+    }
+
     /// The transaction was committed despite the error: the dump ended it in a way that the filter did
     /// not recognize.
     pub(crate) fn partly_committed(self) -> Self {

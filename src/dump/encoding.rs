@@ -1,0 +1,195 @@
+//! The text encoding of a dump: the encodings of Postgres, decoding, and the check that text is in
+//! the encoding that the dump declares.
+
+use std::borrow::Cow;
+
+/// An encoding that a dump can declare (Postgres, "Supported Character Sets").
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Encoding {
+    /// Also the encoding of a dump that declares none, because the target's is UTF-8.
+    #[default]
+    Utf8,
+    /// Any bytes: the source never checked its text. Imported only if it is UTF-8.
+    SqlAscii,
+    /// ISO 8859-1, in which every byte is a character.
+    Latin1,
+    /// Another encoding that this program can decode.
+    Known(&'static encoding_rs::Encoding),
+    /// An encoding that only Postgres can decode.
+    Unknown,
+}
+
+impl Encoding {
+    /// Finds an encoding by its Postgres name, which ignores case and all but letters and digits.
+    pub fn parse(name: &str) -> Self {
+        let name: String = name.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
+        let label = match name.as_str() {
+            "utf8" | "unicode" => return Self::Utf8,
+            "sqlascii" => return Self::SqlAscii,
+            "latin1" | "iso88591" => return Self::Latin1,
+            "latin2" | "iso88592" => "iso-8859-2",
+            "latin3" | "iso88593" => "iso-8859-3",
+            "latin4" | "iso88594" => "iso-8859-4",
+            "iso88595" => "iso-8859-5",
+            "iso88596" => "iso-8859-6",
+            "iso88597" => "iso-8859-7",
+            "iso88598" => "iso-8859-8",
+            "latin5" | "iso88599" => "windows-1254",
+            "latin6" | "iso885910" => "iso-8859-10",
+            "latin7" | "iso885913" => "iso-8859-13",
+            "latin8" | "iso885914" => "iso-8859-14",
+            "latin9" | "iso885915" => "iso-8859-15",
+            "latin10" | "iso885916" => "iso-8859-16",
+            "win1250" | "windows1250" => "windows-1250",
+            "win" | "win1251" | "windows1251" => "windows-1251",
+            "win1252" | "windows1252" => "windows-1252",
+            "win1253" | "windows1253" => "windows-1253",
+            "win1254" | "windows1254" => "windows-1254",
+            "win1255" | "windows1255" => "windows-1255",
+            "win1256" | "windows1256" => "windows-1256",
+            "win1257" | "windows1257" => "windows-1257",
+            "abc" | "tcvn" | "tcvn5712" | "vscii" | "win1258" | "windows1258" => "windows-1258",
+            "alt" | "win866" | "windows866" => "ibm866",
+            "win874" | "windows874" => "windows-874",
+            "koi8" | "koi8r" => "koi8-r",
+            "koi8u" => "koi8-u",
+            "eucjp" => "euc-jp",
+            "euckr" => "euc-kr",
+            "euccn" => "gbk",
+            _ => return Self::Unknown,
+        };
+        encoding_rs::Encoding::for_label(label.as_bytes()).map_or(Self::Unknown, Self::Known)
+    }
+
+    /// Whether every byte must be UTF-8 for an import.
+    pub fn must_be_utf8(self) -> bool {
+        matches!(self, Self::Utf8 | Self::SqlAscii)
+    }
+
+    /// Decodes text; characters that cannot be decoded become U+FFFD.
+    pub fn decode(self, text: &[u8]) -> Cow<'_, str> {
+        match self {
+            Self::Latin1 if !text.is_ascii() => Cow::Owned(text.iter().map(|byte| char::from(*byte)).collect()),
+            Self::Known(encoding) => encoding.decode_without_bom_handling(text).0,
+            _ => String::from_utf8_lossy(text),
+        }
+    }
+
+    /// Offset and length in bytes of the first invalid text; `None` if all is valid or cannot be
+    /// checked here. Text may end in the middle of a character.
+    pub fn first_invalid(self, text: &[u8]) -> Option<(usize, usize)> {
+        match self {
+            Self::Utf8 | Self::SqlAscii => {
+                let error = simdutf8::compat::from_utf8(text).err()?;
+                Some((error.valid_up_to(), error.error_len()?))
+            }
+            Self::Known(encoding) if !encoding.is_single_byte() && !text.is_ascii() => {
+                let mut decoder = encoding.new_decoder_without_bom_handling();
+                let mut decoded =
+                    String::with_capacity(decoder.max_utf8_buffer_length_without_replacement(text.len())?);
+                let (result, read) = decoder.decode_to_string_without_replacement(text, &mut decoded, false);
+                let encoding_rs::DecoderResult::Malformed(length, after) = result else { return None };
+                let (length, after) = (usize::from(length), usize::from(after));
+                Some((read.saturating_sub(length + after), length))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Number of bytes at the end of a valid text that may be the start of a longer character.
+pub(super) fn unfinished_character(text: &[u8]) -> usize {
+    let lead = text.iter().rev().take(3).position(|byte| *byte >= 0xc0);
+    let length = |byte: u8| {
+        if byte >= 0xf0 {
+            4
+        } else if byte >= 0xe0 {
+            3
+        } else {
+            2
+        }
+    };
+    lead.map_or(0, |back| if length(text[text.len() - 1 - back]) > back + 1 { back + 1 } else { 0 })
+}
+
+/// Finds invalid UTF-8 in a stream of blocks.
+#[derive(Default)]
+pub(super) struct Utf8Check {
+    /// The start of a character at the end of the previous block.
+    pending: Vec<u8>,
+}
+
+impl Utf8Check {
+    /// Whether the block is valid UTF-8, with the end of the previous one.
+    pub(super) fn is_valid(&mut self, block: &[u8]) -> bool {
+        let mut rest = block;
+        if !self.pending.is_empty() {
+            let missing = 4 - self.pending.len();
+            let continues = block.iter().take(missing).take_while(|byte| (0x80..0xc0).contains(*byte)).count();
+            self.pending.extend_from_slice(&block[..continues]);
+            let pending = std::mem::take(&mut self.pending);
+            match std::str::from_utf8(&pending) {
+                Ok(_) => {}
+                Err(error) if error.error_len().is_none() && continues == block.len() => {
+                    self.pending = pending;
+                    return true;
+                }
+                Err(_) => return false,
+            }
+            rest = &block[continues..];
+        }
+        let end = rest.len() - unfinished_character(rest);
+        self.pending = rest[end..].to_vec();
+        let may_continue =
+            std::str::from_utf8(&self.pending).map_or_else(|error| error.error_len().is_none(), |_| true);
+        may_continue && simdutf8::basic::from_utf8(&rest[..end]).is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn postgres_names_are_recognized() {
+        assert_eq!(Encoding::parse("UTF8"), Encoding::Utf8);
+        assert_eq!(Encoding::parse("SQL_ASCII"), Encoding::SqlAscii);
+        assert_eq!(Encoding::parse("iso_8859_1"), Encoding::Latin1);
+        assert_eq!(Encoding::parse("MULE_INTERNAL"), Encoding::Unknown);
+        assert_eq!(Encoding::parse("latin1").decode(b"caf\xe9"), "caf\u{e9}");
+        assert_eq!(Encoding::parse("WIN1251").decode(b"\xcf\xf0"), "\u{41f}\u{440}");
+        assert_eq!(Encoding::parse("EUC_JP").decode(b"\xc6\xfc"), "\u{65e5}");
+    }
+
+    #[test]
+    fn invalid_text_is_located() {
+        assert_eq!(Encoding::Utf8.first_invalid("a\u{e9}".as_bytes()), None);
+        assert_eq!(Encoding::Utf8.first_invalid(b"ab\xe9 c"), Some((2, 1)));
+        assert_eq!(Encoding::Utf8.first_invalid(b"ab\xc3"), None, "the character may continue");
+        assert_eq!(Encoding::Latin1.first_invalid(b"ab\xff"), None);
+        assert_eq!(Encoding::parse("EUC_JP").first_invalid(b"ab\xc6 c"), Some((2, 1)));
+    }
+
+    proptest! {
+        #[test]
+        fn blocks_are_valid_exactly_if_the_text_is(
+            mut bytes in "[a\u{e9}\u{65e5}\u{1f600}]{0,40}".prop_map(String::into_bytes),
+            damage in proptest::option::of((any::<proptest::sample::Index>(), any::<u8>())),
+            step in 1_usize..9,
+        ) {
+            if let Some((at, byte)) = damage.filter(|_| !bytes.is_empty()) {
+                let at = at.index(bytes.len());
+                bytes[at] = byte;
+            }
+            let mut check = Utf8Check::default();
+            let valid = bytes.chunks(step).all(|block| check.is_valid(block));
+            // A character that is incomplete at the end is found by the check of its piece.
+            let expected = match std::str::from_utf8(&bytes) {
+                Ok(_) => true,
+                Err(error) => error.error_len().is_none(),
+            };
+            prop_assert_eq!(valid, expected, "{:?}", bytes);
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! Functions that find their tables by the search path. Indexes and materialized views are built with
+//! an empty one (pg_dump since CVE-2018-1058; Postgres 17 always), so such a function fails there.
+
+use super::tokens::{Token, Tokens};
+use std::collections::BTreeSet;
+
+/// Names kept per function.
+const NAMES: usize = 100;
+
+/// A function without a search path of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct OpenFunction {
+    /// `schema.name`
+    pub(super) name: String,
+    /// Names in its body without a schema: tables after `FROM` and the like, and functions.
+    pub(super) unqualified: BTreeSet<String>,
+}
+
+/// Parses a `CREATE FUNCTION` in SQL or PL/pgSQL without `SET search_path`; `None` for all others.
+pub(super) fn open_function(text: &[u8]) -> Option<OpenFunction> {
+    let mut tokens = Tokens::new(text);
+    let mut head = Vec::new();
+    let mut body = None;
+    while let Some((token, raw, _)) = tokens.next_with_text() {
+        if token == Token::Literal && head.last().is_some_and(|last: &Token| last.is("AS")) {
+            body = Some(raw);
+        }
+        head.push(token);
+    }
+    let at = head.iter().take(5).position(|token| token.is("FUNCTION"))?;
+    let [schema, Token::Sign('.'), name, ..] = head.get(at + 1..)? else { return None };
+    let has = |word: &str| head.iter().any(|token| token.is(word));
+    if has("SEARCH_PATH") || !(has("PLPGSQL") || has("SQL")) {
+        return None;
+    }
+    let unqualified = unqualified_names(inside(body?));
+    Some(OpenFunction { name: format!("{}.{}", schema.name()?, name.name()?), unqualified })
+}
+
+/// The text between the quotes or dollar tags of a literal.
+fn inside(literal: &[u8]) -> &[u8] {
+    let length = match literal {
+        [b'$', rest @ ..] => 2 + rest.iter().position(|byte| *byte == b'$').unwrap_or_default(),
+        _ => 1,
+    };
+    literal.get(length..literal.len().saturating_sub(length)).unwrap_or_default()
+}
+
+fn unqualified_names(body: &[u8]) -> BTreeSet<String> {
+    const BEFORE_TABLES: [&str; 4] = ["FROM", "JOIN", "INTO", "UPDATE"];
+    let tokens: Vec<Token> = Tokens::new(body).take(20_000).collect();
+    let none = Token::Sign(' ');
+    let at = |index: usize| tokens.get(index).unwrap_or(&none);
+    let names = (0..tokens.len()).filter(|index| {
+        let before = if *index == 0 { &none } else { at(index - 1) };
+        let after = at(index + 1);
+        let is_table = BEFORE_TABLES.iter().any(|word| before.is(word)) && *after != Token::Sign('.');
+        let is_call = *after == Token::Sign('(') && *before != Token::Sign('.');
+        is_table || is_call
+    });
+    names.filter_map(|index| tokens[index].name()).take(NAMES).collect()
+}
+
+/// The functions that a definition of an index or materialized view calls, as `schema.name`.
+pub(super) fn called_functions(text: &[u8]) -> Vec<String> {
+    let tokens: Vec<Token> = Tokens::new(text).take(20_000).collect();
+    let built = tokens.iter().take(5).any(|token| token.is("INDEX") || token.is("MATERIALIZED"));
+    let calls = tokens.windows(4).filter(|four| built && four[1] == Token::Sign('.') && four[3] == Token::Sign('('));
+    calls.filter_map(|four| Some(format!("{}.{}", four[0].name()?, four[2].name()?))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unqualified_names_of_a_body_are_found() {
+        let text = b"CREATE FUNCTION public.cnt() RETURNS bigint LANGUAGE plpgsql STABLE\n AS $$ begin return (select count(*) from x, a.y join z on lower(z.n) = public.f(1)); end $$;";
+        let function = open_function(text).expect("an open function");
+        assert_eq!(function.name, "public.cnt");
+        let names: Vec<&str> = function.unqualified.iter().map(String::as_str).collect();
+        assert_eq!(names, ["count", "lower", "return", "x", "z"], "keywords match no table");
+    }
+
+    #[test]
+    fn functions_with_a_search_path_or_without_a_body_are_left_alone() {
+        for text in [
+            "CREATE FUNCTION public.f() RETURNS int LANGUAGE sql SET search_path TO 'public' AS $$ select 1 from x $$;",
+            "CREATE FUNCTION public.f() RETURNS int LANGUAGE c AS 'x', 'y';",
+            "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS $$ select 1 from x $$;",
+            "CREATE TABLE public.t (x int);",
+        ] {
+            assert_eq!(open_function(text.as_bytes()), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn calls_of_indexes_and_materialized_views_are_found() {
+        let index = "CREATE INDEX i ON public.t USING btree (public.norm(name), lower(name));";
+        assert_eq!(called_functions(index.as_bytes()), ["public.norm"]);
+        assert_eq!(called_functions(b"CREATE VIEW v AS SELECT public.cnt() AS c;"), Vec::<String>::new());
+    }
+}
