@@ -6,7 +6,7 @@
 CACHE := $(if $(filter 0,$(shell id -u)),/var/cache/capydb,$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/capydb)
 FETCH := bash src/server/postgres/fetch-debian.sh
 
-.PHONY: build demo test setup completions openapi check bench-dump bench-upload fuzz kills fleet
+.PHONY: build demo test setup completions openapi check bench-dump bench-upload fuzz kills fleet wild
 
 build:
 	cargo build --release --locked
@@ -52,6 +52,10 @@ bench-upload:
 
 bench-dump: build
 	bash bench/dump.sh
+
+# Imports dumps as people really have them, and prints what became of each kind.
+wild: setup
+	cargo test --locked --test wild -- --nocapture
 
 # Kills processes at random during imports, with many more rounds than `make test`.
 kills: setup

@@ -355,7 +355,7 @@ fn environment_variables_are_documented() {
     }
     read.remove("CAPYDB_COMPLETE"); // internal: set by the completion scripts
     let for_tests: BTreeSet<String> =
-        ["CAPYDB_ALLOW_SKIP", "CAPYDB_FLEET", "CAPYDB_KILLS", "CAPYDB_SEED"].map(str::to_owned).into();
+        ["CAPYDB_ALLOW_SKIP", "CAPYDB_FLEET", "CAPYDB_KILLS", "CAPYDB_SEED", "CAPYDB_WILD"].map(str::to_owned).into();
     let missing: Vec<_> = read.difference(&documented).collect();
     assert!(missing.is_empty(), "not documented in README.md or docs/: {missing:?}");
     let unknown: Vec<_> =

@@ -316,6 +316,14 @@ impl ControlPlane {
         psql(&format!("postgres://capydb:{password}@127.0.0.1:{port}/{database}"), sql)
     }
 
+    /// The URL of a project's database for the administrator, whom row security does not concern.
+    pub fn admin_url(&self, project: &Project<'_>) -> String {
+        let secrets = fs::read_to_string(self.data_dir.join("secrets.json")).expect("read file");
+        let secrets: Value = serde_json::from_str(&secrets).expect("valid JSON");
+        let (password, port) = (secrets["admin_password"].as_str().expect("password"), &secrets["postgres_port"]);
+        format!("postgres://capydb:{password}@127.0.0.1:{port}/{}", project.sql("select current_database()"))
+    }
+
     /// Blocks imports of the [`held_table`] of this name until [`ControlPlane::let_go`].
     pub fn hold(&self, name: &str) {
         self.admin("postgres", &format!("create role {name}"));

@@ -85,13 +85,17 @@ pub fn until(condition: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
+/// Prints a line even if the test passes: the test harness does not capture direct writes.
+pub fn report(line: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
 /// Reports that a suite cannot run on this machine. Under CI a skipped suite is a failure unless
 /// `CAPYDB_ALLOW_SKIP` (names separated by spaces or commas) lists it.
 #[track_caller]
 pub fn skip(suite: &str, reason: &str) {
-    use std::io::Write;
-    // The test harness does not capture direct writes, so passing runs show the line too.
-    let _ = writeln!(std::io::stderr(), "NOT TESTED: {suite}: {reason}");
+    report(&format!("NOT TESTED: {suite}: {reason}"));
     let allowed = std::env::var("CAPYDB_ALLOW_SKIP").unwrap_or_default();
     let is_allowed = allowed.split([' ', ',']).any(|name| name == suite);
     let ci = std::env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false");
