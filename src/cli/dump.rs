@@ -1,14 +1,17 @@
 //! Dumps given with `--file`: opens, decompresses, reads and grades them.
 
-use super::args::ImportOptions;
+use super::args::{ImportOptions, SourceOptions};
 use super::context::Context;
 use super::output::progress::{Activity, ByteProgress};
 use super::output::report;
 use super::{CliError, ErrorKind};
 use crate::cli::output::report::label;
+use crate::dump::join::{self, JoinError};
 use crate::dump::spool::{self, SpoolError};
 use crate::dump::{Contents, DumpError, DumpFile, detect, read};
-use crate::preflight::{ALLOWED_EXTENSIONS, FILTERS_PLAIN_SQL, ImportMode, Limits, TARGET_MAJOR, grade_dump};
+use crate::preflight::{
+    ALLOWED_EXTENSIONS, FILTERS_PLAIN_SQL, ImportMode, Limits, SETS_REPLICATION_ROLE, TARGET_MAJOR, grade_dump,
+};
 use crate::util::byte_counter::ByteCounter;
 use crate::util::format::bytes;
 use crate::wire::{Check, CheckStatus, Preflight, Project};
@@ -26,10 +29,11 @@ impl Target {
     /// The target of a project.
     pub(super) fn for_project(project: &Project, recreate: bool) -> Self {
         let version = project.postgres_version.clone().filter(|version| !version.is_empty());
-        let filters_plain_sql = project.import_features.iter().any(|feature| feature == FILTERS_PLAIN_SQL);
+        let has = |name: &str| project.import_features.iter().any(|feature| feature == name);
+        let (filters_plain_sql, sets_replication_role) = (has(FILTERS_PLAIN_SQL), has(SETS_REPLICATION_ROLE));
         Self {
             limits: limits(project.storage_limit_bytes, version),
-            mode: ImportMode { filters_plain_sql, recreate, role: project.role_name.clone() },
+            mode: ImportMode { filters_plain_sql, sets_replication_role, recreate, role: project.role_name.clone() },
         }
     }
 
@@ -48,8 +52,21 @@ fn limits(storage_limit_bytes: u64, version: Option<String>) -> Limits {
     }
 }
 
+/// Opens the dumps of `--file`, and joins several into one.
+pub(super) async fn open(context: &Context<'_>, options: &SourceOptions) -> Result<DumpFile, CliError> {
+    let mut dumps = Vec::new();
+    for path in &options.file {
+        dumps.push(open_one(context, path).await?);
+    }
+    let dump = match dumps.pop() {
+        Some(dump) if dumps.is_empty() => dump,
+        last => joined(context, dumps.into_iter().chain(last).collect()).await?,
+    };
+    Ok(dump.with_source_encoding(options.source_encoding.clone()))
+}
+
 /// Opens a dump; `-` copies standard input into a private file first.
-pub(super) async fn open(context: &Context<'_>, path: &Path) -> Result<DumpFile, CliError> {
+async fn open_one(context: &Context<'_>, path: &Path) -> Result<DumpFile, CliError> {
     if path == Path::new("-") {
         if io::stdin().is_terminal() {
             return Err(CliError::new(
@@ -64,17 +81,43 @@ pub(super) async fn open(context: &Context<'_>, path: &Path) -> Result<DumpFile,
     Ok(detect::open(path)?)
 }
 
+/// Joins several dumps of plain SQL into a private copy.
+async fn joined(context: &Context<'_>, dumps: Vec<DumpFile>) -> Result<DumpFile, CliError> {
+    let progress = ByteCounter::default();
+    let meter = ByteProgress::start(context.output, Activity::Spooling, None, progress.clone());
+    let joining = tokio::task::spawn_blocking(move || join::join(dumps, &progress));
+    let dump = joining.await.map_err(anyhow::Error::from)?.map_err(join_error)?;
+    meter.finish();
+    let parts = dump.parts.iter().map(|part| format!("  {} from line {}", part.shown, part.line));
+    context.output.note(&format!("Importing {} as one:\n{}", dump.shown, parts.collect::<Vec<_>>().join("\n")));
+    Ok(dump)
+}
+
+/// Fails if dumps cannot be joined.
+pub(super) fn check_joinable(dumps: &[DumpFile]) -> Result<(), CliError> {
+    join::check_joinable(dumps).map_err(join_error)
+}
+
+fn join_error(error: JoinError) -> CliError {
+    match error {
+        JoinError::Spool(error) => spool_error(error),
+        JoinError::Dump(error) => error.into(),
+        JoinError::NotPlain(..) => CliError::new(ErrorKind::Conflict, error.to_string())
+            .hint("convert an archive to plain SQL with: pg_restore -f app.sql app.dump"),
+    }
+}
+
 /// Decompresses a `.gz` or `.zst` dump into a private copy; other dumps are returned unchanged.
 pub(super) async fn unpacked(context: &Context<'_>, dump: DumpFile) -> Result<DumpFile, CliError> {
     let Some(outer_compression) = dump.outer_compression else { return Ok(dump) };
-    let DumpFile { file, size, shown, origin, .. } = dump;
+    let DumpFile { file, size, shown, origin, source_encoding, .. } = dump;
     // Compressed SQL grows to at least three times its size; the copy checks the disk as it fills.
     let copy = spooled(context, Some(size.saturating_mul(3)), move || outer_compression.decompress(file)).await;
     let copy = copy.map_err(|error| match error {
         SpoolError::Read(error) => DumpError::Compressed(shown.clone(), outer_compression.name(), error).into(),
         other => spool_error(other),
     })?;
-    let mut dump = detect::identify(copy, shown)?;
+    let mut dump = detect::identify(copy, shown)?.with_source_encoding(source_encoding);
     dump.origin = origin;
     Ok(dump)
 }
@@ -91,7 +134,7 @@ async fn spooled(
     let meter = ByteProgress::start(context.output, Activity::Spooling, None, progress.clone());
     let copying = tokio::task::spawn_blocking(move || {
         let reader = source().map_err(SpoolError::Read)?;
-        spool::copy(reader, expected.unwrap_or_default(), u64::MAX, &progress)
+        spool::copy(reader, expected.unwrap_or_default(), &progress)
     });
     let copy = copying.await.map_err(|error| SpoolError::Read(io::Error::other(error)))??;
     meter.finish();
@@ -111,8 +154,8 @@ pub(super) fn spool_error(error: SpoolError) -> CliError {
         )
         .hint("free some space, or set TMPDIR to a directory on a larger disk"),
         SpoolError::Read(error) => CliError::new(ErrorKind::Error, format!("cannot read the dump: {error}")),
-        other => {
-            CliError::new(ErrorKind::Conflict, format!("cannot copy the dump to {}: {other}", spool::dir().display()))
+        SpoolError::Write(error) => {
+            CliError::new(ErrorKind::Conflict, format!("cannot copy the dump to {}: {error}", spool::dir().display()))
                 .hint("free some space, or set TMPDIR to a directory on a larger disk")
         }
     }
@@ -141,7 +184,8 @@ pub(super) fn check_itself(
     options: &ImportOptions,
 ) -> Result<(), CliError> {
     let limits = limits(0, None);
-    let mode = ImportMode { filters_plain_sql: true, recreate: options.recreate, role: String::new() };
+    let recreate = options.recreate;
+    let mode = ImportMode { filters_plain_sql: true, sets_replication_role: true, recreate, role: String::new() };
     let report = grade_dump(dump, found, &limits, &mode);
     let itself = |check: &&Check| INTRINSIC.contains(&check.name.as_str());
     let sound = report.checks.iter().filter(itself).all(|check| check.status != CheckStatus::Fail);

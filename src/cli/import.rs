@@ -12,7 +12,7 @@ use super::{CliError, ErrorKind, dump, jobs, via_dump};
 use crate::cli::output::report::label;
 use crate::client::{Api, UploadEvent, UploadOptions, UploadSource, Uploaded, upload};
 use crate::dump::{Contents, DumpFile, detect};
-use crate::preflight::REPLICATION;
+use crate::preflight::{REPLICATION, SOURCE_ENCODING};
 use crate::source::SourceUrl;
 use crate::util::byte_counter::ByteCounter;
 use crate::util::format::bytes;
@@ -20,7 +20,7 @@ use crate::wire::{ImportRequest, Job, PreflightRequest, Project};
 use serde_json::json;
 use std::cell::Cell;
 use std::future::Future;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// A source inspected as far as possible without the network.
@@ -43,9 +43,9 @@ pub(super) async fn run(context: &Context<'_>, options: ImportOptions) -> Result
     let opened = open(context, &options).await?;
     let (destination, inspected) = match opened {
         // Check key and project before a source that takes long to read.
-        OpenedSource::Pipe => {
+        OpenedSource::Copied => {
             let destination = destination(context, &options).await?;
-            (destination, inspect_pipe(context, &options).await?)
+            (destination, inspect_copy(context, &options).await?)
         }
         OpenedSource::Dump(dump) if dump.outer_compression.is_some() => {
             let destination = destination(context, &options).await?;
@@ -59,11 +59,18 @@ pub(super) async fn run(context: &Context<'_>, options: ImportOptions) -> Result
         OpenedSource::Here(url) => (destination(context, &options).await?, InspectedSource::Here(url)),
     };
     let Destination { api, project } = destination;
+    require_source_encoding(&options, &project)?;
     let confirm = async {
         let next = options.recreate && !options.yes && is_interactive();
         if next { confirm_recreate(context.output, label(&project), &project.database_name).await } else { Ok(()) }
     };
-    let mut request = ImportRequest { confirm: true, recreate: options.recreate, source_url: None, upload_key: None };
+    let mut request = ImportRequest {
+        confirm: true,
+        recreate: options.recreate,
+        source_url: None,
+        upload_key: None,
+        source_encoding: None,
+    };
     let dump = match inspected {
         InspectedSource::Url(url) => {
             check_source(context, &api, &project, &url).await?;
@@ -82,6 +89,7 @@ pub(super) async fn run(context: &Context<'_>, options: ImportOptions) -> Result
     if let Some(dump) = dump {
         let uploaded = send(context, &api, &project, &dump, &options.upload).await?;
         request.upload_key = Some(uploaded.key);
+        request.source_encoding = dump.source_encoding.as_ref().map(ToString::to_string);
         journal = uploaded.journal;
     }
     // The journal is kept for now: if the start fails, the same command reuses the upload.
@@ -97,6 +105,23 @@ pub(super) async fn run(context: &Context<'_>, options: ImportOptions) -> Result
     }
     context.output.result(&report::ended(&job, Some(&project)), || json!({ "job": job }));
     Ok(())
+}
+
+/// Fails if the control plane would ignore `--source-encoding`.
+fn require_source_encoding(options: &ImportOptions, project: &Project) -> Result<(), CliError> {
+    let supported = project.import_features.iter().any(|feature| feature == SOURCE_ENCODING);
+    if options.source.source_encoding.is_none() || supported {
+        return Ok(());
+    }
+    Err(CliError::new(ErrorKind::Conflict, "the control plane does not support --source-encoding")
+        .hint("convert plain SQL to UTF-8 first, for example with: iconv -f WIN1252 -t UTF-8 app.sql"))
+}
+
+/// Fails early if one of several files is not plain SQL.
+fn check_joinable(paths: &[PathBuf]) -> Result<(), CliError> {
+    let files = paths.iter().filter(|path| *path != Path::new("-"));
+    let dumps = files.map(|path| detect::open(path)).collect::<Result<Vec<_>, _>>()?;
+    if paths.len() > 1 { dump::check_joinable(&dumps) } else { Ok(()) }
 }
 
 /// Resolves the target project; an unfinished import in it is a conflict.
@@ -115,7 +140,8 @@ async fn destination(context: &Context<'_>, options: &ImportOptions) -> Result<D
 
 /// The source as given, opened as far as possible without delay.
 enum OpenedSource {
-    Pipe,
+    /// Standard input, or several files.
+    Copied,
     Dump(DumpFile),
     Url(SourceUrl),
     Here(SourceUrl),
@@ -123,10 +149,17 @@ enum OpenedSource {
 
 async fn open(context: &Context<'_>, options: &ImportOptions) -> Result<OpenedSource, CliError> {
     let (text, no_rewrite) = match source::given(&options.source)? {
-        SourceArg::File(path) if path == Path::new("-") => return Ok(OpenedSource::Pipe),
-        SourceArg::File(path) => return Ok(OpenedSource::Dump(detect::open(&path)?)),
+        // What takes long to open is opened later.
+        SourceArg::Files(paths) if paths.len() > 1 || paths.iter().any(|path| path == Path::new("-")) => {
+            check_joinable(&paths)?;
+            return Ok(OpenedSource::Copied);
+        }
+        SourceArg::Files(_) => return Ok(OpenedSource::Dump(dump::open(context, &options.source).await?)),
         SourceArg::Url(text) => (text, options.source.no_rewrite),
     };
+    if options.source.source_encoding.is_some() && !options.via_dump {
+        return Err(CliError::new(ErrorKind::Usage, "--source-encoding requires --file or --via-dump"));
+    }
     if options.via_dump {
         return Ok(OpenedSource::Here(source::resolve_local(&text, no_rewrite, context.output)?));
     }
@@ -143,8 +176,8 @@ async fn open(context: &Context<'_>, options: &ImportOptions) -> Result<OpenedSo
     Err(source::unreachable_error(&why, &url))
 }
 
-async fn inspect_pipe(context: &Context<'_>, options: &ImportOptions) -> Result<InspectedSource, CliError> {
-    let dump = dump::open(context, Path::new("-")).await?;
+async fn inspect_copy(context: &Context<'_>, options: &ImportOptions) -> Result<InspectedSource, CliError> {
+    let dump = dump::open(context, &options.source).await?;
     inspected(context, options, dump::unpacked(context, dump).await?).await
 }
 
@@ -175,6 +208,7 @@ async fn dump_locally(
     let tool = via_dump::choose(context, &report.source.server_version, &limits.target_version)?;
     confirm.await?;
     let dump = via_dump::dump(context, url, &tool, report.source.database_size_bytes).await?;
+    let dump = dump.with_source_encoding(options.source.source_encoding.clone());
     let found = dump::inspect(context, &dump).await?;
     dump::check(context, &dump, &found, project, options)?;
     Ok(dump)

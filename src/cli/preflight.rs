@@ -9,12 +9,14 @@ use super::{CliError, ErrorKind, via_dump};
 use crate::preflight::{Limits, grade_dump, unreadable};
 use crate::wire::{Preflight, PreflightRequest};
 use serde_json::json;
-use std::path::Path;
 
 /// `capydb import preflight`.
 pub(super) async fn run(context: &Context<'_>, args: PreflightArgs) -> Result<(), CliError> {
     let found = match source::given(&args.source)? {
-        SourceArg::File(path) => of_file(context, &args, &path).await?,
+        SourceArg::Files(_) => of_dump(context, &args).await?,
+        SourceArg::Url(_) if args.source.source_encoding.is_some() => {
+            return Err(CliError::new(ErrorKind::Usage, "--source-encoding requires --file"));
+        }
         SourceArg::Url(text) if args.local => {
             let url = source::resolve_local(&text, args.source.no_rewrite, context.output)?;
             let target = target(context, &args).await?;
@@ -54,8 +56,8 @@ async fn target(context: &Context<'_>, args: &PreflightArgs) -> Result<Target, C
     Ok(Target::for_project(&project, args.recreate))
 }
 
-async fn of_file(context: &Context<'_>, args: &PreflightArgs, path: &Path) -> Result<Preflight, CliError> {
-    let opened = match dump::open(context, path).await {
+async fn of_dump(context: &Context<'_>, args: &PreflightArgs) -> Result<Preflight, CliError> {
+    let opened = match dump::open(context, &args.source).await {
         Ok(dump) => dump,
         // A file that is not a dump gets a report; an unreadable file is an error.
         Err(failure) if failure.kind == ErrorKind::Conflict => {

@@ -15,13 +15,14 @@ const MAX_URL: u64 = 16 << 10;
 /// The source as given.
 pub(super) enum SourceArg {
     Url(String),
-    File(PathBuf),
+    /// Paths of dumps; `-` is standard input. At least one.
+    Files(Vec<PathBuf>),
 }
 
 /// The source from flags, standard input or the environment.
 pub(super) fn given(options: &SourceOptions) -> Result<SourceArg, CliError> {
-    if let Some(path) = &options.file {
-        return Ok(SourceArg::File(path.clone()));
+    if !options.file.is_empty() {
+        return Ok(SourceArg::Files(options.file.clone()));
     }
     match &options.source_url {
         Some(dash) if dash == "-" => read_secret_line("source URL", MAX_URL).map(SourceArg::Url),

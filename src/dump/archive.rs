@@ -4,7 +4,7 @@
 //! The layout follows `pg_backup_archiver.c` of Postgres. Entries are returned one by
 //! one, so memory does not grow with their number.
 
-use super::encoding::Encoding;
+use super::encoding::{SourceEncoding, TextEncoding};
 use super::sql::client_encoding;
 use std::io::{self, BufRead};
 
@@ -139,7 +139,7 @@ pub struct Archive<R> {
     offset_size: usize,
     header: Header,
     /// The encoding of all strings, from the entry `ENCODING` at the start.
-    encoding: Encoding,
+    encoding: TextEncoding,
     left: i64,
 }
 
@@ -182,11 +182,17 @@ impl<R: BufRead> Archive<R> {
             int_size: int_size.into(),
             offset_size: offset_size.into(),
             header,
-            encoding: Encoding::default(),
+            encoding: TextEncoding::default(),
             left: 0,
         };
         archive.read_rest_of_header()?;
         Ok(archive)
+    }
+
+    /// Sets the encoding of all strings, whatever the archive declares.
+    #[must_use]
+    pub fn with_encoding(self, encoding: Option<&SourceEncoding>) -> Self {
+        Self { encoding: TextEncoding::new(encoding), ..self }
     }
 
     fn read_rest_of_header(&mut self) -> Result<(), ArchiveError> {
@@ -255,7 +261,7 @@ impl<R: BufRead> Archive<R> {
         if kind == "ENCODING"
             && let Some(name) = client_encoding(definition.as_bytes())
         {
-            self.encoding = Encoding::parse(&name);
+            self.encoding.declare(&name);
         }
         Ok(Some(Entry { id, kind, schema, tag, definition, owner, copy, data }))
     }
@@ -319,9 +325,9 @@ impl<R: BufRead> Archive<R> {
         let mut bytes = Vec::new(); // grows with the bytes read, not with the stated length
         self.each(length, |block| bytes.extend_from_slice(block))?;
         Ok(match String::from_utf8(bytes) {
-            Ok(text) if self.encoding.must_be_utf8() || text.is_ascii() => text,
-            Ok(text) => self.encoding.decode(text.as_bytes()).into_owned(),
-            Err(error) => self.encoding.decode(error.as_bytes()).into_owned(),
+            Ok(text) if self.encoding.current.must_be_utf8() || text.is_ascii() => text,
+            Ok(text) => self.encoding.current.decode(text.as_bytes()).into_owned(),
+            Err(error) => self.encoding.current.decode(error.as_bytes()).into_owned(),
         })
     }
 

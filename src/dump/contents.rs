@@ -11,6 +11,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// What an import needs to know of a dump. Bounded in size, however large the dump is.
 #[derive(Debug, Clone, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "independent properties of a dump")]
 pub struct Contents {
     /// The format.
     pub format: Format,
@@ -70,6 +71,8 @@ pub struct Contents {
     pub invalid_row: Option<(DumpLocation, String)>,
     /// A plain dump that must run in one transaction, because rows rely on deferred constraints.
     pub one_transaction: bool,
+    /// A plain dump that loads rows with triggers and foreign keys off (`session_replication_role`).
+    pub sets_replication_role: bool,
     /// Number of `DO` and `CALL` statements in a plain dump: their code may create tables.
     pub code_blocks: u64,
     /// Written by `pg_dumpall`.
@@ -125,8 +128,10 @@ pub enum Finding {
     PsqlCommand,
     /// `COPY` with a program or file on the server.
     ServerFile,
-    /// `CREATE ROLE`, `CREATE DATABASE` and the like.
+    /// `CREATE DATABASE`, `ALTER SYSTEM` and the like.
     ServerObject,
+    /// `CREATE ROLE`, `ALTER ROLE` and the like.
+    Role,
     /// `BEGIN`, `COMMIT`, `ROLLBACK`.
     Transaction,
     /// Anything else that cannot be imported.

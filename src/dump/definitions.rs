@@ -2,10 +2,11 @@
 //! rules for plain SQL apply to them too.
 
 use super::archive::Entry;
+use super::encoding::hides_backslashes;
 use super::psql_commands::INSIDE_STATEMENT;
 use super::sql::{PieceKind, Script};
 use super::tokens::{Token, Tokens};
-use super::treatment::{Treatment, hides_backslashes, treat};
+use super::treatment::{Treatment, treat};
 use std::io::Cursor;
 
 /// Approximate number of bytes of definitions parsed at once.
@@ -21,6 +22,10 @@ const ROWS: &str = "the definition contains COPY … FROM stdin";
 const EXTENSION: &str = "the definition creates an extension";
 /// Reason to refuse definitions of databases: only `DATABASE` entries are skipped.
 const DATABASE: &str = "the definition creates or changes a database";
+/// Reason to refuse roles, which no entry of an archive creates.
+const ROLE: &str = "the definition creates or changes a role";
+/// Reason to refuse `SET session_replication_role`, which no entry of an archive contains.
+const REPLICATION_ROLE: &str = "the definition sets session_replication_role";
 /// Reason to refuse any other copy statement than a single `COPY`.
 const NOT_A_COPY: &str = "the data is not loaded by a single COPY … FROM stdin";
 /// Reason to refuse an entry that does not end its statement.
@@ -166,6 +171,8 @@ fn refused(statement: &[u8]) -> Option<String> {
         Treatment::CopyRows => Some(ROWS.to_owned()),
         Treatment::CreateExtension(_) => Some(EXTENSION.to_owned()),
         Treatment::Database => Some(DATABASE.to_owned()),
+        Treatment::Role => Some(ROLE.to_owned()),
+        Treatment::ReplicationRole => Some(REPLICATION_ROLE.to_owned()),
         Treatment::Refuse(refusal) => Some(refusal.reason.to_owned()),
         _ => None,
     }

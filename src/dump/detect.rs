@@ -2,6 +2,8 @@
 
 use super::archive::{ArchiveError, MAGIC};
 use super::decompress::OuterCompression;
+use super::encoding::SourceEncoding;
+use super::join::Part;
 use super::tar;
 use crate::util::file_identity::{FileIdentity, FileOrigin};
 use std::fs::File;
@@ -51,15 +53,26 @@ pub struct DumpFile {
     pub format: Format,
     /// The name in messages.
     pub shown: String,
+    /// The files of a joined dump; empty for a single file.
+    pub parts: Vec<Part>,
+    /// The encoding of its text, whatever it declares.
+    pub source_encoding: Option<SourceEncoding>,
     /// The directory of a dump in directory format.
     pub(super) dir: Option<PathBuf>,
 }
 
 impl DumpFile {
+    /// Sets the encoding of its text, whatever it declares.
+    #[must_use]
+    pub fn with_source_encoding(self, source_encoding: Option<SourceEncoding>) -> Self {
+        Self { source_encoding, ..self }
+    }
+
     /// Duplicates the handle, for use in another thread.
     pub fn try_clone(&self) -> io::Result<Self> {
         let (shown, origin, dir) = (self.shown.clone(), self.origin.clone(), self.dir.clone());
-        Ok(Self { file: self.file.try_clone()?, shown, origin, dir, ..*self })
+        let (source_encoding, parts) = (self.source_encoding.clone(), self.parts.clone());
+        Ok(Self { file: self.file.try_clone()?, shown, parts, source_encoding, origin, dir, ..*self })
     }
 }
 
@@ -114,6 +127,8 @@ fn open_directory(path: &Path, shown: String) -> Result<DumpFile, DumpError> {
         outer_compression: None,
         format: Format::Directory,
         shown,
+        parts: Vec::new(),
+        source_encoding: None,
         dir: None,
     };
     (found.format, found.size, found.dir) = (Format::Directory, size, Some(path.to_owned()));
@@ -137,7 +152,18 @@ pub fn identify(mut file: File, shown: String) -> Result<DumpFile, DumpError> {
         Err(what) => return Err(DumpError::NotADump(shown, what)),
     };
     let identity = FileIdentity::of(&about);
-    Ok(DumpFile { file, size: about.len(), identity, origin: None, outer_compression, format, shown, dir: None })
+    Ok(DumpFile {
+        file,
+        size: about.len(),
+        identity,
+        origin: None,
+        outer_compression,
+        format,
+        shown,
+        parts: Vec::new(),
+        source_encoding: None,
+        dir: None,
+    })
 }
 
 fn beginning(file: &mut File) -> io::Result<Vec<u8>> {
@@ -170,7 +196,7 @@ fn format_of(start: &[u8]) -> Result<Format, &'static str> {
     if let Some(what) = identify_other(start) {
         return Err(what);
     }
-    if !super::treatment::starts_like_sql(start) {
+    if !super::statement::starts_like_sql(start) {
         return Err("is text, but not SQL for psql");
     }
     Ok(Format::Plain)

@@ -2,6 +2,8 @@
 //! the encoding that the dump declares.
 
 use std::borrow::Cow;
+use std::fmt;
+use std::str::FromStr;
 
 /// An encoding that a dump can declare (Postgres, "Supported Character Sets").
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -97,6 +99,69 @@ impl Encoding {
     }
 }
 
+/// The encoding that a dump's text really has, whatever the dump declares (`--source-encoding`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceEncoding(String);
+
+/// Why an encoding cannot be used as a source encoding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a supported encoding; use its Postgres name: LATIN1, LATIN9, WIN1252, WIN1251, EUC_JP, UTF8, …")]
+pub struct UnsupportedEncoding;
+
+impl FromStr for SourceEncoding {
+    type Err = UnsupportedEncoding;
+
+    fn from_str(name: &str) -> Result<Self, UnsupportedEncoding> {
+        let supported = !matches!(Encoding::parse(name), Encoding::SqlAscii | Encoding::Unknown);
+        if !supported || name.len() > 40 || hides_backslashes(name.as_bytes()) {
+            return Err(UnsupportedEncoding);
+        }
+        Ok(Self(name.to_ascii_uppercase()))
+    }
+}
+
+impl fmt::Display for SourceEncoding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl SourceEncoding {
+    /// Its Postgres name.
+    pub fn name(&self) -> &str {
+        &self.0
+    }
+}
+
+/// The encoding of a dump's text: known from the start, or as the dump declares it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct TextEncoding {
+    pub(super) current: Encoding,
+    is_known: bool,
+}
+
+impl TextEncoding {
+    pub(super) fn new(known: Option<&SourceEncoding>) -> Self {
+        let current = known.map_or_else(Encoding::default, |source| Encoding::parse(source.name()));
+        Self { current, is_known: known.is_some() }
+    }
+
+    /// Follows a declaration of the dump, unless the encoding is known.
+    pub(super) fn declare(&mut self, name: &str) {
+        if !self.is_known {
+            self.current = Encoding::parse(name);
+        }
+    }
+}
+
+/// Whether a client encoding has multibyte characters that can end with the byte of a backslash
+/// (Postgres, "Supported Character Sets": those not supported on the server).
+pub(super) fn hides_backslashes(text: &[u8]) -> bool {
+    const NAMES: [&[u8]; 8] = [b"big5", b"gb18030", b"gbk", b"johab", b"sjis", b"shift_jis", b"uhc", b"win9"];
+    let text = text.to_ascii_lowercase();
+    NAMES.iter().any(|name| memchr::memmem::find(&text, name).is_some())
+}
+
 /// Number of bytes at the end of a valid text that may be the start of a longer character.
 pub(super) fn unfinished_character(text: &[u8]) -> usize {
     let lead = text.iter().rev().take(3).position(|byte| *byte >= 0xc0);
@@ -160,6 +225,17 @@ mod tests {
         assert_eq!(Encoding::parse("latin1").decode(b"caf\xe9"), "caf\u{e9}");
         assert_eq!(Encoding::parse("WIN1251").decode(b"\xcf\xf0"), "\u{41f}\u{440}");
         assert_eq!(Encoding::parse("EUC_JP").decode(b"\xc6\xfc"), "\u{65e5}");
+    }
+
+    #[test]
+    fn source_encodings_are_those_that_can_be_checked() {
+        assert_eq!(
+            "win1252".parse::<SourceEncoding>().map(|encoding| encoding.name().to_owned()),
+            Ok("WIN1252".into())
+        );
+        for name in ["SQL_ASCII", "SJIS", "gbk", "MULE_INTERNAL", "", "UTF8'; drop table t; --"] {
+            assert_eq!(name.parse::<SourceEncoding>(), Err(UnsupportedEncoding), "{name}");
+        }
     }
 
     #[test]

@@ -5,11 +5,11 @@ use super::catalog_changes::removed_column;
 use super::contents::{Contents, DumpLocation, Finding};
 use super::extension_use::used_extensions;
 use super::search_path::{called_functions, open_function};
+use super::statement::{extension, policy_roles};
 use super::superuser::requirement;
 use super::tokens::{Token, Tokens, first_word};
 use super::treatment::{
-    DATABASE_REASON, MISSING_PUBLICATION_REASON, Refusal, RefusalScope, SEVERAL_DATABASES, Treatment, extension,
-    policy_roles,
+    DATABASE_REASON, MISSING_PUBLICATION_REASON, ROLE_REASON, Refusal, RefusalScope, SEVERAL_DATABASES, Treatment,
 };
 
 /// Location of a statement, computed only if it is shown.
@@ -71,6 +71,11 @@ fn record_treatment(contents: &mut Contents, text: &[u8], treatment: &Treatment,
         Treatment::AlterPublication(name) if !contents.publications.contains(name) => {
             contents.skip_object("PUBLICATION", MISSING_PUBLICATION_REASON);
         }
+        Treatment::Role => {
+            contents.skip_object("ROLE", ROLE_REASON);
+            contents.record(Finding::Role, "", shown);
+        }
+        Treatment::ReplicationRole => contents.sets_replication_role = true,
         Treatment::Database => record_database(contents, text, at),
         Treatment::DropSchema(name) => contents.record(Finding::DroppedSchema, name, shown),
         Treatment::Refuse(Refusal { scope, reason }) => {

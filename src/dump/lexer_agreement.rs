@@ -211,7 +211,7 @@ proptest! {
 #[test]
 fn escapes_hide_no_statement() {
     let refusal = |text: &str| {
-        let contents = super::scan::scan(Cursor::new(text.as_bytes().to_vec())).expect("a readable script");
+        let contents = super::scan::scan(Cursor::new(text.as_bytes().to_vec()), None, &[]).expect("a readable script");
         contents.refusal.map(|(location, _)| location.to_string())
     };
     // The text after the literal is not part of it.

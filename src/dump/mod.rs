@@ -14,6 +14,7 @@ pub mod detect;
 pub mod encoding;
 mod extension_use;
 mod findings;
+pub mod join;
 mod lexer;
 #[cfg(test)]
 mod lexer_agreement;
@@ -25,6 +26,7 @@ mod search_path;
 pub mod settings;
 pub mod spool;
 pub mod sql;
+pub mod statement;
 mod superuser;
 mod tar;
 mod tokens;

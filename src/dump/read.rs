@@ -23,17 +23,20 @@ use std::sync::atomic::Ordering;
 /// the bytes read.
 pub fn read(dump: &DumpFile, progress: &ByteCounter) -> Result<Contents, DumpError> {
     let unreadable = |error| DumpError::Unreadable(dump.shown.clone(), error);
+    let encoding = dump.source_encoding.as_ref();
     let mut file = dump.file.try_clone().map_err(unreadable)?;
     file.rewind().map_err(unreadable)?;
     let file = Counted { file, progress: progress.clone() };
     let found = match dump.outer_compression {
-        None if dump.format == Format::Plain => finish_plain(scan::scan(file).map_err(unreadable)?),
+        None if dump.format == Format::Plain => {
+            finish_plain(scan::scan(file, encoding, &dump.parts).map_err(unreadable)?)
+        }
         None => read_archive(dump, BufReader::with_capacity(128 << 10, file))?,
         Some(outer_compression) => {
             let broken = |error| DumpError::Compressed(dump.shown.clone(), outer_compression.name(), error);
             let inside = outer_compression.decompress(file).map_err(broken)?;
             match dump.format {
-                Format::Plain => finish_plain(scan::scan(inside).map_err(broken)?),
+                Format::Plain => finish_plain(scan::scan(inside, encoding, &dump.parts).map_err(broken)?),
                 _ => read_compressed_archive(dump, inside, broken)?,
             }
         }
@@ -114,8 +117,11 @@ fn read_compressed_archive(
 
 /// Checks the rows of a custom archive whose source did not check them itself.
 fn check_text(found: &mut Contents, reader: &mut impl BufRead, dump: &DumpFile) -> io::Result<()> {
-    let unchecked = Encoding::parse(&found.encoding) == Encoding::SqlAscii && dump.format == Format::Custom;
-    let (Some(compression), true) = (found.compression, unchecked) else { return Ok(()) };
+    let encoding = Encoding::parse(&found.encoding);
+    let unchecked = encoding == Encoding::SqlAscii || dump.source_encoding.is_some() && encoding == Encoding::Utf8;
+    let (Some(compression), true) = (found.compression, unchecked && dump.format == Format::Custom) else {
+        return Ok(());
+    };
     // A file that ends too early is reported as truncated.
     let row = match first_invalid_row(reader, found.number_length.saturating_sub(1), compression) {
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => None,
@@ -160,13 +166,16 @@ fn has_end_marker(end: &[u8], found: &Contents) -> bool {
 }
 
 fn contents_of(reader: impl BufRead, dump: &DumpFile) -> Result<Contents, ArchiveError> {
-    let mut archive = Archive::open(reader)?;
+    let mut archive = Archive::open(reader)?.with_encoding(dump.source_encoding.as_ref());
     let mut found = of_header(archive.header());
     let mut definitions = Definitions::default();
     while let Some(entry) = archive.next_entry()? {
         check_data_location(&mut found, &entry, dump);
         record_entry(&mut found, &entry);
         definitions.take(&entry);
+    }
+    if let Some(encoding) = &dump.source_encoding {
+        found.encoding = encoding.to_string();
     }
     if let Some((id, why)) = definitions.finish() {
         found.record(Finding::Refused, &why, || (DumpLocation::Entry(id), String::new()));
@@ -281,7 +290,7 @@ fn record_entry(found: &mut Contents, entry: &Entry) {
         | "FOREIGN DATA WRAPPER"
         | "USER MAPPING" => create(found),
         "EXTENSION" => {
-            let wanted = super::treatment::extension(text);
+            let wanted = super::statement::extension(text);
             let wanted =
                 wanted.unwrap_or(super::treatment::RequestedExtension { name: entry.tag.clone(), schema: None });
             found.add_extension(wanted, at());

@@ -1,7 +1,7 @@
 //! Splits plain SQL into statements, psql commands and `COPY` rows by the rules of psql's lexer, in
 //! one pass over a stream with a bounded buffer.
 
-use super::encoding::Encoding;
+use super::encoding::{Encoding, SourceEncoding, TextEncoding};
 use super::lexer::{End, StatementLexer};
 use super::tokens::{Token, Tokens, first_word, trim_space, with_standard_strings};
 use super::treatment::{Treatment, treat};
@@ -138,8 +138,7 @@ pub struct Script {
     backslashes: bool,
     /// A psql command follows in the middle of a statement.
     interrupted: bool,
-    /// The encoding that the script has declared.
-    encoding: Encoding,
+    encoding: TextEncoding,
     /// Nothing but white space and ignored lines was read.
     at_start: bool,
 }
@@ -152,9 +151,15 @@ impl Script {
             state: ScanState::Between,
             backslashes: false,
             interrupted: false,
-            encoding: Encoding::default(),
+            encoding: TextEncoding::default(),
             at_start: true,
         }
+    }
+
+    /// Sets the encoding of the script, whatever it declares.
+    #[must_use]
+    pub fn with_encoding(self, encoding: Option<&SourceEncoding>) -> Self {
+        Self { encoding: TextEncoding::new(encoding), ..self }
     }
 
     /// After the end: the construct that is still open.
@@ -178,7 +183,7 @@ impl Script {
         loop {
             if let Some((length, kind)) = self.cut() {
                 let (may_have_zero, is_utf8) = (self.window.has_zero(), self.window.is_utf8());
-                let (backslashes, encoding) = (self.backslashes, self.encoding);
+                let (backslashes, encoding) = (self.backslashes, self.encoding.current);
                 let (bytes, place) = self.window.take(length);
                 self.at_start &= kind == PieceKind::Ignored || bytes.trim_ascii().is_empty();
                 return Ok(Some(Piece { kind, bytes, may_have_zero, encoding, is_utf8, backslashes, place }));
@@ -285,10 +290,10 @@ impl Script {
                     && let Some(on) = conforming_strings(text)
                 {
                     self.backslashes = !on;
-                } else if word.eq_ignore_ascii_case(b"set")
+                } else if (word.eq_ignore_ascii_case(b"set") || word.eq_ignore_ascii_case(b"reset"))
                     && let Some(name) = client_encoding(text)
                 {
-                    self.encoding = Encoding::parse(&name);
+                    self.encoding.declare(&name);
                 }
                 (length, PieceKind::Statement)
             }
@@ -390,10 +395,15 @@ fn conforming_strings(text: &[u8]) -> Option<bool> {
     Some(!matches!(value.trim_matches([';', '\'', '"']), "off" | "false" | "no" | "0" | "of" | "f" | "fa" | "n"))
 }
 
-/// The name in `SET [SESSION|LOCAL] client_encoding = 'name'` and `SET NAMES 'name'`; `None` for other
+/// The name in `SET [SESSION|LOCAL] client_encoding = 'name'` and `SET NAMES 'name'`; UTF8 for `RESET`, which
+/// sets the encoding of the import's session; `None` for other
 /// statements.
 pub fn client_encoding(text: &[u8]) -> Option<String> {
     let mut tokens = Tokens::new(text);
+    if first_word(text).eq_ignore_ascii_case(b"reset") {
+        let resets = tokens.nth(1).is_some_and(|token| token.is("ALL") || token.is("CLIENT_ENCODING"));
+        return resets.then(|| "UTF8".to_owned());
+    }
     let mut setting = tokens.by_ref().skip(1).skip_while(|token| token.is("SESSION") || token.is("LOCAL"));
     if !setting.next().is_some_and(|token| token.is("CLIENT_ENCODING") || token.is("NAMES")) {
         return None;

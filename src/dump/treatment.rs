@@ -1,9 +1,9 @@
 //! Classifies a SQL statement for an import.
 
-use super::encoding::Encoding;
-use super::sql::{Script, client_encoding, without_messages};
+use super::encoding::{Encoding, hides_backslashes};
+use super::sql::client_encoding;
+use super::statement::{extension, policy_roles};
 use super::tokens::{MAX_COMMENT, Token, Tokens, first_word, has_oversized_comment};
-use std::io::Cursor;
 
 /// What an import does with a statement of a plain dump. The result is the same as for an archive
 /// restored with `--no-owner --no-privileges`.
@@ -27,6 +27,15 @@ pub enum Treatment {
     Commit,
     /// Skipped and reported: an object of this kind, for this reason.
     SkipAndReport(&'static str, &'static str),
+    /// Creates, changes or drops a role: skipped and reported, because roles belong to the server.
+    Role,
+    /// `SET session_replication_role`: run, if the import grants the right to it.
+    ReplicationRole,
+    /// `ALTER TABLE … FORCE ROW LEVEL SECURITY`: run at the end, because the owner could not load rows
+    /// after it.
+    ForceRowSecurity,
+    /// `RESET ALL`: resets only the settings that a dump depends on.
+    ResetAll,
     /// Creates or changes the database itself: skipped, because the target database exists.
     Database,
     /// `ALTER PUBLICATION`: run if the dump has created this publication, otherwise skipped.
@@ -102,6 +111,8 @@ pub const MISSING_PUBLICATION_REASON: &str = "the dump does not create the publi
 pub const DATABASE_REASON: &str = "the target database keeps its name and settings";
 /// Reason to refuse a script that creates several databases.
 pub const SEVERAL_DATABASES: &str = "the script creates several databases; dump one database with pg_dump";
+/// Why roles are skipped.
+pub const ROLE_REASON: &str = "roles belong to the server, not to a database";
 /// Why `SET TRANSACTION` is skipped.
 const TRANSACTION_REASON: &str = "the import runs in transactions of its own";
 /// Why maintenance commands are skipped.
@@ -149,8 +160,13 @@ pub fn treat(text: &[u8]) -> Treatment {
         ("SET" | "RESET", ..) if names_conforming_strings(&words) && !sets_conforming_strings_literally(text) => {
             Treatment::refuse("standard_conforming_strings is set in an unsupported way")
         }
-        // It would also reset the worker's own settings.
-        ("RESET", "ALL", _) => Treatment::Skip,
+        ("RESET", "ALL", _) => Treatment::ResetAll,
+        ("SET", "LOCAL", "SESSION_REPLICATION_ROLE") => {
+            Treatment::refuse("SET LOCAL session_replication_role is not supported; remove the word LOCAL")
+        }
+        ("SET" | "RESET", "SESSION_REPLICATION_ROLE", _) | ("SET", "SESSION", "SESSION_REPLICATION_ROLE") => {
+            Treatment::ReplicationRole
+        }
         ("SET", "CLIENT_ENCODING" | "NAMES", _) | ("SET", "SESSION" | "LOCAL", "CLIENT_ENCODING" | "NAMES") => {
             sets_client_encoding(text)
         }
@@ -160,11 +176,7 @@ pub fn treat(text: &[u8]) -> Treatment {
         ("CREATE", "EVENT", "TRIGGER") => Treatment::SkipAndReport("EVENT TRIGGER", EVENT_TRIGGER_REASON),
         ("CREATE", "SUBSCRIPTION", _) => Treatment::SkipAndReport("SUBSCRIPTION", SUBSCRIPTION_REASON),
         ("SECURITY", "LABEL", _) => Treatment::SkipAndReport("SECURITY LABEL", SECURITY_LABEL_REASON),
-        ("CREATE" | "ALTER" | "DROP", "ROLE" | "USER" | "GROUP", second) if second != "MAPPING" => {
-            Treatment::refuse_whole_server(
-                "the statement manages roles; dump one database with pg_dump instead of pg_dumpall",
-            )
-        }
+        ("CREATE" | "ALTER" | "DROP", "ROLE" | "USER" | "GROUP", second) if second != "MAPPING" => Treatment::Role,
         ("CREATE" | "ALTER" | "DROP", "DATABASE", _) if word(3) != "RENAME" => Treatment::Database,
         ("CREATE" | "ALTER" | "DROP", "DATABASE" | "TABLESPACE" | "SYSTEM", _) => {
             Treatment::refuse_whole_server("the statement changes the server; dump one database with pg_dump")
@@ -198,6 +210,7 @@ pub fn treat(text: &[u8]) -> Treatment {
         }
         ("COPY", ..) => copy(text),
         ("DROP", ..) => Treatment::Drop,
+        ("ALTER", "TABLE", _) if forces_row_security(text) => Treatment::ForceRowSecurity,
         ("ALTER", ..) if drops_part(text) => Treatment::Drop,
         ("SET", "DEFAULT_TABLESPACE", _) if !ends_with_empty_literal(text) => Treatment::Skip,
         _ => Treatment::Run,
@@ -217,6 +230,16 @@ fn sets_client_encoding(text: &[u8]) -> Treatment {
     }
 }
 
+/// Whether a statement only forces row security on a table with a schema: without one, the end of the
+/// script may find another table.
+fn forces_row_security(text: &[u8]) -> bool {
+    let tokens: Vec<Token> = Tokens::new(text).skip(2).skip_while(|token| token.is("ONLY")).collect();
+    let [_, Token::Sign('.'), _, force, row, level, security, Token::Sign(';')] = tokens.as_slice() else {
+        return false;
+    };
+    force.is("FORCE") && row.is("ROW") && level.is("LEVEL") && security.is("SECURITY")
+}
+
 /// Whether a `SELECT` loads planner statistics, as pg_dump 18 writes them.
 fn restores_statistics(text: &[u8]) -> bool {
     const NAMES: [&str; 2] = ["PG_RESTORE_RELATION_STATS", "PG_RESTORE_ATTRIBUTE_STATS"];
@@ -232,112 +255,6 @@ fn concerns_plpgsql(words: &[Token]) -> bool {
             .find(|token| !token.is("IF") && !token.is("EXISTS"))
             .and_then(Token::name)
             .is_some_and(|name| name.eq_ignore_ascii_case("plpgsql"))
-}
-
-/// Whether a statement creates a constraint that can be deferred, or defers constraints.
-pub(super) fn defers_constraints(text: &[u8]) -> bool {
-    let first = first_word(text);
-    let may = ["create", "alter", "set"].iter().any(|word| first.eq_ignore_ascii_case(word.as_bytes()));
-    let mut not = false;
-    may && Tokens::new(text).any(|token| {
-        let negated = std::mem::replace(&mut not, token.is("NOT"));
-        (token.is("DEFERRABLE") && !negated) || token.is("CONSTRAINTS")
-    })
-}
-
-/// The name, without its schema, of the object that a `CREATE` creates or that a `DROP` or `ALTER` of a
-/// part concerns; `None` if the statement has another form.
-pub fn object_name(text: &[u8]) -> Option<String> {
-    const BEFORE: [&str; 30] = [
-        "CREATE",
-        "DROP",
-        "ALTER",
-        "OR",
-        "REPLACE",
-        "TEMP",
-        "TEMPORARY",
-        "UNLOGGED",
-        "UNIQUE",
-        "MATERIALIZED",
-        "RECURSIVE",
-        "FOREIGN",
-        "CONSTRAINT",
-        "TABLE",
-        "VIEW",
-        "INDEX",
-        "SEQUENCE",
-        "FUNCTION",
-        "PROCEDURE",
-        "AGGREGATE",
-        "TYPE",
-        "DOMAIN",
-        "TRIGGER",
-        "RULE",
-        "POLICY",
-        "IF",
-        "NOT",
-        "EXISTS",
-        "ONLY",
-        "CONCURRENTLY",
-    ];
-    let mut tokens = Tokens::new(text).skip_while(|token| BEFORE.iter().any(|word| token.is(word)));
-    let mut name = tokens.next()?.name()?;
-    while tokens.next()? == Token::Sign('.') {
-        name = tokens.next()?.name()?;
-    }
-    Some(name)
-}
-
-/// The name, without its schema, of the object that a `CREATE` creates.
-pub fn created_name(text: &[u8]) -> Option<String> {
-    if first_word(text).eq_ignore_ascii_case(b"create") { object_name(text) } else { None }
-}
-
-/// The name in `CREATE PUBLICATION name`.
-pub fn created_publication(text: &[u8]) -> Option<String> {
-    let mut tokens = Tokens::new(text);
-    let is_publication = tokens.next()?.is("CREATE") && tokens.next()?.is("PUBLICATION");
-    tokens.next()?.name().filter(|_| is_publication)
-}
-
-/// Whether a statement is a `COPY`.
-pub fn is_copy(text: &str) -> bool {
-    first_word(text.as_bytes()).eq_ignore_ascii_case(b"copy")
-}
-
-/// Number of statements in a text, without empty ones.
-pub fn count_statements(text: &str) -> usize {
-    let mut script = Script::new(Cursor::new(text.as_bytes().to_vec()));
-    let mut count = 0;
-    while let Ok(Some(piece)) = script.next_piece() {
-        count += usize::from(piece.kind.starts_statement() && !first_word(piece.bytes).is_empty());
-    }
-    count
-}
-
-/// Approximate kind of a statement without a heading; for rows and tables, the kind that pg_dump
-/// uses.
-pub fn approximate_kind(text: &[u8]) -> &'static str {
-    let words: Vec<Token> = Tokens::new(text).take(6).collect();
-    let first = |word: &str| words.first().is_some_and(|token| token.is(word));
-    let names = |kind: &str| words.iter().skip(1).any(|token| token.is(kind));
-    if ["COPY", "INSERT", "UPDATE", "DELETE"].into_iter().any(first) {
-        return "TABLE DATA";
-    }
-    if first("CREATE") && ["TABLE", "TYPE", "DOMAIN", "SCHEMA"].into_iter().any(names) {
-        return "TABLE";
-    }
-    if first("COMMENT") || first("GRANT") || first("REVOKE") { "ACL" } else { "STATEMENT" }
-}
-
-/// Whether a statement builds an index, also one of a primary key or unique constraint.
-pub fn builds_index(text: &[u8]) -> bool {
-    let first = first_word(text);
-    if first.eq_ignore_ascii_case(b"create") {
-        return Tokens::new(text).skip(1).find(|token| !token.is("UNIQUE")).is_some_and(|token| token.is("INDEX"));
-    }
-    first.eq_ignore_ascii_case(b"alter")
-        && Tokens::new(text).take(16).any(|token| token.is("PRIMARY") || token.is("UNIQUE"))
 }
 
 /// Whether an `ALTER` only drops a part, as `pg_dump --clean` writes it.
@@ -390,14 +307,6 @@ const PARTS: [&str; 4] = ["COLUMN", "CONSTRAINT", "ATTRIBUTE", "VALUE"];
 /// Words between `ALTER` and a name.
 const KINDS: [&str; 8] = ["TABLE", "VIEW", "SEQUENCE", "INDEX", "TYPE", "DOMAIN", "SCHEMA", "ONLY"];
 
-/// Whether a client encoding has multibyte characters that can end with the byte of a backslash
-/// (Postgres, "Supported Character Sets": those not supported on the server).
-pub(super) fn hides_backslashes(text: &[u8]) -> bool {
-    const NAMES: [&[u8]; 8] = [b"big5", b"gb18030", b"gbk", b"johab", b"sjis", b"shift_jis", b"uhc", b"win9"];
-    let text = text.to_ascii_lowercase();
-    NAMES.iter().any(|name| memchr::memmem::find(&text, name).is_some())
-}
-
 /// Whether a statement sets `standard_conforming_strings` in an unambiguous form.
 fn sets_conforming_strings_literally(text: &[u8]) -> bool {
     let words: Vec<Token> = Tokens::new(text).collect();
@@ -423,34 +332,6 @@ fn publication(text: &[u8]) -> Treatment {
         .windows(2)
         .any(|pair| (pair[0].is("ALL") && pair[1].is("TABLES")) || (pair[0].is("TABLES") && pair[1].is("IN")));
     if whole { Treatment::SkipAndReport("PUBLICATION", PUBLICATION_REASON) } else { Treatment::Run }
-}
-
-/// `CREATE EXTENSION [IF NOT EXISTS] name [WITH] [SCHEMA schema] …`
-pub fn extension(text: &[u8]) -> Option<RequestedExtension> {
-    let mut tokens =
-        Tokens::new(text).skip(2).skip_while(|token| token.is("IF") || token.is("NOT") || token.is("EXISTS"));
-    let name = tokens.next()?.name()?;
-    let schema = tokens.find(|token| token.is("SCHEMA")).and_then(|_| tokens.next()?.name());
-    Some(RequestedExtension { name, schema })
-}
-
-/// The roles of `CREATE POLICY … TO role, …`, without SQL keywords such as `PUBLIC`.
-pub fn policy_roles(text: &[u8]) -> Vec<String> {
-    let mut depth = 0_u32;
-    let mut tokens = Tokens::new(text).skip(2).filter(move |token| {
-        depth += u32::from(*token == Token::Sign('('));
-        let inside = depth > 0;
-        depth = depth.saturating_sub(u32::from(*token == Token::Sign(')')));
-        !inside
-    });
-    if tokens.by_ref().find(|token| token.is("TO") || token.is("USING")).is_none_or(|token| token.is("USING")) {
-        return Vec::new();
-    }
-    tokens
-        .take_while(|token| !token.is("USING") && !token.is("WITH") && *token != Token::Sign(';'))
-        .filter(|token| !["PUBLIC", "CURRENT_USER", "CURRENT_ROLE", "SESSION_USER"].iter().any(|word| token.is(word)))
-        .filter_map(|token| token.name())
-        .collect()
 }
 
 fn copy(text: &[u8]) -> Treatment {
@@ -484,55 +365,6 @@ fn copy(text: &[u8]) -> Treatment {
 fn binary_literal(text: &[u8]) -> bool {
     const WORD: &[u8] = b"'binary'";
     text.windows(WORD.len()).any(|part| part.eq_ignore_ascii_case(WORD))
-}
-
-/// Whether a text begins like SQL for psql, after comments.
-pub fn starts_like_sql(start: &[u8]) -> bool {
-    const FIRST_WORDS: [&str; 37] = [
-        "DECLARE",
-        "DISCARD",
-        "END",
-        "EXECUTE",
-        "LISTEN",
-        "PREPARE",
-        "REFRESH",
-        "SAVEPOINT",
-        "SHOW",
-        "VALUES",
-        "ALTER",
-        "ANALYZE",
-        "BEGIN",
-        "CALL",
-        "CLUSTER",
-        "COMMENT",
-        "COMMIT",
-        "COPY",
-        "CREATE",
-        "DELETE",
-        "DO",
-        "DROP",
-        "EXPLAIN",
-        "GRANT",
-        "INSERT",
-        "LOCK",
-        "MERGE",
-        "REINDEX",
-        "RESET",
-        "REVOKE",
-        "SELECT",
-        "SET",
-        "START",
-        "TRUNCATE",
-        "UPDATE",
-        "VACUUM",
-        "WITH",
-    ];
-    match Tokens::new(without_messages(start)).next() {
-        None => true, // only comments so far
-        Some(Token::Word(word)) => FIRST_WORDS.contains(&word.as_str()),
-        Some(Token::Sign('\\' | ';' | '(')) => true,
-        Some(_) => false,
-    }
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ mod extensions;
 mod fix_hints;
 mod live;
 
-pub use dump::{FILTERS_PLAIN_SQL, ImportMode, grade_dump, unreadable};
+pub use dump::{FILTERS_PLAIN_SQL, ImportMode, SETS_REPLICATION_ROLE, SOURCE_ENCODING, grade_dump, unreadable};
 pub use extensions::{ALLOWED_EXTENSIONS, EXTENSIONS};
 pub use fix_hints::fix_hint;
 pub use live::{REPLICATION, grade_local};

@@ -65,7 +65,7 @@ pub enum Advice {
     Fine,
     /// Use this endpoint of the same database instead.
     Rewrite(&'static Provider, SourceUrl, Why),
-    /// The URL is unusable; [`Provider::string`] describes where to find the right one.
+    /// The URL is unusable; [`Provider::connection_string_help`] describes where to find the right one.
     Refuse(&'static Provider, Why),
 }
 

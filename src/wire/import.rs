@@ -27,6 +27,10 @@ pub struct ImportRequest {
     /// Object key of an uploaded dump.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upload_key: Option<String>,
+    /// Encoding of the uploaded dump's text by its Postgres name (`WIN1252`), whatever the dump declares.
+    /// Only if the project's `import_features` contain `source_encoding`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source_encoding: Option<String>,
 }
 
 // These contain secrets, so `Debug` omits fields.

@@ -16,6 +16,7 @@ mod object_store;
 mod progress_and_cancel;
 mod recovery;
 mod server_preflight;
+mod several_files;
 mod sources;
 #[path = "../support/mod.rs"]
 mod support;

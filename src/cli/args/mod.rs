@@ -10,6 +10,7 @@ pub(super) use webhooks::{ConnectCommand, IntegrationsCommand, WebhooksCommand};
 
 use super::output::{OutputFormat, OutputOptions, ProgressFormat};
 use crate::config::ENV_SOURCE_URL;
+use crate::dump::encoding::SourceEncoding;
 use clap::{Args, Parser, Subcommand, ValueHint};
 use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
 use std::path::PathBuf;
@@ -193,14 +194,23 @@ Examples:
   pg_dump -Fc -f app.dump \"$DATABASE_URL\"
   capydb import --file app.dump --recreate --wait";
 
+const FILE_HELP: &str = "\
+Dump: custom format or plain SQL, also compressed (.gz, .zst); `-` reads standard input.
+
+Several --file options with plain SQL are one import, in the order given: \
+--file roles.sql --file schema.sql --file data.sql";
+
 #[derive(Debug, Args)]
 pub(super) struct SourceOptions {
     /// Live source URL; `-` reads standard input
     #[arg(long, value_name = "URL", long_help = SOURCE_URL_HELP, conflicts_with = "file", help_heading = "Source")]
     pub(super) source_url: Option<String>,
     /// Dump: custom format, plain SQL, .gz or .zst; `-` reads standard input
-    #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath, help_heading = "Source")]
-    pub(super) file: Option<PathBuf>,
+    #[arg(long, value_name = "PATH", long_help = FILE_HELP, value_hint = ValueHint::FilePath, help_heading = "Source")]
+    pub(super) file: Vec<PathBuf>,
+    /// Encoding of the dump's text, if the dump declares a wrong one or none (WIN1252)
+    #[arg(long, value_name = "NAME", help_heading = "Source")]
+    pub(super) source_encoding: Option<SourceEncoding>,
     /// Do not replace pooled endpoints with direct ones
     #[arg(long, help_heading = "Source")]
     pub(super) no_rewrite: bool,

@@ -145,25 +145,44 @@ pub(super) fn tool_compatible(found: &Contents) -> Check {
     check(name, Pass, format!("pg_dump {tool}{archive}"))
 }
 
-/// Fails for dumps of a whole server, and for statements that create roles or several databases.
-/// `unfiltered`: psql would also run `CREATE DATABASE` and `\connect` of one database.
+/// Fails for dumps of a whole server, and for statements that affect the server.
+/// `unfiltered`: psql would also run statements about roles, `CREATE DATABASE` and `\connect`.
 pub(super) fn single_database(found: &Contents, unfiltered: bool) -> Check {
     let name = "single_database";
-    let times = found.times(Finding::ServerObject);
-    if unfiltered && found.databases > 0 && !found.whole_server {
+    let connects = || found.seen(Finding::PsqlCommand).any(|(command, _)| ["\\connect", "\\c"].contains(&command));
+    // With `--roles-only`, pg_dumpall writes no databases.
+    let whole_server = found.whole_server && (found.databases > 0 || connects());
+    if unfiltered && found.databases > 0 && !whole_server {
         let what = check(name, Fail, "the script has CREATE DATABASE, which psql would run".into());
         return fixed(what, "dump again without --create (-C)");
     }
-    if times == 0 && !found.whole_server {
+    let roles = found.times(Finding::Role);
+    if roles > 0 && creates_nothing(found) {
+        let what = check(name, Fail, "the dump contains only roles, which are not imported".into());
+        let fix = "import the dump of the database: pg_dump -Fc -f app.dump \"$DATABASE_URL\"";
+        return with_evidence(fixed(what, fix), places(found.seen(Finding::Role)));
+    }
+    let affecting = found.times(Finding::ServerObject) + if unfiltered { roles } else { 0 };
+    if affecting == 0 && !whole_server {
         return check(name, Pass, "one database".into());
     }
-    let what = if found.whole_server {
+    let what = if whole_server {
         "pg_dumpall script: roles and all databases of a server".to_owned()
     } else {
-        format!("{} the whole server instead of one database", plural(times, "statement affects", "statements affect"))
+        format!(
+            "{} the whole server instead of one database",
+            plural(affecting, "statement affects", "statements affect")
+        )
     };
     let fix = "dump one database without --create (-C): pg_dump -Fc -f app.dump \"postgres://user@host/database\"";
-    with_evidence(fixed(check(name, Fail, what), fix), places(found.seen(Finding::ServerObject)))
+    let all = found.seen(Finding::ServerObject).chain(found.seen(Finding::Role));
+    with_evidence(fixed(check(name, Fail, what), fix), places(all))
+}
+
+/// Whether a dump has no object and no rows, and no code that could create some.
+fn creates_nothing(found: &Contents) -> bool {
+    let rows = found.tables_with_data + found.times(Finding::Inserts);
+    found.objects.is_empty() && found.tables_for_data + rows + found.code_blocks == 0
 }
 
 pub(super) fn psql_commands(found: &Contents) -> Check {
@@ -247,9 +266,14 @@ pub(super) fn schema_and_data(found: &Contents, recreate: bool) -> Check {
 }
 
 /// A table's owner can disable its triggers, except those of foreign keys.
-pub(super) fn disabled_triggers(found: &Contents) -> Check {
+pub(super) fn disabled_triggers(found: &Contents, sets_replication_role: bool) -> Check {
     let name = "no_disabled_triggers";
     let times = found.times(Finding::DisabledTriggers);
+    if times == 0 && found.sets_replication_role && sets_replication_role {
+        let what = "triggers and foreign keys are off while rows load (session_replication_role); the import checks \
+                    all foreign keys afterwards";
+        return check(name, Pass, what.into());
+    }
     if times == 0 {
         return check(name, Pass, "no triggers are disabled".into());
     }

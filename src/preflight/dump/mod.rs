@@ -18,6 +18,13 @@ use target_checks::TargetChecks;
 /// triggers and the like are skipped.
 pub const FILTERS_PLAIN_SQL: &str = "filters_plain_sql";
 
+/// Feature flag of a control plane that lets plain SQL turn triggers and foreign keys off while rows load
+/// (`session_replication_role`), and checks all foreign keys afterwards.
+pub const SETS_REPLICATION_ROLE: &str = "sets_replication_role";
+
+/// Feature flag of a control plane that knows the field `source_encoding`.
+pub const SOURCE_ENCODING: &str = "source_encoding";
+
 /// How a dump is imported.
 #[derive(Debug, Clone, Default)]
 pub struct ImportMode {
@@ -25,6 +32,8 @@ pub struct ImportMode {
     pub role: String,
     /// The control plane filters plain SQL ([`FILTERS_PLAIN_SQL`]); otherwise psql runs it unchanged.
     pub filters_plain_sql: bool,
+    /// Plain SQL may set `session_replication_role` ([`SETS_REPLICATION_ROLE`]).
+    pub sets_replication_role: bool,
     /// The target database is replaced, so it is empty before the import.
     pub recreate: bool,
 }
@@ -82,7 +91,7 @@ pub fn grade_dump(dump: &DumpFile, found: &Contents, limits: &Limits, mode: &Imp
         case.platform_references(),
         case.references(),
         schema_and_data(found, mode.recreate),
-        disabled_triggers(found),
+        disabled_triggers(found, mode.sets_replication_role),
         uses_copy(found),
         skipped_statements(found),
     ];

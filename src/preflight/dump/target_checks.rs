@@ -205,6 +205,7 @@ impl TargetChecks<'_> {
         let guarded = || {
             judged(|support| support == SettingSupport::SuperuserOnly)
                 .filter(|(name, _)| self.unfiltered || !HARMLESS.contains(name))
+                .filter(|(name, _)| !self.mode.sets_replication_role || *name != "session_replication_role")
         };
         if unknown().next().is_some() {
             let settings = names(unknown().map(|(setting, _)| setting));

@@ -7,6 +7,7 @@ use super::limits::COST_EXPENSIVE;
 use super::openapi::ErrorResponses;
 use super::state::ApiState;
 use super::{JsonResult, SharedState};
+use crate::dump::encoding::SourceEncoding;
 use crate::preflight::grade;
 use crate::server::metadata::{NewJob, UploadRow};
 use crate::source::providers;
@@ -52,6 +53,16 @@ pub(super) async fn start(
         ));
     }
     check_ready(&row)?;
+    if let Some(name) = &request.source_encoding {
+        let problem = match (name.parse::<SourceEncoding>(), &request.upload_key) {
+            (Err(problem), _) => Some(problem.to_string()),
+            (Ok(_), None) => Some("applies only to uploaded dumps".to_owned()),
+            (Ok(_), Some(_)) => None,
+        };
+        if let Some(problem) = problem {
+            return Err(ErrorResponse::bad_request(format!("source_encoding: {problem}")));
+        }
+    }
     let mut stored = request.clone();
     let secret = match (stored.source_url.take(), &request.upload_key) {
         (Some(url), None) => Some(api.core.secret_box.seal(source(&url)?.expose())?),

@@ -4,6 +4,7 @@ use super::plan::Plan;
 use super::progress::tracker::Phase;
 use super::{Import, ImportFailure, ImportSource, dump_source};
 use crate::dump::archive::Compression;
+use crate::dump::encoding::SourceEncoding;
 use crate::dump::{DumpError, Format, detect, read};
 use crate::preflight::{ImportMode, Limits, failure, grade, grade_dump};
 use crate::source::{SourceUrl, connect, inspect};
@@ -34,6 +35,8 @@ pub(super) struct Input {
     pub(super) compressed: bool,
     /// A search path for the load, as SQL for `set_config`, instead of the empty one that pg_dump sets.
     pub(super) search_path: Option<String>,
+    /// The encoding of its text, whatever it declares.
+    pub(super) encoding: Option<SourceEncoding>,
     pub(super) plan: Plan,
 }
 
@@ -69,18 +72,18 @@ pub(super) async fn inspect_source(import: &Import<'_>) -> Result<ResolvedInput,
             let address = session.address.context("the source has no IP address")?;
             Ok(ResolvedInput::Live { url: url.clone(), address, size })
         }
-        ImportSource::Upload(key) => {
+        ImportSource::Upload { key, encoding } => {
             let copy = import.work.join("upload.dump");
             let upload = import.store.upload(key).await?;
             let upload = upload
                 .ok_or_else(|| ImportFailure::permanent("the uploaded dump no longer exists; upload it again"))?;
             let path = import.objects.local(&upload, &copy, import.tools.run_as.as_ref()).await;
             let path = path.map_err(|error| ImportFailure::transient(format!("cannot read the dump: {error:#}")))?;
-            let (limits, recreate) = (import.limits.clone(), import.recreate);
+            let (limits, recreate, encoding) = (import.limits.clone(), import.recreate, encoding.clone());
             let size = std::fs::metadata(&path).map_or(0, |about| about.len());
             import.tracker.enter(Phase::Inspecting, Some(size));
             let progress = import.tracker.counter();
-            let opening = tokio::task::spawn_blocking(move || open(&path, &limits, recreate, &progress));
+            let opening = tokio::task::spawn_blocking(move || open(&path, encoding, &limits, recreate, &progress));
             Ok(ResolvedInput::Ready(opening.await.map_err(anyhow::Error::from)??))
         }
     }
@@ -108,7 +111,7 @@ pub(super) async fn materialize(import: &Import<'_>, resolved: ResolvedInput) ->
 fn directory(path: PathBuf) -> Result<Input, ImportFailure> {
     let toc = File::open(path.join("toc.dat")).map_err(anyhow::Error::from)?;
     let mut plan =
-        Plan::of_archive(BufReader::with_capacity(128 << 10, toc), Vec::new()).map_err(anyhow::Error::from)?;
+        Plan::of_archive(BufReader::with_capacity(128 << 10, toc), Vec::new(), None).map_err(anyhow::Error::from)?;
     // The definitions come from the source, which is untrusted.
     if let Some((entry, why)) = &plan.refusal {
         return Err(ImportFailure::permanent(format!("entry {entry} of the source's dump cannot be imported: {why}")));
@@ -116,13 +119,19 @@ fn directory(path: PathBuf) -> Result<Input, ImportFailure> {
     plan.measure_directory(&path);
     let files = std::fs::read_dir(&path).map_err(anyhow::Error::from)?.flatten();
     let size = files.filter_map(|file| file.metadata().ok()).map(|about| about.len()).sum();
-    Ok(Input { path, kind: InputKind::Archive, size, compressed: false, search_path: None, plan })
+    Ok(Input { path, kind: InputKind::Archive, size, compressed: false, search_path: None, encoding: None, plan })
 }
 
 /// Checks an uploaded dump. The client's own check before the upload cannot be trusted.
-fn open(path: &Path, limits: &Limits, recreate: bool, progress: &ByteCounter) -> Result<Input, ImportFailure> {
+fn open(
+    path: &Path,
+    encoding: Option<SourceEncoding>,
+    limits: &Limits,
+    recreate: bool,
+    progress: &ByteCounter,
+) -> Result<Input, ImportFailure> {
     let explain = |problem: DumpError| ImportFailure::permanent(nameless(&problem, path));
-    let dump = detect::open(path).map_err(explain)?;
+    let dump = detect::open(path).map_err(explain)?.with_source_encoding(encoding.clone());
     if dump.outer_compression.is_some() {
         return Err(ImportFailure::permanent(
             "the dump file is compressed as a whole; decompress it and upload it again",
@@ -136,7 +145,7 @@ fn open(path: &Path, limits: &Limits, recreate: bool, progress: &ByteCounter) ->
         &dump,
         &found,
         limits,
-        &ImportMode { filters_plain_sql: true, recreate, ..ImportMode::default() },
+        &ImportMode { filters_plain_sql: true, sets_replication_role: true, recreate, ..ImportMode::default() },
     ))?;
     let compressed = found.compression.is_some_and(|compression| compression != Compression::None);
     let (kind, plan) = if dump.format == Format::Plain {
@@ -144,11 +153,11 @@ fn open(path: &Path, limits: &Limits, recreate: bool, progress: &ByteCounter) ->
     } else {
         let file = BufReader::with_capacity(128 << 10, dump.file);
         let used = found.missing_extensions().map(|(requested, _)| requested).collect();
-        let mut plan = Plan::of_archive(file, used).map_err(anyhow::Error::from)?;
+        let mut plan = Plan::of_archive(file, used, encoding.as_ref()).map_err(anyhow::Error::from)?;
         plan.measure_custom(dump.size);
         (InputKind::Archive, plan)
     };
-    Ok(Input { path: path.to_owned(), kind, size: dump.size, compressed, search_path: None, plan })
+    Ok(Input { path: path.to_owned(), kind, size: dump.size, compressed, search_path: None, encoding, plan })
 }
 
 /// The problem, without the dump's path on this machine.

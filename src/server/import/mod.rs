@@ -8,6 +8,7 @@
 mod commit_guard;
 mod dump_source;
 mod error;
+mod foreign_keys;
 mod in_place;
 mod input;
 mod plan;
@@ -16,6 +17,7 @@ mod process;
 mod progress;
 mod recovery;
 mod recreate;
+mod replication_role;
 mod resource_limits;
 mod restore;
 mod script;
@@ -30,6 +32,7 @@ use super::metadata::Store;
 use super::objects::Objects;
 use super::postgres::{RunAs, Tools};
 use super::target::TargetServer;
+use crate::dump::encoding::SourceEncoding;
 use crate::preflight::Limits;
 use crate::source::SourceUrl;
 use crate::wire::{ImportSummary, Job};
@@ -74,8 +77,13 @@ pub(super) enum StopReason {
 pub(super) enum ImportSource {
     /// A live database.
     Url(SourceUrl),
-    /// The key of an uploaded dump.
-    Upload(String),
+    /// An uploaded dump.
+    Upload {
+        /// Its key.
+        key: String,
+        /// The encoding of its text, whatever it declares.
+        encoding: Option<SourceEncoding>,
+    },
 }
 
 impl Import<'_> {

@@ -4,11 +4,12 @@ use super::progress::tracker::TableData;
 use crate::dump::Contents;
 use crate::dump::archive::{Archive, DataLocation, Entry};
 use crate::dump::definitions::Definitions;
-use crate::dump::encoding::Encoding;
+use crate::dump::encoding::{Encoding, SourceEncoding};
 use crate::dump::sql::client_encoding;
+use crate::dump::statement::{extension, policy_roles};
 use crate::dump::treatment::{
     EVENT_TRIGGER_REASON, PUBLICATION_REASON, RequestedExtension, SECURITY_LABEL_REASON, SUBSCRIPTION_REASON,
-    Treatment, extension, policy_roles, treat,
+    Treatment, treat,
 };
 use crate::wire::LeftOut;
 use std::collections::BTreeMap;
@@ -44,6 +45,7 @@ pub(super) struct Plan {
 
 /// How a script must be loaded.
 #[derive(Debug, Clone, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "independent properties of a script")]
 pub(super) struct ScriptPlan {
     /// Number of tables that it loads rows into.
     pub(super) tables: u64,
@@ -51,19 +53,23 @@ pub(super) struct ScriptPlan {
     pub(super) handwritten: bool,
     /// Whether it may rely on running in one transaction.
     pub(super) one_transaction: bool,
+    /// Whether it turns triggers and foreign keys off while rows load.
+    pub(super) sets_replication_role: bool,
     /// Whether it creates a database and connects to it (`pg_dump --create`).
     pub(super) creates_database: bool,
 }
 
 impl Plan {
     /// Plans the import of an archive, from its table of contents. `used` are the extensions that it uses
-    /// but does not create.
+    /// but does not create; `encoding` is that of its text, whatever it declares.
     pub(super) fn of_archive(
         reader: impl BufRead,
         used: Vec<RequestedExtension>,
+        encoding: Option<&SourceEncoding>,
     ) -> Result<Self, crate::dump::archive::ArchiveError> {
-        let mut archive = Archive::open(reader)?;
-        let mut plan = Self { extensions: used, ..Self::default() };
+        let mut archive = Archive::open(reader)?.with_encoding(encoding);
+        // `pg_restore` would declare the encoding of the archive.
+        let mut plan = Self { extensions: used, by_statements: encoding.is_some(), ..Self::default() };
         let mut schemas = Vec::new();
         let mut definitions = Definitions::default();
         while let Some(entry) = archive.next_entry()? {
@@ -146,6 +152,7 @@ impl Plan {
                 tables: found.tables_with_data,
                 handwritten: !found.by_pg_dump,
                 one_transaction: !found.by_pg_dump || found.one_transaction,
+                sets_replication_role: found.sets_replication_role,
                 creates_database: found.databases == 1,
             },
             schemas: found.schemas.into_iter().collect(),

@@ -2,7 +2,7 @@
 //! The procedure is the same after an error, a crash of the worker, and a cancellation.
 
 use super::error::failure::LEASE_LOST;
-use super::{Import, ImportFailure, application_prefix, in_place, recreate};
+use super::{Import, ImportFailure, application_prefix, in_place, recreate, replication_role};
 use crate::server::target::CreatedObjects;
 use crate::wire::ImportSummary;
 use std::time::{Duration, Instant};
@@ -43,6 +43,7 @@ async fn retry_timeout(import: &Import<'_>) -> Duration {
 async fn determine_outcome(import: &Import<'_>) -> anyhow::Result<Option<ImportSummary>> {
     let server = import.server;
     server.terminate_attempts(&application_prefix(&import.job.id), import.job.attempts).await?;
+    replication_role::revoke(import).await?;
     let (transaction, created) = import.store.recovery_notes(import.job).await?;
     let finished = if import.recreate {
         recreate::is_finished(import).await?

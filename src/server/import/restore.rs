@@ -9,7 +9,7 @@ use super::progress::batch_markers::Marker;
 use super::progress::poller::{parse_restore_line, poll_progress};
 use super::progress::tracker::Phase;
 use super::script::{Batches, FeedError, Filter, ScriptObserver, feed};
-use super::{Import, ImportFailure};
+use super::{Import, ImportFailure, replication_role};
 use crate::server::crypto::random_hex;
 use crate::server::postgres::private_file;
 use std::fs::File;
@@ -166,8 +166,16 @@ struct Feeder {
 
 impl Psql {
     /// Starts psql, reads the transaction id, and adds the final check of input and plan limit.
-    async fn start(import: &Import<'_>, database: &str, guard: Option<&CommitGuard>) -> Result<Self, ImportFailure> {
+    async fn start(
+        import: &Import<'_>,
+        database: &str,
+        input: &Input,
+        guard: Option<&CommitGuard>,
+    ) -> Result<Self, ImportFailure> {
         let mut command = as_owner(import, database, "psql");
+        if let Some(encoding) = &input.encoding {
+            command.env("PGCLIENTENCODING", encoding.name());
+        }
         command.args(["--no-psqlrc", "--quiet", "--no-align", "--tuples-only", "--single-transaction"]);
         command.args(["--set=ON_ERROR_STOP=1", "--set=VERBOSITY=verbose"]);
         if let Some(guard) = guard {
@@ -277,13 +285,17 @@ async fn feed_script(
     guard: Option<&CommitGuard>,
 ) -> Result<(), ImportFailure> {
     let file = File::open(&input.path).map_err(anyhow::Error::from)?;
-    let Psql { running, mut feeder, output } = Psql::start(import, database, guard).await?;
+    let sets_replication_role = input.plan.script.sets_replication_role;
+    if sets_replication_role {
+        replication_role::grant(import).await?;
+    }
+    let Psql { running, mut feeder, output } = Psql::start(import, database, input, guard).await?;
     let filter = Filter {
         made_schemas: input.plan.extensions.iter().filter_map(|requested| requested.schema.clone()).collect(),
         is_new: guard.is_none(),
-        may_connect: input.plan.script.creates_database,
-        opens_identities: input.plan.script.handwritten,
         search_path: input.search_path.clone(),
+        encoding: input.encoding.clone(),
+        script: input.plan.script.clone(),
     };
     let feeding = tokio::task::spawn_blocking(move || {
         let bytes_fed = feed(file, &mut feeder.pipe, &filter, batches, &feeder.observer);
@@ -291,7 +303,11 @@ async fn feed_script(
         (feeder, bytes_fed)
     });
     let (feeder, bytes_fed) = feeding.await.map_err(anyhow::Error::from)?;
-    Psql { running, feeder, output }.finish_psql(input, bytes_fed).await
+    let loaded = Psql { running, feeder, output }.finish_psql(input, bytes_fed).await;
+    if sets_replication_role {
+        replication_role::revoke(import).await?;
+    }
+    loaded
 }
 
 /// Converts an archive to SQL and runs it with psql: `pg_restore` would commit before the size is
@@ -306,12 +322,13 @@ async fn archive_as_script(
     let list = restore_list(import, input)?;
     let mut command = program(import.tools, "pg_restore", import.work);
     command.arg("--file=-").args(STRIPPED).arg("--use-list").arg(list).arg(&input.path).stdout(Stdio::piped());
-    let Psql { running, mut feeder, output } = Psql::start(import, database, guard).await?;
+    let Psql { running, mut feeder, output } = Psql::start(import, database, input, guard).await?;
     let mut unpacking = ChildProcess::start(command, &[])?;
     let stdout = unpacking.child.stdout.take().ok_or_else(|| anyhow::anyhow!("no pipe from pg_restore"))?;
     let source = make_blocking(stdout.into_owned_fd().map_err(anyhow::Error::from)?)?;
     // The SQL of pg_restore passes through the same filter, because it too ends transactions.
-    let filter = Filter { search_path: input.search_path.clone(), ..Filter::default() };
+    let (search_path, encoding) = (input.search_path.clone(), input.encoding.clone());
+    let filter = Filter { search_path, encoding, ..Filter::default() };
     let feeding = tokio::task::spawn_blocking(move || {
         let bytes_fed = feed(source, &mut feeder.pipe, &filter, batches, &feeder.observer);
         (feeder, bytes_fed)

@@ -1,12 +1,16 @@
 //! Sends a script to psql through the SQL filter, divided into transactions.
 
+use super::foreign_keys::CHECK_FOREIGN_KEYS;
+use super::plan::ScriptPlan;
 use super::progress::batch_markers::{BatchMarkers, Marker};
 use super::progress::tracker::ProgressTracker;
+use crate::dump::encoding::SourceEncoding;
 use crate::dump::psql_commands::{INSIDE_STATEMENT, PsqlCommands};
 use crate::dump::rewrite::{with_open_identities, without_concurrently};
 use crate::dump::scan::ZERO_BYTES;
-use crate::dump::sql::{Piece, PieceKind, Script};
-use crate::dump::treatment::{Treatment, builds_index, created_name, created_publication, object_name, treat};
+use crate::dump::sql::{Piece, PieceKind, Script, client_encoding};
+use crate::dump::statement::{builds_index, created_name, created_publication, object_name};
+use crate::dump::treatment::{Treatment, treat};
 use std::borrow::Cow;
 use std::collections::{HashSet, VecDeque};
 use std::io::{self, BufWriter, Read, Write};
@@ -45,12 +49,22 @@ pub(super) struct Filter {
     pub(super) made_schemas: Vec<String>,
     /// The database is new: nothing in it can be dropped before the script has created something.
     pub(super) is_new: bool,
-    /// The script creates one database, to which it may connect.
-    pub(super) may_connect: bool,
     /// A search path instead of the empty one that pg_dump sets, as SQL for `set_config`.
     pub(super) search_path: Option<String>,
-    /// The script is not from pg_dump, so its `INSERT`s may set `GENERATED ALWAYS` columns.
-    pub(super) opens_identities: bool,
+    /// The encoding of its text: what it declares is skipped.
+    pub(super) encoding: Option<SourceEncoding>,
+    pub(super) script: ScriptPlan,
+}
+
+impl Filter {
+    /// What runs instead of `RESET ALL`, which would also reset the worker's own settings.
+    fn resets(&self) -> &'static [u8] {
+        if self.script.sets_replication_role {
+            b"RESET search_path; RESET client_encoding; RESET session_replication_role;"
+        } else {
+            b"RESET search_path; RESET client_encoding;"
+        }
+    }
 }
 
 /// Sends SQL to psql, without the statements that an import skips. Their line ends are kept, so that
@@ -65,7 +79,7 @@ pub(super) fn feed(
     let mut out = BufWriter::with_capacity(256 << 10, psql);
     let markers = &observer.markers;
     out.write_all(markers.begin().as_bytes())?;
-    let mut script = Script::new(dump);
+    let mut script = Script::new(dump).with_encoding(filter.encoding.as_ref());
     let mut state = BatchState::default();
     while let Some(piece) = script.next_piece().map_err(FeedError::Read)? {
         if piece.has_zero() {
@@ -75,7 +89,7 @@ pub(super) fn feed(
         let mut changed = Cow::Borrowed(piece.bytes);
         let run = match piece.kind {
             PieceKind::CommandInside => return Err(refused(piece.line(), INSIDE_STATEMENT)),
-            PieceKind::Command => match state.commands.refusal(piece.bytes, filter.may_connect) {
+            PieceKind::Command => match state.commands.refusal(piece.bytes, filter.script.creates_database) {
                 Some(why) => return Err(refused(piece.line(), &why)),
                 None => false,
             },
@@ -99,15 +113,18 @@ pub(super) fn feed(
                 let treatment = treat(&text);
                 if let Some(path) = filter.search_path.as_ref().filter(|_| text.trim_ascii() == EMPTY_SEARCH_PATH) {
                     changed = Cow::Owned(format!("SELECT pg_catalog.set_config('search_path', {path}, false);").into());
+                } else if treatment == Treatment::ResetAll {
+                    changed = Cow::Borrowed(filter.resets());
                 } else if treatment == Treatment::RunWithoutConcurrently {
                     changed = Cow::Owned(without_concurrently(piece.bytes));
                 } else if let Some((opened, statements)) =
-                    with_open_identities(piece.bytes).filter(|_| filter.opens_identities)
+                    with_open_identities(piece.bytes).filter(|_| filter.script.handwritten)
                 {
                     changed = Cow::Owned(opened);
-                    state.at_end.extend(statements);
+                    state.at_end.extend(statements.into_iter().map(String::into_bytes));
                 }
                 match &treatment {
+                    Treatment::ForceRowSecurity => state.at_end.push(piece.bytes.to_vec()),
                     Treatment::CopyRows => out.write_all(markers.marker(Marker::Table).as_bytes())?,
                     Treatment::Run if builds_index(&text) => {
                         out.write_all(markers.marker(Marker::Index).as_bytes())?;
@@ -127,9 +144,12 @@ pub(super) fn feed(
     if script.unfinished().is_some() {
         return Err(FeedError::Refused("the dump is truncated".into()));
     }
+    if filter.script.sets_replication_role {
+        out.write_all(CHECK_FOREIGN_KEYS.as_bytes())?;
+    }
     for statement in state.at_end {
         out.write_all(b"\n")?;
-        out.write_all(statement.as_bytes())?;
+        out.write_all(&statement)?;
     }
     out.flush()?;
     Ok(())
@@ -203,7 +223,7 @@ struct BatchState {
     /// The psql commands so far.
     commands: PsqlCommands,
     /// Statements to run after the script.
-    at_end: Vec<String>,
+    at_end: Vec<Vec<u8>>,
 }
 
 impl BatchState {
@@ -218,9 +238,14 @@ impl BatchState {
     /// Whether to run a statement. An error is the reason to reject the whole script.
     fn accept(&mut self, treatment: &Treatment, text: &[u8], filter: &Filter) -> Result<bool, &'static str> {
         let run = match treatment {
-            Treatment::Run | Treatment::RunWithoutConcurrently | Treatment::CreatePolicy(_) | Treatment::CopyRows => {
-                true
-            }
+            Treatment::Run if filter.encoding.is_some() => client_encoding(text).is_none(),
+            Treatment::Run
+            | Treatment::RunWithoutConcurrently
+            | Treatment::CreatePolicy(_)
+            | Treatment::CopyRows
+            | Treatment::ResetAll => true,
+            Treatment::ReplicationRole if filter.script.sets_replication_role => true,
+            Treatment::ReplicationRole => return Err("session_replication_role cannot be set here"),
             Treatment::CreateSchema(name) | Treatment::DropSchema(name) => {
                 name != "public" && !filter.made_schemas.contains(name)
             }
@@ -230,9 +255,12 @@ impl BatchState {
                 object_name(text).is_none_or(has_created)
             }
             Treatment::Drop => true,
-            Treatment::CreateExtension(_) | Treatment::Database | Treatment::Skip | Treatment::SkipAndReport(..) => {
-                false
-            }
+            Treatment::CreateExtension(_)
+            | Treatment::Database
+            | Treatment::ForceRowSecurity
+            | Treatment::Role
+            | Treatment::Skip
+            | Treatment::SkipAndReport(..) => false,
             Treatment::Begin => {
                 self.own_transaction = true;
                 false

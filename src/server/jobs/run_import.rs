@@ -48,5 +48,6 @@ fn source(core: &Core, claim: &Claim, request: &ImportRequest) -> anyhow::Result
         return Ok(ImportSource::Url(url.normalize().0));
     }
     let key = request.upload_key.clone().context("the job has neither a source URL nor an upload")?;
-    Ok(ImportSource::Upload(key))
+    let encoding = request.source_encoding.as_deref().map(str::parse).transpose()?;
+    Ok(ImportSource::Upload { key, encoding })
 }

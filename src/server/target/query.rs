@@ -1,7 +1,7 @@
 //! Queries on a project's database for its owner: extensions, and SQL statements.
 
 use super::TargetServer;
-use crate::dump::treatment::{count_statements, is_copy};
+use crate::dump::statement::{count_statements, is_copy};
 use crate::preflight::ALLOWED_EXTENSIONS;
 use crate::server::postgres::SessionError;
 use crate::wire::{ProjectExtension, SqlRequest, SqlResult};

@@ -99,6 +99,12 @@ const CATALOG: &[CatalogEntry] = &[
     ),
     known(
         "23503",
+        &["loaded with foreign keys off"],
+        "the dump turns foreign keys off while rows load, and some of these rows reference missing rows",
+        "delete these rows in the source or add what they reference, then dump again",
+    ),
+    known(
+        "23503",
         &["violates foreign key"],
         "a row references a missing row: the dump is partial, or the source never validated the constraint",
         FIX_ROWS,

@@ -2,7 +2,7 @@
 
 use super::catalog::ErrorLocation;
 use crate::dump::sql::{PieceKind, Script};
-use crate::dump::treatment::approximate_kind;
+use crate::dump::statement::approximate_kind;
 use crate::server::import::input::{Input, InputKind};
 use crate::server::import::process::ExitedProcess;
 use crate::server::import::script::ScriptObserver;

@@ -1,0 +1,139 @@
+//! Joins several plain dumps into one script, as psql would run them one after the other.
+
+use super::detect::{self, DumpError, DumpFile, Format};
+use super::spool::{Spool, SpoolError};
+use crate::util::byte_counter::ByteCounter;
+use crate::util::format::printable;
+use std::io::{Cursor, Read};
+
+/// A file within a joined dump.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    /// The name in messages.
+    pub shown: String,
+    /// Offset of its first byte in the joined dump.
+    pub(super) offset: u64,
+    /// Its first line in the joined dump, from 1.
+    pub line: u64,
+}
+
+/// Why dumps cannot be joined.
+#[derive(Debug, thiserror::Error)]
+pub enum JoinError {
+    /// A file is not plain SQL.
+    #[error("{0} is in {1} format; several files must all be plain SQL")]
+    NotPlain(String, &'static str),
+    /// A file cannot be decompressed.
+    #[error(transparent)]
+    Dump(#[from] DumpError),
+    /// The copy cannot be written.
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
+}
+
+/// Checks whether dumps can be joined.
+pub fn check_joinable(dumps: &[DumpFile]) -> Result<(), JoinError> {
+    match dumps.iter().find(|dump| dump.format != Format::Plain) {
+        Some(dump) => Err(JoinError::NotPlain(dump.shown.clone(), dump.format.name())),
+        None => Ok(()),
+    }
+}
+
+/// Writes the dumps, decompressed, one after the other into a private file.
+pub fn join(dumps: Vec<DumpFile>, progress: &ByteCounter) -> Result<DumpFile, JoinError> {
+    check_joinable(&dumps)?;
+    let growth = |dump: &DumpFile| if dump.outer_compression.is_some() { 3 } else { 1 };
+    let expected = dumps.iter().map(|dump| dump.size.saturating_mul(growth(dump))).sum();
+    let mut spool = Spool::new(expected, progress)?;
+    let mut parts = Vec::new();
+    for dump in dumps {
+        // A comment ends no statement, so a file that ends within one can be recognized.
+        let name = dump.shown.rsplit(['/', '\\']).next().unwrap_or_default();
+        let (offset, line) = spool.position();
+        spool.append(Cursor::new(format!("-- File: {}\n", printable(name, 100))))?;
+        parts.push(Part { shown: dump.shown.clone(), offset, line: line + 1 });
+        let broken = |error| {
+            let compression = dump.outer_compression.map_or("text", |compression| compression.name());
+            DumpError::Compressed(dump.shown.clone(), compression, error)
+        };
+        let appended = match dump.outer_compression {
+            None => spool.append(without_mark(dump.file).map_err(SpoolError::Read)?),
+            Some(compression) => {
+                let reader = compression.decompress(dump.file).and_then(without_mark).map_err(broken)?;
+                spool.append(reader)
+            }
+        };
+        match appended {
+            Err(SpoolError::Read(error)) if dump.outer_compression.is_some() => return Err(broken(error).into()),
+            result => result?,
+        }
+        spool.append(Cursor::new(b"\n"))?;
+    }
+    let shown = format!("{} files", parts.len());
+    Ok(DumpFile { parts, ..detect::identify(spool.into_file(), shown)? })
+}
+
+/// Skips a byte order mark, which may stand only at the start of a script.
+fn without_mark(mut reader: impl Read) -> std::io::Result<impl Read> {
+    const MARK: &[u8] = b"\xef\xbb\xbf";
+    let mut start = Vec::new();
+    reader.by_ref().take(MARK.len() as u64).read_to_end(&mut start)?;
+    if start == MARK {
+        start.clear();
+    }
+    Ok(Cursor::new(start).chain(reader))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dump::read;
+    use std::fs::File;
+    use std::io::{Seek, Write};
+
+    fn plain(name: &str, text: &[u8]) -> DumpFile {
+        let mut file = tempfile::tempfile().expect("a temporary file");
+        file.write_all(text).expect("a writable file");
+        detect::identify(file, name.to_owned()).expect("a dump")
+    }
+
+    fn text(mut file: &File) -> String {
+        let mut text = String::new();
+        file.rewind().expect("a seekable file");
+        file.read_to_string(&mut text).expect("a readable file");
+        text
+    }
+
+    #[test]
+    fn files_follow_each_other_with_their_first_lines() {
+        let dumps =
+            vec![plain("a/roles.sql", b"SET a.b = 1;"), plain("data.sql", b"\xef\xbb\xbfSELECT 1;\nSELECT 2;\n")];
+        let joined = join(dumps, &ByteCounter::default()).expect("joined dumps");
+        assert_eq!(text(&joined.file), "-- File: roles.sql\nSET a.b = 1;\n-- File: data.sql\nSELECT 1;\nSELECT 2;\n\n");
+        let lines: Vec<_> = joined.parts.iter().map(|part| (part.shown.as_str(), part.line)).collect();
+        assert_eq!(lines, [("a/roles.sql", 2), ("data.sql", 4)]);
+    }
+
+    #[test]
+    fn a_file_that_ends_within_a_statement_is_truncated() {
+        let truncated = |first: &[u8]| {
+            let dumps = vec![plain("first.sql", first), plain("second.sql", b"INSERT INTO t VALUES ('a');\n")];
+            let joined = join(dumps, &ByteCounter::default()).expect("joined dumps");
+            read(&joined, &ByteCounter::default()).expect("a readable dump").truncated
+        };
+        assert_eq!(truncated(b"INSERT INTO t VALUES (1);"), None);
+        assert_eq!(truncated(b"INSERT INTO t VALUES (1); -- comment"), None);
+        for text in ["SELECT 1", "INSERT INTO t VALUES ('a", "/* a", "COPY t (x) FROM stdin;\n1\n", "SELECT $$ a;"] {
+            let why = truncated(text.as_bytes()).expect(text);
+            assert!(why.starts_with("first.sql ends in the middle of "), "{text}: {why}");
+        }
+    }
+
+    #[test]
+    fn only_plain_dumps_are_joined() {
+        let seed = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/seeds/17-custom.dump");
+        let archive = plain("app.dump", &std::fs::read(seed).expect("a readable file"));
+        let error = join(vec![plain("a.sql", b"SELECT 1;"), archive], &ByteCounter::default()).expect_err("an archive");
+        assert_eq!(error.to_string(), "app.dump is in custom format; several files must all be plain SQL");
+    }
+}
