@@ -5,7 +5,7 @@
 //! one, so memory does not grow with their number.
 
 use super::encoding::{SourceEncoding, TextEncoding};
-use super::sql::client_encoding;
+use super::statement::client_encoding;
 use std::io::{self, BufRead};
 
 /// How the archive's data is stored.
@@ -140,6 +140,8 @@ pub struct Archive<R> {
     header: Header,
     /// The encoding of all strings, from the entry `ENCODING` at the start.
     encoding: TextEncoding,
+    /// The first text that is not in this encoding.
+    invalid_text: Option<Vec<u8>>,
     left: i64,
 }
 
@@ -183,6 +185,7 @@ impl<R: BufRead> Archive<R> {
             offset_size: offset_size.into(),
             header,
             encoding: TextEncoding::default(),
+            invalid_text: None,
             left: 0,
         };
         archive.read_rest_of_header()?;
@@ -225,6 +228,11 @@ impl<R: BufRead> Archive<R> {
     /// The header.
     pub fn header(&self) -> &Header {
         &self.header
+    }
+
+    /// The bytes of the first text since the last call that is not in the encoding of the archive.
+    pub fn take_invalid_text(&mut self) -> Option<Vec<u8>> {
+        self.invalid_text.take()
     }
 
     /// Reads the next entry; `None` after the last.
@@ -324,10 +332,17 @@ impl<R: BufRead> Archive<R> {
         let Some(length) = self.length()? else { return Ok(String::new()) };
         let mut bytes = Vec::new(); // grows with the bytes read, not with the stated length
         self.each(length, |block| bytes.extend_from_slice(block))?;
+        let encoding = self.encoding.current;
+        if encoding.must_be_utf8()
+            && self.invalid_text.is_none()
+            && let Some((at, length)) = encoding.first_invalid(&bytes)
+        {
+            self.invalid_text = Some(bytes[at..at + length.max(1)].to_vec());
+        }
         Ok(match String::from_utf8(bytes) {
-            Ok(text) if self.encoding.current.must_be_utf8() || text.is_ascii() => text,
-            Ok(text) => self.encoding.current.decode(text.as_bytes()).into_owned(),
-            Err(error) => self.encoding.current.decode(error.as_bytes()).into_owned(),
+            Ok(text) if encoding.must_be_utf8() || text.is_ascii() => text,
+            Ok(text) => encoding.decode(text.as_bytes()).into_owned(),
+            Err(error) => encoding.decode(error.as_bytes()).into_owned(),
         })
     }
 

@@ -87,8 +87,12 @@ pub struct Contents {
     pub(super) functions: HashSet<u64>,
     /// Created tables and functions, as hashes of their names without a schema.
     pub(super) names: HashSet<u64>,
+    /// Objects that it creates with a schema, as hashes of their names.
+    pub(super) created_names: HashSet<u64>,
+    /// Objects that it uses, as `schema` and name, and that the part read so far does not create.
+    pub(super) used_names: BTreeMap<(String, String), (DumpLocation, String)>,
     /// Functions without a search path of their own.
-    pub(super) open_functions: BTreeMap<String, BTreeSet<String>>,
+    pub(super) open_functions: BTreeMap<String, OpenFunction>,
     /// Functions that indexes and materialized views call, with the first location.
     pub(super) built_calls: BTreeMap<String, (DumpLocation, String)>,
 }
@@ -160,6 +164,8 @@ pub enum Finding {
     DroppedSchema,
     /// A schema that the dump uses but does not create, by name.
     MissingSchema,
+    /// An object that the dump uses but does not create, by name.
+    MissingName,
     /// A trigger function that the dump does not create, by name.
     MissingFunction,
     /// A column of a system view that a later version removed, as `view.column`.
@@ -192,9 +198,9 @@ const MAX_NAME: usize = 200;
 /// Foreign keys into platform schemas kept.
 const KEYS: usize = 200;
 /// Names kept per list.
-const NAMES: usize = 10_000;
+pub(super) const NAMES: usize = 10_000;
 /// Created tables kept.
-const TABLES: usize = 250_000;
+pub(super) const TABLES: usize = 250_000;
 
 impl Contents {
     /// Records a finding. `place` is called only while locations are kept.
@@ -260,8 +266,9 @@ impl Contents {
 
     /// Records the use of an extension's type, function or operator class.
     pub(super) fn use_extension(&mut self, extension: &'static str, schema: Option<String>, place: DumpLocation) {
-        const COMMON: [&str; 2] = ["public", "extensions"];
-        let known = |schema: &String| COMMON.contains(&schema.as_str()) || self.schemas.contains(schema);
+        let known = |schema: &String| {
+            super::extension_use::COMMON_SCHEMAS.contains(&schema.as_str()) || self.schemas.contains(schema)
+        };
         if schema.as_ref().is_none_or(known) {
             self.used_extensions.entry(extension).or_insert((schema, place));
         }
@@ -304,7 +311,7 @@ impl Contents {
 
     pub(super) fn add_open_function(&mut self, function: OpenFunction) {
         if self.open_functions.len() < NAMES {
-            self.open_functions.insert(function.name, function.unqualified);
+            self.open_functions.insert(function.name.clone(), function);
         }
     }
 
@@ -314,16 +321,9 @@ impl Contents {
         }
     }
 
-    /// Functions that an index or a materialized view calls and that find a table or function of the
-    /// dump only by the search path: function, what it names, location and excerpt of the caller.
-    pub fn path_dependent_calls(&self) -> impl Iterator<Item = (&str, &str, DumpLocation, &str)> {
-        self.built_calls.iter().filter_map(|(function, (place, shown))| {
-            let names = self.open_functions.get(function)?;
-            let own = names
-                .iter()
-                .find(|name| self.names.contains(&hash("", name)) || super::extension_use::is_extension_name(name))?;
-            Some((function.as_str(), own.as_str(), *place, shown.as_str()))
-        })
+    /// Records the name of a type, which functions may use without its schema.
+    pub(super) fn add_type(&mut self, name: &str) {
+        self.add_name(name);
     }
 
     fn add_name(&mut self, name: &str) {
@@ -390,7 +390,7 @@ fn cut(name: &str) -> &str {
     &name[..end]
 }
 
-fn hash(schema: &str, name: &str) -> u64 {
+pub(super) fn hash(schema: &str, name: &str) -> u64 {
     let mut hasher = DefaultHasher::new();
     (schema, name).hash(&mut hasher);
     hasher.finish()

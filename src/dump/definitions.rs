@@ -2,11 +2,12 @@
 //! rules for plain SQL apply to them too.
 
 use super::archive::Entry;
-use super::encoding::hides_backslashes;
+use super::encoding::is_supported;
 use super::psql_commands::INSIDE_STATEMENT;
 use super::sql::{PieceKind, Script};
+use super::statement::client_encoding;
 use super::tokens::{Token, Tokens};
-use super::treatment::{Treatment, treat};
+use super::treatment::{Treatment, UNSUPPORTED_ENCODING, treat};
 use std::io::Cursor;
 
 /// Approximate number of bytes of definitions parsed at once.
@@ -149,6 +150,9 @@ fn is_plain(text: &[u8]) -> bool {
 /// Checks the entries that `pg_restore` treats specially.
 fn refused_setting(entry: &Entry) -> Option<&'static str> {
     let text = entry.definition.trim();
+    if entry.kind == "ENCODING" && client_encoding(text.as_bytes()).is_some_and(|name| !is_supported(&name)) {
+        return Some(UNSUPPORTED_ENCODING);
+    }
     let honest = match entry.kind.as_str() {
         "STDSTRINGS" => {
             ["'on'", "'off'"].iter().any(|value| text == format!("SET standard_conforming_strings = {value};"))
@@ -157,7 +161,7 @@ fn refused_setting(entry: &Entry) -> Option<&'static str> {
         "ENCODING" => text
             .strip_prefix("SET client_encoding = '")
             .and_then(|rest| rest.strip_suffix("';"))
-            .is_some_and(|name| !name.contains('\'') && !hides_backslashes(name.as_bytes())),
+            .is_some_and(|name| !name.contains('\'')),
         // pg_restore inserts its lines into a statement.
         "BLOB METADATA" => text.bytes().all(|byte| byte.is_ascii_digit() || byte.is_ascii_whitespace()),
         _ => true,

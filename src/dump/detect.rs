@@ -5,6 +5,7 @@ use super::decompress::OuterCompression;
 use super::encoding::SourceEncoding;
 use super::join::Part;
 use super::tar;
+use super::tokens::Tokens;
 use crate::util::file_identity::{FileIdentity, FileOrigin};
 use std::fs::File;
 use std::io::{self, Read, Seek};
@@ -215,6 +216,10 @@ fn identify_other(start: &[u8]) -> Option<&'static str> {
     // Comments and rows of a Postgres dump may mention other databases.
     let ours = memchr::memmem::find(&start[..start.len().min(512)], b"-- PostgreSQL database").is_some();
     let has = |words: &[u8]| !ours && memchr::memmem::find(start, words).is_some();
+    // Only as SQL, not in literals and comments.
+    let is_text = starts_like_text(start);
+    let has_word =
+        |words: &[&str]| !ours && is_text && Tokens::new(start).any(|token| words.iter().any(|word| token.is(word)));
     Some(match start {
         [] => "is empty",
         _ if tar::is_tar(start) => "is a tar archive, not a dump; extract the dump from it first",
@@ -235,12 +240,22 @@ fn identify_other(start: &[u8]) -> Option<&'static str> {
         }
         _ if begins(b"-- MySQL dump") || begins(b"-- MariaDB dump") || begins(b"-- phpMyAdmin") => MYSQL,
         _ if begins(b"/*!") || begins(b"/*M!") || has(b") ENGINE=") || has(b"CREATE TABLE `") => MYSQL,
+        _ if has_word(&["AUTOINCREMENT"]) => "is a SQLite dump, not a Postgres dump",
+        _ if has_word(&["DISTKEY", "DISTSTYLE", "SORTKEY"]) => {
+            "is SQL for Amazon Redshift, which Postgres does not run"
+        }
+        _ if has_word(&["CREATE_DISTRIBUTED_TABLE"]) => "is SQL for Citus, which the target does not have",
+        _ if has_word(&["VARCHAR2"]) => "is SQL for Oracle, which Postgres does not run",
         _ if has(b"unique_rowid()") || has(b" STORING (") => COCKROACH,
         _ if begins(b"<?xml") && (has(b"<Error>") || has(b"<Code>")) => {
             "is the error page of an object store, not a dump; download the file again"
         }
-        _ if begins(b"<!doctype html") || begins(b"<!DOCTYPE html") || begins(b"<html") => {
+        _ if ["<!doctype html", "<html"].iter().any(|word| begins_in_any_case(start, word)) => {
             "is a web page, not a dump; download the file again"
+        }
+        [b'{' | b'[', ..] => "is JSON, not a dump; download the file again",
+        _ if memchr::memmem::find(start, b"\nPGDMP").is_some() => {
+            "has messages of another program before the archive; dump again with pg_dump -f FILE"
         }
         _ if begins(b"EXPORT:V") => "is an Oracle export, not a Postgres dump",
         _ if begins(b"\x6d\xe2\x99\x81") => "is a MongoDB dump, not a Postgres dump",
@@ -250,6 +265,11 @@ fn identify_other(start: &[u8]) -> Option<&'static str> {
         _ if start.contains(&0) && !starts_like_text(start) => "is a binary file, not a Postgres dump",
         _ => return None,
     })
+}
+
+fn begins_in_any_case(start: &[u8], word: &str) -> bool {
+    let start = start.trim_ascii_start();
+    start.get(..word.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(word.as_bytes()))
 }
 
 const COCKROACH: &str = "is SQL for CockroachDB, which Postgres does not run";
@@ -285,12 +305,16 @@ mod tests {
             (b"SQLite format 3\0", "a SQLite database"),
             (b"-- MySQL dump 10.13", "a MySQL or MariaDB dump"),
             (b"\x7fELF\x02\x01\x01\0", "a binary file"),
-            (b"<!doctype html>", "is a web page"),
+            (b"\n<!DocType HTML PUBLIC>", "is a web page"),
             (b"<?xml version=\"1.0\"?><Error><Code>AccessDenied</Code></Error>", "the error page of an object store"),
             (b"PGDMP\x01\x0e\0\x04\x08\x01\r\nSET x;\r\n", "a carriage return stands before every line feed"),
             (b"--\r\r\n-- PostgreSQL database dump\r\r\n", "converted twice"),
             (b"CREATE TABLE t (id INT8 DEFAULT unique_rowid());", "CockroachDB"),
-            (b"{\"a\": 1}", "is text, but not SQL"),
+            (b"CREATE TABLE t (id INTEGER PRIMARY KEY AUTOINCREMENT);", "a SQLite dump"),
+            (b"CREATE TABLE t (id int) DISTSTYLE EVEN SORTKEY (id);", "Redshift"),
+            (b"CREATE TABLE t (a VARCHAR2(10));", "Oracle"),
+            (b"{\"a\": 1}", "is JSON"),
+            (b"pg_dump: warning: x\nPGDMP\x01\x0e\0", "messages of another program"),
             (b"hello, this is my diary", "is text, but not SQL"),
             (b"TAPE\0\0\x03\0", "a Microsoft SQL Server backup"),
             (b"SET ANSI_NULLS ON\r\nGO\r\n", "a Microsoft SQL Server script"),

@@ -2,6 +2,7 @@
 //! the encoding that the dump declares.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::fmt;
 use std::str::FromStr;
 
@@ -77,6 +78,19 @@ impl Encoding {
         }
     }
 
+    /// Number of bytes at the end of a text that may be the start of a longer character.
+    fn unfinished(self, text: &[u8]) -> usize {
+        match self {
+            Self::Utf8 | Self::SqlAscii => unfinished_character(text),
+            // In the EUC encodings all bytes of a character are above ASCII, and most have two.
+            Self::Known(encoding) if !encoding.is_single_byte() => {
+                let run = text.iter().rev().take_while(|byte| **byte >= 0x80).count();
+                euc_remainder(&text[text.len() - run..])
+            }
+            _ => 0,
+        }
+    }
+
     /// Offset and length in bytes of the first invalid text; `None` if all is valid or cannot be
     /// checked here. Text may end in the middle of a character.
     pub fn first_invalid(self, text: &[u8]) -> Option<(usize, usize)> {
@@ -85,15 +99,13 @@ impl Encoding {
                 let error = simdutf8::compat::from_utf8(text).err()?;
                 Some((error.valid_up_to(), error.error_len()?))
             }
-            Self::Known(encoding) if !encoding.is_single_byte() && !text.is_ascii() => {
-                let mut decoder = encoding.new_decoder_without_bom_handling();
-                let mut decoded =
-                    String::with_capacity(decoder.max_utf8_buffer_length_without_replacement(text.len())?);
-                let (result, read) = decoder.decode_to_string_without_replacement(text, &mut decoded, false);
-                let encoding_rs::DecoderResult::Malformed(length, after) = result else { return None };
-                let (length, after) = (usize::from(length), usize::from(after));
-                Some((read.saturating_sub(length + after), length))
+            Self::Known(_) if text.is_ascii() => None,
+            Self::Known(encoding) if encoding.is_single_byte() => {
+                let table = characters(encoding);
+                let at = text.iter().position(|byte| *byte >= 0x80 && !table[usize::from(*byte - 0x80)])?;
+                Some((at, 1))
             }
+            Self::Known(_) => first_invalid_euc(text),
             _ => None,
         }
     }
@@ -112,8 +124,7 @@ impl FromStr for SourceEncoding {
     type Err = UnsupportedEncoding;
 
     fn from_str(name: &str) -> Result<Self, UnsupportedEncoding> {
-        let supported = !matches!(Encoding::parse(name), Encoding::SqlAscii | Encoding::Unknown);
-        if !supported || name.len() > 40 || hides_backslashes(name.as_bytes()) {
+        if !is_supported(name) || Encoding::parse(name) == Encoding::SqlAscii || name.len() > 40 {
             return Err(UnsupportedEncoding);
         }
         Ok(Self(name.to_ascii_uppercase()))
@@ -154,12 +165,106 @@ impl TextEncoding {
     }
 }
 
-/// Whether a client encoding has multibyte characters that can end with the byte of a backslash
-/// (Postgres, "Supported Character Sets": those not supported on the server).
-pub(super) fn hides_backslashes(text: &[u8]) -> bool {
-    const NAMES: [&[u8]; 8] = [b"big5", b"gb18030", b"gbk", b"johab", b"sjis", b"shift_jis", b"uhc", b"win9"];
-    let text = text.to_ascii_lowercase();
-    NAMES.iter().any(|name| memchr::memmem::find(&text, name).is_some())
+/// Whether Postgres has a character for a byte of a single-byte encoding. Where Windows has none, this
+/// program's decoder returns a control character.
+fn is_character(encoding: &'static encoding_rs::Encoding, byte: u8) -> bool {
+    let bytes = [byte];
+    let (text, malformed) = encoding.decode_without_bom_handling(&bytes);
+    let is_control = text.chars().any(|c| ('\u{80}'..='\u{9f}').contains(&c));
+    !(malformed || is_control && encoding.name().starts_with("windows"))
+}
+
+/// Which bytes from 0x80 are characters. The last table is kept, because there may be millions of texts.
+fn characters(encoding: &'static encoding_rs::Encoding) -> [bool; 128] {
+    type Table = (&'static encoding_rs::Encoding, [bool; 128]);
+    thread_local! { static LAST: Cell<Option<Table>> = const { Cell::new(None) } }
+    LAST.with(|last| match last.get() {
+        Some((of, table)) if of == encoding => table,
+        _ => {
+            let mut byte = 0x7f_u8;
+            let table = [(); 128].map(|()| {
+                byte += 1;
+                is_character(encoding, byte)
+            });
+            last.set(Some((encoding, table)));
+            table
+        }
+    })
+}
+
+/// Length of an EUC character by its first byte. `EUC_JP` has two prefixes for further characters
+/// (Postgres, `src/common/wchar.c`).
+fn euc_length(first: u8) -> usize {
+    match first {
+        0x8f => 3,
+        0x80.. => 2,
+        _ => 1,
+    }
+}
+
+/// Number of bytes at the end of a run of EUC characters that do not make a whole one.
+fn euc_remainder(run: &[u8]) -> usize {
+    let mut at = 0;
+    while at < run.len() {
+        let length = euc_length(run[at]);
+        if at + length > run.len() {
+            return run.len() - at;
+        }
+        at += length;
+    }
+    0
+}
+
+/// The first character of an EUC text that does not consist of bytes from 0xa1, as Postgres wants it.
+fn first_invalid_euc(text: &[u8]) -> Option<(usize, usize)> {
+    let mut at = 0;
+    while at < text.len() {
+        let length = euc_length(text[at]);
+        let prefix = usize::from(matches!(text[at], 0x8e | 0x8f));
+        let character = text.get(at..at + length)?;
+        if length > 1 && !character[prefix..].iter().all(|byte| (0xa1..=0xfe).contains(byte)) {
+            return Some((at, length));
+        }
+        at += length;
+    }
+    None
+}
+
+/// Whether an import supports a client encoding. Those that Postgres has only for clients are left out:
+/// a character can end with the byte of a backslash, so the filter and psql could read a script
+/// differently (Postgres, "Supported Character Sets").
+pub(super) fn is_supported(name: &str) -> bool {
+    Encoding::parse(name) != Encoding::Unknown
+}
+
+/// Finds text that is not in its encoding, where a statement or the rows of a table arrive in parts.
+#[derive(Default)]
+pub(super) struct TextCheck {
+    /// The start of a character at the end of the previous part.
+    pending: Vec<u8>,
+}
+
+impl TextCheck {
+    /// Offset in the part and the bytes of the first invalid text. `is_whole`: the text ends with this
+    /// part, and not in the middle of a character.
+    pub(super) fn first_invalid(
+        &mut self,
+        encoding: Encoding,
+        part: &[u8],
+        is_whole: bool,
+    ) -> Option<(usize, Vec<u8>)> {
+        let pending = std::mem::take(&mut self.pending);
+        let before = pending.len();
+        let text = if before == 0 { Cow::Borrowed(part) } else { Cow::Owned([&pending, part].concat()) };
+        let found = encoding.first_invalid(&text).map(|(at, length)| (at, length.max(1)));
+        let rest = encoding.unfinished(&text);
+        let unfinished = || (is_whole && rest > 0).then(|| (text.len() - rest, rest));
+        let found = found.or_else(unfinished);
+        if !is_whole {
+            self.pending = text[text.len() - rest..].to_vec();
+        }
+        found.map(|(at, length)| (at.saturating_sub(before), text[at..(at + length).min(text.len())].to_vec()))
+    }
 }
 
 /// Number of bytes at the end of a valid text that may be the start of a longer character.
@@ -233,7 +338,9 @@ mod tests {
             "win1252".parse::<SourceEncoding>().map(|encoding| encoding.name().to_owned()),
             Ok("WIN1252".into())
         );
-        for name in ["SQL_ASCII", "SJIS", "gbk", "MULE_INTERNAL", "", "UTF8'; drop table t; --"] {
+        for name in
+            ["SQL_ASCII", "SJIS", "mskanji", "windows-932", "gbk", "MULE_INTERNAL", "", "UTF8'; drop table t; --"]
+        {
             assert_eq!(name.parse::<SourceEncoding>(), Err(UnsupportedEncoding), "{name}");
         }
     }
@@ -244,7 +351,29 @@ mod tests {
         assert_eq!(Encoding::Utf8.first_invalid(b"ab\xe9 c"), Some((2, 1)));
         assert_eq!(Encoding::Utf8.first_invalid(b"ab\xc3"), None, "the character may continue");
         assert_eq!(Encoding::Latin1.first_invalid(b"ab\xff"), None);
-        assert_eq!(Encoding::parse("EUC_JP").first_invalid(b"ab\xc6 c"), Some((2, 1)));
+        let euc_jp = Encoding::parse("EUC_JP");
+        assert_eq!(euc_jp.first_invalid(b"ab\xc6 c"), Some((2, 2)));
+        assert_eq!(euc_jp.first_invalid(b"\x8f\xf4\xfb"), None, "an extension of IBM");
+        assert_eq!(Encoding::parse("EUC_KR").first_invalid(b"\xb0\x41"), Some((0, 2)), "a character of UHC");
+        assert_eq!(Encoding::parse("WIN1252").first_invalid(b"a\x80\x81"), Some((2, 1)));
+        assert_eq!(Encoding::parse("LATIN2").first_invalid(b"a\x80\x81"), None);
+    }
+
+    #[test]
+    fn characters_may_cross_the_parts_of_a_text() {
+        let check = |encoding: Encoding, parts: &[&[u8]]| {
+            let mut check = TextCheck::default();
+            let last = parts.len() - 1;
+            let mut found = parts.iter().enumerate().map(|(at, part)| check.first_invalid(encoding, part, at == last));
+            found.find_map(|found| found)
+        };
+        let euc = Encoding::parse("EUC_JP");
+        assert_eq!(check(Encoding::Utf8, &[b"a\xe2\x82", b"\xac"]), None);
+        assert_eq!(check(Encoding::Utf8, &[b"a\xe2\x82", b"b"]), Some((0, b"\xe2\x82".to_vec())));
+        assert_eq!(check(Encoding::Utf8, &[b"\x93quoted\n"]), Some((0, b"\x93".to_vec())));
+        assert_eq!(check(Encoding::Utf8, &[b"a\xc3"]), Some((1, b"\xc3".to_vec())));
+        assert_eq!(check(euc, &[b"\xc6\xfc\xcb", b"\xdc\n"]), None);
+        assert_eq!(check(euc, &[b"\xc6\xfc\xcb", b"\n"]), Some((0, b"\xcb\n".to_vec())));
     }
 
     proptest! {

@@ -5,13 +5,20 @@ use super::tokens::{Token, Tokens};
 
 /// The extensions that a target may have, and the names that only they define (their control files
 /// and SQL scripts, Postgres 17, pgvector 0.8, PostGIS 3.5).
-const NAMES: [(&str, &[&str]); 9] = [
+const NAMES: [(&str, &[&str]); 13] = [
     ("citext", &["citext"]),
+    ("fuzzystrmatch", &["soundex", "metaphone", "dmetaphone", "dmetaphone_alt", "levenshtein", "daitch_mokotoff"]),
     ("hstore", &["hstore"]),
+    ("intarray", &["gin__int_ops", "gist__int_ops", "gist__intbig_ops", "query_int"]),
+    ("isn", &["isbn", "isbn13", "issn", "ean13", "ismn"]),
     ("ltree", &["ltree", "lquery", "ltxtquery", "gist_ltree_ops"]),
-    ("pg_trgm", &["gin_trgm_ops", "gist_trgm_ops", "word_similarity", "strict_word_similarity", "show_trgm"]),
-    ("pgcrypto", &["gen_salt", "crypt", "pgp_sym_encrypt", "pgp_sym_decrypt", "gen_random_bytes", "hmac"]),
+    (
+        "pg_trgm",
+        &["gin_trgm_ops", "gist_trgm_ops", "similarity", "word_similarity", "strict_word_similarity", "show_trgm"],
+    ),
+    ("pgcrypto", &["gen_salt", "crypt", "pgp_sym_encrypt", "pgp_sym_decrypt", "gen_random_bytes", "hmac", "digest"]),
     ("postgis", &["geometry", "geography", "st_makepoint", "st_setsrid", "st_geomfromtext", "box2d", "box3d"]),
+    ("tablefunc", &["crosstab", "crosstab2", "crosstab3", "crosstab4", "connectby", "normal_rand"]),
     ("unaccent", &["unaccent"]),
     (
         "uuid-ossp",
@@ -37,6 +44,12 @@ pub(super) fn used_extensions(text: &[u8]) -> Vec<(&'static str, Option<String>,
             if let Some((extension, _)) = extension.filter(|_| is_reference(&before, tokens.peek(), is_view)) {
                 let dotted = matches!(before[1], Some(Token::Sign('.')));
                 let schema = before[0].as_ref().filter(|_| dotted).and_then(Token::name);
+                // In a view, `name.column` is the column of a table or its alias.
+                let is_column = is_view && tokens.peek() != Some(&Token::Sign('('));
+                if is_column && schema.as_deref().is_some_and(|schema| !COMMON_SCHEMAS.contains(&schema)) {
+                    before = [before[1].take(), Some(token)];
+                    continue;
+                }
                 found.push((*extension, schema, name));
             }
         }
@@ -45,9 +58,52 @@ pub(super) fn used_extensions(text: &[u8]) -> Vec<(&'static str, Option<String>,
     found
 }
 
+/// Schemas that extensions are usually in.
+pub(super) const COMMON_SCHEMAS: [&str; 2] = ["public", "extensions"];
+
 /// Whether an extension of the list defines an object of this name.
 pub(super) fn is_extension_name(name: &str) -> bool {
     NAMES.iter().any(|(_, names)| names.contains(&name))
+}
+
+/// Whether a name may be of one of the extensions that every project has in `public` (vector, pgcrypto,
+/// uuid-ossp, pg_trgm), by the beginnings of their names.
+pub(super) fn may_be_of_project(name: &str) -> bool {
+    const BEGINNINGS: [&str; 32] = [
+        "vector",
+        "halfvec",
+        "sparsevec",
+        "l1_",
+        "l2_",
+        "cosine_",
+        "inner_product",
+        "hamming_",
+        "jaccard_",
+        "binary_quantize",
+        "subvector",
+        "array_to_",
+        "ivfflat",
+        "hnsw",
+        "avg",
+        "sum",
+        "gin_",
+        "gtrgm",
+        "gist_",
+        "similarity",
+        "word_similarity",
+        "strict_word",
+        "show_",
+        "set_limit",
+        "uuid_",
+        "pgp_",
+        "gen_",
+        "crypt",
+        "digest",
+        "hmac",
+        "encrypt",
+        "decrypt",
+    ];
+    BEGINNINGS.iter().any(|beginning| name.starts_with(beginning)) || ["armor", "dearmor"].contains(&name)
 }
 
 /// Whether one of these names is an extension's.

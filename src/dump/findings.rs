@@ -4,8 +4,9 @@
 use super::catalog_changes::removed_column;
 use super::contents::{Contents, DumpLocation, Finding};
 use super::extension_use::used_extensions;
+use super::references::qualified_names;
 use super::search_path::{called_functions, open_function};
-use super::statement::{extension, policy_roles};
+use super::statement::{beginning, extension, policy_roles, qualified};
 use super::superuser::requirement;
 use super::tokens::{Token, Tokens, first_word};
 use super::treatment::{
@@ -148,6 +149,7 @@ pub(super) fn record_create(contents: &mut Contents, text: &[u8], tokens: &[Toke
             contents.tables_for_data += 1;
             let (schema, name) = qualified(rest);
             contents.add_table(&schema, &name);
+            record_own_name(contents, rest);
         }
         "INDEX" => contents.count("indexes"),
         "FUNCTION" | "PROCEDURE" | "AGGREGATE" => {
@@ -156,15 +158,25 @@ pub(super) fn record_create(contents: &mut Contents, text: &[u8], tokens: &[Toke
             let (schema, name) = qualified(rest);
             contents.add_function(&schema, &name);
         }
-        "VIEW" => contents.count("views"),
-        "MATERIALIZED" => contents.count("materialized views"),
-        "SEQUENCE" => contents.count("sequences"),
+        "VIEW" => {
+            contents.count("views");
+            record_own_name(contents, rest);
+        }
+        "MATERIALIZED" => {
+            contents.count("materialized views");
+            record_own_name(contents, rest.get(1..).unwrap_or_default());
+        }
+        "SEQUENCE" => {
+            contents.count("sequences");
+            record_own_name(contents, rest);
+        }
         "TRIGGER" => {
             contents.count("triggers");
             record_trigger_function(contents, text, at);
         }
         "TYPE" | "DOMAIN" => {
             contents.count("types");
+            contents.add_type(&qualified(rest).1);
             record_own_name(contents, rest);
         }
         "SCHEMA" => {
@@ -243,6 +255,7 @@ fn record_trigger_function(contents: &mut Contents, text: &[u8], at: At<'_>) {
 }
 
 /// Records the schema of a created object, if the dump does not create the schema.
+/// `Contents::settle_references` removes those that it creates later.
 pub(super) fn record_schema(contents: &mut Contents, schema: &str, place: impl FnOnce() -> (DumpLocation, String)) {
     if !contents.may_have_schema(schema) {
         contents.record(Finding::MissingSchema, schema, place);
@@ -275,6 +288,7 @@ pub(super) fn record_requirements(contents: &mut Contents, text: &[u8], at: At<'
     if first_word(text).eq_ignore_ascii_case(b"create") {
         record_check_functions(contents, text, at);
     }
+    contents.add_names(qualified_names(text), || (at(), beginning(text)));
     if let Some(function) = open_function(text) {
         contents.add_open_function(function);
     }
@@ -383,36 +397,4 @@ fn record_setting(contents: &mut Contents, text: &[u8], tokens: &[Token], at: At
     }
     let name = if words.next() == Some(&Token::Sign('.')) { format!("{name}.") } else { name };
     contents.record(Finding::Setting, &name, || (at(), beginning(text)));
-}
-
-/// A schema and a name; the schema is empty if the name is unqualified.
-fn qualified(tokens: &[Token]) -> (String, String) {
-    let mut tokens =
-        tokens.iter().skip_while(|token| token.is("IF") || token.is("NOT") || token.is("EXISTS") || token.is("ONLY"));
-    let first = tokens.next().and_then(Token::name).unwrap_or_default();
-    match (tokens.next(), tokens.next()) {
-        (Some(Token::Sign('.')), Some(name)) => (first, name.name().unwrap_or_default()),
-        _ => (String::new(), first),
-    }
-}
-
-/// The first words of a statement, for a report. Literals, values, options and setting values are
-/// omitted: they may hold secrets or row data.
-pub(super) fn beginning(text: &[u8]) -> String {
-    const LAST_WORDS: [&str; 4] = ["PASSWORD", "OPTIONS", "VALUES", "CONNECTION"];
-    let sets = ["SET", "RESET"].iter().any(|word| first_word(text).eq_ignore_ascii_case(word.as_bytes()));
-    let mut shown = String::new();
-    let mut tokens = Tokens::new(&text[..text.len().min(2000)]);
-    while let Some((token, raw, space)) = tokens.next_with_text() {
-        let last = LAST_WORDS.iter().any(|word| token.is(word)) || (sets && token == Token::Sign('='));
-        if space && !shown.is_empty() {
-            shown.push(' ');
-        }
-        shown.push_str(if token == Token::Literal { "'…'" } else { std::str::from_utf8(raw).unwrap_or("…") });
-        if last || shown.len() > 200 {
-            shown.push_str(" …");
-            break;
-        }
-    }
-    shown
 }

@@ -333,6 +333,19 @@ pub(super) fn inserts(bytes: &[u8]) -> (usize, u64) {
     (length, count)
 }
 
+/// The statements of a run that [`inserts`] has found, or one statement.
+pub(super) fn split_inserts(bytes: &[u8]) -> Vec<&[u8]> {
+    let mut inserts_only = PlainInserts { bytes, quotes: memchr::memchr_iter(b'\'', bytes), quote: None };
+    inserts_only.quote = inserts_only.quotes.next();
+    let (mut statements, mut from) = (Vec::new(), 0);
+    while let Some(end) = inserts_only.statement_end(from).filter(|end| *end < bytes.len()) {
+        statements.push(&bytes[from..end]);
+        from = end;
+    }
+    statements.push(&bytes[from..]);
+    statements
+}
+
 /// Bytes with one iterator over all single quotes, which is faster than a search for each.
 struct PlainInserts<'a> {
     bytes: &'a [u8],

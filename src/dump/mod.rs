@@ -4,7 +4,7 @@
 //! contents of an archive ([`archive`]), or in one pass over plain SQL ([`sql`], [`scan`]).
 
 pub mod archive;
-mod archive_text;
+mod archive_data;
 pub mod catalog_changes;
 mod contents;
 mod copy_target;
@@ -20,6 +20,7 @@ mod lexer;
 mod lexer_agreement;
 pub mod psql_commands;
 mod read;
+mod references;
 pub mod rewrite;
 pub mod scan;
 mod search_path;

@@ -45,6 +45,9 @@ impl PsqlCommands {
         if command.contains(&b'`') {
             return Some(format!("the psql command {name} runs a program"));
         }
+        if has_another(command) {
+            return Some("several psql commands in one line".to_owned());
+        }
         let argument = argument(command);
         match name.as_str() {
             "\\set" => {
@@ -61,27 +64,50 @@ impl PsqlCommands {
         }
     }
 
-    /// A variable that statements use and `\set` has defined: psql would have replaced it.
-    pub fn used_variable(&self, statements: &[u8]) -> Option<&str> {
-        // Reading tokens is slow, and dumps that set variables seldom use one.
-        let appears = |form: String| memchr::memmem::find(statements, form.as_bytes()).is_some();
-        let may_use = |name: &&String| {
-            appears(format!(":{name}")) || appears(format!(":'{name}'")) || appears(format!(":\"{name}\""))
+    /// A variable that psql would have replaced in statements: one that `\set` has defined, or one of psql's
+    /// own in a form that is not SQL.
+    pub fn used_variable(&self, statements: &[u8]) -> Option<String> {
+        // Reading tokens is slow, and dumps seldom use a variable.
+        let appears = |form: &[u8]| memchr::memmem::find(statements, form).is_some();
+        let in_form = |name: &str| {
+            [format!(":'{name}'"), format!(":\"{name}\""), format!(":{{?{name}}}")]
+                .iter()
+                .any(|form| appears(form.as_bytes()))
         };
-        let names: Vec<&String> = self.variables.iter().filter(may_use).collect();
-        if names.is_empty() {
-            return None;
-        }
+        let has_form = [b":'".as_slice(), b":\"", b":{?"].into_iter().any(appears);
+        let may_use = |name: &&str| has_form && in_form(name) || appears(format!(":{name}").as_bytes());
+        let set: Vec<&str> = self.variables.iter().map(String::as_str).filter(may_use).collect();
+        let names: Vec<&str> = OWN_VARIABLES.into_iter().filter(|name| has_form && in_form(name)).chain(set).collect();
+        let first = names.first()?;
         let tokens: Vec<Token> = Tokens::new(statements).collect();
         let mut uses = tokens.windows(3).filter(|three| three[1] == Token::Sign(':') && three[0] != Token::Sign(':'));
         uses.find_map(|three| match &three[2] {
-            Token::Literal | Token::Quoted(_) => Some(names[0].as_str()), // `:'name'` and `:"name"`
+            // `:'name'`, `:"name"` and `:{?name}`
+            Token::Literal | Token::Quoted(_) | Token::Sign('{') => Some((*first).to_owned()),
             other => {
                 let used = other.name()?;
-                names.iter().find(|name| name.eq_ignore_ascii_case(&used)).map(|name| name.as_str())
+                names.iter().find(|name| name.eq_ignore_ascii_case(&used)).map(|name| (*name).to_owned())
             }
         })
     }
+}
+
+/// Variables that psql sets itself and that scripts use (psql, "Variables").
+const OWN_VARIABLES: [&str; 6] = ["DBNAME", "USER", "HOST", "PORT", "ENCODING", "VERSION"];
+
+/// Whether a second command, or SQL after `\\\\`, follows in the line.
+fn has_another(command: &[u8]) -> bool {
+    let mut in_quotes = false;
+    let mut bytes = command.iter().skip(1);
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'\'' => in_quotes = !in_quotes,
+            b'\\' if !in_quotes => return true,
+            b'\\' => drop(bytes.next()),
+            _ => {}
+        }
+    }
+    false
 }
 
 /// The name of a command, with its backslash and without its arguments, which may contain a password.
@@ -104,7 +130,7 @@ mod tests {
     #[test]
     fn output_settings_are_skipped_and_everything_else_is_refused() {
         let mut commands = PsqlCommands::default();
-        for command in ["\\set ON_ERROR_STOP on", "\\timing off", "\\encoding UTF8", "\\echo hi", "\\restrict x"] {
+        for command in ["\\set ON_ERROR_STOP on", "\\timing off", "\\encoding UTF8", "\\echo 'a\\nb'", "\\restrict x"] {
             assert_eq!(commands.refusal(command.as_bytes(), false), None, "{command}");
         }
         for command in [
@@ -116,6 +142,9 @@ mod tests {
             "\\gexec",
             "\\if",
             "\\set x `id`",
+            "\\echo x \\\\ DELETE FROM t;",
+            "\\timing \\i file",
+            "\\set x 'a' \\! id",
         ] {
             assert!(commands.refusal(command.as_bytes(), false).is_some(), "{command}");
         }
@@ -134,8 +163,10 @@ mod tests {
         let mut commands = PsqlCommands::default();
         assert_eq!(commands.used_variable(b"SELECT :x;"), None);
         assert_eq!(commands.refusal(b"\\set x 1\n", false), None);
-        assert_eq!(commands.used_variable(b"SELECT :x;"), Some("x"));
-        assert_eq!(commands.used_variable(b"SELECT :'x';"), Some("x"));
+        assert_eq!(commands.used_variable(b"SELECT :x;").as_deref(), Some("x"));
+        assert_eq!(commands.used_variable(b"SELECT :'x';").as_deref(), Some("x"));
+        assert_eq!(commands.used_variable(b"SELECT :{?x};").as_deref(), Some("x"));
+        assert_eq!(commands.used_variable(b"SELECT :'USER';").as_deref(), Some("USER"));
         for text in ["SELECT a::x;", "SELECT a[1:2];", "SELECT ':x';"] {
             assert_eq!(commands.used_variable(text.as_bytes()), None, "{text}");
         }

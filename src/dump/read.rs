@@ -1,13 +1,13 @@
 //! Reads the contents of a dump in any format.
 
 use super::archive::{Archive, ArchiveError, DataLocation, Entry, Header};
-use super::archive_text::first_invalid_row;
+use super::archive_data::{AfterBlocks, after_blocks, first_invalid_row};
 use super::contents::{Contents, DumpLocation, Finding};
 use super::definitions::Definitions;
 use super::detect::{DumpError, DumpFile, Format};
 use super::encoding::Encoding;
 use super::findings::{record_alter, record_create, record_grant, record_requirements, record_schema};
-use super::sql::client_encoding;
+use super::statement::client_encoding;
 use super::tokens::{Token, Tokens};
 use super::treatment::{
     EVENT_TRIGGER_REASON, PUBLICATION_REASON, SECURITY_LABEL_REASON, SUBSCRIPTION_REASON, Treatment, treat,
@@ -50,6 +50,12 @@ struct Counted {
     progress: ByteCounter,
 }
 
+impl Seek for Counted {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.file.seek(to)
+    }
+}
+
 impl Read for Counted {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let length = self.file.read(buffer)?;
@@ -65,25 +71,42 @@ fn finish_plain(mut found: Contents) -> Contents {
     found
 }
 
-fn read_archive(dump: &DumpFile, mut reader: impl BufRead) -> Result<Contents, DumpError> {
+fn read_archive(dump: &DumpFile, mut reader: BufReader<Counted>) -> Result<Contents, DumpError> {
     let bad = |error: ArchiveError| DumpError::Archive(dump.shown.clone(), dump.format.name(), error);
     let io = |error: io::Error| bad(error.into());
+    let mut file = dump.file.try_clone().map_err(io)?;
     let mut found = if dump.format == Format::Tar {
-        contents_of(BufReader::new(tar::first_member(reader).map_err(io)?), dump).map_err(bad)?
+        contents_of(BufReader::new(tar::first_member(&mut reader).map_err(io)?), dump).map_err(bad)?
     } else {
-        let mut found = contents_of(&mut reader, dump).map_err(bad)?;
-        check_text(&mut found, &mut reader, dump).map_err(io)?;
-        found
+        contents_of(&mut reader, dump).map_err(bad)?
     };
     found.size = dump.size;
-    let mut file = dump.file.try_clone().map_err(io)?;
     let truncated = match dump.format {
-        Format::Custom => custom_end(&mut file, dump.size, &found).map_err(io)?,
+        Format::Custom => {
+            let position = reader.stream_position().map_err(io)?;
+            check_text(&mut found, &mut reader, dump).map_err(io)?;
+            // All blocks are read only if the archive does not say where the last one begins.
+            let start = if found.furthest > 0 { found.furthest } else { position };
+            file.seek(SeekFrom::Start(start)).map_err(io)?;
+            let skip =
+                |file: &mut File, length: u64| file.seek_relative(i64::try_from(length).map_err(io::Error::other)?);
+            problem_after_blocks(after_blocks(&mut file, found.number_length.saturating_sub(1), skip).map_err(io)?)
+        }
         Format::Tar => (!tar::is_complete(&mut file, dump.size).map_err(io)?).then_some("the last members are missing"),
         Format::Directory | Format::Plain => None,
     };
     found.truncated = found.truncated.or(truncated.map(str::to_owned));
     Ok(found)
+}
+
+/// Why the end of a custom archive is invalid; `None` if it is valid.
+fn problem_after_blocks(after: AfterBlocks) -> Option<&'static str> {
+    match after {
+        AfterBlocks::End => None,
+        AfterBlocks::Archive => Some("a second archive follows, which pg_restore ignores; import each on its own"),
+        AfterBlocks::Zeros => Some("zeros follow the last table's data, as if a copy had not finished"),
+        AfterBlocks::Truncated => Some("the end of the last table's data is missing"),
+    }
 }
 
 /// Reads to the end, because only the end shows whether the file decompresses completely.
@@ -96,32 +119,41 @@ fn read_compressed_archive(
         ArchiveError::Io(error) => broken(error),
         error => DumpError::Archive(dump.shown.clone(), dump.format.name(), error),
     };
-    let mut reader = BufReader::with_capacity(128 << 10, Measured { inside, length: 0, end: Vec::new() });
+    let mut reader = BufReader::with_capacity(128 << 10, Measured { inside, length: 0 });
+    let mut problem = None;
     let mut found = if dump.format == Format::Tar {
         let toc = tar::first_member(&mut reader).map_err(&broken)?;
         contents_of(BufReader::new(toc), dump).map_err(bad)?
     } else {
         let mut found = contents_of(&mut reader, dump).map_err(bad)?;
-        check_text(&mut found, &mut reader, dump).map_err(&broken)?;
+        if !check_text(&mut found, &mut reader, dump).map_err(&broken)? {
+            let skip = |reader: &mut BufReader<_>, length| skip_bytes(reader, length);
+            let after = after_blocks(&mut reader, found.number_length.saturating_sub(1), skip).map_err(&broken)?;
+            problem = problem_after_blocks(after);
+        }
         found
     };
     io::copy(&mut reader, &mut io::sink()).map_err(&broken)?;
-    let Measured { length, ref end, .. } = *reader.get_ref();
-    found.size = length;
-    let whole = dump.format != Format::Custom || has_end_marker(end, &found);
-    if found.truncated.is_none() && (!whole || found.furthest >= length) {
-        found.truncated = Some("the end of the last table's data is missing".to_owned());
+    found.size = reader.get_ref().length;
+    if found.furthest >= found.size {
+        problem = problem.or(Some("the end of the last table's data is missing"));
     }
+    found.truncated = found.truncated.or(problem.map(str::to_owned));
     Ok(found)
 }
 
-/// Checks the rows of a custom archive whose source did not check them itself.
-fn check_text(found: &mut Contents, reader: &mut impl BufRead, dump: &DumpFile) -> io::Result<()> {
+fn skip_bytes(reader: &mut impl Read, length: u64) -> io::Result<()> {
+    let skipped = io::copy(&mut reader.take(length), &mut io::sink())?;
+    if skipped == length { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+}
+
+/// Checks the rows of a custom archive whose source did not check them itself; false for all others, of
+/// which nothing is read.
+fn check_text(found: &mut Contents, reader: &mut impl BufRead, dump: &DumpFile) -> io::Result<bool> {
     let encoding = Encoding::parse(&found.encoding);
     let unchecked = encoding == Encoding::SqlAscii || dump.source_encoding.is_some() && encoding == Encoding::Utf8;
-    let (Some(compression), true) = (found.compression, unchecked && dump.format == Format::Custom) else {
-        return Ok(());
-    };
+    let needed = unchecked && dump.format == Format::Custom && found.invalid_text.is_none();
+    let (Some(compression), true) = (found.compression, needed) else { return Ok(false) };
     // A file that ends too early is reported as truncated.
     let row = match first_invalid_row(reader, found.number_length.saturating_sub(1), compression) {
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => None,
@@ -131,38 +163,20 @@ fn check_text(found: &mut Contents, reader: &mut impl BufRead, dump: &DumpFile) 
         let bytes: Vec<String> = bytes.iter().map(|byte| format!("0x{byte:02x}")).collect();
         (DumpLocation::Entry(entry), format!("{} in the rows", bytes.join(" ")))
     });
-    Ok(())
+    Ok(true)
 }
 
 struct Measured<R> {
     inside: R,
     length: u64,
-    /// The last 16 bytes.
-    end: Vec<u8>,
 }
 
 impl<R: Read> Read for Measured<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let length = self.inside.read(buffer)?;
         self.length += length as u64;
-        self.end.extend_from_slice(&buffer[length.saturating_sub(16)..length]);
-        self.end.drain(..self.end.len().saturating_sub(16));
         Ok(length)
     }
-}
-
-/// Why the end of a custom archive is invalid; `None` if it is valid.
-fn custom_end(file: &mut File, size: u64, found: &Contents) -> io::Result<Option<&'static str>> {
-    let mut end = Vec::new();
-    file.seek(SeekFrom::Start(size.saturating_sub(16)))?;
-    file.read_to_end(&mut end)?;
-    Ok((!has_end_marker(&end, found)).then_some("the end of the last table's data is missing"))
-}
-
-/// The last data block ends with the integer zero.
-fn has_end_marker(end: &[u8], found: &Contents) -> bool {
-    let has_data = found.tables_with_data > 0 || found.times(Finding::LargeObject) > 0;
-    !has_data || end.iter().rev().take(found.number_length).all(|byte| *byte == 0)
 }
 
 fn contents_of(reader: impl BufRead, dump: &DumpFile) -> Result<Contents, ArchiveError> {
@@ -170,6 +184,11 @@ fn contents_of(reader: impl BufRead, dump: &DumpFile) -> Result<Contents, Archiv
     let mut found = of_header(archive.header());
     let mut definitions = Definitions::default();
     while let Some(entry) = archive.next_entry()? {
+        if let Some(bytes) = archive.take_invalid_text().filter(|_| found.invalid_text.is_none()) {
+            let shown: Vec<String> = bytes.iter().map(|byte| format!("0x{byte:02x}")).collect();
+            found.invalid_text =
+                Some((DumpLocation::Entry(entry.id), format!("{} in the definition", shown.join(" "))));
+        }
         check_data_location(&mut found, &entry, dump);
         record_entry(&mut found, &entry);
         definitions.take(&entry);
@@ -177,6 +196,7 @@ fn contents_of(reader: impl BufRead, dump: &DumpFile) -> Result<Contents, Archiv
     if let Some(encoding) = &dump.source_encoding {
         found.encoding = encoding.to_string();
     }
+    found.settle_references();
     if let Some((id, why)) = definitions.finish() {
         found.record(Finding::Refused, &why, || (DumpLocation::Entry(id), String::new()));
         found.refusal = Some((DumpLocation::Entry(id), why));
@@ -220,7 +240,7 @@ fn has_file(dir: &Path, name: &str) -> bool {
 }
 
 /// Kinds whose definitions may need a superuser or use an extension.
-const DEFINITIONS: [&str; 19] = [
+const DEFINITIONS: [&str; 33] = [
     "ACCESS METHOD",
     "AGGREGATE",
     "CAST",
@@ -234,12 +254,26 @@ const DEFINITIONS: [&str; 19] = [
     "PROCEDURAL LANGUAGE",
     "PROCEDURE",
     "TABLE",
+    "CHECK CONSTRAINT",
+    "COLLATION",
+    "CONSTRAINT",
+    "CONVERSION",
+    "FK CONSTRAINT",
+    "FOREIGN TABLE",
+    "POLICY",
+    "RULE",
+    "SEQUENCE",
+    "SEQUENCE OWNED BY",
+    "STATISTICS",
+    "TRIGGER",
+    "TEXT SEARCH CONFIGURATION",
     "TEXT SEARCH DICTIONARY",
     "TEXT SEARCH PARSER",
     "TEXT SEARCH TEMPLATE",
     "TYPE",
     "VIEW",
     "TABLE ATTACH",
+    "TRANSFORM",
 ];
 
 /// Records an entry of an archive.
@@ -255,6 +289,7 @@ fn record_entry(found: &mut Contents, entry: &Entry) {
         record_create(found, text, &tokens, &at);
     };
     if ["TABLE", "VIEW", "MATERIALIZED VIEW", "SEQUENCE", "TYPE", "DOMAIN"].contains(&entry.kind.as_str()) {
+        found.add_own_name(&entry.tag.to_lowercase());
         record_schema(found, &entry.schema, named);
     }
     if DEFINITIONS.contains(&entry.kind.as_str()) {
@@ -276,7 +311,10 @@ fn record_entry(found: &mut Contents, entry: &Entry) {
         "VIEW" => found.count("views"),
         "MATERIALIZED VIEW" => found.count("materialized views"),
         "SEQUENCE" => found.count("sequences"),
-        "TYPE" | "DOMAIN" => found.count("types"),
+        "TYPE" | "DOMAIN" => {
+            found.count("types");
+            found.add_type(&entry.tag);
+        }
         "CONSTRAINT" | "CHECK CONSTRAINT" => found.count("constraints"),
         "FK CONSTRAINT" => record_alter(found, text, &at),
         "TRIGGER"
@@ -332,75 +370,4 @@ fn each_statement(entry: &Entry, mut record: impl FnMut(&[u8])) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::dump::detect;
-    use proptest::prelude::*;
-    use std::io::Write;
-
-    /// Small dumps created by pg_dump 15, 17 and 18, which are also the seeds of the fuzzer.
-    fn corpus() -> Vec<(String, Vec<u8>)> {
-        let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/seeds");
-        let files = std::fs::read_dir(dir).expect("a readable directory").flatten();
-        let mut dumps: Vec<_> = files
-            .map(|file| {
-                (file.file_name().to_string_lossy().into_owned(), std::fs::read(file.path()).expect("a readable file"))
-            })
-            .collect();
-        dumps.sort();
-        dumps
-    }
-
-    fn contents_of_bytes(bytes: &[u8]) -> Result<Contents, DumpError> {
-        let mut file = tempfile::tempfile().expect("a temporary file");
-        file.write_all(bytes).expect("a writable file");
-        read(&detect::identify(file, "app.dump".into())?, &ByteCounter::default())
-    }
-
-    #[test]
-    fn real_dumps_have_the_same_contents_in_every_format() {
-        for (name, bytes) in corpus() {
-            let contents = contents_of_bytes(&bytes).unwrap_or_else(|error| panic!("{name}: {error}"));
-            if name.contains("all") {
-                assert!(contents.whole_server, "{name}");
-                continue;
-            }
-            assert_eq!(
-                (contents.number("tables"), contents.number("indexes"), contents.number("views")),
-                (2, 1, 1),
-                "{name}"
-            );
-            assert_eq!(contents.extensions.len(), 1, "{name}");
-            assert_eq!(contents.truncated, None, "{name}");
-            assert_eq!(contents.times(Finding::PlatformKey), 1, "{name}");
-            assert!(contents.server_version.starts_with(&name[..2]), "{name}: {}", contents.server_version);
-            if contents.format == Format::Plain {
-                assert_eq!(contents.rows, Some(4), "{name}");
-            }
-        }
-    }
-
-    #[test]
-    fn a_truncated_real_dump_is_never_complete() {
-        for (name, bytes) in corpus() {
-            // The last bytes follow the data; their loss does not matter.
-            let end = if name.contains("dump") || name.ends_with("gz") { 1 } else { 1100 };
-            for length in (0..bytes.len().saturating_sub(end)).step_by(97) {
-                let complete = contents_of_bytes(&bytes[..length])
-                    .is_ok_and(|contents| contents.truncated.is_none() && contents.unfinished.is_none());
-                assert!(!complete || name.contains("all"), "{name} truncated to {length} of {} bytes", bytes.len());
-            }
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn a_corrupt_byte_in_a_real_dump_never_panics(index: usize, offset: usize, byte: u8) {
-            let dumps = corpus();
-            let mut bytes = dumps[index % dumps.len()].1.clone();
-            let offset = offset % bytes.len();
-            bytes[offset] = byte;
-            let _ = contents_of_bytes(&bytes);
-        }
-    }
-}
+mod tests;

@@ -2,12 +2,14 @@
 
 use super::contents::{Contents, DumpLocation, Finding};
 use super::copy_target::CopyTarget;
-use super::encoding::SourceEncoding;
-use super::findings::{beginning, record_statement};
+use super::encoding::{SourceEncoding, TextCheck};
+use super::findings::record_statement;
 use super::join::Part;
 use super::psql_commands::{INSIDE_STATEMENT, PsqlCommands, command_name};
-use super::sql::{Piece, PieceKind, Script, client_encoding};
-use super::statement::defers_constraints;
+use super::sql::{Piece, PieceKind, Script};
+use super::statement::beginning;
+use super::statement::client_encoding;
+use super::statement::{defers_constraints, is_not_sql};
 use super::tokens::first_word;
 use super::treatment::{Treatment, treat};
 use std::io::{self, Read};
@@ -38,6 +40,7 @@ pub fn scan(
         found.record(Finding::ServerObject, DROPPED_DATABASE, || (place, words));
         found.refusal.get_or_insert((place, DROPPED_DATABASE.to_owned()));
     }
+    found.settle_references();
     found.rows = Some(scan.rows).filter(|_| !scan.several_rows);
     found.unfinished = script.unfinished();
     found.truncated = truncated;
@@ -58,6 +61,7 @@ struct Scan<'a> {
     /// A constraint that can be deferred was created.
     deferrable: bool,
     copy: CopyRows,
+    text: TextCheck,
     /// The encoding, if it is known, whatever the dump declares.
     source_encoding: Option<&'a SourceEncoding>,
     /// The files that begin after the current piece.
@@ -77,6 +81,8 @@ struct Markers {
     open: Option<u64>,
     /// The end marker of the last dump was found.
     complete: bool,
+    /// The line of a `\restrict` without its `\unrestrict`, which ends the dump.
+    restricted: Option<u64>,
     /// The line of the first statement after the end marker of the last dump.
     after_end: Option<u64>,
 }
@@ -93,7 +99,7 @@ struct CopyRows {
 impl Scan<'_> {
     fn take(&mut self, piece: &Piece<'_>) {
         let in_long = std::mem::replace(&mut self.long, false);
-        self.check_parts(piece);
+        self.enter_parts(piece);
         self.found.size += piece.bytes.len() as u64;
         if piece.has_zero() {
             self.found.record(Finding::ZeroByte, "", || (DumpLocation::Line(piece.line()), ZERO_BYTES.into()));
@@ -127,6 +133,11 @@ impl Scan<'_> {
                 self.refuse(piece, INSIDE_STATEMENT);
             }
             PieceKind::Command => {
+                match command_name(piece.bytes).as_str() {
+                    "\\restrict" => self.markers.restricted = Some(piece.line()),
+                    "\\unrestrict" => self.markers.restricted = None,
+                    _ => {}
+                }
                 // A dump may switch to the database that it creates, before it creates anything in it.
                 let may_connect = self.found.databases == 1 && self.found.objects.is_empty();
                 if let Some(why) = self.commands.refusal(piece.bytes, may_connect) {
@@ -158,6 +169,9 @@ impl Scan<'_> {
         let text = piece.statement();
         if self.uses_variable(piece, &text) {
             return;
+        }
+        if is_not_sql(&text) {
+            return self.refuse_piece(piece, "text that is not SQL");
         }
         let treatment = treat(&text);
         self.copy.target = (treatment == Treatment::CopyRows).then(|| CopyTarget::parse(&text)).flatten();
@@ -246,11 +260,12 @@ impl Scan<'_> {
         }
         let unmarked = self.markers.open.map(missing_end);
         let follows = self.markers.after_end.map(|line| format!("statements follow the end marker (line {line})"));
-        self.found.truncated.clone().or(unmarked).or(follows)
+        let restricted = self.markers.restricted.map(|line| format!("the \\unrestrict of line {line} is missing"));
+        self.found.truncated.clone().or(unmarked).or(restricted).or(follows)
     }
 
-    /// Checks that each file ends between two statements.
-    fn check_parts(&mut self, piece: &Piece<'_>) {
+    /// Checks that a file ends between two statements and with its end marker, when the next one begins.
+    fn enter_parts(&mut self, piece: &Piece<'_>) {
         let end = self.found.size + piece.bytes.len() as u64;
         while let Some((next, later)) = self.parts.split_first().filter(|(next, _)| next.offset < end) {
             let inside =
@@ -259,6 +274,9 @@ impl Scan<'_> {
             if inside && self.found.truncated.is_none() {
                 self.found.truncated = Some(format!("{} ends in the middle of {what}", self.current_part));
             }
+            let unmarked = self.markers.open.map(missing_end);
+            self.found.truncated = self.found.truncated.take().or(unmarked);
+            self.markers = Markers::default();
             self.current_part.clone_from(&next.shown);
             self.parts = later;
         }
@@ -266,30 +284,42 @@ impl Scan<'_> {
 
     /// Checks that text is in the encoding that the dump declares.
     fn check_encoding(&mut self, piece: &Piece<'_>) {
-        if self.found.invalid_text.is_some() {
+        if self.found.invalid_text.is_some() || piece.kind == PieceKind::Ignored {
             return;
         }
-        let Some((offset, length)) = piece.invalid_text() else { return };
-        let bytes = piece.bytes[offset..].iter().take(length.max(1)).map(|byte| format!("0x{byte:02x}"));
+        if piece.is_valid_text() && piece.bytes.last().is_none_or(u8::is_ascii) {
+            self.text = TextCheck::default();
+            return;
+        }
+        let is_part = matches!(piece.kind, PieceKind::StatementStart | PieceKind::StatementPart | PieceKind::Rows);
+        let is_whole = !is_part || piece.bytes.last().is_none_or(u8::is_ascii);
+        // psql does not send comments between statements to the server.
+        let is_comment = piece.kind == PieceKind::Between;
+        let Some((offset, bytes)) = self.text.first_invalid(piece.encoding, piece.bytes, is_whole) else { return };
+        if is_comment {
+            return;
+        }
+        let bytes: Vec<String> = bytes.iter().map(|byte| format!("0x{byte:02x}")).collect();
         let lines = memchr::memchr_iter(b'\n', &piece.bytes[..offset]).count() as u64;
         let place = match (&self.copy.target, piece.kind) {
             (Some(copy), PieceKind::Rows) => format!(" in the rows of {}", copy.table),
             _ => String::new(),
         };
-        let what = format!("{}{place}", bytes.collect::<Vec<_>>().join(" "));
+        let what = format!("{}{place}", bytes.join(" "));
         self.found.invalid_text = Some((DumpLocation::Line(piece.line() + lines), what));
     }
 
     /// Checks the number of fields of each row.
     fn check_rows(&mut self, piece: &Piece<'_>) {
         let begins_inside = std::mem::replace(&mut self.copy.inside_row, !piece.bytes.ends_with(b"\n"));
-        if self.found.invalid_row.is_some() || begins_inside || self.copy.inside_row {
-            return;
-        }
-        let Some(copy) = self.copy.target.as_ref() else { return };
-        let Some((line, fields)) = copy.invalid_row(piece.bytes) else { return };
-        let what = format!("{} fields, but {} has {} columns", fields, copy.table, copy.columns);
-        self.found.invalid_row = Some((DumpLocation::Line(piece.line() + line), what));
+        let Some(copy) = self.copy.target.as_mut().filter(|_| self.found.invalid_row.is_none()) else { return };
+        let after = |at: Option<usize>| at.map_or(0, |at| at + 1);
+        let start = if begins_inside { after(memchr::memchr(b'\n', piece.bytes)) } else { 0 };
+        let end = after(memchr::memrchr(b'\n', piece.bytes));
+        let Some((line, fields)) = piece.bytes.get(start..end).and_then(|rows| copy.invalid_row(rows)) else { return };
+        let columns = copy.columns.unwrap_or_default();
+        let what = format!("{fields} fields, but {} has {columns} columns", copy.table);
+        self.found.invalid_row = Some((DumpLocation::Line(piece.line() + line + u64::from(begins_inside)), what));
     }
 }
 

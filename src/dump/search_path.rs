@@ -12,8 +12,10 @@ const NAMES: usize = 100;
 pub(super) struct OpenFunction {
     /// `schema.name`
     pub(super) name: String,
-    /// Names in its body without a schema: tables after `FROM` and the like, and functions.
+    /// Names in its body without a schema: tables after `FROM` and the like, functions, and types.
     pub(super) unqualified: BTreeSet<String>,
+    /// Functions that its body calls with their schema.
+    pub(super) calls: BTreeSet<String>,
 }
 
 /// Parses a `CREATE FUNCTION` in SQL or PL/pgSQL without `SET search_path`; `None` for all others.
@@ -33,8 +35,13 @@ pub(super) fn open_function(text: &[u8]) -> Option<OpenFunction> {
     if has("SEARCH_PATH") || !(has("PLPGSQL") || has("SQL")) {
         return None;
     }
-    let unqualified = unqualified_names(inside(body?));
-    Some(OpenFunction { name: format!("{}.{}", schema.name()?, name.name()?), unqualified })
+    let body: Vec<Token> = Tokens::new(inside(body?)).take(20_000).collect();
+    let calls = qualified_calls(&body).take(NAMES).collect();
+    Some(OpenFunction {
+        name: format!("{}.{}", schema.name()?, name.name()?),
+        unqualified: unqualified_names(&body),
+        calls,
+    })
 }
 
 /// The text between the quotes or dollar tags of a literal.
@@ -46,27 +53,71 @@ fn inside(literal: &[u8]) -> &[u8] {
     literal.get(length..literal.len().saturating_sub(length)).unwrap_or_default()
 }
 
-fn unqualified_names(body: &[u8]) -> BTreeSet<String> {
+/// The functions that a text calls, as `schema.name`.
+fn qualified_calls(tokens: &[Token]) -> impl Iterator<Item = String> {
+    let calls = tokens.windows(4).filter(|four| four[1] == Token::Sign('.') && four[3] == Token::Sign('('));
+    calls.filter_map(|four| Some(format!("{}.{}", four[0].name()?, four[2].name()?)))
+}
+
+/// Functions of the grammar, which never name a function of the user (Postgres, "SQL Key Words").
+const SYNTAX: [&str; 14] = [
+    "CAST",
+    "COALESCE",
+    "EXISTS",
+    "EXTRACT",
+    "GREATEST",
+    "IN",
+    "LEAST",
+    "NORMALIZE",
+    "NULLIF",
+    "OVERLAY",
+    "POSITION",
+    "ROW",
+    "SUBSTRING",
+    "TRIM",
+];
+
+fn unqualified_names(tokens: &[Token]) -> BTreeSet<String> {
     const BEFORE_TABLES: [&str; 4] = ["FROM", "JOIN", "INTO", "UPDATE"];
-    let tokens: Vec<Token> = Tokens::new(body).take(20_000).collect();
     let none = Token::Sign(' ');
+    // `extract(day FROM column)` and the like are not queries.
+    let in_call = |index: usize| {
+        let open = tokens[..index].iter().rposition(|token| *token == Token::Sign('('));
+        open.is_some_and(|open| {
+            const WITH_FROM: [&str; 5] = ["EXTRACT", "SUBSTRING", "TRIM", "OVERLAY", "POSITION"];
+            let closed = tokens[open..index].contains(&Token::Sign(')'));
+            !closed && open > 0 && WITH_FROM.iter().any(|word| tokens[open - 1].is(word))
+        })
+    };
+    let is_cte = |name: &Token| {
+        tokens.windows(3).any(|three| three[0] == *name && three[1].is("AS") && three[2] == Token::Sign('('))
+    };
     let at = |index: usize| tokens.get(index).unwrap_or(&none);
+    let place = |word: &str| tokens.iter().position(|token| token.is(word)).unwrap_or(tokens.len());
+    let declarations = place("DECLARE")..place("BEGIN");
     let names = (0..tokens.len()).filter(|index| {
         let before = if *index == 0 { &none } else { at(index - 1) };
         let after = at(index + 1);
         let is_table = BEFORE_TABLES.iter().any(|word| before.is(word)) && *after != Token::Sign('.');
-        let is_call = *after == Token::Sign('(') && *before != Token::Sign('.');
-        is_table || is_call
+        let is_syntax = SYNTAX.iter().any(|word| at(*index).is(word));
+        let is_call = *after == Token::Sign('(') && *before != Token::Sign('.') && !is_syntax;
+        // A cast, or a variable: `name type;`, `name type := value;`.
+        let is_cast = *before == Token::Sign(':') && *after != Token::Sign('.');
+        let is_declared =
+            declarations.contains(index) && before.name().is_some() && matches!(after, Token::Sign(';' | ':'));
+        (is_table && !in_call(*index) && !is_cte(at(*index))) || is_call || is_cast || is_declared
     });
     names.filter_map(|index| tokens[index].name()).take(NAMES).collect()
 }
 
-/// The functions that a definition of an index or materialized view calls, as `schema.name`.
+/// The functions that a definition of an index, an exclusion constraint or a materialized view calls, as
+/// `schema.name`.
 pub(super) fn called_functions(text: &[u8]) -> Vec<String> {
     let tokens: Vec<Token> = Tokens::new(text).take(20_000).collect();
     let built = tokens.iter().take(5).any(|token| token.is("INDEX") || token.is("MATERIALIZED"));
-    let calls = tokens.windows(4).filter(|four| built && four[1] == Token::Sign('.') && four[3] == Token::Sign('('));
-    calls.filter_map(|four| Some(format!("{}.{}", four[0].name()?, four[2].name()?))).collect()
+    let excludes =
+        tokens.first().is_some_and(|token| token.is("ALTER")) && tokens.iter().any(|token| token.is("EXCLUDE"));
+    if built || excludes { qualified_calls(&tokens).collect() } else { Vec::new() }
 }
 
 #[cfg(test)]
@@ -80,6 +131,11 @@ mod tests {
         assert_eq!(function.name, "public.cnt");
         let names: Vec<&str> = function.unqualified.iter().map(String::as_str).collect();
         assert_eq!(names, ["count", "lower", "return", "x", "z"], "keywords match no table");
+        assert_eq!(function.calls.iter().collect::<Vec<_>>(), ["public.f"]);
+        let text = b"CREATE FUNCTION public.g(d date) RETURNS int LANGUAGE plpgsql AS $$ declare m mood := 'a'; begin with c as (select 1) select extract(day from event)::kind from c; end $$;";
+        let names = open_function(text).expect("an open function").unqualified;
+        assert!(["mood", "kind"].iter().all(|name| names.contains(*name)), "{names:?}");
+        assert!(!["event", "c"].iter().any(|name| names.contains(*name)), "{names:?}");
     }
 
     #[test]

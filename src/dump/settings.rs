@@ -17,8 +17,7 @@ pub enum SettingSupport {
 /// Looks up a setting. A name with a dot belongs to an extension or application and is always
 /// accepted.
 pub fn support(name: &str, major: u32) -> SettingSupport {
-    let name = name.to_ascii_lowercase();
-    let among = |names: &str| names.split_whitespace().any(|support| support == name);
+    let among = |names: &str| names.split_whitespace().any(|known| known.eq_ignore_ascii_case(name));
     if name.contains('.') {
         return SettingSupport::Yes;
     }
@@ -132,6 +131,9 @@ mod tests {
         assert_eq!(support("transaction_timeout", 16), SettingSupport::Since(17));
         assert_eq!(support("vacuum_truncate", 17), SettingSupport::Since(18));
         assert_eq!(support("session_replication_role", 17), SettingSupport::SuperuserOnly);
+        for name in ["timezone", "TimeZone", "DATESTYLE", "intervalstyle"] {
+            assert_eq!(support(name, 17), SettingSupport::Yes, "{name}");
+        }
         assert_eq!(support("app.tenant", 17), SettingSupport::Yes);
         assert_eq!(support("yb_binary_restore", 17), SettingSupport::No);
     }

@@ -3,7 +3,8 @@
 
 use super::encoding::{Encoding, SourceEncoding, TextEncoding};
 use super::lexer::{End, StatementLexer};
-use super::tokens::{Token, Tokens, first_word, trim_space, with_standard_strings};
+use super::statement::{client_encoding, resets_all};
+use super::tokens::{Tokens, first_word, trim_space, with_standard_strings};
 use super::treatment::{Treatment, treat};
 use super::window::{BLOCK, Position, Window};
 use std::borrow::Cow;
@@ -50,16 +51,10 @@ impl Piece<'_> {
         Cow::Owned(self.encoding.decode(&text).into_owned().into_bytes())
     }
 
-    /// Offset and length in bytes of the first text that is not in the declared encoding.
-    pub fn invalid_text(&self) -> Option<(usize, usize)> {
-        if self.is_utf8 && self.encoding.must_be_utf8() {
-            return None;
-        }
-        // A part may begin in the middle of a character.
-        let is_part = matches!(self.kind, PieceKind::StatementPart | PieceKind::Rows);
-        let partial = self.bytes.iter().take(3).take_while(|byte| is_part && (0x80..0xc0).contains(*byte)).count();
-        let (offset, length) = self.encoding.first_invalid(&self.bytes[partial..])?;
-        Some((partial + offset, length))
+    /// Whether the text is known to be in the declared encoding, except for a character that continues
+    /// in the next piece.
+    pub fn is_valid_text(&self) -> bool {
+        self.is_utf8 && self.encoding.must_be_utf8()
     }
 
     /// Whether the piece contains a zero byte, which Postgres text cannot contain.
@@ -290,6 +285,9 @@ impl Script {
                     && let Some(on) = conforming_strings(text)
                 {
                     self.backslashes = !on;
+                } else if resets_all(text) {
+                    self.backslashes = false;
+                    self.encoding.declare("UTF8");
                 } else if (word.eq_ignore_ascii_case(b"set") || word.eq_ignore_ascii_case(b"reset"))
                     && let Some(name) = client_encoding(text)
                 {
@@ -305,7 +303,16 @@ impl Script {
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// The first words of messages and prompts that reach a dump through `pg_dump … > file 2>&1`.
-const MESSAGES: [&[u8]; 6] = [b"pg_dump: ", b"pg_dump[", b"pg_restore: ", b"Password", b"NOTICE: ", b"WARNING: "];
+const MESSAGES: [&[u8]; 8] = [
+    b"pg_dump: ",
+    b"pg_dump[",
+    b"pg_restore: ",
+    b"Password",
+    b"NOTICE: ",
+    b"WARNING: ",
+    b"Defaulted container ",
+    b"could not change directory ",
+];
 
 /// Length in bytes of a byte order mark, or of a line of messages at the start of a script.
 fn ignored(bytes: &[u8], at_start: bool) -> Option<usize> {
@@ -393,25 +400,6 @@ fn conforming_strings(text: &[u8]) -> Option<bool> {
     let value = String::from_utf8_lossy(text).to_lowercase();
     let value = value.rsplit(['=', ' ', '\n', '\t']).find(|word| !word.trim_matches([';', '\'']).is_empty())?;
     Some(!matches!(value.trim_matches([';', '\'', '"']), "off" | "false" | "no" | "0" | "of" | "f" | "fa" | "n"))
-}
-
-/// The name in `SET [SESSION|LOCAL] client_encoding = 'name'` and `SET NAMES 'name'`; UTF8 for `RESET`, which
-/// sets the encoding of the import's session; `None` for other
-/// statements.
-pub fn client_encoding(text: &[u8]) -> Option<String> {
-    let mut tokens = Tokens::new(text);
-    if first_word(text).eq_ignore_ascii_case(b"reset") {
-        let resets = tokens.nth(1).is_some_and(|token| token.is("ALL") || token.is("CLIENT_ENCODING"));
-        return resets.then(|| "UTF8".to_owned());
-    }
-    let mut setting = tokens.by_ref().skip(1).skip_while(|token| token.is("SESSION") || token.is("LOCAL"));
-    if !setting.next().is_some_and(|token| token.is("CLIENT_ENCODING") || token.is("NAMES")) {
-        return None;
-    }
-    let (token, raw, _) = std::iter::from_fn(|| tokens.next_with_text())
-        .find(|(token, ..)| *token != Token::Sign('=') && !token.is("TO"))?;
-    let name = if token == Token::Literal { String::from_utf8_lossy(raw).into_owned() } else { token.name()? };
-    Some(name.trim_matches('\'').to_owned())
 }
 
 #[cfg(test)]

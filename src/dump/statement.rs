@@ -1,12 +1,13 @@
 //! Reads names and kinds from SQL statements.
 
 use super::sql::{Script, without_messages};
-use super::tokens::{Token, Tokens, first_word};
+pub use super::tokens::first_word;
+use super::tokens::{Token, Tokens};
 use super::treatment::RequestedExtension;
 use std::io::Cursor;
 
 /// Whether a statement creates a constraint that can be deferred, or defers constraints.
-pub(super) fn defers_constraints(text: &[u8]) -> bool {
+pub fn defers_constraints(text: &[u8]) -> bool {
     let first = first_word(text);
     let may = ["create", "alter", "set"].iter().any(|word| first.eq_ignore_ascii_case(word.as_bytes()));
     let mut not = false;
@@ -19,12 +20,14 @@ pub(super) fn defers_constraints(text: &[u8]) -> bool {
 /// The name, without its schema, of the object that a `CREATE` creates or that a `DROP` or `ALTER` of a
 /// part concerns; `None` if the statement has another form.
 pub fn object_name(text: &[u8]) -> Option<String> {
-    const BEFORE: [&str; 30] = [
+    const BEFORE: [&str; 32] = [
         "CREATE",
         "DROP",
         "ALTER",
         "OR",
         "REPLACE",
+        "GLOBAL",
+        "LOCAL",
         "TEMP",
         "TEMPORARY",
         "UNLOGGED",
@@ -139,52 +142,177 @@ pub fn policy_roles(text: &[u8]) -> Vec<String> {
         .collect()
 }
 
+/// The first words of the commands that dumps and scripts begin with.
+const FIRST_WORDS: [&str; 37] = [
+    "DECLARE",
+    "DISCARD",
+    "END",
+    "EXECUTE",
+    "LISTEN",
+    "PREPARE",
+    "REFRESH",
+    "SAVEPOINT",
+    "SHOW",
+    "VALUES",
+    "ALTER",
+    "ANALYZE",
+    "BEGIN",
+    "CALL",
+    "CLUSTER",
+    "COMMENT",
+    "COMMIT",
+    "COPY",
+    "CREATE",
+    "DELETE",
+    "DO",
+    "DROP",
+    "EXPLAIN",
+    "GRANT",
+    "INSERT",
+    "LOCK",
+    "MERGE",
+    "REINDEX",
+    "RESET",
+    "REVOKE",
+    "SELECT",
+    "SET",
+    "START",
+    "TRUNCATE",
+    "UPDATE",
+    "VACUUM",
+    "WITH",
+];
+
+/// Whether a statement begins with a word that no command of Postgres begins with (SQL Commands).
+pub fn is_not_sql(text: &[u8]) -> bool {
+    const FURTHER_WORDS: [&str; 16] = [
+        "ABORT",
+        "ANALYSE",
+        "CHECKPOINT",
+        "CLOSE",
+        "DEALLOCATE",
+        "FETCH",
+        "IMPORT",
+        "LOAD",
+        "MOVE",
+        "NOTIFY",
+        "REASSIGN",
+        "RELEASE",
+        "ROLLBACK",
+        "SECURITY",
+        "TABLE",
+        "UNLISTEN",
+    ];
+    match Tokens::new(text).next() {
+        Some(Token::Word(word)) => !FIRST_WORDS.contains(&word.as_str()) && !FURTHER_WORDS.contains(&word.as_str()),
+        Some(Token::Quoted(_) | Token::Literal) => true,
+        _ => false,
+    }
+}
+
 /// Whether a text begins like SQL for psql, after comments.
 pub fn starts_like_sql(start: &[u8]) -> bool {
-    const FIRST_WORDS: [&str; 37] = [
-        "DECLARE",
-        "DISCARD",
-        "END",
-        "EXECUTE",
-        "LISTEN",
-        "PREPARE",
-        "REFRESH",
-        "SAVEPOINT",
-        "SHOW",
-        "VALUES",
-        "ALTER",
-        "ANALYZE",
-        "BEGIN",
-        "CALL",
-        "CLUSTER",
-        "COMMENT",
-        "COMMIT",
-        "COPY",
-        "CREATE",
-        "DELETE",
-        "DO",
-        "DROP",
-        "EXPLAIN",
-        "GRANT",
-        "INSERT",
-        "LOCK",
-        "MERGE",
-        "REINDEX",
-        "RESET",
-        "REVOKE",
-        "SELECT",
-        "SET",
-        "START",
-        "TRUNCATE",
-        "UPDATE",
-        "VACUUM",
-        "WITH",
-    ];
     match Tokens::new(without_messages(start)).next() {
         None => true, // only comments so far
         Some(Token::Word(word)) => FIRST_WORDS.contains(&word.as_str()),
         Some(Token::Sign('\\' | ';' | '(')) => true,
         Some(_) => false,
+    }
+}
+
+/// Whether a statement is one that `pg_dump --clean` writes to be able to drop objects: a view without its
+/// tables, or the removal of a large object. In a new database there is nothing to drop.
+pub fn belongs_to_clean(text: &[u8]) -> bool {
+    let tokens: Vec<Token> = Tokens::new(text).take(64).collect();
+    if tokens.first().is_some_and(|token| token.is("SELECT")) {
+        return tokens.iter().take(4).any(|token| token.is("LO_UNLINK"));
+    }
+    let starts = ["CREATE", "OR", "REPLACE", "VIEW"];
+    let select = tokens.iter().position(|token| token.is("SELECT")).unwrap_or(tokens.len());
+    starts.iter().zip(&tokens).all(|(word, token)| token.is(word))
+        && tokens
+            .get(select + 1..select + 4)
+            .is_some_and(|next| next[0].is("NULL") && next[1] == Token::Sign(':') && next[2] == Token::Sign(':'))
+}
+
+/// What happens to a temporary table at each commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CommitAction {
+    /// `ON COMMIT DROP`
+    Drop,
+    /// `ON COMMIT DELETE ROWS`
+    DeleteRows,
+}
+
+/// The action of a `CREATE TABLE … ON COMMIT`.
+pub fn action_on_commit(text: &[u8]) -> Option<CommitAction> {
+    if !first_word(text).eq_ignore_ascii_case(b"create") {
+        return None;
+    }
+    let tokens: Vec<Token> = Tokens::new(text).take(20_000).collect();
+    let three = tokens.windows(3).find(|three| three[0].is("ON") && three[1].is("COMMIT"))?;
+    match &three[2] {
+        token if token.is("DROP") => Some(CommitAction::Drop),
+        token if token.is("DELETE") => Some(CommitAction::DeleteRows),
+        _ => None,
+    }
+}
+
+/// The name in `SET [SESSION|LOCAL] client_encoding = 'name'` and `SET NAMES 'name'`; UTF8 for `RESET`, which
+/// sets the encoding of the import's session; `None` for other
+/// statements.
+pub fn client_encoding(text: &[u8]) -> Option<String> {
+    let mut tokens = Tokens::new(text);
+    if resets_all(text) || tokens.next()?.is("RESET") && tokens.next()?.is("CLIENT_ENCODING") {
+        return Some("UTF8".to_owned());
+    }
+    let mut tokens = Tokens::new(text);
+    let mut setting = tokens.by_ref().skip(1).skip_while(|token| token.is("SESSION") || token.is("LOCAL"));
+    if !setting.next().is_some_and(|token| token.is("CLIENT_ENCODING") || token.is("NAMES")) {
+        return None;
+    }
+    let (token, raw, _) = std::iter::from_fn(|| tokens.next_with_text())
+        .find(|(token, ..)| *token != Token::Sign('=') && !token.is("TO"))?;
+    let name = if token == Token::Literal { String::from_utf8_lossy(raw).into_owned() } else { token.name()? };
+    Some(name.trim_matches('\'').to_owned())
+}
+
+/// Whether a statement resets all settings: `RESET ALL`, `DISCARD ALL`.
+pub(super) fn resets_all(text: &[u8]) -> bool {
+    let first = first_word(text);
+    (first.eq_ignore_ascii_case(b"reset") || first.eq_ignore_ascii_case(b"discard"))
+        && Tokens::new(text).nth(1).is_some_and(|token| token.is("ALL"))
+}
+
+/// The first words of a statement, for a report. Literals, values, options and setting values are
+/// omitted: they may hold secrets or row data.
+pub(super) fn beginning(text: &[u8]) -> String {
+    const LAST_WORDS: [&str; 4] = ["PASSWORD", "OPTIONS", "VALUES", "CONNECTION"];
+    let sets = ["SET", "RESET"].iter().any(|word| first_word(text).eq_ignore_ascii_case(word.as_bytes()));
+    let mut shown = String::new();
+    let mut tokens = Tokens::new(&text[..text.len().min(2000)]);
+    while let Some((token, raw, space)) = tokens.next_with_text() {
+        let last = LAST_WORDS.iter().any(|word| token.is(word)) || (sets && token == Token::Sign('='));
+        if space && !shown.is_empty() {
+            shown.push(' ');
+        }
+        shown.push_str(if token == Token::Literal { "'…'" } else { std::str::from_utf8(raw).unwrap_or("…") });
+        if last || shown.len() > 200 {
+            shown.push_str(" …");
+            break;
+        }
+    }
+    shown
+}
+
+/// A schema and a name; the schema is empty if the name is unqualified.
+pub(super) fn qualified(tokens: &[Token]) -> (String, String) {
+    let mut tokens =
+        tokens.iter().skip_while(|token| token.is("IF") || token.is("NOT") || token.is("EXISTS") || token.is("ONLY"));
+    let first = tokens.next().and_then(Token::name).unwrap_or_default();
+    match (tokens.next(), tokens.next()) {
+        (Some(Token::Sign('.')), Some(name)) => (first, name.name().unwrap_or_default()),
+        _ => (String::new(), first),
     }
 }
 

@@ -7,7 +7,7 @@ use super::tokens::{Token, Tokens};
 const LANGUAGES: [&str; 4] = ["sql", "plpgsql", "c", "internal"];
 
 /// Options of text search dictionaries that name a file on the server.
-const FILE_OPTIONS: [&str; 5] = ["DICTFILE", "AFFFILE", "THESAURUS", "SYNONYMS", "RULES"];
+const FILE_OPTIONS: [&str; 6] = ["DICTFILE", "AFFFILE", "THESAURUS", "SYNONYMS", "RULES", "STOPWORDS"];
 
 /// What about a `CREATE` needs a superuser or is missing on the target; `None` for ordinary objects.
 pub(super) fn requirement(text: &[u8]) -> Option<String> {
@@ -20,9 +20,13 @@ pub(super) fn requirement(text: &[u8]) -> Option<String> {
         _ if kind.is("OPERATOR") && next("CLASS") => "an operator class needs a superuser",
         _ if kind.is("OPERATOR") && next("FAMILY") => "an operator family needs a superuser",
         _ if kind.is("ACCESS") && next("METHOD") => "an access method needs a superuser",
+        _ if kind.is("TRANSFORM") => "a transform needs a superuser or the owner of its type",
         _ if kind.is("CAST") => return cast(rest),
         _ if kind.is("TYPE") && has_option(rest, "INPUT") => "a base type needs a superuser",
-        _ if kind.is("TEXT") && next("SEARCH") => return text_search(rest),
+        _ if kind.is("TYPE") && rest.last() == Some(&Token::Sign(';')) && rest.len() <= 4 => {
+            "a shell type needs a superuser"
+        }
+        _ if kind.is("TEXT") && next("SEARCH") => return text_search(rest, text),
         _ if kind.is("AGGREGATE") => return aggregate(rest),
         _ if kind.is("FUNCTION") || kind.is("PROCEDURE") => return function(rest),
         _ if kind.is("LANGUAGE") => {
@@ -35,6 +39,56 @@ pub(super) fn requirement(text: &[u8]) -> Option<String> {
     Some(found.to_owned())
 }
 
+/// Words in the names of built-in types.
+const BUILT_IN_TYPES: [&str; 46] = [
+    "bigint",
+    "bit",
+    "bool",
+    "boolean",
+    "box",
+    "bytea",
+    "char",
+    "character",
+    "cidr",
+    "circle",
+    "date",
+    "decimal",
+    "double",
+    "float",
+    "float4",
+    "float8",
+    "inet",
+    "int",
+    "int2",
+    "int4",
+    "int8",
+    "integer",
+    "interval",
+    "json",
+    "jsonb",
+    "line",
+    "macaddr",
+    "money",
+    "name",
+    "numeric",
+    "oid",
+    "point",
+    "polygon",
+    "precision",
+    "real",
+    "smallint",
+    "text",
+    "time",
+    "timestamp",
+    "timestamptz",
+    "uuid",
+    "varchar",
+    "varying",
+    "without",
+    "with",
+    "zone",
+];
+
 /// `(… option = …)`
 fn has_option(tokens: &[Token], option: &str) -> bool {
     tokens.windows(2).any(|pair| pair[0].is(option) && pair[1] == Token::Sign('='))
@@ -46,17 +100,41 @@ fn cast(rest: &[Token]) -> Option<String> {
         return Some("a cast without a function needs a superuser".to_owned());
     }
     let end = rest.iter().position(|token| *token == Token::Sign(')'))?;
-    let qualified = rest[..end]
-        .windows(2)
-        .any(|pair| pair[1] == Token::Sign('.') && !pair[0].is("PG_CATALOG") && pair[0].name().is_some());
-    (!qualified).then(|| "a cast between built-in types needs a superuser".to_owned())
+    let built_in = |token: &Token| token.name().is_none_or(|name| BUILT_IN_TYPES.contains(&name.as_str()));
+    let names = rest[..end].iter().filter(|token| !token.is("AS") && !token.is("PG_CATALOG"));
+    let is_own = names.into_iter().any(|token| !built_in(token));
+    (!is_own).then(|| "a cast between built-in types needs a superuser".to_owned())
 }
 
-fn text_search(rest: &[Token]) -> Option<String> {
+/// Languages for which Postgres has a file of stop words.
+const STOP_WORDS: [&str; 15] = [
+    "danish",
+    "dutch",
+    "english",
+    "finnish",
+    "french",
+    "german",
+    "hungarian",
+    "italian",
+    "nepali",
+    "norwegian",
+    "portuguese",
+    "russian",
+    "spanish",
+    "swedish",
+    "turkish",
+];
+
+fn text_search(rest: &[Token], text: &[u8]) -> Option<String> {
     if rest.get(1).is_some_and(|token| token.is("PARSER") || token.is("TEMPLATE")) {
         return Some("a text search parser or template needs a superuser".to_owned());
     }
-    let file = FILE_OPTIONS.iter().find(|option| has_option(rest, option))?;
+    let has_stop_words = || {
+        let literals = text.split(|byte| *byte == b'\'').skip(1).step_by(2);
+        literals.into_iter().any(|name| STOP_WORDS.iter().any(|known| name.eq_ignore_ascii_case(known.as_bytes())))
+    };
+    let is_missing = |option: &&&str| has_option(rest, option) && !(**option == "STOPWORDS" && has_stop_words());
+    let file = FILE_OPTIONS.iter().find(is_missing)?;
     Some(format!("a text search dictionary needs a file on the server ({})", file.to_lowercase()))
 }
 
@@ -100,6 +178,16 @@ fn function(rest: &[Token]) -> Option<String> {
     if leakproof.is_some_and(|at| at == 0 || !clauses[at - 1].is("NOT")) {
         return Some("a LEAKPROOF function needs a superuser".to_owned());
     }
+    if clauses.windows(2).any(|pair| pair[0].is("SUPPORT") && pair[1].name().is_some()) {
+        return Some("a function with a support function needs a superuser".to_owned());
+    }
+    let of_extension = clauses.windows(3).filter(|three| three[0].is("SET")).find_map(|three| {
+        let name = three[1].name()?;
+        (name.contains('.') || *three[2] == Token::Sign('.')).then_some(name)
+    });
+    if let Some(name) = of_extension {
+        return Some(format!("a function with the setting {name} of an extension or application needs a superuser"));
+    }
     let setting = clauses.windows(2).filter(|pair| pair[0].is("SET")).filter_map(|pair| pair[1].name());
     let guarded = setting.into_iter().find(|name| {
         support(name, u32::MAX) == SettingSupport::SuperuserOnly && !HARMLESS.contains(&name.to_lowercase().as_str())
@@ -122,6 +210,8 @@ mod tests {
             ("CREATE TYPE public.t (INPUT = public.i, OUTPUT = public.o);", Some("base type")),
             ("CREATE TYPE public.t AS (input text);", None),
             ("CREATE TEXT SEARCH DICTIONARY d (TEMPLATE = ispell, dictfile = 'x');", Some("dictfile")),
+            ("CREATE TEXT SEARCH DICTIONARY d (TEMPLATE = simple, stopwords = 'english');", None),
+            ("CREATE TEXT SEARCH DICTIONARY d (TEMPLATE = simple, stopwords = 'mine');", Some("stopwords")),
             ("CREATE TEXT SEARCH DICTIONARY d (TEMPLATE = snowball, language = 'english');", None),
             ("CREATE FUNCTION f() RETURNS int LANGUAGE sql LEAKPROOF AS $$select 1$$;", Some("LEAKPROOF")),
             ("CREATE FUNCTION f() RETURNS int LANGUAGE sql NOT LEAKPROOF AS $$select 1$$;", None),
@@ -134,6 +224,13 @@ mod tests {
             ("CREATE OR REPLACE FUNCTION f() RETURNS int LANGUAGE plperl AS $$ $$;", Some("language plperl")),
             ("CREATE TRUSTED PROCEDURAL LANGUAGE plv8;", Some("language plv8")),
             ("CREATE AGGREGATE a(anyelement) (SFUNC = array_append, STYPE = anyarray);", Some("Postgres 14")),
+            ("CREATE CAST (e AS integer) WITH FUNCTION f(e);", None),
+            ("CREATE CAST (pg_catalog.int4 AS double precision) WITH INOUT;", Some("built-in types")),
+            ("CREATE TYPE public.shell;", Some("shell type")),
+            ("CREATE TYPE public.e AS ENUM ('a');", None),
+            ("CREATE FUNCTION f() RETURNS int LANGUAGE sql SET app.x TO '1' AS $$select 1$$;", Some("app")),
+            ("CREATE FUNCTION f() RETURNS int LANGUAGE sql SET \"app.x\" TO '1' AS $$select 1$$;", Some("app.x")),
+            ("CREATE FUNCTION f(int) RETURNS int LANGUAGE sql SUPPORT s AS $$select 1$$;", Some("support")),
             ("CREATE AGGREGATE a(int) (SFUNC = int4pl, STYPE = int);", None),
         ] {
             let found = requirement(text.as_bytes());

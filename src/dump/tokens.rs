@@ -191,7 +191,7 @@ pub(super) fn with_standard_strings(text: &[u8]) -> Vec<u8> {
 }
 
 /// The first bare word of a statement; empty if it begins with another token.
-pub(super) fn first_word(text: &[u8]) -> &[u8] {
+pub fn first_word(text: &[u8]) -> &[u8] {
     let mut tokens = Tokens::new(text);
     tokens.skip_space_and_comments();
     let length = tokens.rest.iter().position(|byte| !is_word(*byte)).unwrap_or(tokens.rest.len());

@@ -1,9 +1,10 @@
 //! Classifies a SQL statement for an import.
 
-use super::encoding::{Encoding, hides_backslashes};
-use super::sql::client_encoding;
+mod settings;
+
 use super::statement::{extension, policy_roles};
 use super::tokens::{MAX_COMMENT, Token, Tokens, first_word, has_oversized_comment};
+use settings::{changes_conforming_strings, local_setting, names_replication_role, treat_setting};
 
 /// What an import does with a statement of a plain dump. The result is the same as for an archive
 /// restored with `--no-owner --no-privileges`.
@@ -17,7 +18,7 @@ pub enum Treatment {
     DropSchema(String),
     /// `CREATE EXTENSION`: skipped, because the administrator has already created it.
     CreateExtension(RequestedExtension),
-    /// `CREATE POLICY`: run; these roles must exist.
+    /// `CREATE POLICY` or `ALTER POLICY`: run; these roles must exist.
     CreatePolicy(Vec<String>),
     /// Skipped silently: ownership, privileges.
     Skip,
@@ -40,8 +41,10 @@ pub enum Treatment {
     Database,
     /// `ALTER PUBLICATION`: run if the dump has created this publication, otherwise skipped.
     AlterPublication(String),
-    /// Drops objects: skipped while a new database is still empty, otherwise run.
+    /// Drops objects: in a new database they may be missing, as psql would ignore.
     Drop,
+    /// Sets this setting until the script's own transaction ends; without one, it has no effect.
+    SetLocal(String),
     /// Run without the word `CONCURRENTLY`, which is not allowed in a transaction.
     RunWithoutConcurrently,
     /// Rows follow as `COPY` data.
@@ -113,8 +116,6 @@ pub const DATABASE_REASON: &str = "the target database keeps its name and settin
 pub const SEVERAL_DATABASES: &str = "the script creates several databases; dump one database with pg_dump";
 /// Why roles are skipped.
 pub const ROLE_REASON: &str = "roles belong to the server, not to a database";
-/// Why `SET TRANSACTION` is skipped.
-const TRANSACTION_REASON: &str = "the import runs in transactions of its own";
 /// Why maintenance commands are skipped.
 const MAINTENANCE_REASON: &str = "a new database does not need it";
 /// Why planner statistics of pg_dump 18 are skipped.
@@ -122,6 +123,8 @@ pub const STATISTICS_REASON: &str = "the target computes its own planner statist
 /// Why changes of extensions are skipped.
 const EXTENSION_REASON: &str = "the target's version of the extension is used";
 
+/// Reason to refuse a client encoding.
+pub const UNSUPPORTED_ENCODING: &str = "the encoding of the dump is not supported; dump again with --encoding=UTF8";
 /// Reason to refuse a statement that cannot be classified by its start.
 pub const OVERSIZED_COMMENT: &str = "a comment over 64 KiB hides the statement's first words";
 
@@ -142,36 +145,24 @@ pub fn treat(text: &[u8]) -> Treatment {
     match (word(0), word(1), word(2)) {
         ("ALTER", ..) if changes_owner(text) => Treatment::Skip,
         ("GRANT" | "REVOKE", ..) | ("ALTER", "DEFAULT", "PRIVILEGES") => Treatment::Skip,
-        // Deferred constraints are checked when the transaction ends, and earlier is not needed.
-        ("SET", "CONSTRAINTS", _) if words.iter().any(|token| token.is("IMMEDIATE")) => Treatment::Skip,
-        ("SET", "CONSTRAINTS", _) => Treatment::Run,
-        ("SET", "TRANSACTION", _) | ("SET", "SESSION", "CHARACTERISTICS") => {
-            Treatment::SkipAndReport("SET TRANSACTION", TRANSACTION_REASON)
-        }
-        ("SET" | "RESET", "ROLE", _)
-        | ("SET" | "RESET", "SESSION", "AUTHORIZATION" | "ROLE")
-        | ("SET", "LOCAL", "ROLE") => Treatment::Skip,
+        ("SET" | "RESET" | "DISCARD", ..) => treat_setting(text, &words),
         ("BEGIN", ..) | ("START", "TRANSACTION", _) => Treatment::Begin,
         ("COMMIT" | "ROLLBACK", "PREPARED", _) => Treatment::refuse("the statement ends a prepared transaction"),
         ("COMMIT" | "END", ..) => Treatment::Commit,
         ("ROLLBACK" | "ABORT", ..) if word(1) != "TO" && word(2) != "TO" => {
             Treatment::refuse("the statement would roll back the import")
         }
-        ("SET" | "RESET", ..) if names_conforming_strings(&words) && !sets_conforming_strings_literally(text) => {
-            Treatment::refuse("standard_conforming_strings is set in an unsupported way")
-        }
-        ("RESET", "ALL", _) => Treatment::ResetAll,
-        ("SET", "LOCAL", "SESSION_REPLICATION_ROLE") => {
-            Treatment::refuse("SET LOCAL session_replication_role is not supported; remove the word LOCAL")
-        }
-        ("SET" | "RESET", "SESSION_REPLICATION_ROLE", _) | ("SET", "SESSION", "SESSION_REPLICATION_ROLE") => {
-            Treatment::ReplicationRole
-        }
-        ("SET", "CLIENT_ENCODING" | "NAMES", _) | ("SET", "SESSION" | "LOCAL", "CLIENT_ENCODING" | "NAMES") => {
-            sets_client_encoding(text)
-        }
         ("PREPARE", "TRANSACTION", _) => Treatment::refuse("the statement would prepare a transaction"),
-        ("COMMENT", "ON", "EXTENSION" | "EVENT" | "SUBSCRIPTION" | "DATABASE") => Treatment::Skip,
+        ("REASSIGN", "OWNED", _) => Treatment::Skip,
+        ("COMMENT", "ON", "EXTENSION" | "EVENT" | "SUBSCRIPTION" | "DATABASE" | "ROLE" | "TABLESPACE") => {
+            Treatment::Skip
+        }
+        ("COMMENT", "ON", "PUBLICATION") => {
+            words.get(3).and_then(Token::name).map_or(Treatment::Run, Treatment::AlterPublication)
+        }
+        ("ALTER", "SCHEMA", "PUBLIC") if word(3) == "RENAME" => {
+            Treatment::refuse("the schema public cannot be renamed, because every database has it")
+        }
         ("ALTER", "EVENT", "TRIGGER") | ("ALTER", "SUBSCRIPTION", _) => Treatment::Skip,
         ("CREATE", "EVENT", "TRIGGER") => Treatment::SkipAndReport("EVENT TRIGGER", EVENT_TRIGGER_REASON),
         ("CREATE", "SUBSCRIPTION", _) => Treatment::SkipAndReport("SUBSCRIPTION", SUBSCRIPTION_REASON),
@@ -204,30 +195,30 @@ pub fn treat(text: &[u8]) -> Treatment {
             let name = words.get(2).and_then(Token::name).filter(|_| alone);
             name.map_or(Treatment::Run, Treatment::CreateSchema)
         }
-        ("CREATE", "POLICY", _) => Treatment::CreatePolicy(policy_roles(text)),
+        ("ALTER", "POLICY", _) if Tokens::new(text).any(|token| token.is("RENAME")) => Treatment::Run,
+        ("CREATE" | "ALTER", "POLICY", _) => Treatment::CreatePolicy(policy_roles(text)),
+        ("SELECT", ..) if local_setting(text).is_some() => {
+            local_setting(text).map_or(Treatment::Run, Treatment::SetLocal)
+        }
+        ("SELECT" | "DO" | "CALL", ..) if names_replication_role(text) => {
+            Treatment::refuse("session_replication_role is set in an unsupported way; use SET")
+        }
         ("SELECT" | "DO" | "WITH" | "VALUES" | "CALL", ..) if changes_conforming_strings(text) => {
             Treatment::refuse("the statement changes how strings are parsed")
         }
         ("COPY", ..) => copy(text),
+        ("DROP", "OWNED", _) => Treatment::Run,
         ("DROP", ..) => Treatment::Drop,
+        ("ALTER", "TABLE", _) if detaches_concurrently(text) => Treatment::RunWithoutConcurrently,
         ("ALTER", "TABLE", _) if forces_row_security(text) => Treatment::ForceRowSecurity,
         ("ALTER", ..) if drops_part(text) => Treatment::Drop,
-        ("SET", "DEFAULT_TABLESPACE", _) if !ends_with_empty_literal(text) => Treatment::Skip,
         _ => Treatment::Run,
     }
 }
 
-/// `SET client_encoding`. Text of a `SQL_ASCII` dump must be UTF-8, which the server checks only if the
-/// client declares UTF-8.
-fn sets_client_encoding(text: &[u8]) -> Treatment {
-    if hides_backslashes(text) {
-        return Treatment::refuse("the client encoding is unsafe; dump with --encoding=UTF8");
-    }
-    match client_encoding(text) {
-        Some(name) if Encoding::parse(&name) == Encoding::SqlAscii => Treatment::Skip,
-        Some(_) => Treatment::Run,
-        None => Treatment::refuse("client_encoding is set in an unsupported way"),
-    }
+fn detaches_concurrently(text: &[u8]) -> bool {
+    let tokens: Vec<Token> = Tokens::new(text).take(64).collect();
+    ["DETACH", "CONCURRENTLY"].iter().all(|word| tokens.iter().any(|token| token.is(word)))
 }
 
 /// Whether a statement only forces row security on a table with a schema: without one, the end of the
@@ -266,19 +257,12 @@ fn drops_part(text: &[u8]) -> bool {
 
 /// `DROP SCHEMA [IF EXISTS] name`
 fn dropped_schema(words: &[Token]) -> Treatment {
-    let name = words.iter().skip(2).find(|token| !token.is("IF") && !token.is("EXISTS")).and_then(Token::name);
+    let mut names = words.iter().skip(2).skip_while(|token| token.is("IF") || token.is("EXISTS"));
+    let name = names.next().and_then(Token::name);
+    if names.next() == Some(&Token::Sign(',')) {
+        return Treatment::refuse("several schemas are dropped at once; write a statement for each");
+    }
     name.map_or(Treatment::Run, Treatment::DropSchema)
-}
-
-fn names_conforming_strings(words: &[Token]) -> bool {
-    words.iter().take(3).any(|token| token.is("STANDARD_CONFORMING_STRINGS"))
-}
-
-/// Whether a statement may call `set_config('standard_conforming_strings', …)` or the like, so that
-/// Postgres could end a string elsewhere than this parser.
-fn changes_conforming_strings(text: &[u8]) -> bool {
-    const NAMES: [&[u8]; 2] = [b"standard_conforming_strings", b"client_encoding"];
-    NAMES.iter().any(|name| text.windows(name.len()).any(|part| part.eq_ignore_ascii_case(name)))
 }
 
 /// Whether a statement is `ALTER kind name OWNER TO role` and nothing more. `RENAME owner TO name` and
@@ -307,25 +291,6 @@ const PARTS: [&str; 4] = ["COLUMN", "CONSTRAINT", "ATTRIBUTE", "VALUE"];
 /// Words between `ALTER` and a name.
 const KINDS: [&str; 8] = ["TABLE", "VIEW", "SEQUENCE", "INDEX", "TYPE", "DOMAIN", "SCHEMA", "ONLY"];
 
-/// Whether a statement sets `standard_conforming_strings` in an unambiguous form.
-fn sets_conforming_strings_literally(text: &[u8]) -> bool {
-    let words: Vec<Token> = Tokens::new(text).collect();
-    let [set, name, equals, value, Token::Sign(';')] = words.as_slice() else { return false };
-    let value = match value {
-        Token::Word(word) => word == "ON" || word == "OFF",
-        Token::Literal => [b"= 'on';".as_slice(), b"= 'off';"].iter().any(|end| text.ends_with(end)),
-        _ => false,
-    };
-    // A comment in between could be parsed differently.
-    let plain = memchr::memmem::find(text, b"/*").is_none() && memchr::memmem::find(text, b"--").is_none();
-    set.is("SET") && name.is("STANDARD_CONFORMING_STRINGS") && *equals == Token::Sign('=') && value && plain
-}
-
-fn ends_with_empty_literal(text: &[u8]) -> bool {
-    let end = text.trim_ascii_end().strip_suffix(b";").unwrap_or(text).trim_ascii_end();
-    end.ends_with(b"''")
-}
-
 fn publication(text: &[u8]) -> Treatment {
     let tokens: Vec<Token> = Tokens::new(text).collect();
     let whole = tokens
@@ -347,7 +312,7 @@ fn copy(text: &[u8]) -> Treatment {
     }
     let Some(direction) = tokens.find(|token| token.is("FROM") || token.is("TO")) else { return Treatment::Run };
     // A column may have the name `encoding`; an option follows the direction.
-    let options = Tokens::new(text).skip_while(|token| !token.is("STDIN"));
+    let options = Tokens::new(text).skip_while(|token| !token.is("FROM")).skip_while(|token| !token.is("STDIN"));
     if options.into_iter().any(|token| token.is("ENCODING")) {
         return Treatment::refuse("COPY with an encoding of its own is not supported");
     }

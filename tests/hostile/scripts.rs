@@ -132,7 +132,7 @@ const STATEMENTS: [&str; 81] = [
     "ALTER DATABASE capydb RENAME TO evil;",
     "CREATE TABLESPACE evil LOCATION '/tmp';",
     "SET session_preload_libraries = 'evil';",
-    "SET session_replication_role = replica;",
+    "SET LOCAL session_replication_role = replica;",
     "CREATE EVENT TRIGGER e ON ddl_command_end EXECUTE FUNCTION f(); SELECT 1/0;",
     // Other servers.
     "CREATE EXTENSION dblink;",

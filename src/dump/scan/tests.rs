@@ -163,6 +163,32 @@ fn text_outside_the_declared_encoding_is_located() {
 }
 
 #[test]
+fn resets_end_what_a_script_has_set() {
+    let invalid = |text: &[u8]| scan(Cursor::new(text.to_vec()), None, &[]).expect("a readable script").invalid_text;
+    let latin = b"SET client_encoding = 'LATIN1';\nRESET ALL;\nSELECT 'caf\xe9';\n";
+    assert_eq!(invalid(latin), Some((DumpLocation::Line(3), "0xe9".into())));
+    let escapes = "SET standard_conforming_strings = off;\nDISCARD ALL;\nSELECT '\\';\nCOMMIT;\n--';\n";
+    assert_eq!(contents_of(escapes).times(Finding::Transaction), 1);
+}
+
+#[test]
+fn text_that_is_not_sql_is_refused() {
+    let refusal = |text: &str| contents_of(text).refusal;
+    let why = refusal("CREATE TABLE t (x int);\npg_dump: warning: x\nSELECT 1;\n");
+    assert_eq!(why, Some((DumpLocation::Line(2), "text that is not SQL".into())));
+    for text in ["ANALYSE t;", "(SELECT 1);", "TABLE t;", "import foreign schema a from server b into c;"] {
+        assert_eq!(refusal(text), None, "{text}");
+    }
+}
+
+#[test]
+fn a_dump_without_its_unrestrict_is_truncated() {
+    let script = "\\restrict x\nCREATE TABLE t (x int);\n";
+    assert_eq!(truncated(script).as_deref(), Some("the \\unrestrict of line 1 is missing"));
+    assert_eq!(truncated(&format!("{script}\\unrestrict x\n")), None);
+}
+
+#[test]
 fn names_are_decoded_from_the_declared_encoding() {
     let text =
         b"SET client_encoding = 'LATIN1';\nCREATE SCHEMA na\xefve;\nCREATE POLICY p ON t TO r\xf4le USING (true);\n";

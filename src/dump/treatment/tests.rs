@@ -54,7 +54,6 @@ fn ordinary_statements_run() {
         "SET client_encoding = 'UTF8';",
         "ALTER TABLE t ADD COLUMN y int, OWNER TO bob;",
         "ALTER TABLE t RENAME owner TO boss;",
-        "ALTER POLICY p ON owner TO current_user;",
         "CREATE SCHEMA public CREATE TABLE t (x int);",
     ] {
         assert_eq!(treatment(text), Treatment::Run, "{text}");

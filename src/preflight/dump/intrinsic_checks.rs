@@ -18,7 +18,7 @@ pub(super) fn complete(found: &Contents) -> Check {
     match &found.truncated {
         Some(why) => fixed(
             check("dump_complete", Fail, format!("the dump is truncated: {why}")),
-            "copy the file again, or create a new dump",
+            "copy the file again, or create a new dump; a script must end with a semicolon",
         ),
         None => check("dump_complete", Pass, "the dump is complete".into()),
     }
@@ -30,6 +30,10 @@ pub(super) fn text_in_declared_encoding(found: &Contents) -> Check {
     let declared = if found.encoding.is_empty() { "UTF8" } else { &found.encoding };
     let ascii = Encoding::parse(declared) == Encoding::SqlAscii;
     let wanted = if ascii { "UTF8" } else { declared };
+    if Encoding::parse(declared) == Encoding::Unknown {
+        let what = check(name, Fail, format!("declared {declared}, which is not supported"));
+        return fixed(what, "dump again in UTF-8: pg_dump --encoding=UTF8");
+    }
     let Some((place, what)) = &found.invalid_text else {
         return match (found.format, ascii) {
             (Format::Plain, true) => check(name, Pass, "declared SQL_ASCII; all text is valid UTF8".into()),
@@ -225,7 +229,7 @@ pub(super) fn foreign_servers(found: &Contents) -> Check {
     let what = plural(count, "foreign-data wrapper object", "foreign-data wrapper objects");
     let fix =
         "their extension is not available; exclude them: pg_dump --exclude-schema, --exclude-extension (since 17)";
-    with_evidence(fixed(check(name, Warn, what), fix), places(all()))
+    with_evidence(fixed(check(name, Fail, what), fix), places(all()))
 }
 
 pub(super) fn large_objects(found: &Contents) -> Check {

@@ -281,7 +281,7 @@ mod tests {
                 "does not have the language",
             ),
             ("ALTER TABLE t DISABLE TRIGGER ALL;", "no_disabled_triggers", Warn, "disabled"),
-            ("CREATE SERVER far FOREIGN DATA WRAPPER file_fdw;", "no_foreign_servers", Warn, "line 1"),
+            ("CREATE SERVER far FOREIGN DATA WRAPPER file_fdw;", "no_foreign_servers", Fail, "line 1"),
             ("SELECT pg_catalog.lo_create('1');", "large_objects", Warn, "line 1"),
             ("CREATE SCHEMA heroku_ext;", "no_platform_schemas", Warn, "Heroku"),
             (

@@ -62,15 +62,23 @@ impl TargetChecks<'_> {
     /// Schemas and trigger functions that the dump uses but does not create, as with `pg_dump -t`.
     pub(super) fn references_present(&self) -> Check {
         let name = "references_present";
-        let all = || self.found.seen(Finding::MissingSchema).chain(self.found.seen(Finding::MissingFunction));
+        let all = || {
+            let kinds = [Finding::MissingSchema, Finding::MissingFunction, Finding::MissingName];
+            kinds.into_iter().flat_map(|kind| self.found.seen(kind))
+        };
         if all().next().is_none() {
-            return check(name, Pass, "the dump creates the schemas and trigger functions that it uses".into());
+            return check(name, Pass, "the dump creates the objects that it uses".into());
         }
         // Code may create them; without --recreate, the target may have them.
-        let status = if self.mode.recreate && self.found.code_blocks == 0 { Fail } else { Warn };
+        // Other scripts can create objects in ways that are not recognized (`RENAME`, `SELECT INTO`).
+        let by_pg_dump = self.found.format != Format::Plain || self.found.by_pg_dump;
+        let only_objects = self.found.seen(Finding::MissingName).count() == all().count();
+        let certain = self.mode.recreate && self.found.code_blocks == 0 && (by_pg_dump || !only_objects);
+        let status = if certain { Fail } else { Warn };
         let schemas = self.found.seen(Finding::MissingSchema).map(|(schema, _)| format!("schema {schema}"));
         let functions = self.found.seen(Finding::MissingFunction).map(|(function, _)| format!("function {function}"));
-        let list: Vec<String> = schemas.chain(functions).collect();
+        let objects = self.found.seen(Finding::MissingName).map(|(name, _)| name.to_owned());
+        let list: Vec<String> = schemas.chain(functions).chain(objects).collect();
         let what = check(
             name,
             status,
@@ -331,9 +339,13 @@ impl TargetChecks<'_> {
         let missing = |(table, _): (&str, &Occurrences)| {
             let schema = table.split('.').next().unwrap_or_default();
             let of_extension = self.found.extensions.iter().any(|(wanted, _)| wanted.schema.as_deref() == Some(schema));
-            schema != "public" && !self.found.schemas.contains(schema) && !of_extension
+            // An extension may have tables in `public`.
+            let in_public =
+                schema == "public" && self.found.all_extensions().iter().any(|wanted| wanted.name != "plpgsql");
+            !in_public && !of_extension && (schema == "public" || !self.found.schemas.contains(schema))
         };
-        let certain = self.mode.recreate && self.found.format != Format::Plain && all().any(missing);
+        let is_complete = self.found.format != Format::Plain || (self.found.by_pg_dump && self.found.code_blocks == 0);
+        let certain = self.mode.recreate && is_complete && all().any(missing);
         let status = if certain { Fail } else { Warn };
         let what = check(
             name,

@@ -11,6 +11,7 @@ mod error;
 mod foreign_keys;
 mod in_place;
 mod input;
+mod own_transactions;
 mod plan;
 mod prepare;
 mod process;

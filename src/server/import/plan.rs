@@ -5,7 +5,7 @@ use crate::dump::Contents;
 use crate::dump::archive::{Archive, DataLocation, Entry};
 use crate::dump::definitions::Definitions;
 use crate::dump::encoding::{Encoding, SourceEncoding};
-use crate::dump::sql::client_encoding;
+use crate::dump::statement::client_encoding;
 use crate::dump::statement::{extension, policy_roles};
 use crate::dump::treatment::{
     EVENT_TRIGGER_REASON, PUBLICATION_REASON, RequestedExtension, SECURITY_LABEL_REASON, SUBSCRIPTION_REASON,

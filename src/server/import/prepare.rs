@@ -22,7 +22,7 @@ async fn prepare_all(
     database: &str,
     plan: &Plan,
     created: &mut CreatedObjects,
-) -> anyhow::Result<()> {
+) -> Result<(), ImportFailure> {
     let session = import.session(database).await?;
     make_roles(import, &plan.roles, created).await?;
     for requested in plan.extensions.iter().filter(|requested| requested.name != "plpgsql") {
@@ -32,15 +32,15 @@ async fn prepare_all(
             record(import, created).await?;
             let sql =
                 format!("create schema {} authorization {}", escape_identifier(schema), escape_identifier(import.role));
-            session.batch_execute(&sql).await?;
+            session.batch_execute(&sql).await.context("cannot create the schema of an extension")?;
         }
         if let Some(existing) = schema_of(&session, &requested.name).await? {
             if requested.schema.as_ref().is_some_and(|schema| *schema != existing) {
-                bail!(
-                    "the extension {} is in schema {existing} of the target, but the dump needs it in {schema}; \
-                     import with --recreate",
-                    requested.name
+                let name = &requested.name;
+                let why = format!(
+                    "the extension {name} is in schema {existing} of the target, but the dump needs it in {schema}"
                 );
+                return Err(ImportFailure::permanent(format!("{why}; import with --recreate")));
             }
             continue;
         }

@@ -44,27 +44,43 @@ pub(super) async fn is_finished(import: &Import<'_>) -> anyhow::Result<bool> {
     import.server.has_database(&old_name(&import.job.id)).await
 }
 
+/// When the project's own extensions are created in the staging database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum KeptExtensions {
+    /// Before the load: the dump may use them without creating them (`pg_dump -n`).
+    First,
+    /// After the load, as far as the dump's own objects leave their names free.
+    Last,
+}
+
 /// Loads and swaps, or fails without a change to the live database.
 pub(super) async fn run(import: &Import<'_>, input: &Input) -> Result<ImportSummary, ImportFailure> {
     let staging = staging_name(import.job);
-    import.server.create_database(&import.application_name(), &staging, import.role).await?;
-    let created = prepare(import, &staging, &input.plan).await?;
-    let mut left_out = input.plan.left_out();
-    let summary = match load_and_swap(import, input, &staging).await {
-        Err(failure) if failure.is_name_missing() => {
+    let (mut input, mut kept) = (input.clone(), KeptExtensions::First);
+    let mut first_missing_name = None;
+    loop {
+        let failure = match load_and_swap(import, &input, &staging, kept).await {
+            Ok(summary) if first_missing_name.is_some() => {
+                let left_out = [summary.left_out, vec![search_path_note()]].concat();
+                return Ok(ImportSummary { left_out, ..summary });
+            }
+            Ok(summary) => return Ok(summary),
+            Err(failure) => failure,
+        };
+        if failure.is_name_taken() && kept == KeptExtensions::First {
+            tracing::info!("job {}: {failure}; loading again before the project's extensions", import.job.id);
+            kept = KeptExtensions::Last;
+        } else if failure.is_name_missing() && input.search_path.is_none() {
             // Functions that indexes, views and checks call may need the application's search path.
             tracing::info!("job {}: {failure}; loading again with a search path", import.job.id);
-            import.server.drop_database(&staging).await?;
-            import.server.create_database(&import.application_name(), &staging, import.role).await?;
-            prepare(import, &staging, &input.plan).await?;
-            left_out.push(search_path_note());
-            let again = load_and_swap(import, &input.with_search_path(), &staging).await;
+            input = input.with_search_path();
+            first_missing_name = Some(failure);
+        } else {
             // If the search path does not help, the first error is the better one.
-            again.map_err(|second| if second.is_name_missing() { failure } else { second })?
+            return Err(first_missing_name.filter(|_| failure.is_name_missing()).unwrap_or(failure));
         }
-        result => result?,
-    };
-    Ok(ImportSummary { extensions: created.extensions, left_out: [left_out, summary.left_out].concat(), ..summary })
+        import.server.drop_database(&staging).await?;
+    }
 }
 
 /// What the report says about an import with a search path.
@@ -76,8 +92,18 @@ fn search_path_note() -> LeftOut {
     }
 }
 
-async fn load_and_swap(import: &Import<'_>, input: &Input, staging: &str) -> Result<ImportSummary, ImportFailure> {
+/// Creates the staging database, loads it, and swaps it with the live one.
+async fn load_and_swap(
+    import: &Import<'_>,
+    input: &Input,
+    staging: &str,
+    kept: KeptExtensions,
+) -> Result<ImportSummary, ImportFailure> {
     let server = import.server;
+    server.create_database(&import.application_name(), staging, import.role).await?;
+    let created = prepare(import, staging, &input.plan).await?;
+    let keep = async || keep_extensions(import, staging).await.context("cannot keep the project's extensions");
+    let mut clashes = if kept == KeptExtensions::First { keep().await? } else { Vec::new() };
     // Rows inserted by extensions do not count as imported.
     server.wait_for_sessions_to_end(&import.application_name()).await?;
     let before = server.measure(staging).await?;
@@ -95,8 +121,10 @@ async fn load_and_swap(import: &Import<'_>, input: &Input, staging: &str) -> Res
             format!("the restored database has {}, more than the plan limit of {}", bytes(after.size), bytes(limit));
         return Err(ImportFailure::permanent(why));
     }
-    let clashes = keep_extensions(import, staging).await.context("cannot keep the project's extensions")?;
-    server.wait_for_sessions_to_end(&import.application_name()).await?;
+    if kept == KeptExtensions::Last {
+        clashes = keep().await?;
+        server.wait_for_sessions_to_end(&import.application_name()).await?;
+    }
     if !import.store.extend_lease(import.job).await? {
         return Err(ImportFailure::lease_lost());
     }
@@ -107,7 +135,8 @@ async fn load_and_swap(import: &Import<'_>, input: &Input, staging: &str) -> Res
         reason: "the project had it, but the dump has objects of the same names".to_owned(),
     });
     let rows = Some(after.inserted.saturating_sub(before.inserted));
-    Ok(ImportSummary { rows, left_out: left_out.collect(), ..after.into() })
+    let left_out = input.plan.left_out().into_iter().chain(left_out).collect();
+    Ok(ImportSummary { rows, left_out, extensions: created.extensions, ..after.into() })
 }
 
 /// Gives the staging database the target's name, settings and privileges. Terminates the sessions of

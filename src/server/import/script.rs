@@ -1,15 +1,20 @@
 //! Sends a script to psql through the SQL filter, divided into transactions.
 
 use super::foreign_keys::CHECK_FOREIGN_KEYS;
+use super::own_transactions::OwnTransaction;
 use super::plan::ScriptPlan;
 use super::progress::batch_markers::{BatchMarkers, Marker};
 use super::progress::tracker::ProgressTracker;
 use crate::dump::encoding::SourceEncoding;
 use crate::dump::psql_commands::{INSIDE_STATEMENT, PsqlCommands};
-use crate::dump::rewrite::{with_open_identities, without_concurrently};
+use crate::dump::rewrite::{
+    creates_identity, with_identity_values, with_if_exists, without_authorization, without_concurrently,
+    without_tablespace,
+};
 use crate::dump::scan::ZERO_BYTES;
-use crate::dump::sql::{Piece, PieceKind, Script, client_encoding};
-use crate::dump::statement::{builds_index, created_name, created_publication, object_name};
+use crate::dump::sql::{Piece, PieceKind, Script};
+use crate::dump::statement::client_encoding;
+use crate::dump::statement::{belongs_to_clean, builds_index, created_publication, first_word};
 use crate::dump::treatment::{Treatment, treat};
 use std::borrow::Cow;
 use std::collections::{HashSet, VecDeque};
@@ -56,17 +61,6 @@ pub(super) struct Filter {
     pub(super) script: ScriptPlan,
 }
 
-impl Filter {
-    /// What runs instead of `RESET ALL`, which would also reset the worker's own settings.
-    fn resets(&self) -> &'static [u8] {
-        if self.script.sets_replication_role {
-            b"RESET search_path; RESET client_encoding; RESET session_replication_role;"
-        } else {
-            b"RESET search_path; RESET client_encoding;"
-        }
-    }
-}
-
 /// Sends SQL to psql, without the statements that an import skips. Their line ends are kept, so that
 /// the line numbers in psql's messages are those of the dump.
 pub(super) fn feed(
@@ -100,6 +94,12 @@ pub(super) fn feed(
                 if state.is_batch_full(batches, usize::try_from(count).unwrap_or(usize::MAX)) {
                     out.write_all(markers.next_batch().as_bytes())?;
                 }
+                if state.commands.used_variable(piece.bytes).is_some() {
+                    return Err(refused(piece.line(), USED_VARIABLE));
+                }
+                if state.has_identities {
+                    changed = Cow::Owned(with_identity_values(piece.bytes));
+                }
                 true
             }
             PieceKind::Statement | PieceKind::StatementStart => {
@@ -108,20 +108,13 @@ pub(super) fn feed(
                 }
                 let text = piece.statement();
                 if state.commands.used_variable(&text).is_some() {
-                    return Err(refused(piece.line(), "the statement uses a psql variable"));
+                    return Err(refused(piece.line(), USED_VARIABLE));
                 }
                 let treatment = treat(&text);
-                if let Some(path) = filter.search_path.as_ref().filter(|_| text.trim_ascii() == EMPTY_SEARCH_PATH) {
-                    changed = Cow::Owned(format!("SELECT pg_catalog.set_config('search_path', {path}, false);").into());
-                } else if treatment == Treatment::ResetAll {
-                    changed = Cow::Borrowed(filter.resets());
-                } else if treatment == Treatment::RunWithoutConcurrently {
-                    changed = Cow::Owned(without_concurrently(piece.bytes));
-                } else if let Some((opened, statements)) =
-                    with_open_identities(piece.bytes).filter(|_| filter.script.handwritten)
-                {
-                    changed = Cow::Owned(opened);
-                    state.at_end.extend(statements.into_iter().map(String::into_bytes));
+                changed = state.change(&piece, &text, &treatment, filter);
+                if treatment == Treatment::ResetAll {
+                    // It also resets the marker of the batch.
+                    changed = Cow::Owned(format!("RESET ALL;{}", markers.begin()).into());
                 }
                 match &treatment {
                     Treatment::ForceRowSecurity => state.at_end.push(piece.bytes.to_vec()),
@@ -131,7 +124,14 @@ pub(super) fn feed(
                     }
                     _ => {}
                 }
-                state.accept(&treatment, &text, filter).map_err(|why| refused(piece.line(), why))?
+                let run = state.accept(&treatment, &text, filter).map_err(|why| refused(piece.line(), why))?;
+                if treatment == Treatment::Commit {
+                    out.write_all(state.own_transaction.commit().as_bytes())?;
+                }
+                if let Some(before) = state.own_transaction.observe(&treatment, &text).filter(|_| run) {
+                    out.write_all(before.as_bytes())?;
+                }
+                run
             }
         };
         if run {
@@ -212,16 +212,18 @@ impl ScriptObserver {
 struct BatchState {
     /// The current statement is skipped.
     leaving_out: bool,
-    /// The script has an open transaction of its own.
-    own_transaction: bool,
+    own_transaction: OwnTransaction,
     /// Statements since the last commit.
     statements: usize,
-    /// Names of the objects that the script has created in a new database, without their schemas.
-    created: HashSet<String>,
     /// The publications that it has created.
     publications: HashSet<String>,
     /// The psql commands so far.
     commands: PsqlCommands,
+    /// The script has created something.
+    has_created: bool,
+    /// A script that is not from pg_dump has created `GENERATED ALWAYS` columns, whose values its `INSERT`s may
+    /// set.
+    has_identities: bool,
     /// Statements to run after the script.
     at_end: Vec<Vec<u8>>,
 }
@@ -230,14 +232,37 @@ impl BatchState {
     /// Whether to commit before the next statements. The script's own transactions stay in one batch:
     /// large objects are written through descriptors that end with the transaction.
     fn is_batch_full(&mut self, batches: Batches, next: usize) -> bool {
-        let ends = matches!(batches, Batches::Of(most) if self.statements >= most) && !self.own_transaction;
+        let ends = matches!(batches, Batches::Of(most) if self.statements >= most) && !self.own_transaction.is_open;
         self.statements = if ends { next } else { self.statements.saturating_add(next) };
         ends
+    }
+
+    /// The statement as it runs.
+    fn change<'a>(&self, piece: &Piece<'a>, text: &[u8], treatment: &Treatment, filter: &Filter) -> Cow<'a, [u8]> {
+        let path = filter.search_path.as_ref().filter(|_| text.trim_ascii() == EMPTY_SEARCH_PATH);
+        if let Some(path) = path {
+            return Cow::Owned(format!("SELECT pg_catalog.set_config('search_path', {path}, false);").into());
+        }
+        match treatment {
+            Treatment::RunWithoutConcurrently => Cow::Owned(without_concurrently(piece.bytes)),
+            Treatment::Drop | Treatment::DropSchema(_) if filter.is_new => Cow::Owned(with_if_exists(piece.bytes)),
+            Treatment::CreateSchema(_) => Cow::Owned(without_authorization(piece.bytes)),
+            Treatment::Run if self.has_identities && first_word(text).eq_ignore_ascii_case(b"insert") => {
+                Cow::Owned(with_identity_values(piece.bytes))
+            }
+            Treatment::Run
+                if piece.kind == PieceKind::Statement && first_word(text).eq_ignore_ascii_case(b"create") =>
+            {
+                without_tablespace(piece.bytes).map_or(Cow::Borrowed(piece.bytes), Cow::Owned)
+            }
+            _ => Cow::Borrowed(piece.bytes),
+        }
     }
 
     /// Whether to run a statement. An error is the reason to reject the whole script.
     fn accept(&mut self, treatment: &Treatment, text: &[u8], filter: &Filter) -> Result<bool, &'static str> {
         let run = match treatment {
+            Treatment::Run if filter.is_new && !self.has_created && belongs_to_clean(text) => false,
             Treatment::Run if filter.encoding.is_some() => client_encoding(text).is_none(),
             Treatment::Run
             | Treatment::RunWithoutConcurrently
@@ -250,11 +275,9 @@ impl BatchState {
                 name != "public" && !filter.made_schemas.contains(name)
             }
             Treatment::AlterPublication(name) => self.publications.contains(name),
-            Treatment::Drop if filter.is_new => {
-                let has_created = |name: String| self.created.contains(&name) || self.created.len() >= MAX_CREATED;
-                object_name(text).is_none_or(has_created)
-            }
             Treatment::Drop => true,
+            // Without a transaction, it would only cause a warning.
+            Treatment::SetLocal(_) => self.own_transaction.is_open,
             Treatment::CreateExtension(_)
             | Treatment::Database
             | Treatment::ForceRowSecurity
@@ -262,18 +285,14 @@ impl BatchState {
             | Treatment::Skip
             | Treatment::SkipAndReport(..) => false,
             Treatment::Begin => {
-                self.own_transaction = true;
+                self.own_transaction.is_open = true;
                 false
             }
-            Treatment::Commit => {
-                self.own_transaction = false;
-                false
-            }
+            Treatment::Commit => false,
             Treatment::Refuse(refusal) => return Err(refusal.reason),
         };
-        if run && filter.is_new && self.created.len() < MAX_CREATED {
-            self.created.extend(created_name(text));
-        }
+        self.has_created |= run && first_word(text).eq_ignore_ascii_case(b"create");
+        self.has_identities |= run && filter.script.handwritten && creates_identity(text);
         if run {
             self.publications.extend(created_publication(text));
         }
@@ -282,8 +301,8 @@ impl BatchState {
     }
 }
 
-/// Names of created objects that are kept. Beyond that, every `DROP` runs.
-const MAX_CREATED: usize = 1_000_000;
+/// Reason to refuse a statement in which psql would replace a variable.
+const USED_VARIABLE: &str = "the statement uses a psql variable";
 
 fn refused(line: u64, why: &str) -> FeedError {
     FeedError::Refused(format!("line {line} of the dump cannot be imported: {why}"))

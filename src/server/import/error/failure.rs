@@ -104,8 +104,17 @@ impl ImportFailure {
     /// Whether a name was not found (SQLSTATE of an undefined function, table or object), which may be
     /// because dumps load with an empty search path.
     pub(in crate::server) fn is_name_missing(&self) -> bool {
+        self.has_code(&["42883", "42P01", "42704"])
+    }
+
+    /// Whether a name was taken (SQLSTATE of a duplicate table, object, function or schema).
+    pub(in crate::server) fn is_name_taken(&self) -> bool {
+        self.has_code(&["42P07", "42710", "42723", "42P06"])
+    }
+
+    fn has_code(&self, codes: &[&str]) -> bool {
         let code = self.error.as_ref().and_then(|error| error.sqlstate.as_deref());
-        code.is_some_and(|code| ["42883", "42P01", "42704"].contains(&code))
+        code.is_some_and(|code| codes.contains(&code))
     }
 
     /// The transaction was committed despite the error: the dump ended it in a way that the filter did

@@ -1,7 +1,7 @@
-//! Reads the rows of a custom archive to check their encoding. Needed only for dumps of `SQL_ASCII`
-//! databases, whose text no server has ever checked.
+//! The data blocks of a custom archive: where they end, and the encoding of their rows. The latter is
+//! read only for dumps of `SQL_ASCII` databases, whose text no server has ever checked.
 
-use super::archive::Compression;
+use super::archive::{Compression, MAGIC};
 use super::encoding::Encoding;
 use std::io::{self, BufRead, Read};
 
@@ -47,6 +47,75 @@ fn int(reader: &mut impl Read, size: usize) -> io::Result<i64> {
     reader.read_exact(&mut bytes[..=size])?;
     let amount = bytes[1..=size].iter().rev().fold(0_i64, |value, byte| (value << 8) | i64::from(*byte));
     Ok(if bytes[0] == 0 { amount } else { -amount })
+}
+
+/// What follows the data blocks of an archive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum AfterBlocks {
+    /// The end of the file, or bytes that no program reads: with `>>`, pg_dump writes its table of contents
+    /// twice.
+    End,
+    /// Another archive.
+    Archive,
+    /// Zeros, as in a file that was reserved and not filled.
+    Zeros,
+    /// The last block is cut off.
+    Truncated,
+}
+
+/// Reads data blocks, from the start of one to the last. `skip` advances a reader by a number of bytes.
+pub(super) fn after_blocks<R: Read>(
+    reader: &mut R,
+    int_size: usize,
+    mut skip: impl FnMut(&mut R, u64) -> io::Result<()>,
+) -> io::Result<AfterBlocks> {
+    match read_blocks(reader, int_size, &mut skip) {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(AfterBlocks::Truncated),
+        result => result,
+    }
+}
+
+fn read_blocks<R: Read>(
+    reader: &mut R,
+    int_size: usize,
+    skip: &mut impl FnMut(&mut R, u64) -> io::Result<()>,
+) -> io::Result<AfterBlocks> {
+    let mut chunks = |reader: &mut R| {
+        while let Some(length) = u64::try_from(int(reader, int_size)?).ok().filter(|length| *length > 0) {
+            skip(reader, length)?;
+        }
+        Ok::<_, io::Error>(())
+    };
+    loop {
+        let mut kind = [0];
+        if reader.read(&mut kind)? == 0 {
+            return Ok(AfterBlocks::End);
+        }
+        match kind[0] {
+            ROWS => {
+                int(reader, int_size)?; // entry
+                chunks(reader)?;
+            }
+            LARGE_OBJECTS => {
+                int(reader, int_size)?;
+                while int(reader, int_size)? != 0 {
+                    chunks(reader)?;
+                }
+            }
+            first => {
+                let mut start = vec![first];
+                reader.take(63).read_to_end(&mut start)?;
+                let is_zero = start.iter().all(|byte| *byte == 0);
+                return Ok(if start.starts_with(MAGIC) {
+                    AfterBlocks::Archive
+                } else if is_zero {
+                    AfterBlocks::Zeros
+                } else {
+                    AfterBlocks::End
+                });
+            }
+        }
+    }
 }
 
 /// The first row that is not UTF-8: the entry's number and the invalid bytes. The reader must be at the
