@@ -1,0 +1,3 @@
+CREATE TEXT SEARCH DICTIONARY d (TEMPLATE = pg_catalog.simple, STOPWORDS = 'mycompany');
+CREATE TABLE t(a int);
+INSERT INTO t VALUES (1);

@@ -1,0 +1,7 @@
+CREATE SCHEMA s;
+BEGIN;
+SET LOCAL search_path = s;
+CREATE TABLE one(a int);
+COMMIT;
+CREATE TABLE two(a int);
+INSERT INTO two VALUES (1);

@@ -1,0 +1,3 @@
+SET timezone = 'UTC';
+CREATE TABLE t(a int, n text);
+INSERT INTO t VALUES (1,'a');
