@@ -49,21 +49,30 @@ const WITH_QUERIES: [&str; 4] = ["VIEW", "POLICY", "RULE", "TRIGGER"];
 /// Schemas whose names are not considered: those of every database, and the rows of triggers.
 const IGNORED_SCHEMAS: [&str; 4] = ["pg_catalog", "information_schema", "new", "old"];
 
-/// Reads the names in a `CREATE`, or in an `ALTER TABLE`.
+/// Reads the names in each `CREATE` or `ALTER TABLE` of a definition.
 pub(super) fn qualified_names(text: &[u8]) -> QualifiedNames {
-    let mut names = QualifiedNames::default();
     let mut reader = Tokens::new(text);
     let (tokens, raw): (Vec<Token>, Vec<&[u8]>) =
         std::iter::from_fn(|| reader.next_with_text()).take(MAX_TOKENS).map(|(token, raw, _)| (token, raw)).unzip();
+    let mut names = QualifiedNames::default();
+    let mut from = 0;
+    for statement in tokens.split_inclusive(|token| *token == Token::Sign(';')) {
+        read_names(statement, &raw[from..from + statement.len()], &mut names);
+        from += statement.len();
+    }
+    names
+}
+
+fn read_names(tokens: &[Token], raw: &[&[u8]], names: &mut QualifiedNames) {
     let is = |at: usize, word: &str| tokens.get(at).is_some_and(|token| token.is(word));
     let creates = is(0, "CREATE");
     if !(creates || is(0, "ALTER") && is(1, "TABLE")) {
-        return names;
+        return;
     }
     let any_of = |words: &[&str]| (1..tokens.len().min(8)).find(|at| creates && words.iter().any(|word| is(*at, word)));
     let kind = any_of(&KINDS);
     let has_query = any_of(&WITH_QUERIES).is_some() || tokens.iter().any(|token| token.is("ATOMIC"));
-    names.used.extend(sequences(&tokens, &raw));
+    names.used.extend(sequences(tokens, raw));
     let mut at = 0;
     while at + 2 < tokens.len() {
         let (Some(schema), Token::Sign('.'), Some(name)) = (tokens[at].name(), &tokens[at + 1], tokens[at + 2].name())
@@ -91,7 +100,6 @@ pub(super) fn qualified_names(text: &[u8]) -> QualifiedNames {
             at += 2;
         }
     }
-    names
 }
 
 /// The names in `nextval('schema.sequence'::regclass)`.

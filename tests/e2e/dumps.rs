@@ -104,7 +104,7 @@ fn every_risk_in_an_archive_is_reported_with_its_entry() {
         "no_superuser_objects",
         &["fail", "1 event trigger", "1 publication of all tables or a schema", "untrusted language"],
     );
-    assert_check(&report, "no_foreign_servers", &["warn", "entry "]);
+    assert_check(&report, "no_foreign_servers", &["fail", "entry "]);
     assert_check(&report, "large_objects", &["warn", "entry "]);
     assert_check(&report, "no_platform_schemas", &["warn", "Supabase", "auth, ", "storage", "-N auth"]);
     assert_check(&report, "no_platform_references", &["warn", "1 foreign key and 1 policy", "auth.users"]);

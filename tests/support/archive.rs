@@ -97,6 +97,7 @@ fn table_of_contents(entries: &[Entry<'_>], offsets: &[usize]) -> Vec<u8> {
 pub fn write_sparse(path: &std::path::Path, length: u64) {
     let table =
         Entry { kind: "TABLE", tag: "t", definition: "CREATE TABLE t (x int);", schema: "public", ..Entry::default() };
-    std::fs::write(path, archive(&[table])).expect("write file");
+    // Zeros directly after the archive would be an unfinished copy.
+    std::fs::write(path, [archive(&[table]), b"padding".to_vec()].concat()).expect("write file");
     std::fs::OpenOptions::new().write(true).open(path).expect("open file").set_len(length).expect("extend file");
 }
