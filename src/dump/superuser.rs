@@ -94,7 +94,7 @@ fn has_option(tokens: &[Token], option: &str) -> bool {
     tokens.windows(2).any(|pair| pair[0].is(option) && pair[1] == Token::Sign('='))
 }
 
-/// A cast needs the owner of one of its types, and nobody but a superuser owns built-in types.
+/// A cast needs the owner of one of its types, and only superusers own built-in types.
 fn cast(rest: &[Token]) -> Option<String> {
     if rest.windows(2).any(|pair| pair[0].is("WITHOUT") && pair[1].is("FUNCTION")) {
         return Some("a cast without a function needs a superuser".to_owned());

@@ -2,10 +2,12 @@
 
 #[cfg(feature = "server")]
 mod server;
+mod upload;
 mod webhooks;
 
 #[cfg(feature = "server")]
 pub(super) use server::{DevArgs, KeyArgs, LogFormat, Role, ServerArgs, ServerCommand, SharedArgs};
+pub(super) use upload::UploadArgs;
 pub(super) use webhooks::{ConnectCommand, IntegrationsCommand, WebhooksCommand};
 
 use super::output::{OutputFormat, OutputOptions, ProgressFormat};
@@ -243,23 +245,6 @@ pub(super) struct ImportOptions {
     pub(super) upload: UploadArgs,
 }
 
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Upload")]
-pub(super) struct UploadArgs {
-    /// Retry if the upload stalls this long
-    #[arg(long, value_name = "TIME", value_parser = stall_timeout, default_value = "60s")]
-    pub(super) stall_timeout: Duration,
-    /// Upload speed limit in bytes per second (20M, 500K)
-    #[arg(long, value_name = "RATE", value_parser = rate)]
-    pub(super) limit_rate: Option<u64>,
-    /// Concurrent parts, if multipart uploads are supported
-    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=16))]
-    pub(super) upload_concurrency: u8,
-    /// Ignore earlier progress and upload from the start
-    #[arg(long)]
-    pub(super) no_resume: bool,
-}
-
 const SOURCE_URL_HELP: &str = "\
 Connection URL of a live source (postgres://user:password@host:5432/database); `-` reads it from \
 standard input.
@@ -367,23 +352,6 @@ fn providers() -> Vec<CompletionCandidate> {
 
 fn time(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|_| "expected a time such as 30s, 15m or 2h".to_owned())
-}
-
-fn stall_timeout(text: &str) -> Result<Duration, String> {
-    match time(text)? {
-        short if short < Duration::from_secs(1) => Err("the minimum is 1s".into()),
-        long if long > Duration::from_hours(24) => Err("the maximum is 1 day".into()),
-        patience => Ok(patience),
-    }
-}
-
-fn rate(text: &str) -> Result<u64, String> {
-    let text = text.strip_suffix("/s").unwrap_or(text);
-    match text.parse::<bytesize::ByteSize>() {
-        Ok(rate) if rate.as_u64() >= 1000 => Ok(rate.as_u64()),
-        Ok(_) => Err("the minimum is 1K".into()),
-        Err(_) => Err("expected a size such as 20M or 500K".into()),
-    }
 }
 
 fn plan_limit(text: &str) -> Result<u64, String> {

@@ -1,6 +1,6 @@
 //! Dumps a live source with `pg_dump`.
 
-use super::error::catalog::ErrorLocation;
+use super::error::explain::ErrorLocation;
 use super::process::{ChildProcess, program};
 use super::progress::tracker::Phase;
 use super::resource_limits;

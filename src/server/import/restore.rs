@@ -1,7 +1,7 @@
 //! Loads an archive or a script into a database, as the project's own role.
 
 use super::commit_guard::CommitGuard;
-use super::error::catalog::ErrorLocation;
+use super::error::explain::ErrorLocation;
 use super::error::location::locate;
 use super::input::{Input, InputKind};
 use super::process::{ChildProcess, program, read_tail};

@@ -80,62 +80,21 @@ pub(super) fn feed(
             return Err(refused(piece.line(), ZERO_BYTES));
         }
         observer.observe(&piece);
-        let mut changed = Cow::Borrowed(piece.bytes);
-        let run = match piece.kind {
+        let step = match piece.kind {
             PieceKind::CommandInside => return Err(refused(piece.line(), INSIDE_STATEMENT)),
             PieceKind::Command => match state.commands.refusal(piece.bytes, filter.script.creates_database) {
                 Some(why) => return Err(refused(piece.line(), &why)),
-                None => false,
+                None => Step::skip(),
             },
-            PieceKind::Ignored => false,
-            PieceKind::Between | PieceKind::Rows => true,
-            PieceKind::StatementPart => !state.leaving_out,
-            PieceKind::Inserts(count) => {
-                if state.is_batch_full(batches, usize::try_from(count).unwrap_or(usize::MAX)) {
-                    out.write_all(markers.next_batch().as_bytes())?;
-                }
-                if state.commands.used_variable(piece.bytes).is_some() {
-                    return Err(refused(piece.line(), USED_VARIABLE));
-                }
-                if state.has_identities {
-                    changed = Cow::Owned(with_identity_values(piece.bytes));
-                }
-                true
-            }
-            PieceKind::Statement | PieceKind::StatementStart => {
-                if state.is_batch_full(batches, 1) {
-                    out.write_all(markers.next_batch().as_bytes())?;
-                }
-                let text = piece.statement();
-                if state.commands.used_variable(&text).is_some() {
-                    return Err(refused(piece.line(), USED_VARIABLE));
-                }
-                let treatment = treat(&text);
-                changed = state.change(&piece, &text, &treatment, filter);
-                if treatment == Treatment::ResetAll {
-                    // It also resets the marker of the batch.
-                    changed = Cow::Owned(format!("RESET ALL;{}", markers.begin()).into());
-                }
-                match &treatment {
-                    Treatment::ForceRowSecurity => state.at_end.push(piece.bytes.to_vec()),
-                    Treatment::CopyRows => out.write_all(markers.marker(Marker::Table).as_bytes())?,
-                    Treatment::Run if builds_index(&text) => {
-                        out.write_all(markers.marker(Marker::Index).as_bytes())?;
-                    }
-                    _ => {}
-                }
-                let run = state.accept(&treatment, &text, filter).map_err(|why| refused(piece.line(), why))?;
-                if treatment == Treatment::Commit {
-                    out.write_all(state.own_transaction.commit().as_bytes())?;
-                }
-                if let Some(before) = state.own_transaction.observe(&treatment, &text).filter(|_| run) {
-                    out.write_all(before.as_bytes())?;
-                }
-                run
-            }
+            PieceKind::Ignored => Step::skip(),
+            PieceKind::StatementPart if state.leaving_out => Step::skip(),
+            PieceKind::Between | PieceKind::Rows | PieceKind::StatementPart => Step::run(piece.bytes),
+            PieceKind::Inserts(count) => state.inserts(&piece, count, batches, markers)?,
+            PieceKind::Statement | PieceKind::StatementStart => state.statement(&piece, filter, batches, markers)?,
         };
-        if run {
-            out.write_all(&changed)?;
+        out.write_all(step.before.as_bytes())?;
+        if let Some(sql) = step.sql {
+            out.write_all(&sql)?;
         } else {
             let ends = memchr::memchr_iter(b'\n', piece.bytes).count();
             out.write_all(&vec![b'\n'; ends])?;
@@ -153,6 +112,24 @@ pub(super) fn feed(
     }
     out.flush()?;
     Ok(())
+}
+
+/// What psql gets instead of a piece.
+struct Step<'a> {
+    /// SQL to run first, without line ends.
+    before: String,
+    /// The piece as it runs; `None` if it is skipped.
+    sql: Option<Cow<'a, [u8]>>,
+}
+
+impl<'a> Step<'a> {
+    fn skip() -> Self {
+        Self { before: String::new(), sql: None }
+    }
+
+    fn run(sql: &'a [u8]) -> Self {
+        Self { before: String::new(), sql: Some(Cow::Borrowed(sql)) }
+    }
 }
 
 /// Number of headings that are kept: psql lags behind by no more than the pipe and its buffer.
@@ -235,6 +212,56 @@ impl BatchState {
         let ends = matches!(batches, Batches::Of(most) if self.statements >= most) && !self.own_transaction.is_open;
         self.statements = if ends { next } else { self.statements.saturating_add(next) };
         ends
+    }
+
+    fn inserts<'a>(
+        &mut self,
+        piece: &Piece<'a>,
+        count: u64,
+        batches: Batches,
+        markers: &BatchMarkers,
+    ) -> Result<Step<'a>, FeedError> {
+        if self.commands.used_variable(piece.bytes).is_some() {
+            return Err(refused(piece.line(), USED_VARIABLE));
+        }
+        let is_full = self.is_batch_full(batches, usize::try_from(count).unwrap_or(usize::MAX));
+        let before = if is_full { markers.next_batch() } else { String::new() };
+        let sql = if self.has_identities {
+            Cow::Owned(with_identity_values(piece.bytes))
+        } else {
+            Cow::Borrowed(piece.bytes)
+        };
+        Ok(Step { before, sql: Some(sql) })
+    }
+
+    fn statement<'a>(
+        &mut self,
+        piece: &Piece<'a>,
+        filter: &Filter,
+        batches: Batches,
+        markers: &BatchMarkers,
+    ) -> Result<Step<'a>, FeedError> {
+        let text = piece.statement();
+        if self.commands.used_variable(&text).is_some() {
+            return Err(refused(piece.line(), USED_VARIABLE));
+        }
+        let mut before = if self.is_batch_full(batches, 1) { markers.next_batch() } else { String::new() };
+        let treatment = treat(&text);
+        let mut sql = self.change(piece, &text, &treatment, filter);
+        match &treatment {
+            // It also resets the marker of the batch.
+            Treatment::ResetAll => sql = Cow::Owned(format!("RESET ALL;{}", markers.begin()).into()),
+            Treatment::ForceRowSecurity => self.at_end.push(piece.bytes.to_vec()),
+            Treatment::Commit => before.push_str(&self.own_transaction.commit()),
+            Treatment::CopyRows => before.push_str(&markers.marker(Marker::Table)),
+            Treatment::Run if builds_index(&text) => before.push_str(&markers.marker(Marker::Index)),
+            _ => {}
+        }
+        let run = self.accept(&treatment, &text, filter).map_err(|why| refused(piece.line(), why))?;
+        if run {
+            before.extend(self.own_transaction.observe(&treatment, &text));
+        }
+        Ok(Step { before, sql: run.then_some(sql) })
     }
 
     /// The statement as it runs.

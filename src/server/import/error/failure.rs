@@ -1,6 +1,6 @@
 //! Why an import failed, and what that means for its job.
 
-use super::catalog::{ErrorLocation, explain_error, is_transient};
+use super::explain::{ErrorLocation, explain_error, is_transient};
 use crate::server::import::process::ExitedProcess;
 use crate::server::metadata::JobOutcome;
 use crate::util::format::{printable, tail};

@@ -1,6 +1,6 @@
 //! Finds the location in a dump of an error that psql reports.
 
-use super::catalog::ErrorLocation;
+use super::explain::ErrorLocation;
 use crate::dump::sql::{PieceKind, Script};
 use crate::dump::statement::approximate_kind;
 use crate::server::import::input::{Input, InputKind};

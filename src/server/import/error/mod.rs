@@ -1,5 +1,6 @@
 //! What failed in an import: the message, where it happened, its cause and its fix.
 
-pub(super) mod catalog;
+mod catalog;
+pub(super) mod explain;
 pub(super) mod failure;
 pub(super) mod location;
