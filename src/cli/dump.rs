@@ -102,6 +102,7 @@ fn join_error(error: JoinError) -> CliError {
     match error {
         JoinError::Spool(error) => spool_error(error),
         JoinError::Dump(error) => error.into(),
+        JoinError::Twice(_) => CliError::new(ErrorKind::Usage, error.to_string()),
         JoinError::NotPlain(..) => CliError::new(ErrorKind::Conflict, error.to_string())
             .hint("convert an archive to plain SQL with: pg_restore -f app.sql app.dump"),
     }

@@ -117,7 +117,9 @@ pub struct SourceEncoding(String);
 
 /// Why an encoding cannot be used as a source encoding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not a supported encoding; use its Postgres name: LATIN1, LATIN9, WIN1252, WIN1251, EUC_JP, UTF8, …")]
+#[error(
+    "not an encoding of text that an import supports; use a Postgres name: WIN1252, LATIN1, WIN1251, EUC_JP, UTF8, …"
+)]
 pub struct UnsupportedEncoding;
 
 impl FromStr for SourceEncoding {

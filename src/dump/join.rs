@@ -6,6 +6,9 @@ use crate::util::byte_counter::ByteCounter;
 use crate::util::format::printable;
 use std::io::{Cursor, Read};
 
+/// The comment before each file. The control plane, which gets one script, finds the files by it.
+pub(super) const FILE_MARK: &[u8] = b"-- File: ";
+
 /// A file within a joined dump.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Part {
@@ -23,6 +26,9 @@ pub enum JoinError {
     /// A file is not plain SQL.
     #[error("{0} is in {1} format; several files must all be plain SQL")]
     NotPlain(String, &'static str),
+    /// A file is given twice.
+    #[error("{0} is given twice")]
+    Twice(String),
     /// A file cannot be decompressed.
     #[error(transparent)]
     Dump(#[from] DumpError),
@@ -33,8 +39,13 @@ pub enum JoinError {
 
 /// Checks whether dumps can be joined.
 pub fn check_joinable(dumps: &[DumpFile]) -> Result<(), JoinError> {
-    match dumps.iter().find(|dump| dump.format != Format::Plain) {
-        Some(dump) => Err(JoinError::NotPlain(dump.shown.clone(), dump.format.name())),
+    if let Some(dump) = dumps.iter().find(|dump| dump.format != Format::Plain) {
+        return Err(JoinError::NotPlain(dump.shown.clone(), dump.format.name()));
+    }
+    let is_repeated =
+        |(at, dump): &(usize, &DumpFile)| dumps[..*at].iter().any(|other| other.identity == dump.identity);
+    match dumps.iter().enumerate().find(is_repeated) {
+        Some((_, dump)) => Err(JoinError::Twice(dump.shown.clone())),
         None => Ok(()),
     }
 }
@@ -50,7 +61,7 @@ pub fn join(dumps: Vec<DumpFile>, progress: &ByteCounter) -> Result<DumpFile, Jo
         // A comment ends no statement, so a file that ends within one can be recognized.
         let name = dump.shown.rsplit(['/', '\\']).next().unwrap_or_default();
         let (offset, line) = spool.position();
-        spool.append(Cursor::new(format!("-- File: {}\n", printable(name, 100))))?;
+        spool.append(Cursor::new([FILE_MARK, printable(name, 100).as_bytes(), b"\n"].concat()))?;
         parts.push(Part { shown: dump.shown.clone(), offset, line: line + 1 });
         let broken = |error| {
             let compression = dump.outer_compression.map_or("text", |compression| compression.name());
@@ -127,6 +138,26 @@ mod tests {
             let why = truncated(text.as_bytes()).expect(text);
             assert!(why.starts_with("first.sql ends in the middle of "), "{text}: {why}");
         }
+    }
+
+    #[test]
+    fn each_file_may_have_an_end_marker() {
+        let dump = b"--\n-- PostgreSQL database dump\n--\nCREATE TABLE t (x int);\n--\n-- PostgreSQL database dump complete\n--\n";
+        let joined =
+            join(vec![plain("a.sql", dump), plain("b.sql", b"CREATE INDEX ON t (x);\n")], &ByteCounter::default());
+        let joined = joined.expect("joined dumps");
+        // The control plane gets the script without its parts.
+        let as_sent = DumpFile { parts: Vec::new(), ..joined.try_clone().expect("a file") };
+        for dump in [joined, as_sent] {
+            assert_eq!(read(&dump, &ByteCounter::default()).expect("a readable dump").truncated, None);
+        }
+    }
+
+    #[test]
+    fn a_file_is_joined_only_once() {
+        let dump = plain("a.sql", b"SELECT 1;");
+        let error = join(vec![dump.try_clone().expect("a file"), dump], &ByteCounter::default()).expect_err("twice");
+        assert_eq!(error.to_string(), "a.sql is given twice");
     }
 
     #[test]

@@ -39,8 +39,6 @@ pub(super) struct QualifiedNames {
 pub(super) struct UsedName {
     pub(super) schema: String,
     pub(super) name: String,
-    /// The first part is certainly a schema, not the alias of a table.
-    pub(super) is_certain: bool,
 }
 
 /// Where names with a dot need not have a schema: in queries they may be columns of an alias.
@@ -85,14 +83,16 @@ fn read_names(tokens: &[Token], raw: &[&[u8]], names: &mut QualifiedNames) {
         let by_the_way = at >= 2 && (is(at - 2, "SEQUENCE") && after("NAME") || is(at - 2, "MULTIRANGE_TYPE_NAME"));
         let is_call = tokens.get(at + 3) == Some(&Token::Sign('('));
         let is_cast = at >= 1 && tokens[at - 1] == Token::Sign(':');
-        let is_table = ["FROM", "JOIN", "ONLY", "ON"].iter().any(|word| after(word));
+        // In a view, `ON` begins a condition on columns.
+        let is_subject = after("ON") && at < 12 && any_of(&["POLICY", "TRIGGER"]).is_some();
+        let is_table = is_subject || ["FROM", "JOIN", "ONLY"].iter().any(|word| after(word)) && !in_extract(tokens, at);
         if is_created || by_the_way {
             names.created.push((schema, name));
         } else if !IGNORED_SCHEMAS.contains(&schema.as_str())
             && !after("REFERENCES")
             && (!has_query || is_call || is_cast || is_table)
         {
-            names.used.push(UsedName { schema, name, is_certain: !has_query });
+            names.used.push(UsedName { schema, name });
         }
         at += 3;
         // The column of a table.
@@ -100,6 +100,16 @@ fn read_names(tokens: &[Token], raw: &[&[u8]], names: &mut QualifiedNames) {
             at += 2;
         }
     }
+}
+
+/// Whether a token is in `extract(… FROM …)` or the like, which reads no table.
+pub(super) fn in_extract(tokens: &[Token], at: usize) -> bool {
+    const WITH_FROM: [&str; 5] = ["EXTRACT", "SUBSTRING", "TRIM", "OVERLAY", "POSITION"];
+    let open = tokens[..at].iter().rposition(|token| *token == Token::Sign('('));
+    open.is_some_and(|open| {
+        let is_closed = tokens[open..at].contains(&Token::Sign(')'));
+        !is_closed && open > 0 && WITH_FROM.iter().any(|word| tokens[open - 1].is(word))
+    })
 }
 
 /// The names in `nextval('schema.sequence'::regclass)`.
@@ -113,7 +123,7 @@ fn sequences(tokens: &[Token], raw: &[&[u8]]) -> Vec<UsedName> {
         let inside = raw[at].strip_prefix(b"'")?.strip_suffix(b"'")?;
         let mut words = Tokens::new(inside);
         let (schema, dot, name) = (words.next()?.name()?, words.next()?, words.next()?.name()?);
-        (dot == Token::Sign('.')).then_some(UsedName { schema, name, is_certain: true })
+        (dot == Token::Sign('.')).then_some(UsedName { schema, name })
     });
     used.collect()
 }
@@ -126,11 +136,9 @@ impl Contents {
                 self.created_names.insert(hash(&schema, &name));
             }
         }
-        for UsedName { schema, name, is_certain } in names.used {
-            if !is_certain && !self.may_have_schema(&schema) || self.created_names.contains(&hash(&schema, &name)) {
-                continue;
-            }
-            if self.used_names.len() < NAMES {
+        for UsedName { schema, name } in names.used {
+            let is_known = self.created_names.contains(&hash(&schema, &name));
+            if !is_known && self.used_names.len() < NAMES {
                 self.used_names.entry((schema, name)).or_insert_with(&place);
             }
         }
@@ -221,6 +229,12 @@ mod tests {
             ),
             ("CREATE OR REPLACE FUNCTION a.f(x b.t) RETURNS int LANGUAGE sql AS $$ x.y $$;", vec!["a.f"], vec!["b.t"]),
             ("CREATE VIEW v AS SELECT t.x, s.f(1), y::s.d FROM s.t t;", vec![], vec!["s.f", "s.d", "s.t"]),
+            (
+                "CREATE VIEW v AS SELECT extract(epoch FROM a.at) FROM s.a a JOIN s.b ON a.id = b.id;",
+                vec![],
+                vec!["s.a", "s.b"],
+            ),
+            ("CREATE POLICY p ON s.t TO x USING ((auth.uid() = t.id));", vec![], vec!["s.t", "auth.uid"]),
             ("CREATE VIEW geo.v AS SELECT geo.geometry FROM geo.geo;", vec!["geo.v"], vec!["geo.geo"]),
             (
                 "CREATE TRIGGER t BEFORE INSERT ON a.b WHEN (new.x > 0) EXECUTE FUNCTION a.f();",

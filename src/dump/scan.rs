@@ -4,7 +4,7 @@ use super::contents::{Contents, DumpLocation, Finding};
 use super::copy_target::CopyTarget;
 use super::encoding::{SourceEncoding, TextCheck};
 use super::findings::record_statement;
-use super::join::Part;
+use super::join::{FILE_MARK, Part};
 use super::psql_commands::{INSIDE_STATEMENT, PsqlCommands, command_name};
 use super::sql::{Piece, PieceKind, Script};
 use super::statement::beginning;
@@ -60,6 +60,8 @@ struct Scan<'a> {
     markers: Markers,
     /// A constraint that can be deferred was created.
     deferrable: bool,
+    /// The line of the script's open transaction.
+    uncommitted: Option<u64>,
     copy: CopyRows,
     text: TextCheck,
     /// The encoding, if it is known, whatever the dump declares.
@@ -174,6 +176,11 @@ impl Scan<'_> {
             return self.refuse_piece(piece, "text that is not SQL");
         }
         let treatment = treat(&text);
+        match treatment {
+            Treatment::Begin => self.uncommitted = Some(piece.line()),
+            Treatment::Commit => self.uncommitted = None,
+            _ => {}
+        }
         self.copy.target = (treatment == Treatment::CopyRows).then(|| CopyTarget::parse(&text)).flatten();
         if let Some(name) = client_encoding(&text).filter(|_| self.source_encoding.is_none()) {
             self.found.encoding = name;
@@ -186,7 +193,7 @@ impl Scan<'_> {
     /// Refuses a statement in which psql would replace a variable.
     fn uses_variable(&mut self, piece: &Piece<'_>, text: &[u8]) -> bool {
         let Some(variable) = self.commands.used_variable(text) else { return false };
-        let why = format!("a statement uses the psql variable {variable}");
+        let why = format!("a statement uses the psql variable {variable}, which is not replaced");
         self.refuse_piece(piece, &why);
         true
     }
@@ -224,7 +231,8 @@ impl Scan<'_> {
     /// Reads the comments of pg_dump: versions before the first statement, headers and end markers.
     fn comments(&mut self, piece: &Piece<'_>) {
         let found = &mut self.found;
-        if self.statements < 2 {
+        // Of several files, the first may be without.
+        if self.statements < 2 || !self.current_part.is_empty() {
             if found.server_version.is_empty() {
                 found.server_version = text_after(piece.bytes, b"-- Dumped from database version ").unwrap_or_default();
             }
@@ -232,7 +240,8 @@ impl Scan<'_> {
                 found.dump_version = text_after(piece.bytes, b"-- Dumped by pg_dump version ").unwrap_or_default();
             }
         }
-        if memchr::memmem::find(piece.bytes, b"-- PostgreSQL database ").is_none() {
+        let marks = [b"-- PostgreSQL database ".as_slice(), FILE_MARK];
+        if marks.iter().all(|mark| memchr::memmem::find(piece.bytes, mark).is_none()) {
             return;
         }
         let first = piece.line();
@@ -245,6 +254,11 @@ impl Scan<'_> {
                         (Some(first + number as u64), false, None);
                 }
                 b"-- PostgreSQL database dump complete" => (self.markers.open, self.markers.complete) = (None, true),
+                // Another file begins. Only with the parts is it certain that the dump did not end there.
+                line if line.starts_with(FILE_MARK) && (self.markers.complete || !self.current_part.is_empty()) => {
+                    found.truncated = found.truncated.take().or(self.markers.open.map(missing_end));
+                    self.markers = Markers::default();
+                }
                 b"-- PostgreSQL database cluster dump" => found.whole_server = true,
                 b"-- PostgreSQL database cluster dump complete" => self.markers.complete = true,
                 _ => {}
@@ -255,16 +269,17 @@ impl Scan<'_> {
     /// Why the dump is incomplete: every header of pg_dump needs its own end marker, and nothing may
     /// follow the last one.
     fn truncated(&self) -> Option<String> {
-        if self.statements == 0 {
+        if self.statements == 0 && self.found.times(Finding::PsqlCommand) == 0 {
             return Some("no statements found".into());
         }
+        let uncommitted = self.uncommitted.map(|line| format!("the transaction of line {line} is not committed"));
         let unmarked = self.markers.open.map(missing_end);
         let follows = self.markers.after_end.map(|line| format!("statements follow the end marker (line {line})"));
         let restricted = self.markers.restricted.map(|line| format!("the \\unrestrict of line {line} is missing"));
-        self.found.truncated.clone().or(unmarked).or(restricted).or(follows)
+        self.found.truncated.clone().or(unmarked).or(restricted).or(follows).or(uncommitted)
     }
 
-    /// Checks that a file ends between two statements and with its end marker, when the next one begins.
+    /// Checks that a file ends between two statements, when the next one begins.
     fn enter_parts(&mut self, piece: &Piece<'_>) {
         let end = self.found.size + piece.bytes.len() as u64;
         while let Some((next, later)) = self.parts.split_first().filter(|(next, _)| next.offset < end) {
@@ -274,9 +289,6 @@ impl Scan<'_> {
             if inside && self.found.truncated.is_none() {
                 self.found.truncated = Some(format!("{} ends in the middle of {what}", self.current_part));
             }
-            let unmarked = self.markers.open.map(missing_end);
-            self.found.truncated = self.found.truncated.take().or(unmarked);
-            self.markers = Markers::default();
             self.current_part.clone_from(&next.shown);
             self.parts = later;
         }

@@ -1,6 +1,7 @@
 //! Functions that find their tables by the search path. Indexes and materialized views are built with
 //! an empty one (pg_dump since CVE-2018-1058; Postgres 17 always), so such a function fails there.
 
+use super::references::in_extract;
 use super::tokens::{Token, Tokens};
 use std::collections::BTreeSet;
 
@@ -80,15 +81,6 @@ const SYNTAX: [&str; 14] = [
 fn unqualified_names(tokens: &[Token]) -> BTreeSet<String> {
     const BEFORE_TABLES: [&str; 4] = ["FROM", "JOIN", "INTO", "UPDATE"];
     let none = Token::Sign(' ');
-    // `extract(day FROM column)` and the like are not queries.
-    let in_call = |index: usize| {
-        let open = tokens[..index].iter().rposition(|token| *token == Token::Sign('('));
-        open.is_some_and(|open| {
-            const WITH_FROM: [&str; 5] = ["EXTRACT", "SUBSTRING", "TRIM", "OVERLAY", "POSITION"];
-            let closed = tokens[open..index].contains(&Token::Sign(')'));
-            !closed && open > 0 && WITH_FROM.iter().any(|word| tokens[open - 1].is(word))
-        })
-    };
     let is_cte = |name: &Token| {
         tokens.windows(3).any(|three| three[0] == *name && three[1].is("AS") && three[2] == Token::Sign('('))
     };
@@ -105,7 +97,7 @@ fn unqualified_names(tokens: &[Token]) -> BTreeSet<String> {
         let is_cast = *before == Token::Sign(':') && *after != Token::Sign('.');
         let is_declared =
             declarations.contains(index) && before.name().is_some() && matches!(after, Token::Sign(';' | ':'));
-        (is_table && !in_call(*index) && !is_cte(at(*index))) || is_call || is_cast || is_declared
+        (is_table && !in_extract(tokens, *index) && !is_cte(at(*index))) || is_call || is_cast || is_declared
     });
     names.filter_map(|index| tokens[index].name()).take(NAMES).collect()
 }

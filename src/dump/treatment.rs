@@ -117,7 +117,7 @@ pub const SEVERAL_DATABASES: &str = "the script creates several databases; dump 
 /// Why roles are skipped.
 pub const ROLE_REASON: &str = "roles belong to the server, not to a database";
 /// Why maintenance commands are skipped.
-const MAINTENANCE_REASON: &str = "a new database does not need it";
+const MAINTENANCE_REASON: &str = "an import does not need it";
 /// Why planner statistics of pg_dump 18 are skipped.
 pub const STATISTICS_REASON: &str = "the target computes its own planner statistics";
 /// Why changes of extensions are skipped.

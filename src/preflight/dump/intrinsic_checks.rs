@@ -24,8 +24,9 @@ pub(super) fn complete(found: &Contents) -> Check {
     }
 }
 
-/// Text must be in the encoding that the dump declares; a dump of `SQL_ASCII` must be UTF-8.
-pub(super) fn text_in_declared_encoding(found: &Contents) -> Check {
+/// Text must be in the encoding that the dump declares; a dump of `SQL_ASCII` must be UTF-8. `is_named`:
+/// the user has named the encoding.
+pub(super) fn text_in_declared_encoding(found: &Contents, is_named: bool) -> Check {
     let name = "text_in_declared_encoding";
     let declared = if found.encoding.is_empty() { "UTF8" } else { &found.encoding };
     let ascii = Encoding::parse(declared) == Encoding::SqlAscii;
@@ -44,16 +45,19 @@ pub(super) fn text_in_declared_encoding(found: &Contents) -> Check {
             }
             (_, true) => fixed(
                 check(name, Warn, "declared SQL_ASCII: the import fails if any text is not valid UTF8".into()),
-                "if the text has another encoding, dump again with it: pg_dump --encoding=LATIN1 (or WIN1252, …)",
+                "if the text has another encoding, name it: --source-encoding WIN1252 (or LATIN1, …)",
             ),
             (_, false) => check(name, Pass, format!("declared {declared}")),
         };
     };
-    let failed = check(name, Fail, format!("{place}: {what} is not valid {wanted}"));
-    let fix = if ascii || found.encoding.is_empty() {
-        "dump again with the encoding that the text really has: pg_dump --encoding=LATIN1 (or WIN1252, …)"
+    let declares = if ascii { " (the dump declares SQL_ASCII)" } else { "" };
+    let failed = check(name, Fail, format!("{place}: {what} is not valid {wanted}{declares}"));
+    let fix = if is_named {
+        "try another --source-encoding"
+    } else if ascii || found.encoding.is_empty() {
+        "name the encoding that the text really has: --source-encoding WIN1252 (or LATIN1, WIN1251, EUC_JP, …)"
     } else {
-        "fix the row in the source, or if its text has another encoding, declare that: SET client_encoding"
+        "fix the row in the source; if its text has another encoding, name that: --source-encoding"
     };
     fixed(failed, fix)
 }

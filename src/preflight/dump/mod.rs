@@ -63,7 +63,7 @@ pub fn grade_dump(dump: &DumpFile, found: &Contents, limits: &Limits, mode: &Imp
     let checks = vec![
         complete(found),
         sections_present(found),
-        text_in_declared_encoding(found),
+        text_in_declared_encoding(found, dump.source_encoding.is_some()),
         rows_match_columns(found),
         functions_find_their_tables(found),
         format_supported(found),

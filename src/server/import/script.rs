@@ -19,6 +19,7 @@ use crate::dump::treatment::{Treatment, treat};
 use std::borrow::Cow;
 use std::collections::{HashSet, VecDeque};
 use std::io::{self, BufWriter, Read, Write};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// How a script is divided into transactions.
@@ -103,6 +104,7 @@ pub(super) fn feed(
     if script.unfinished().is_some() {
         return Err(FeedError::Refused("the dump is truncated".into()));
     }
+    observer.last_line.store(script.line(), Ordering::Relaxed);
     if filter.script.sets_replication_role {
         out.write_all(CHECK_FOREIGN_KEYS.as_bytes())?;
     }
@@ -141,11 +143,13 @@ pub(super) struct ScriptObserver {
     pub(super) tracker: Arc<ProgressTracker>,
     pub(super) markers: Arc<BatchMarkers>,
     headings: Arc<Mutex<VecDeque<(u64, String)>>>,
+    /// The last line of the script; 0 until it is sent.
+    last_line: Arc<AtomicU64>,
 }
 
 impl ScriptObserver {
     pub(super) fn of(tracker: Arc<ProgressTracker>) -> Self {
-        Self { tracker, markers: Arc::new(BatchMarkers::new()), headings: Arc::default() }
+        Self { tracker, markers: Arc::new(BatchMarkers::new()), headings: Arc::default(), last_line: Arc::default() }
     }
 
     fn observe(&self, piece: &Piece<'_>) {
@@ -175,6 +179,12 @@ impl ScriptObserver {
         // The piece may begin on the line on which the previous statement ends.
         let lines = memchr::memchr_iter(b'\n', &piece.bytes[..at]).count() as u64;
         headings.push_back((piece.line() + lines, heading));
+    }
+
+    /// Whether a line follows the script: it belongs to the import's own checks.
+    pub(super) fn is_after_script(&self, line: u64) -> bool {
+        let last = self.last_line.load(Ordering::Relaxed);
+        last > 0 && line > last
     }
 
     /// The last heading above a line.

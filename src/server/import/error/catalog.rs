@@ -123,7 +123,7 @@ pub(super) const CATALOG: &[CatalogEntry] = &[
         "22021",
         &["invalid byte sequence"],
         "the text is not in the encoding that the dump declares",
-        "fix the row in the source; for a SQL_ASCII source: pg_dump --encoding=LATIN1 (or WIN1252, …)",
+        "name the encoding that the text really has: --source-encoding WIN1252 (a live source also needs --via-dump)",
     ),
     known(
         "22P05",

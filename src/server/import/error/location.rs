@@ -10,7 +10,8 @@ use std::fs::File;
 
 /// The location of the first error that psql reports, from its line number.
 pub(crate) fn locate(finished: &ExitedProcess, input: &Input, observer: &ScriptObserver) -> ErrorLocation {
-    let Some(line) = line_of(&finished.stderr) else { return ErrorLocation::default() };
+    let line = line_of(&finished.stderr).filter(|line| !observer.is_after_script(*line));
+    let Some(line) = line else { return ErrorLocation::default() };
     let heading = observer.heading(line).and_then(|heading| read_heading(&heading));
     let kind = heading.as_ref().map(|(kind, _)| kind.clone());
     match input.kind {
