@@ -74,7 +74,8 @@ impl PsqlCommands {
                 .iter()
                 .any(|form| appears(form.as_bytes()))
         };
-        let has_form = [b":'".as_slice(), b":\"", b":{?"].into_iter().any(appears);
+        // Without `\set`, only the form that scripts use is searched: each search reads all `INSERT`s once more.
+        let has_form = appears(b":'") || !self.variables.is_empty() && (appears(b":\"") || appears(b":{?"));
         let may_use = |name: &&str| has_form && in_form(name) || appears(format!(":{name}").as_bytes());
         let set: Vec<&str> = self.variables.iter().map(String::as_str).filter(may_use).collect();
         let names: Vec<&str> = OWN_VARIABLES.into_iter().filter(|name| has_form && in_form(name)).chain(set).collect();
