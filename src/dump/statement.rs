@@ -62,11 +62,6 @@ pub fn object_name(text: &[u8]) -> Option<String> {
     Some(name)
 }
 
-/// The name, without its schema, of the object that a `CREATE` creates.
-pub fn created_name(text: &[u8]) -> Option<String> {
-    if first_word(text).eq_ignore_ascii_case(b"create") { object_name(text) } else { None }
-}
-
 /// The name in `CREATE PUBLICATION name`.
 pub fn created_publication(text: &[u8]) -> Option<String> {
     let mut tokens = Tokens::new(text);
@@ -362,7 +357,5 @@ mod tests {
         ] {
             assert_eq!(object_name(text.as_bytes()).as_deref(), Some(name), "{text}");
         }
-        assert_eq!(created_name(b"DROP TABLE t;"), None);
-        assert_eq!(created_name(b"CREATE TABLE a.t (x int);").as_deref(), Some("t"));
     }
 }

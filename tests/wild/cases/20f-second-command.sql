@@ -1,3 +1,3 @@
 CREATE TABLE t(a int, n text);
-\timing \i /tmp/attack1/d/t-inc.sql
+\timing \i more.sql
 INSERT INTO t VALUES (2,'b');
