@@ -163,7 +163,11 @@ impl Iterator for Tokens<'_> {
             self.after_escapes = true;
             return Some(Token::Literal);
         }
-        Some(Token::Word(String::from_utf8_lossy(word).to_uppercase()))
+        let folded = match std::str::from_utf8(word) {
+            Ok(word) if word.is_ascii() => word.to_ascii_uppercase(),
+            _ => String::from_utf8_lossy(word).to_uppercase(),
+        };
+        Some(Token::Word(folded))
     }
 }
 
