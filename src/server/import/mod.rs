@@ -22,6 +22,7 @@ mod replication_role;
 mod resource_limits;
 mod restore;
 mod script;
+mod spatial_reference;
 
 pub(super) use error::failure::ImportFailure;
 use progress::tracker::Phase;

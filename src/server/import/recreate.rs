@@ -3,7 +3,7 @@
 use super::input::Input;
 use super::prepare::{keep_extensions, prepare};
 use super::progress::tracker::Phase;
-use super::{Import, ImportFailure, restore};
+use super::{Import, ImportFailure, restore, spatial_reference};
 use crate::server::metadata::Store;
 use crate::server::target::TargetServer;
 use crate::util::format::bytes;
@@ -104,11 +104,13 @@ async fn load_and_swap(
     let created = prepare(import, staging, &input.plan).await?;
     let keep = async || keep_extensions(import, staging).await.context("cannot keep the project's extensions");
     let mut clashes = if kept == KeptExtensions::First { keep().await? } else { Vec::new() };
+    spatial_reference::replace(&import.session(staging).await?).await?;
     // Rows inserted by extensions do not count as imported.
     server.wait_for_sessions_to_end(&import.application_name()).await?;
     let before = server.measure(staging).await?;
     tracing::info!("job {}: loading into a staging database", import.job.id);
     restore::into_staging(import, staging, input).await?;
+    spatial_reference::keep(&import.session(staging).await?).await?;
     import.tracker.enter(Phase::Finishing, None);
     server.wait_for_sessions_to_end(&import.application_name()).await?;
     if let Some(name) = server.missing_table(staging, &input.plan.table_names).await? {
