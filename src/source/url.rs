@@ -1,8 +1,15 @@
 //! Source URLs: parsing, normalization and redacted display.
 
+mod authority;
 mod error;
+mod keywords;
+mod parameters;
+mod pasted;
+mod placeholder;
 
 pub use error::SourceUrlError;
+use parameters::is_kept;
+use placeholder::is_placeholder;
 
 use std::fmt;
 use url::Url;
@@ -14,15 +21,29 @@ pub struct SourceUrl {
     url: Url,
     host: String,
     database: String,
+    /// What parsing changed.
+    changes: Vec<UrlChange>,
 }
 
-/// A change that [`SourceUrl::normalize`] made.
+/// A change to a URL as it was given.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum UrlChange {
     /// This `sslmode` was added.
     SslModeAdded(&'static str),
-    /// These parameters, which do not affect a dump, were removed.
-    ParametersDropped(Vec<String>),
+    /// Parameters that do not affect a dump were removed; holds those that may be shown.
+    ParametersDropped(String),
+    /// The URL was taken from an assignment or from quotes.
+    Extracted,
+    /// The URL was made from text of this kind.
+    Converted(&'static str),
+    /// The scheme of a driver was replaced.
+    SchemeReplaced(String),
+    /// The parameters `user` and `password` became a part of the URL.
+    LoginMoved,
+    /// This parameter of a driver was read as this `sslmode`.
+    SslModeRead(String, &'static str),
+    /// The host name was converted to ASCII.
+    HostToAscii(String),
 }
 
 impl fmt::Display for UrlChange {
@@ -30,8 +51,14 @@ impl fmt::Display for UrlChange {
         match self {
             Self::SslModeAdded(mode) => write!(f, "added sslmode={mode} to encrypt the connection"),
             Self::ParametersDropped(names) => {
-                write!(f, "removed parameters that do not affect a dump: {}", names.join(", "))
+                write!(f, "removed parameters that do not affect a dump: {names}")
             }
+            Self::Extracted => f.write_str("read the URL from the pasted text"),
+            Self::Converted(what) => write!(f, "read the {what} as a URL"),
+            Self::SchemeReplaced(scheme) => write!(f, "replaced the scheme {scheme}:// with postgres://"),
+            Self::LoginMoved => f.write_str("read user and password from the parameters"),
+            Self::SslModeRead(parameter, mode) => write!(f, "read {parameter} as sslmode={mode}"),
+            Self::HostToAscii(host) => write!(f, "looking up the host as {host}"),
         }
     }
 }
@@ -64,37 +91,6 @@ impl SslMode {
     }
 }
 
-/// Whether a parameter is kept; all others do not affect a dump and are removed.
-fn is_kept(name: &str, value: &str) -> bool {
-    match name {
-        "sslmode" => true,
-        "channel_binding" => ["disable", "prefer", "require"].contains(&value),
-        // Neon routes by `endpoint` for clients without SNI. Any other option could change how the
-        // server interprets our queries.
-        "options" => value
-            .strip_prefix("endpoint=")
-            .is_some_and(|id| !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')),
-        _ => false,
-    }
-}
-
-/// Why a parameter is rejected: it would override a part of the URL or read a local file.
-fn refusal(parameter: &str) -> Option<&'static str> {
-    Some(match parameter {
-        "host" | "hostaddr" | "port" | "user" | "password" | "dbname" => {
-            "write the value in the URL itself: postgres://user:password@host:port/database"
-        }
-        "service" | "servicefile" | "passfile" => "local files are not read",
-        "sslcert" | "sslkey" | "sslrootcert" | "sslcrl" | "sslcrldir" | "sslpassword" => {
-            "client certificates are not supported; for a certificate authority of your own, set SSL_CERT_FILE"
-        }
-        "krbsrvname" | "gsslib" | "gssdelegation" | "requirepeer" => {
-            "only password authentication over the network is supported"
-        }
-        _ => return None,
-    })
-}
-
 impl SourceUrl {
     /// Parses a connection URL that the service connects to. Rejects Unix sockets.
     pub fn parse(text: &str) -> Result<Self, SourceUrlError> {
@@ -104,15 +100,12 @@ impl SourceUrl {
 
     /// Parses a URL that this machine connects to, which may be a Unix socket.
     pub fn parse_local(text: &str) -> Result<Self, SourceUrlError> {
-        let moved = socket_into_host(text.trim());
-        let text = moved.as_deref().unwrap_or(text.trim());
-        if text.is_empty() {
-            return Err(SourceUrlError::Empty);
-        }
-        let text = text.trim_matches(['"', '\'']); // as pasted from a .env file
-        check_scheme(text)?;
-        refuse_host_list(text)?;
-        let url = Url::parse(text).map_err(|error| match error {
+        let (text, mut changes) = pasted::to_url(text)?;
+        let text = socket_into_host(&text).unwrap_or(text);
+        authority::check_unambiguous(&text)?;
+        refuse_placeholders(&text)?;
+        refuse_host_list(&text)?;
+        let mut url = Url::parse(&text).map_err(|error| match error {
             url::ParseError::InvalidPort => SourceUrlError::Port,
             url::ParseError::EmptyHost => SourceUrlError::NoHost,
             other => SourceUrlError::Syntax(other.to_string()),
@@ -123,22 +116,8 @@ impl SourceUrl {
         if url.port() == Some(0) {
             return Err(SourceUrlError::Port);
         }
-        for (name, value) in url.query_pairs() {
-            // The system's root certificates are used in any case.
-            let usual = name == "sslrootcert" && value == "system";
-            if let Some(why) = refusal(&name).filter(|_| !usual) {
-                return Err(SourceUrlError::Parameter(name.into_owned(), why));
-            }
-        }
-        let host = decode(url.host_str().unwrap_or_default())?;
-        let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-        if host.is_empty() {
-            return Err(SourceUrlError::NoHost);
-        }
-        let socket = host.starts_with('/') || host.starts_with('@');
-        if !socket && host.contains([',', ' ']) || host.chars().any(char::is_control) {
-            return Err(SourceUrlError::SeveralHosts);
-        }
+        let host = host_of(&mut url, &mut changes)?;
+        changes.extend(parameters::settle(&mut url)?);
         let database = decode(url.path().trim_start_matches('/'))?;
         if database.is_empty() {
             return Err(SourceUrlError::NoDatabase);
@@ -146,7 +125,7 @@ impl SourceUrl {
         if url.username().is_empty() {
             return Err(SourceUrlError::NoUser);
         }
-        let source = Self { url, host, database };
+        let source = Self { url, host, database, changes };
         decode(source.url.username())?;
         decode(source.url.password().unwrap_or_default())?;
         if let Some(word) = source.parameter("sslmode")
@@ -181,16 +160,16 @@ impl SourceUrl {
                 kept.retain(|(known, _)| *known != name); // the last value wins, as in libpq
                 kept.push((name.into_owned(), value.into_owned()));
             } else {
-                dropped.push(name.escape_default().take(40).collect());
+                dropped.push(name.into_owned());
             }
         }
-        let mut changes = Vec::new();
+        let mut changes = std::mem::take(&mut self.changes);
         if !kept.iter().any(|(name, _)| name == "sslmode") {
             kept.push(("sslmode".into(), mode.into()));
             changes.push(UrlChange::SslModeAdded(mode));
         }
         if !dropped.is_empty() {
-            changes.push(UrlChange::ParametersDropped(dropped));
+            changes.push(UrlChange::ParametersDropped(parameters::shown_names(&dropped)));
         }
         self.url.query_pairs_mut().clear().extend_pairs(kept);
         (self, changes)
@@ -291,17 +270,6 @@ fn socket_into_host(text: &str) -> Option<String> {
     Some(format!("{scheme}://{user}{folder}{port}/{path}?{}", others.join("&")).trim_end_matches('?').to_owned())
 }
 
-fn check_scheme(text: &str) -> Result<(), SourceUrlError> {
-    let scheme = text.split_once("://").map_or("", |(scheme, _)| scheme).to_ascii_lowercase();
-    if ["postgres", "postgresql"].contains(&scheme.as_str()) {
-        return Ok(());
-    }
-    if scheme.starts_with("prisma") {
-        return Err(SourceUrlError::PrismaProxy);
-    }
-    Err(SourceUrlError::Scheme(shown_start(text)))
-}
-
 /// Rejects a list of hosts before parsing: the URL parser accepts some forms of it.
 fn refuse_host_list(text: &str) -> Result<(), SourceUrlError> {
     let rest = text.split_once("://").map_or("", |(_, rest)| rest);
@@ -311,6 +279,46 @@ fn refuse_host_list(text: &str) -> Result<(), SourceUrlError> {
         return Err(SourceUrlError::SeveralHosts);
     }
     Ok(())
+}
+
+/// Host of a URL, decoded, without the brackets of an IPv6 address. A name that is not ASCII is
+/// converted, because resolvers look up only that form.
+fn host_of(url: &mut Url, changes: &mut Vec<UrlChange>) -> Result<String, SourceUrlError> {
+    let host = decode(url.host_str().unwrap_or_default())?;
+    let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+    if host.is_empty() {
+        return Err(SourceUrlError::NoHost);
+    }
+    let socket = host.starts_with('/') || host.starts_with('@');
+    if !socket && host.contains([',', ' ']) || host.chars().any(char::is_control) {
+        return Err(SourceUrlError::SeveralHosts);
+    }
+    if socket || host.is_ascii() {
+        return Ok(host);
+    }
+    let ascii = match url::Host::parse(&host) {
+        Ok(url::Host::Domain(ascii)) => ascii,
+        _ => return Err(SourceUrlError::Syntax("invalid host name".into())),
+    };
+    url.set_host(Some(&ascii)).map_err(|error| SourceUrlError::Syntax(error.to_string()))?;
+    changes.push(UrlChange::HostToAscii(ascii.clone()));
+    Ok(ascii)
+}
+
+/// Rejects a URL in which a placeholder was not replaced.
+fn refuse_placeholders(text: &str) -> Result<(), SourceUrlError> {
+    let rest = text.split_once("://").map_or("", |(_, rest)| rest);
+    let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+    let (login, host) = authority.rsplit_once('@').unwrap_or(("", authority));
+    let (user, password) = login.split_once(':').unwrap_or((login, ""));
+    let database = path.split('?').next().unwrap_or_default();
+    let host = host.strip_suffix("]").map_or_else(|| host.split(':').next().unwrap_or_default(), |_| host);
+    let parts = [("password", password), ("user", user), ("host", host), ("database", database)];
+    let decoded = |part: &str| decode(part).is_ok_and(|part| is_placeholder(&part));
+    match parts.into_iter().find(|(_, part)| is_placeholder(part) || decoded(part)) {
+        Some((what, _)) => Err(SourceUrlError::Placeholder(what)),
+        None => Ok(()),
+    }
 }
 
 /// The scheme of the text, which cannot contain a password.
@@ -339,6 +347,14 @@ fn decode(text: &str) -> Result<String, SourceUrlError> {
         return Err(bad_escape());
     }
     String::from_utf8(bytes).map_err(|_| bad_escape())
+}
+
+/// Percent-encodes all but unreserved characters (RFC 3986, 2.3).
+fn encode(text: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    text.bytes()
+        .map(|byte| if is_plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+        .collect()
 }
 
 fn bad_escape() -> SourceUrlError {

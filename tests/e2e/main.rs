@@ -17,6 +17,7 @@ mod progress_and_cancel;
 mod recovery;
 mod server_preflight;
 mod several_files;
+mod source_urls;
 mod sources;
 #[path = "../support/mod.rs"]
 mod support;

@@ -14,7 +14,7 @@ mod support;
 
 use browser::{Browser, Device, is_installed, wait_outside};
 use cluster::Cluster;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::path::Path;
 use support::fixtures::{ControlPlane, SAMPLE, Source, held_table, psql, source, test_dir};
 
@@ -322,6 +322,44 @@ fn the_panel_works_on_a_phone_with_dark_colors() {
         browser.check_page("17-phone-history").await;
         browser.close().await;
     });
+}
+
+/// The page reads the forms of a URL as the control plane does, and sends no password to recognize one.
+#[test]
+fn the_page_reads_every_form_of_a_source_url() {
+    let control_plane = ControlPlane::ephemeral();
+    let cases: Vec<Value> =
+        serde_json::from_str(include_str!("../support/source-urls.json")).expect("a table of cases");
+    let script =
+        "const { readSource } = await import('/panel/source.js'); return arguments[0].map((text) => readSource(text))";
+    in_browser(Device::Desktop, async |browser| {
+        browser.client.goto(&panel_url(&control_plane)).await.expect("open page");
+        let texts: Vec<&Value> = cases.iter().map(|case| &case["text"]).collect();
+        let script = format!("return (async () => {{ {script} }})()");
+        let read = browser.client.execute(&script, vec![json!(texts)]).await.expect("run script");
+        for (case, read) in cases.iter().zip(read.as_array().expect("results")) {
+            let kind = read["kind"].as_str().expect("a kind");
+            let is_ambiguous =
+                case["error"].as_str().is_some_and(|error| error.starts_with("the URL has more than one"));
+            assert_eq!(kind == "ambiguous", is_ambiguous, "{case}: {read}");
+            if let (Some(url), "url") = (case["url"].as_str(), kind) {
+                let url = url::Url::parse(url).expect("a URL");
+                let plain = |text: &str| percent_decoded(text);
+                let password = read["password"].as_str().map(plain);
+                assert_eq!(password, url.password().map(plain), "{case}: {read}");
+                let shown = read["shown"].as_str().expect("the URL");
+                assert!(!shown.contains(":p@") && !shown.contains("password=p"), "{case}: {read}");
+            } else {
+                assert!(case["url"].is_null() || kind == "text", "{case}: {read}");
+            }
+        }
+        browser.close().await;
+    });
+}
+
+fn percent_decoded(text: &str) -> String {
+    let query = format!("x={}", text.replace('+', "%2B"));
+    url::form_urlencoded::parse(query.as_bytes()).next().map(|(_, value)| value.into_owned()).unwrap_or_default()
 }
 
 /// With a cluster, users enter a key, and dumps are uploaded to an object store of another origin.

@@ -3,7 +3,7 @@
 import { call, now, sentence } from "./api.js";
 import { announce, bar, bytes, duration, h, setProgress, note } from "./dom.js";
 import { readDump } from "./dump.js";
-import { splitPassword, extractUrl, recognizeSource, joinPassword } from "./source.js";
+import { readSource, recognizeSource, joinPassword } from "./source.js";
 import { Upload } from "./upload.js";
 
 /** Fixes for failed checks, if the service sends none. */
@@ -98,6 +98,13 @@ function advice(error) {
   return null;
 }
 
+/** What is said about text that is not a URL. */
+const UNREAD = {
+  incomplete: "The URL is incomplete. Expected: postgres://user:password@host:5432/database",
+  ambiguous: "The URL has more than one reading. Percent-encode the special characters of the password: @ is %40, / is %2F, ? is %3F, # is %23.",
+  text: "The connection string will be read during preflight.",
+};
+
 function urlMode(project, started) {
   const input = h("input", { type: "password", id: "source-url", autocomplete: "off", spellcheck: "false", "aria-describedby": "source-known", placeholder: "postgres://user:password@host:5432/database" });
   const show = h("button", { type: "button", "aria-pressed": "false" }, "Show");
@@ -114,7 +121,7 @@ function urlMode(project, started) {
   const end = finish(project, () => isValid, async (recreate) => {
     input.disabled = check.disabled = true;
     try {
-      const { job } = await call("POST", `/v1/projects/${project.id}/imports`, { confirm: true, recreate, source_url: extractUrl(input.value) }, { timeout: 90 });
+      const { job } = await call("POST", `/v1/projects/${project.id}/imports`, { confirm: true, recreate, source_url: input.value.trim() }, { timeout: 90 });
       input.value = "";
       return job;
     } finally {
@@ -129,9 +136,10 @@ function urlMode(project, started) {
     isValid = false;
     passed(false);
     update();
-    const parts = splitPassword(input.value);
-    if (!parts) {
-      known.replaceChildren(input.value.trim() ? h("p", { class: "soft small" }, "The URL is incomplete. Expected: postgres://user:password@host:5432/database") : "");
+    const parts = readSource(input.value);
+    if (parts.kind !== "url") {
+      known.replaceChildren(input.value.trim() ? h("p", { class: "soft small" }, UNREAD[parts.kind]) : "");
+      isValid = parts.kind === "text";
       update();
       return;
     }
@@ -151,7 +159,7 @@ function urlMode(project, started) {
   };
   const update = () => {
     check.disabled = !isValid;
-    input.setAttribute("aria-invalid", String(Boolean(input.value.trim()) && splitPassword(input.value) !== null && !isValid));
+    input.setAttribute("aria-invalid", String(Boolean(input.value.trim()) && ["url", "ambiguous"].includes(readSource(input.value).kind) && !isValid));
     end.update();
   };
   const recognizedSource = (found, parts) => {
@@ -187,7 +195,7 @@ function urlMode(project, started) {
     report.replaceChildren(h("p", { class: "soft" }, "Checking the source…"));
     const { signal } = request; // a change of the URL aborts it
     try {
-      const { preflight } = await call("POST", `/v1/projects/${project.id}/imports/preflight`, { source_url: extractUrl(input.value) }, { signal, timeout: 90 });
+      const { preflight } = await call("POST", `/v1/projects/${project.id}/imports/preflight`, { source_url: input.value.trim() }, { signal, timeout: 90 });
       enableCheck();
       if (signal.aborted) return;
       report.replaceChildren(preflightReport(preflight));

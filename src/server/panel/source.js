@@ -1,52 +1,64 @@
 // Parses a source URL and separates its password.
 
 /** Parameters sent with their values to recognize the URL; others are sent without. */
-const PLAIN = ["sslmode", "channel_binding", "options", "application_name", "connect_timeout"];
+const PLAIN = ["sslmode", "ssl", "user", "channel_binding", "options", "application_name", "connect_timeout"];
 /** Parameters sent by name only; any other is sent as `other`. */
-const NAMED = ["host", "hostaddr", "port", "user", "password", "dbname", "service", "passfile", "sslcert", "sslkey", "sslrootcert", "sslpassword", "target_session_attrs", "pgbouncer", "schema"];
+const NAMED = ["host", "hostaddr", "port", "dbname", "service", "passfile", "sslcert", "sslkey", "sslrootcert", "sslpassword", "target_session_attrs", "pgbouncer", "schema"];
+
+/** Parameters whose values may contain `@` (as in source/url/authority.rs). */
+const WITH_AT = ["user", "password", "application_name", "options", "fallback_application_name", "schema", "currentschema", "name"];
 
 /** The URL in pasted text such as `psql 'postgres://…'` or `DATABASE_URL="postgres://…"`. */
-export function extractUrl(text) {
-  const named = text.trim().replace(/^(psql\s+|(export\s+)?\w+=)(?=["']?postgres)/i, "");
-  return named.replace(/^(["'])(.*)\1;?$/, "$2").trim();
+function extractUrl(text) {
+  const start = text.search(/(jdbc:)?[a-z][a-z0-9+-]*:\/\//i);
+  if (start < 0) return null;
+  const before = text.slice(0, start).trim();
+  if (before && !/^((\S*\/)?psql(\s+(-d|--dbname))?\s*|["']?((export|set)\s+)?[$\w:]+["']?\s*[=:]\s*)?["'`]?$/i.test(before)) return null;
+  return text.slice(start).trim().replace(/[;,]+$/, "").replace(/["'`]+$/, "");
 }
 
 /**
- * The URL without its password, and the password; null while the URL is incomplete. The end of
- * the password is then unknown, so nothing may be sent.
+ * What the text is. A URL: its parts `shown` (without the password) and `password`. Otherwise its `kind`
+ * is `incomplete`, `ambiguous` (the password may end in more than one place, so nothing may be sent), or
+ * `text` (a connection string that only the control plane reads, with the password in it).
  */
-export function splitPassword(text) {
-  text = extractUrl(text);
-  const url = /^([a-z][a-z0-9+]*:\/\/)([^\s]+)$/i.exec(text);
-  if (!url) return null;
-  // Parameters start after the host: a password may contain a question mark.
-  const at = url[2].search(/@[^@]*$/) < 0 ? -1 : lastAt(url[2]);
-  const user = at < 0 ? "" : url[2].slice(0, at);
-  const [place, query] = split(url[2].slice(at + 1));
-  if (!/^(\[[^\]]+\]|[^:/?#@]+)(:\d+)?\/[^/?#]+$/.test(place)) return null;
-  const colon = user.indexOf(":");
-  if (at >= 0 && colon < 0 && /[/?#]/.test(user)) return null;
-  const named = query.split("&").filter(Boolean).map((parameter) => {
-    const name = parameter.split("=")[0].toLowerCase();
-    return PLAIN.includes(name) ? parameter : `${NAMED.includes(name) ? name : "other"}=`;
+export function readSource(text) {
+  const url = extractUrl(text);
+  if (url === null) return { kind: /\b(host|server)\s*=|\bpsql\b.*\s-|^\s*PG[A-Z]+=/i.test(text) ? "text" : "incomplete" };
+  const [scheme, rest] = split(url, "://");
+  const end = rest.search(/[/?#]/);
+  const [authority, after] = end < 0 ? [rest, ""] : [rest.slice(0, end), rest.slice(end)];
+  if (isAmbiguous(authority, after)) return { kind: "ambiguous" };
+  const [path, query] = split(after, "?");
+  const at = authority.lastIndexOf("@");
+  const [login, place] = at < 0 ? ["", authority] : [authority.slice(0, at), authority.slice(at + 1)];
+  if (/\s/.test(url) || !/^(\[[^\]]+\]|[^:[\]]+)(:\d+)?$/.test(place) || !/^\/[^/#]+$/.test(path)) return { kind: "incomplete" };
+  const [user, password] = split(login, ":");
+  const parameters = query.split("&").filter(Boolean).map((pair) => pair.split("="));
+  const inQuery = parameters.find(([name]) => name.toLowerCase() === "password");
+  const named = parameters.filter(([name]) => name.toLowerCase() !== "password").map(([name, ...value]) => {
+    name = name.toLowerCase();
+    return PLAIN.includes(name) ? `${name}=${value.join("=")}` : `${NAMED.includes(name) ? name : "other"}=`;
   });
-  const name = colon < 0 ? user : user.slice(0, colon);
-  const shown = `${url[1]}${at < 0 ? "" : `${name}@`}${place}${named.length ? `?${named.join("&")}` : ""}`;
-  return { shown, password: colon < 0 ? null : user.slice(colon + 1) };
+  const shown = `${scheme}://${at < 0 ? "" : `${user}@`}${place}${path}${named.length ? `?${named.join("&")}` : ""}`;
+  return { kind: "url", shown, password: login.includes(":") ? password : inQuery ? inQuery.slice(1).join("=") : null };
 }
 
-/** The index of the last `@` that is followed by a complete host and a database. */
-function lastAt(text) {
-  for (let at = text.lastIndexOf("@"); at >= 0; at = text.lastIndexOf("@", at - 1)) {
-    if (/^(\[[^\]]+\]|[^:/?#@]+)(:\d+)?\/[^/?#@]+(\?|$)/.test(text.slice(at + 1))) return at;
-    if (at === 0) break;
-  }
-  return text.lastIndexOf("@");
+/** Whether an `@` follows what would be the end of the authority (as in source/url/authority.rs). */
+function isAmbiguous(authority, after) {
+  if (!after.includes("@")) return false;
+  const [path, query] = split(after, "?");
+  const isPlain = (pair) => {
+    const [name, value] = split(pair, "=");
+    return !pair.includes("@") || (WITH_AT.includes(name.toLowerCase()) && pair.includes("=") && !/[/#?]/.test(value));
+  };
+  const hasHost = authority.includes("@") || !authority.includes(":") || /^localhost:|[.\]].*:\d+$/.test(authority);
+  return /[@#]/.test(path) || !query.split("&").every(isPlain) || !hasHost;
 }
 
-function split(text) {
-  const at = text.indexOf("?");
-  return at < 0 ? [text, ""] : [text.slice(0, at), text.slice(at + 1)];
+function split(text, separator) {
+  const at = text.indexOf(separator);
+  return at < 0 ? [text, ""] : [text.slice(0, at), text.slice(at + separator.length)];
 }
 
 /** Restores the password in a URL. */

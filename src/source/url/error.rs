@@ -12,6 +12,14 @@ pub enum SourceUrlError {
     /// The URL of a Prisma HTTP proxy.
     #[error("the URL points to a Prisma HTTP proxy, not to a Postgres server")]
     PrismaProxy,
+    /// The password may end in more than one place.
+    #[error(
+        "the URL has more than one reading, so nothing was connected to: percent-encode the special characters of the password (@ is %40, / is %2F, ? is %3F, # is %23)"
+    )]
+    Ambiguous,
+    /// A placeholder was not replaced; holds what belongs there.
+    #[error("the {0} in the URL is a placeholder; replace it with the real {0}")]
+    Placeholder(&'static str),
     /// The URL is malformed.
     #[error(
         "the URL is invalid ({0}); percent-encode special characters in the user name and password (@ is %40, / is %2F, # is %23)"
@@ -35,7 +43,7 @@ pub enum SourceUrlError {
     #[error("the URL has no database; add the name after the host: postgres://user@host:5432/DATABASE")]
     NoDatabase,
     /// The user is missing.
-    #[error("the URL has no user")]
+    #[error("the URL has no user; add it before the host: postgres://USER:password@host:5432/database")]
     NoUser,
     /// A parameter is not allowed.
     #[error("the parameter `{0}` in the URL is not supported: {1}")]

@@ -23,7 +23,8 @@ fn every_part_is_parsed() {
 fn invalid_urls_are_rejected_with_the_reason() {
     assert_eq!(parse_error("  "), SourceUrlError::Empty);
     assert_eq!(parse_error("mysql://u:p@h/d"), SourceUrlError::Scheme("`mysql://`".into()));
-    assert_eq!(parse_error("host=h password=canary"), SourceUrlError::Scheme("no scheme".into()));
+    assert_eq!(parse_error("host=h password=canary"), SourceUrlError::NoUser);
+    assert_eq!(parse_error("some words"), SourceUrlError::Scheme("no scheme".into()));
     assert_eq!(parse_error("postgres://"), SourceUrlError::NoHost);
     assert_eq!(parse_error("postgres:///db"), SourceUrlError::NoHost);
     assert_eq!(parse_error("postgres://u@/db"), SourceUrlError::NoHost);
@@ -42,7 +43,7 @@ fn invalid_urls_are_rejected_with_the_reason() {
     assert!(matches!(parse_error("postgres://u:p@h/d?%68ostaddr=127.0.0.1"), SourceUrlError::Parameter(..)));
     assert!(matches!(parse_error("postgres://u:p@h/d?sslkey=/k"), SourceUrlError::Parameter(..)));
     assert_eq!(parse_error("postgres://u:p@h/d?sslmode=off"), SourceUrlError::SslMode("off".into()));
-    assert!(matches!(parse_error("postgres://u:p#w@h/d"), SourceUrlError::Port | SourceUrlError::Syntax(_)));
+    assert_eq!(parse_error("postgres://u:p#w@h/d"), SourceUrlError::Ambiguous);
     assert!(matches!(parse_error("postgres://u:p@h/d#x"), SourceUrlError::Syntax(_)));
     assert!(matches!(parse_error("postgres://u:p%zz@h/d"), SourceUrlError::Syntax(_)));
 }
@@ -103,12 +104,74 @@ fn display_and_debug_output_contain_no_secret() {
     assert!(!format!("{url:?}").contains("canary"));
 }
 
+/// The table of forms that the page's tests read too.
+#[derive(serde::Deserialize)]
+struct Case {
+    text: String,
+    /// The URL that it stands for; absent if the text is refused.
+    url: Option<String>,
+    /// The start of the error.
+    error: Option<String>,
+}
+
+#[test]
+fn the_forms_that_people_paste_are_read() {
+    let cases: Vec<Case> =
+        serde_json::from_str(include_str!("../../../tests/support/source-urls.json")).expect("a table of cases");
+    assert!(cases.len() > 60);
+    for case in cases {
+        let parsed = SourceUrl::parse(&case.text);
+        match (case.url, case.error) {
+            (Some(url), None) => {
+                let parsed = parsed.unwrap_or_else(|error| panic!("{}: {error}", case.text));
+                assert_eq!(parsed.normalize().0.expose(), url, "{}", case.text);
+            }
+            (None, Some(error)) => {
+                let found = parsed.map(|url| url.expose().to_owned()).expect_err(&case.text).to_string();
+                assert!(found.starts_with(&error), "{}: {found}", case.text);
+            }
+            _ => panic!("{}: neither or both", case.text),
+        }
+    }
+}
+
+#[test]
+fn changes_are_named() {
+    let changes = |text: &str| {
+        let (url, changes) = SourceUrl::parse(text).expect(text).normalize();
+        (url.to_string(), changes.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
+    };
+    assert_eq!(
+        changes("export DATABASE_URL='postgresql+asyncpg://u:p@h/d?ssl=false'"),
+        (
+            "postgres://u:***@h/d?sslmode=disable".to_owned(),
+            "read the URL from the pasted text; replaced the scheme postgresql+asyncpg:// with postgres://; \
+             read ssl=false as sslmode=disable"
+                .to_owned()
+        )
+    );
+}
+
 proptest! {
     #[test]
     fn errors_for_arbitrary_text_contain_no_password(text in "\\PC*") {
         let _ = SourceUrl::parse(&text);
         if let Err(error) = SourceUrl::parse(&format!("postgres://u:CANARY{text}@h/d")) {
             prop_assert!(!error.to_string().contains("CANARY"));
+        }
+    }
+
+    /// A raw special character moves the end of the password: whatever the reading, nothing behind the
+    /// colon is shown as host or database, and the password is either read whole or not at all.
+    #[test]
+    fn a_raw_password_is_read_whole_or_refused(password in "[A-Za-z0-9@/?#:%+&=!$]{1,24}", database in "[a-z]{1,8}") {
+        let text = format!("postgres://app:{password}@db.example.com:6000/{database}");
+        match SourceUrl::parse(&text) {
+            Ok(url) => {
+                prop_assert_eq!((url.host(), url.port(), url.database()), ("db.example.com", 6000, database.as_str()));
+                prop_assert_eq!(url.to_string(), format!("postgres://app:***@db.example.com:6000/{database}"));
+            }
+            Err(error) => prop_assert!(password.len() < 4 || !error.to_string().contains(&password), "{}", error),
         }
     }
 

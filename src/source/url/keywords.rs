@@ -1,0 +1,237 @@
+//! Connection strings of keywords and values: libpq's `host=… dbname=…`, the `Host=…;Database=…` of
+//! .NET, and the options of a `psql` command.
+
+use super::{SourceUrlError, encode};
+
+/// Keywords that become a part of the URL; all others become its parameters.
+#[derive(Default)]
+struct Parts {
+    host: Option<String>,
+    port: Option<String>,
+    user: Option<String>,
+    password: Option<String>,
+    database: Option<String>,
+    parameters: Vec<(String, String)>,
+}
+
+impl Parts {
+    fn set(&mut self, keyword: &str, value: String) {
+        let keyword = keyword.trim().to_ascii_lowercase();
+        match keyword.as_str() {
+            "host" | "server" | "data source" => self.host = Some(value),
+            "port" => self.port = Some(value),
+            "user" | "username" | "user id" | "userid" | "uid" | "user name" => self.user = Some(value),
+            "password" | "pwd" => self.password = Some(value),
+            "dbname" | "database" | "initial catalog" => self.database = Some(value),
+            "ssl mode" => self.parameters.push(("sslmode".to_owned(), net_ssl_mode(&value))),
+            _ => self.parameters.push((keyword, value)),
+        }
+    }
+
+    fn into_url(self) -> Result<String, SourceUrlError> {
+        let host = self.host.filter(|host| !host.is_empty()).ok_or(SourceUrlError::NoHost)?;
+        // An IPv6 address needs brackets; a socket's directory is encoded.
+        let host = if host.contains(':') && !host.starts_with('/') { format!("[{host}]") } else { encode_host(&host) };
+        let port = self.port.map_or_else(String::new, |port| format!(":{}", encode(&port)));
+        let user = encode(&self.user.ok_or(SourceUrlError::NoUser)?);
+        let password = self.password.map_or_else(String::new, |password| format!(":{}", encode(&password)));
+        let database = encode(&self.database.unwrap_or_else(|| user.clone()));
+        let parameters: Vec<String> =
+            self.parameters.iter().map(|(name, value)| format!("{}={}", encode(name), encode(value))).collect();
+        let query = if parameters.is_empty() { String::new() } else { format!("?{}", parameters.join("&")) };
+        Ok(format!("postgres://{user}{password}@{host}{port}/{database}{query}"))
+    }
+}
+
+fn encode_host(host: &str) -> String {
+    if host.starts_with(['/', '@']) || host.contains([',', ' ', '@', '?', '#']) {
+        encode(host)
+    } else {
+        host.to_owned()
+    }
+}
+
+/// The values of Npgsql (`VerifyFull`) as libpq writes them.
+fn net_ssl_mode(value: &str) -> String {
+    match value.to_ascii_lowercase().as_str() {
+        "verifyca" => "verify-ca".to_owned(),
+        "verifyfull" => "verify-full".to_owned(),
+        other => other.to_owned(),
+    }
+}
+
+/// A URL from a string of keywords; `None` if the text is not one.
+pub(super) fn of_connection_string(text: &str) -> Option<Result<String, SourceUrlError>> {
+    let quote = text.find('\'').unwrap_or(text.len());
+    let pairs = if text[..quote].contains(';') { pairs_of_net(text) } else { pairs_of_libpq(text) }?;
+    let is_known = |wanted: &[&str]| pairs.iter().any(|(name, _)| wanted.contains(&name.to_ascii_lowercase().as_str()));
+    if !is_known(&["host", "server", "dbname", "database", "service", "data source"]) {
+        return None;
+    }
+    let mut parts = Parts::default();
+    for (name, value) in pairs {
+        parts.set(&name, value);
+    }
+    Some(parts.into_url())
+}
+
+/// `Name=value;Name=value`.
+fn pairs_of_net(text: &str) -> Option<Vec<(String, String)>> {
+    let pairs = text.split(';').filter(|pair| !pair.trim().is_empty());
+    pairs
+        .map(|pair| pair.split_once('=').map(|(name, value)| (name.trim().to_owned(), value.trim().to_owned())))
+        .collect()
+}
+
+/// `name=value name='value'`, with backslash escapes (libpq, "Keyword/Value Connection Strings").
+fn pairs_of_libpq(text: &str) -> Option<Vec<(String, String)>> {
+    let (mut pairs, mut rest) = (Vec::new(), text.trim_start());
+    while !rest.is_empty() {
+        let (name, after) = rest.split_once('=')?;
+        let name = name.trim();
+        if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+            return None;
+        }
+        let (value, next) = value_of(after.trim_start())?;
+        pairs.push((name.to_owned(), value));
+        rest = next.trim_start();
+    }
+    (!pairs.is_empty()).then_some(pairs)
+}
+
+/// The first value of a text, and what follows; `None` if its quote does not end.
+fn value_of(text: &str) -> Option<(String, &str)> {
+    let quoted = text.starts_with('\'');
+    let mut value = String::new();
+    let mut characters = text.char_indices().skip(usize::from(quoted));
+    while let Some((at, c)) = characters.next() {
+        match c {
+            '\\' => value.push(characters.next()?.1),
+            '\'' if quoted => return Some((value, &text[at + 1..])),
+            c if !quoted && c.is_whitespace() => return Some((value, &text[at..])),
+            c => value.push(c),
+        }
+    }
+    (!quoted).then_some((value, ""))
+}
+
+/// A URL from `psql URL`, `psql 'host=…'` or `PGPASSWORD=… psql -h HOST -U USER DATABASE`; `None` if the
+/// text is not a psql command.
+pub(super) fn of_psql_command(text: &str) -> Option<Result<String, SourceUrlError>> {
+    let words = shell_words(text)?;
+    let command = words.iter().position(|word| word == "psql" || word.ends_with("/psql"))?;
+    let (before, arguments) = (&words[..command], &words[command + 1..]);
+    if !before.iter().all(|word| word.contains('=') || ["env", "$", "export"].contains(&word.as_str())) {
+        return None;
+    }
+    let mut parts = Parts::default();
+    for (name, value) in before.iter().filter_map(|word| word.split_once('=')) {
+        if let Some(keyword) = variable(name) {
+            parts.set(keyword, value.to_owned());
+        }
+    }
+    let mut positional = Vec::new();
+    let mut remaining = arguments.iter();
+    while let Some(word) = remaining.next() {
+        let Some(option) = word.strip_prefix('-') else {
+            positional.push(word.clone());
+            continue;
+        };
+        let (name, attached) = split_option(option);
+        let Some(keyword) = keyword_of_option(&name) else { continue };
+        let value = attached.or_else(|| remaining.next().cloned()).unwrap_or_default();
+        parts.set(keyword, value);
+    }
+    if let Some(first) = positional.first() {
+        if first.contains("://") || first.contains('=') {
+            return Some(with_password(first, parts.password));
+        }
+        parts.database = parts.database.or_else(|| Some(first.clone()));
+        parts.user = parts.user.or_else(|| positional.get(1).cloned());
+    }
+    match parts.database.clone() {
+        Some(text) if text.contains("://") || text.contains('=') => Some(with_password(&text, parts.password)),
+        _ => Some(parts.into_url()),
+    }
+}
+
+/// A URL or string inside a command, with the password of the command's environment.
+fn with_password(text: &str, password: Option<String>) -> Result<String, SourceUrlError> {
+    let (url, _) = super::pasted::to_url(text)?;
+    let Some(password) = password else { return Ok(url) };
+    match url.split_once("://").and_then(|(scheme, rest)| Some((scheme, rest.split_once('@')?))) {
+        Some((scheme, (user, rest))) if !user.contains([':', '/', '?']) => {
+            Ok(format!("{scheme}://{user}:{}@{rest}", encode(&password)))
+        }
+        _ => Ok(url),
+    }
+}
+
+/// `-hHOST`, `-h HOST`, `--host=HOST`, `--host HOST`: the option's name and an attached value.
+fn split_option(option: &str) -> (String, Option<String>) {
+    if let Some(long) = option.strip_prefix('-') {
+        return match long.split_once('=') {
+            Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
+            None => (long.to_owned(), None),
+        };
+    }
+    let mut characters = option.chars();
+    let name = characters.next().map(String::from).unwrap_or_default();
+    let attached = characters.as_str();
+    (name, (!attached.is_empty()).then(|| attached.to_owned()))
+}
+
+fn keyword_of_option(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "h" | "host" => "host",
+        "p" | "port" => "port",
+        "U" | "username" => "user",
+        "d" | "dbname" => "dbname",
+        _ => return None,
+    })
+}
+
+/// The keyword that an environment variable of libpq sets.
+fn variable(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "PGHOST" => "host",
+        "PGPORT" => "port",
+        "PGUSER" => "user",
+        "PGPASSWORD" => "password",
+        "PGDATABASE" => "dbname",
+        "PGSSLMODE" => "sslmode",
+        _ => return None,
+    })
+}
+
+/// Words of a shell command: quotes and backslashes, without expansions. `None` if a quote does not end.
+fn shell_words(text: &str) -> Option<Vec<String>> {
+    let (mut words, mut word, mut begun) = (Vec::new(), String::new(), false);
+    let mut characters = text.chars();
+    while let Some(c) = characters.next() {
+        match c {
+            '\'' | '"' => {
+                begun = true;
+                loop {
+                    match characters.next()? {
+                        end if end == c => break,
+                        '\\' if c == '"' => word.push(characters.next()?),
+                        other => word.push(other),
+                    }
+                }
+            }
+            '\\' => word.extend(characters.next().filter(|next| *next != '\n')),
+            c if c.is_whitespace() => {
+                if begun || !word.is_empty() {
+                    words.push(std::mem::take(&mut word));
+                }
+                begun = false;
+            }
+            c => word.push(c),
+        }
+    }
+    if begun || !word.is_empty() {
+        words.push(word);
+    }
+    Some(words)
+}

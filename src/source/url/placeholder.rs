@@ -1,0 +1,37 @@
+//! Placeholders that consoles and guides put in place of a value: `[YOUR-PASSWORD]`, `<host>`, `***`.
+
+/// Words that a placeholder consists of.
+const WORDS: [&str; 16] = [
+    "your", "password", "passwd", "pass", "pwd", "user", "username", "host", "hostname", "port", "database", "dbname",
+    "db", "project", "ref", "region",
+];
+
+/// Whether a part of a URL is a placeholder. Real passwords may contain brackets, so these need a word
+/// inside that names what belongs there.
+pub(super) fn is_placeholder(part: &str) -> bool {
+    let brackets = [('[', ']'), ('<', '>'), ('{', '}')];
+    let inner = brackets.iter().find_map(|(open, close)| part.strip_prefix(*open)?.strip_suffix(*close));
+    if let Some(inner) = inner {
+        return of_words(inner.trim_matches(['{', '}', '<', '>', '[', ']']));
+    }
+    let is_hidden = part.chars().count() >= 3 && part.chars().all(|c| ['*', '•', '●'].contains(&c));
+    is_hidden || is_variable(part) || (part.to_ascii_lowercase().starts_with("your") && of_words(part))
+}
+
+/// `$NAME`, `${NAME}` or `%NAME%`, which a shell did not replace.
+fn is_variable(part: &str) -> bool {
+    let name = part.strip_prefix('$').map(|name| name.trim_start_matches('{').trim_end_matches('}'));
+    let name = name.or_else(|| part.strip_prefix('%')?.strip_suffix('%'));
+    name.is_some_and(|name| {
+        name.len() > 1
+            && name.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_')
+            && name.bytes().any(|byte| byte.is_ascii_uppercase())
+    })
+}
+
+fn of_words(text: &str) -> bool {
+    let words: Vec<String> =
+        text.split(['-', '_', ' ', '.']).filter(|word| !word.is_empty()).map(str::to_ascii_lowercase).collect();
+    words.iter().any(|word| WORDS.contains(&word.as_str()))
+        && words.iter().all(|word| word.bytes().all(|byte| byte.is_ascii_alphabetic()))
+}
