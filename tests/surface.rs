@@ -366,14 +366,15 @@ fn environment_variables_are_documented() {
 /// `docs/checks.md` lists exactly the checks that exist.
 #[test]
 fn checks_are_documented() {
-    use capydb::preflight::{ALLOWED_EXTENSIONS, ImportMode, Limits, grade_dump, grade_local};
-    use capydb::source::local_risks::LocalRisks;
+    use capydb::preflight::{ALLOWED_EXTENSIONS, ImportMode, Limits, TargetFacts, grade_dump, grade_source};
+    use capydb::source::risks::SourceRisks;
     let limits = Limits {
         storage_limit_bytes: 0,
         target_version: "17".into(),
         extensions: ALLOWED_EXTENSIONS.map(str::to_owned).to_vec(),
     };
-    let live = grade_local(capydb::wire::SourceFacts::default(), &LocalRisks::default(), &limits);
+    let live =
+        grade_source(capydb::wire::SourceFacts::default(), &SourceRisks::default(), &limits, &TargetFacts::default());
     let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("documented.sql");
     fs::write(&file, "CREATE TABLE t (x int);\n").expect("write dump");
     let dump = capydb::dump::detect::open(&file).expect("open dump");

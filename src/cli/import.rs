@@ -12,11 +12,11 @@ use super::{CliError, ErrorKind, dump, jobs, via_dump};
 use crate::cli::output::report::label;
 use crate::client::{Api, UploadEvent, UploadOptions, UploadSource, Uploaded, upload};
 use crate::dump::{Contents, DumpFile, detect};
-use crate::preflight::{REPLICATION, SOURCE_ENCODING};
+use crate::preflight::{REPLICATION, SOURCE_ENCODING, TargetFacts};
 use crate::source::SourceUrl;
 use crate::util::byte_counter::ByteCounter;
 use crate::util::format::bytes;
-use crate::wire::{ImportRequest, Job, PreflightRequest, Project};
+use crate::wire::{ImportRequest, Job, Project};
 use serde_json::json;
 use std::cell::Cell;
 use std::future::Future;
@@ -70,10 +70,11 @@ pub(super) async fn run(context: &Context<'_>, options: ImportOptions) -> Result
         source_url: None,
         upload_key: None,
         source_encoding: None,
+        allow_empty: options.allow_empty,
     };
     let dump = match inspected {
         InspectedSource::Url(url) => {
-            check_source(context, &api, &project, &url).await?;
+            check_source(context, &api, &project, &url, &options).await?;
             confirm.await?;
             request.source_url = Some(url.expose().to_owned());
             None
@@ -201,7 +202,8 @@ async fn dump_locally(
     confirm: impl Future<Output = Result<(), CliError>>,
 ) -> Result<DumpFile, CliError> {
     let limits = Target::for_project(project, options.recreate).limits;
-    let mut report = via_dump::inspect(context, url, &limits).await?;
+    let target = TargetFacts { recreate: Some(options.recreate), ..TargetFacts::default() };
+    let mut report = via_dump::inspect(context, url, &limits, &target).await?;
     // Logical replication does not matter for a dump.
     report.checks.retain(|check| check.name != REPLICATION);
     dump::require_passed(context, &report)?;
@@ -215,9 +217,18 @@ async fn dump_locally(
 }
 
 /// Runs the preflight on the control plane; a failed check is an error, warnings are shown.
-async fn check_source(context: &Context<'_>, api: &Api, project: &Project, url: &SourceUrl) -> Result<(), CliError> {
+async fn check_source(
+    context: &Context<'_>,
+    api: &Api,
+    project: &Project,
+    url: &SourceUrl,
+    options: &ImportOptions,
+) -> Result<(), CliError> {
     context.output.note("Checking the source …");
-    let found = api.preflight(&project.id, &PreflightRequest { source_url: url.expose().to_owned() }).await?;
+    let request = source::preflight_request(url, project, options.recreate, options.allow_empty);
+    let mut found = api.preflight(&project.id, &request).await?;
+    // Logical replication does not matter for an import.
+    found.checks.retain(|check| check.name != REPLICATION);
     dump::require_passed(context, &found)?;
     let (size, version) = (found.source.database_size_bytes, &found.source.server_version);
     let about = format!("Preflight passed: Postgres {version}, {}", bytes(size));

@@ -6,8 +6,8 @@ use super::dump::{self, Target};
 use super::output::report;
 use super::source::{self, SourceArg};
 use super::{CliError, ErrorKind, via_dump};
-use crate::preflight::{Limits, grade_dump, unreadable};
-use crate::wire::{Preflight, PreflightRequest};
+use crate::preflight::{Limits, TargetFacts, grade_dump, unreadable};
+use crate::wire::Preflight;
 use serde_json::json;
 
 /// `capydb import preflight`.
@@ -20,7 +20,8 @@ pub(super) async fn run(context: &Context<'_>, args: PreflightArgs) -> Result<()
         SourceArg::Url(text) if args.local => {
             let url = source::resolve_local(&text, args.source.no_rewrite, context.output)?;
             let target = target(context, &args).await?;
-            let mut found = via_dump::inspect(context, &url, &target.limits).await?;
+            let facts = TargetFacts { recreate: Some(args.recreate), ..TargetFacts::default() };
+            let mut found = via_dump::inspect(context, &url, &target.limits, &facts).await?;
             found.checks.push(via_dump::tool_check(&found));
             found
         }
@@ -86,6 +87,6 @@ async fn by_control_plane(context: &Context<'_>, args: &PreflightArgs, text: &st
     let api = context.api()?;
     let project = context.project(&api, args.project.as_deref()).await?;
     context.output.note("Checking the source …");
-    let request = PreflightRequest { source_url: url.expose().to_owned() };
+    let request = source::preflight_request(&url, &project, args.recreate, false);
     Ok(api.preflight(&project.id, &request).await?)
 }

@@ -4,9 +4,11 @@ use super::args::{SOURCE_VARIABLE, SourceOptions};
 use super::context::Context;
 use super::prompt::read_secret_line;
 use super::{CliError, ErrorKind, output::Output};
+use crate::preflight::CHECKS_TARGET;
 use crate::source::address_policy::{self, Unreachable};
 use crate::source::providers::{self, Advice, Why};
 use crate::source::{SourceUrl, SourceUrlError};
+use crate::wire::{PreflightRequest, Project};
 use std::path::PathBuf;
 
 /// Maximum length of a URL read from standard input, in bytes.
@@ -87,6 +89,21 @@ fn parse(text: &str, parse: fn(&str) -> Result<SourceUrl, SourceUrlError>) -> Re
         }
         other => CliError::from(other),
     })
+}
+
+/// The request for a preflight, with what this control plane knows beyond the API contract.
+pub(super) fn preflight_request(
+    url: &SourceUrl,
+    project: &Project,
+    recreate: bool,
+    allow_empty: bool,
+) -> PreflightRequest {
+    let checks_target = project.import_features.iter().any(|feature| feature == CHECKS_TARGET);
+    PreflightRequest {
+        source_url: url.expose().to_owned(),
+        recreate: checks_target.then_some(recreate),
+        allow_empty: checks_target && allow_empty,
+    }
 }
 
 /// Checks whether the control plane can reach the source, as far as this machine can know. A local

@@ -5,10 +5,9 @@ use super::dump::spool_error;
 use super::output::progress::{Activity, ByteProgress};
 use super::{CliError, ErrorKind};
 use crate::dump::{DumpFile, detect, spool};
-use crate::preflight::{Limits, TARGET_MAJOR, grade_local};
-use crate::source::local_risks::find_local_risks;
+use crate::preflight::{Limits, TARGET_MAJOR, TargetFacts, grade_source};
 use crate::source::pg_programs::{self, PgDump};
-use crate::source::{SourceUrl, connect, inspect};
+use crate::source::{SourceUrl, connect, risks};
 use crate::util::byte_counter::ByteCounter;
 use crate::util::format::major;
 use crate::util::process::kill_on_parent_death;
@@ -23,15 +22,18 @@ use tokio::process::Command;
 const MAX_OUTPUT: usize = 64 << 10;
 
 /// Inspects a source from this machine and grades it.
-pub(super) async fn inspect(context: &Context<'_>, url: &SourceUrl, limits: &Limits) -> Result<Preflight, CliError> {
+pub(super) async fn inspect(
+    context: &Context<'_>,
+    url: &SourceUrl,
+    limits: &Limits,
+    target: &TargetFacts,
+) -> Result<Preflight, CliError> {
     context.output.note("Checking the source from this machine …");
     let session = connect::connect(url, true).await.map_err(|error| {
         CliError::new(ErrorKind::Error, error.to_string()).hint("check the URL with psql on this machine")
     })?;
-    let facts = inspect::inspect(&session).await?;
-    let version = major(&facts.server_version).unwrap_or_default();
-    let risks = find_local_risks(&session, version).await?;
-    Ok(grade_local(facts, &risks, limits))
+    let (facts, risks) = risks::inspect_fully(&session, url, true).await?;
+    Ok(grade_source(facts, &risks, limits, target))
 }
 
 /// The check whether this machine has a `pg_dump` for the source.

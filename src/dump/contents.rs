@@ -172,6 +172,10 @@ pub enum Finding {
     RemovedColumn,
     /// A `CHECK` that calls a function, by table.
     CheckFunction,
+    /// Row-level security, by table.
+    RowSecurity,
+    /// Row-level security that applies to the owner too, by table.
+    ForcedRowSecurity,
     /// Triggers disabled while data loads.
     DisabledTriggers,
     /// Rows as `INSERT` statements.

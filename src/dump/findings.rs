@@ -329,6 +329,16 @@ pub(super) fn record_alter(contents: &mut Contents, text: &[u8], at: At<'_>) {
     if has(["DISABLE", "TRIGGER", "ALL"]) {
         contents.record(Finding::DisabledTriggers, "", shown);
     }
+    let table = || {
+        let own = tokens.iter().position(|token| token.is("ONLY")).map_or(2, |only| only + 1);
+        let (schema, name) = qualified(tokens.get(own..).unwrap_or_default());
+        format!("{schema}.{name}")
+    };
+    if has(["ENABLE", "ROW", "LEVEL"]) {
+        contents.record(Finding::RowSecurity, &table(), shown);
+    } else if has(["FORCE", "ROW", "LEVEL"]) && !has(["NO", "FORCE", "ROW"]) {
+        contents.record(Finding::ForcedRowSecurity, &table(), shown);
+    }
     let adds = tokens.windows(2).any(|pair| pair[0].is("ADD") && pair[1].is("CONSTRAINT"));
     if adds {
         record_constraint(contents, text, &tokens, at);

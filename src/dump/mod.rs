@@ -37,4 +37,4 @@ mod window;
 pub use contents::{Contents, DumpLocation, Finding, Occurrences};
 pub use decompress::OuterCompression;
 pub use detect::{DumpError, DumpFile, Format};
-pub use read::read;
+pub use read::{FORCE_ROW_SECURITY, read};

@@ -276,6 +276,9 @@ const DEFINITIONS: [&str; 33] = [
     "TRANSFORM",
 ];
 
+/// What pg_dump writes after a table whose row-level security applies to its owner too.
+pub const FORCE_ROW_SECURITY: &str = " FORCE ROW LEVEL SECURITY;";
+
 /// Records an entry of an archive.
 fn record_entry(found: &mut Contents, entry: &Entry) {
     let at = || DumpLocation::Entry(entry.id);
@@ -300,6 +303,9 @@ fn record_entry(found: &mut Contents, entry: &Entry) {
             found.count("tables");
             found.tables_for_data += 1;
             found.add_table(&entry.schema, &entry.tag);
+            if entry.definition.contains(FORCE_ROW_SECURITY) {
+                found.record(Finding::ForcedRowSecurity, &format!("{}.{}", entry.schema, entry.tag), named);
+            }
         }
         "TABLE DATA" => {
             found.tables_with_data += 1;
@@ -316,7 +322,7 @@ fn record_entry(found: &mut Contents, entry: &Entry) {
             found.add_type(&entry.tag);
         }
         "CONSTRAINT" | "CHECK CONSTRAINT" => found.count("constraints"),
-        "FK CONSTRAINT" => record_alter(found, text, &at),
+        "FK CONSTRAINT" | "ROW SECURITY" => record_alter(found, text, &at),
         "TRIGGER"
         | "FUNCTION"
         | "PROCEDURE"

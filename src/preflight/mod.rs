@@ -6,10 +6,15 @@ mod extensions;
 mod fix_hints;
 mod live;
 
-pub use dump::{FILTERS_PLAIN_SQL, ImportMode, SETS_REPLICATION_ROLE, SOURCE_ENCODING, grade_dump, unreadable};
+pub use dump::{
+    CHECKS_TARGET, FILTERS_PLAIN_SQL, ImportMode, SETS_REPLICATION_ROLE, SOURCE_ENCODING, grade_dump, unreadable,
+};
 pub use extensions::{ALLOWED_EXTENSIONS, EXTENSIONS};
 pub use fix_hints::fix_hint;
-pub use live::{REPLICATION, grade_local};
+pub use live::{
+    COLLATION, DEFINER_RIGHTS, REPLICATION, ROW_SECURITY, SETTINGS, TargetFacts, divide_settings, grade_source,
+    rows_left_out, settings_left_out,
+};
 
 use crate::util::format::{bytes, major};
 use crate::wire::{Check, CheckStatus, Preflight, SourceFacts};

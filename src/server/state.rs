@@ -7,7 +7,7 @@ use super::objects::Objects;
 use super::outbound::integrations::ProviderApis;
 use super::target::{MAX_CONNECTIONS, TargetServer};
 use super::wakeups::Wakeups;
-use crate::preflight::{FILTERS_PLAIN_SQL, Limits, SETS_REPLICATION_ROLE, SOURCE_ENCODING};
+use crate::preflight::{CHECKS_TARGET, FILTERS_PLAIN_SQL, Limits, SETS_REPLICATION_ROLE, SOURCE_ENCODING};
 use crate::wire::{Connections, Job, Project};
 use std::sync::Arc;
 
@@ -83,7 +83,9 @@ impl Core {
             pooled_port: endpoint.port().into(),
             max_connections: MAX_CONNECTIONS,
             postgres_version: Some(self.target.major.to_string()),
-            import_features: [FILTERS_PLAIN_SQL, SETS_REPLICATION_ROLE, SOURCE_ENCODING].map(str::to_owned).to_vec(),
+            import_features: [CHECKS_TARGET, FILTERS_PLAIN_SQL, SETS_REPLICATION_ROLE, SOURCE_ENCODING]
+                .map(str::to_owned)
+                .to_vec(),
             ssl_mode: Some(endpoint.ssl_mode().to_owned()),
             statement_timeout: "0".into(),
             idle_transaction_timeout: "0".into(),

@@ -4,9 +4,10 @@ pub mod address_policy;
 pub(crate) mod bounded_stream;
 pub mod connect;
 pub mod inspect;
-pub mod local_risks;
 pub mod pg_programs;
+mod probes;
 pub mod providers;
+pub mod risks;
 pub(crate) mod tls;
 mod url;
 

@@ -243,6 +243,15 @@ impl SourceUrl {
         changed
     }
 
+    /// The same URL with another database.
+    #[must_use]
+    pub fn with_database(&self, database: &str) -> Self {
+        let mut changed = self.clone();
+        changed.url.set_path(&encode(database));
+        database.clone_into(&mut changed.database);
+        changed
+    }
+
     fn parameter(&self, wanted: &str) -> Option<String> {
         self.url.query_pairs().filter(|(name, _)| name == wanted).last().map(|(_, value)| value.into_owned())
     }
@@ -296,9 +305,8 @@ fn host_of(url: &mut Url, changes: &mut Vec<UrlChange>) -> Result<String, Source
     if socket || host.is_ascii() {
         return Ok(host);
     }
-    let ascii = match url::Host::parse(&host) {
-        Ok(url::Host::Domain(ascii)) => ascii,
-        _ => return Err(SourceUrlError::Syntax("invalid host name".into())),
+    let Ok(url::Host::Domain(ascii)) = url::Host::parse(&host) else {
+        return Err(SourceUrlError::Syntax("invalid host name".into()));
     };
     url.set_host(Some(&ascii)).map_err(|error| SourceUrlError::Syntax(error.to_string()))?;
     changes.push(UrlChange::HostToAscii(ascii.clone()));

@@ -9,6 +9,13 @@ use std::fmt;
 pub struct PreflightRequest {
     /// The source's connection URL, including the password.
     pub source_url: String,
+    /// Whether the import will replace the target; absent if not yet decided. Only if the project's
+    /// `import_features` contain `checks_target`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recreate: Option<bool>,
+    /// Whether an empty source may replace a target that has tables. Only with `checks_target`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub allow_empty: bool,
 }
 
 /// `POST …/imports`: exactly one of `source_url` and `upload_key` is set.
@@ -31,6 +38,10 @@ pub struct ImportRequest {
     /// Only if the project's `import_features` contain `source_encoding`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source_encoding: Option<String>,
+    /// Whether an empty source may replace a target that has tables. Only if the project's
+    /// `import_features` contain `checks_target`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub allow_empty: bool,
 }
 
 // These contain secrets, so `Debug` omits fields.

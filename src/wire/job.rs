@@ -1,6 +1,6 @@
 //! Jobs and their results.
 
-use super::{FailureCode, ImportError, ImportProgress};
+use super::{Check, FailureCode, ImportError, ImportProgress};
 use serde::{Deserialize, Serialize};
 
 /// Error message of a cancelled job.
@@ -158,6 +158,9 @@ pub struct ImportSummary {
     /// Objects of the source that are skipped by rule.
     #[serde(default, deserialize_with = "super::list", skip_serializing_if = "Vec::is_empty")]
     pub left_out: Vec<LeftOut>,
+    /// Warnings of the preflight that concern how the target behaves.
+    #[serde(default, deserialize_with = "super::list", skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<Check>,
 }
 
 /// Objects of one kind that an import skips.

@@ -60,7 +60,8 @@ fn every_document_matches_its_schema() {
     schema.assert_valid("result_import", &run_json(&["jobs", "wait", job]).succeeds().json());
     schema.assert_valid("result_jobs_list", &run_json(&["jobs", "list", "--project", slug]).succeeds().json());
     for arguments in [&["--source-url", &url][..], &["--source-url", &url, "--local"], &["--file", file]] {
-        let output = run_json(&[&["import", "preflight", "--project", slug], arguments].concat()).succeeds();
+        let output =
+            run_json(&[&["import", "preflight", "--recreate", "--project", slug], arguments].concat()).succeeds();
         schema.assert_valid("result_import_preflight", &output.json());
     }
     schema.assert_valid("result_import_guide", &run_json(&["import", "guide"]).succeeds().json());

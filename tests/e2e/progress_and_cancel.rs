@@ -169,8 +169,10 @@ fn an_error_has_a_code_location_cause_and_fix() {
     let dir = test_dir();
     source().dump("error_details", "custom", &dir.join("custom"));
     source().dump("error_details", "plain", &dir.join("plain"));
+    let job = project.import_by_api(&json!({ "confirm": true, "source_url": url }));
+    assert!(job["error"].to_string().contains("1 object exists already on the target: relation public.taken"), "{job}");
+    assert!(job["result"]["errors"][0]["fix"].to_string().contains("import with --recreate"), "{job}");
     for (format, job) in [
-        ("url", project.import_by_api(&json!({ "confirm": true, "source_url": url }))),
         ("custom", project.upload_and_import(&dir.join("custom"), false)),
         ("plain", project.upload_and_import(&dir.join("plain"), false)),
     ] {
@@ -185,7 +187,9 @@ fn an_error_has_a_code_location_cause_and_fix() {
             "{job}"
         );
     }
-    let output = project.import(&["--source-url", &url, "--wait"]).fails(1, "relation \"taken\" already exists");
+    let dump = dir.join("custom");
+    let output = project.import(&["--file", dump.to_str().expect("UTF-8 path"), "--wait"]);
+    let output = output.fails(1, "relation \"taken\" already exists");
     for expected in
         ["impact if excluded  rows are missing", "42P07", "cause", "the target is unchanged; import with --recreate"]
     {

@@ -24,8 +24,8 @@ fn password(number: usize, trap: u16) -> (String, String) {
         password.push_str(separators[(state >> 33) as usize % separators.len()]);
         password.push_str(part);
     }
-    let encoded = password.bytes().map(|byte| format!("%{byte:02X}")).collect();
-    (password, encoded)
+    let encoded: Vec<String> = password.bytes().map(|byte| format!("%{byte:02X}")).collect();
+    (password, encoded.concat())
 }
 
 /// Forms that have one reading whatever the password contains.

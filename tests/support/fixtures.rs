@@ -86,7 +86,17 @@ impl Source {
         let dir = test_dir();
         fs::write(dir.join("server.crt"), certificate).expect("write file");
         fs::write(dir.join("server.key"), key).expect("write file");
+        Self::spawn(major, settings, dir, None)
+    }
+
+    /// Starts a hot standby of this server.
+    pub fn standby(&self) -> Self {
+        Self::spawn(self.major, &[], test_dir(), Some(self.port))
+    }
+
+    fn spawn(major: u32, settings: &[&str], dir: PathBuf, primary: Option<u16>) -> Self {
         let mut child = Command::new("sh")
+            .envs(primary.map(|port| ("STANDBY_OF", port.to_string())))
             .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/source-server.sh"))
             .arg(postgres(major))
             .arg(&dir)

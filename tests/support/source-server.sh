@@ -5,7 +5,8 @@
 #
 # BIN is the directory of the Postgres programs. DIR is an empty directory that the server's user
 # can reach. The superuser is `owner` with the password `source-secret`. If DIR contains server.crt
-# and server.key, the server offers TLS. Prints the port when the server is ready.
+# and server.key, the server offers TLS. With the port of another such server in STANDBY_OF, it is a hot
+# standby of that server. Prints the port when the server is ready.
 set -eu
 bin=$1
 dir=$2
@@ -21,8 +22,13 @@ cd "$dir"
 unset LC_ALL LANG PGHOST PGPORT PGUSER PGDATABASE || true
 echo source-secret >password
 [ -z "$as_user" ] || chown "$user" password
-$as_user "$bin/initdb" -D "$dir/data" -U owner -E UTF8 --locale=C.UTF-8 --no-sync -A scram-sha-256 \
+if [ -n "${STANDBY_OF-}" ]; then
+    PGPASSWORD=source-secret $as_user "$bin/pg_basebackup" -h 127.0.0.1 -p "$STANDBY_OF" -U owner -D "$dir/data" \
+        --write-recovery-conf --checkpoint=fast --no-sync
+else
+    $as_user "$bin/initdb" -D "$dir/data" -U owner -E UTF8 --locale=C.UTF-8 --no-sync -A scram-sha-256 \
     --pwfile="$dir/password" >"$dir/initdb.log" 2>&1 || { cat "$dir/initdb.log" >&2; exit 1; }
+fi
 tls=off
 if [ -f "$dir/server.key" ]; then
     mv "$dir/server.crt" "$dir/server.key" "$dir/data/"

@@ -229,6 +229,9 @@ pub(super) struct ImportOptions {
     /// Replace the target database once the import has succeeded
     #[arg(long)]
     pub(super) recreate: bool,
+    /// With --recreate, replace the database even if the source is empty
+    #[arg(long, requires = "recreate")]
+    pub(super) allow_empty: bool,
     /// Wait for the import to finish
     #[arg(long)]
     pub(super) wait: bool,
@@ -275,7 +278,7 @@ pub(super) enum ImportCommand {
 pub(super) struct PreflightArgs {
     #[command(flatten)]
     pub(super) source: SourceOptions,
-    /// Inspect the live source from this machine, with more checks
+    /// Inspect the live source from this machine, instead of the control plane
     #[arg(long, conflicts_with = "file", help_heading = "Source")]
     pub(super) local: bool,
     /// Check as for import --recreate

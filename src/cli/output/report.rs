@@ -317,6 +317,11 @@ fn imported(summary: &ImportSummary) -> Vec<Vec<String>> {
     for left in &summary.left_out {
         rows.push(("skipped", printable(&format!("{} × {}: {}", left.count, left.kind, left.reason), 200)));
     }
+    for warning in &summary.warnings {
+        rows.push(("warning", printable(warning.detail.as_deref().unwrap_or(&warning.name), 300)));
+        rows.extend(warning.evidence.iter().take(10).map(|place| ("", format!("· {}", printable(place, 200)))));
+        rows.extend(warning.fix.iter().map(|fix| ("", format!("→ {}", printable(fix, 300)))));
+    }
     rows.into_iter().map(|(name, value)| vec![format!("  {name}"), value]).collect()
 }
 
@@ -374,6 +379,13 @@ mod tests {
                 kind: "EVENT TRIGGER".into(),
                 count: 6,
                 reason: "only a superuser can create them".into(),
+            }],
+            warnings: vec![Check {
+                name: "row_security_applies".into(),
+                status: CheckStatus::Warn,
+                detail: Some("1 table has row security that does not apply to the project's role".into()),
+                evidence: vec!["public.orders".into()],
+                fix: Some("connect the application as a role that owns nothing".into()),
             }],
         };
         let job = Job {

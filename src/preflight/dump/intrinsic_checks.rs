@@ -4,6 +4,7 @@ use super::places;
 use crate::dump::archive::Compression;
 use crate::dump::encoding::Encoding;
 use crate::dump::{Contents, Finding, Format};
+use crate::preflight::live::row_security_of;
 use crate::preflight::{check, fixed, names, plural, with_evidence};
 use crate::util::format::major;
 use crate::wire::{Check, CheckStatus};
@@ -63,7 +64,7 @@ pub(super) fn text_in_declared_encoding(found: &Contents, is_named: bool) -> Che
 }
 
 /// Indexes and materialized views are built without a search path, so functions must not need one.
-pub(super) fn functions_find_their_tables(found: &Contents) -> Check {
+pub(in crate::preflight) fn functions_find_their_tables(found: &Contents) -> Check {
     let name = "functions_find_their_tables";
     let calls: Vec<_> = found.path_dependent_calls().collect();
     let Some((first, ..)) = calls.first() else {
@@ -77,6 +78,14 @@ pub(super) fn functions_find_their_tables(found: &Contents) -> Check {
     let fix = format!("in the source: ALTER FUNCTION {first} SET search_path = public, pg_temp; then dump again");
     let evidence = calls.iter().take(5).map(|(_, _, place, shown)| format!("{place}: {shown}")).collect();
     with_evidence(fixed(check(name, Fail, what), fix), evidence)
+}
+
+/// Warns of row-level security, which does not apply to the owner of a table.
+pub(super) fn row_security(found: &Contents) -> Check {
+    let forced: Vec<&str> = found.seen(Finding::ForcedRowSecurity).map(|(table, _)| table).collect();
+    let tables = found.seen(Finding::RowSecurity).map(|(table, _)| table);
+    let tables: Vec<String> = tables.filter(|table| !forced.contains(table)).map(str::to_owned).collect();
+    row_security_of(&tables, &found.policy_roles)
 }
 
 /// Shows what the import will skip, by kind.

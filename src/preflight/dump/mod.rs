@@ -7,9 +7,10 @@ use super::{Limits, check, extensions_available, fixed, report, size_within_plan
 use crate::dump::{Contents, DumpFile, Finding, Format, Occurrences};
 use crate::platforms::{self, Platform};
 use crate::wire::{AuthForeignKey, CheckStatus, DumpFacts, Extension, Preflight, SourceFacts};
+pub(super) use intrinsic_checks::functions_find_their_tables;
 use intrinsic_checks::{
-    complete, disabled_triggers, foreign_servers, format_supported, functions_find_their_tables, large_objects,
-    psql_commands, refused, rows_match_columns, schema_and_data, sections_present, single_database, skipped_statements,
+    complete, disabled_triggers, foreign_servers, format_supported, large_objects, psql_commands, refused,
+    row_security, rows_match_columns, schema_and_data, sections_present, single_database, skipped_statements,
     text_in_declared_encoding, tool_compatible, uses_copy,
 };
 use target_checks::TargetChecks;
@@ -24,6 +25,10 @@ pub const SETS_REPLICATION_ROLE: &str = "sets_replication_role";
 
 /// Feature flag of a control plane that knows the field `source_encoding`.
 pub const SOURCE_ENCODING: &str = "source_encoding";
+
+/// Feature flag of a control plane that grades the target too: it knows the fields `recreate` and
+/// `allow_empty`.
+pub const CHECKS_TARGET: &str = "checks_target";
 
 /// How a dump is imported.
 #[derive(Debug, Clone, Default)]
@@ -66,6 +71,7 @@ pub fn grade_dump(dump: &DumpFile, found: &Contents, limits: &Limits, mode: &Imp
         text_in_declared_encoding(found, dump.source_encoding.is_some()),
         rows_match_columns(found),
         functions_find_their_tables(found),
+        row_security(found),
         format_supported(found),
         size,
         version_compatible(&found.server_version, &limits.target_version),

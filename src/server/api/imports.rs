@@ -8,10 +8,10 @@ use super::openapi::ErrorResponses;
 use super::state::ApiState;
 use super::{JsonResult, SharedState};
 use crate::dump::encoding::SourceEncoding;
-use crate::preflight::grade;
+use crate::preflight::grade_source;
 use crate::server::metadata::{NewJob, UploadRow};
 use crate::source::providers;
-use crate::source::{SourceUrl, connect, inspect};
+use crate::source::{SourceUrl, connect, risks};
 use crate::util::format::bytes;
 use crate::wire::{ImportRequest, JobAnswer, PROJECT_IMPORT, PreflightAnswer, PreflightRequest, Project};
 use axum::Json;
@@ -33,8 +33,12 @@ pub(super) async fn preflight(
     let _look = api.admission.inspections.take(&caller.key_id).await?;
     let session = connect::connect(&url, api.core.allow_private_sources).await;
     let session = session.map_err(|error| ErrorResponse::bad_request(error.to_string()))?;
-    let facts = inspect::inspect(&session).await.map_err(|error| ErrorResponse::bad_request(format!("{error:#}")))?;
-    Ok(Json(PreflightAnswer { preflight: grade(facts, &api.core.limits(&row.project)) }))
+    let found = risks::inspect_fully(&session, &url, api.core.allow_private_sources).await;
+    let (facts, risks) = found.map_err(|error| ErrorResponse::bad_request(format!("{error:#}")))?;
+    let database = &row.project.database_name;
+    let target = api.core.target.facts(database, &risks, request.recreate, request.allow_empty).await?;
+    let preflight = grade_source(facts, &risks, &api.core.limits(&row.project), &target);
+    Ok(Json(PreflightAnswer { preflight }))
 }
 
 /// Start an import from a live source or from an uploaded dump

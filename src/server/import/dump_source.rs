@@ -1,6 +1,6 @@
 //! Dumps a live source with `pg_dump`.
 
-use super::error::explain::ErrorLocation;
+use super::error::source_catalog::NextRead;
 use super::process::{ChildProcess, program};
 use super::progress::tracker::Phase;
 use super::resource_limits;
@@ -16,15 +16,42 @@ use std::path::PathBuf;
 /// second connection costs more than it saves.
 const PARALLEL_FROM: u64 = 64 << 20;
 
-/// Dumps a live source into a directory archive, from the address that was inspected.
+/// Dumps a live source into a directory archive, from the address that was inspected. If a second
+/// connection is refused or meets a waiting lock, reads again over one. `free_connections` are those that
+/// the source still allows.
 pub(super) async fn dump_live_source(
     import: &Import<'_>,
     url: &SourceUrl,
     address: IpAddr,
     size: u64,
-) -> Result<PathBuf, ImportFailure> {
-    check_disk(import, size)?;
+    free_connections: i64,
+) -> Result<PathBuf, (ImportFailure, NextRead)> {
+    check_disk(import, size).map_err(|failure| (failure, NextRead::Stop))?;
+    // With several, pg_dump has one more for itself.
+    let jobs = if size < PARALLEL_FROM || free_connections < 3 { 1 } else { 2 };
+    match dump(import, url, address, size, jobs).await {
+        Err((failure, NextRead::OneConnection)) if jobs > 1 => {
+            tracing::warn!("job {}: {failure}; reading again over one connection", import.job.id);
+            dump(import, url, address, size, 1).await
+        }
+        // Another try over one connection would fail in the same way.
+        Err((failure, NextRead::OneConnection)) => Err((failure, NextRead::Stop)),
+        result => result,
+    }
+}
+
+async fn dump(
+    import: &Import<'_>,
+    url: &SourceUrl,
+    address: IpAddr,
+    size: u64,
+    jobs: u32,
+) -> Result<PathBuf, (ImportFailure, NextRead)> {
+    let stop = |error: anyhow::Error| (ImportFailure::from(error), NextRead::Stop);
     let dir = import.work.join("source");
+    if dir.exists() {
+        tokio::fs::remove_dir_all(&dir).await.map_err(|error| stop(error.into()))?;
+    }
     let mut command = program(import.tools, "pg_dump", import.work);
     let password = url.password().unwrap_or_default();
     command
@@ -42,20 +69,16 @@ pub(super) async fn dump_live_source(
         "--quote-all-identifiers",
         "--lock-wait-timeout=60000",
     ]);
-    let jobs = if size < PARALLEL_FROM { 1 } else { 2 };
     command.arg(format!("--jobs={jobs}"));
     tracing::info!("job {}: dumping {url} ({}, {jobs} connections)", import.job.id, bytes(size));
     // The database size, which includes indexes, does not predict the size of the dump.
     import.tracker.enter(Phase::Dumping, None);
-    let running = ChildProcess::start(command, &[&password])?;
+    let running = ChildProcess::start(command, &[&password]).map_err(stop)?;
     let finished = tokio::select! {
-        finished = running.finish() => finished?,
-        failure = resource_limits::watch_dump_size(import, &dir) => return Err(failure),
+        finished = running.finish() => finished.map_err(stop)?,
+        failure = resource_limits::watch_dump_size(import, &dir) => return Err((failure, NextRead::Stop)),
     };
-    if !finished.is_success() {
-        return Err(ImportFailure::program("dumping the source", &finished, &ErrorLocation::default()));
-    }
-    Ok(dir)
+    if finished.is_success() { Ok(dir) } else { Err(ImportFailure::reading_source(&finished)) }
 }
 
 /// Fails early if the disk has no room for the dump and, on the same disk, the new database.

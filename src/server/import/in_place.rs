@@ -26,9 +26,18 @@ pub(super) async fn is_finished(import: &Import<'_>, transaction: Option<&str>) 
     }
 }
 
+/// Those of the dump's schemas that the target has already.
+async fn existing_schemas(import: &Import<'_>, schemas: &[String]) -> anyhow::Result<Vec<String>> {
+    let sql = "select nspname::text from pg_namespace where nspname = any($1)";
+    let rows = import.session(import.database).await?.query(sql, &[&schemas]).await?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
+}
+
 /// Loads the data. On error nothing remains in the database except the prepared objects.
 pub(super) async fn run(import: &Import<'_>, input: &Input) -> Result<ImportSummary, ImportFailure> {
     let server = import.server;
+    let existing = existing_schemas(import, &input.plan.schemas).await?;
+    let input = &Input { plan: input.plan.clone().with_existing_schemas(existing), ..input.clone() };
     let created = prepare(import, import.database, &input.plan).await?;
     // Rows inserted by extensions do not count as imported.
     server.wait_for_sessions_to_end(&import.application_name()).await?;
@@ -37,8 +46,9 @@ pub(super) async fn run(import: &Import<'_>, input: &Input) -> Result<ImportSumm
     restore::in_one_transaction(import, input).await?;
     import.tracker.enter(Phase::Finishing, None);
     server.wait_for_sessions_to_end(&import.application_name()).await?;
-    let left_out = input.plan.left_out();
-    let summary = ImportSummary { extensions: created.extensions, left_out, ..ImportSummary::default() };
+    let left_out = [input.plan.left_out(), input.source.left_out.clone()].concat();
+    let warnings = input.source.warnings.clone();
+    let summary = ImportSummary { extensions: created.extensions, left_out, warnings, ..ImportSummary::default() };
     // The data is committed, even if it cannot be counted.
     Ok(match server.measure(import.database).await {
         Err(_) => summary,

@@ -11,6 +11,7 @@ mod error;
 mod foreign_keys;
 mod in_place;
 mod input;
+mod locks;
 mod own_transactions;
 mod plan;
 mod prepare;
@@ -53,6 +54,8 @@ pub(super) struct Import<'a> {
     pub(super) source: ImportSource,
     /// Whether to replace the target instead of loading into it.
     pub(super) recreate: bool,
+    /// Whether an empty source may replace a target that has tables.
+    pub(super) allow_empty: bool,
     pub(super) database: &'a str,
     pub(super) role: &'a str,
     pub(super) role_password: &'a str,
@@ -136,8 +139,7 @@ pub(super) async fn run(import: &Import<'_>) -> Result<ImportSummary, ImportFail
 
 async fn attempt(import: &Import<'_>) -> Result<ImportSummary, ImportFailure> {
     create_work_dir(import.work, import.tools.run_as.as_ref()).await.context("cannot create the work directory")?;
-    let input = input::inspect_source(import).await?;
-    let input = input::materialize(import, input).await?;
+    let input = input::read_source(import).await?;
     import.tracker.enter(Phase::Preparing, None);
     if import.recreate { recreate::run(import, &input).await } else { in_place::run(import, &input).await }
 }

@@ -1,7 +1,6 @@
 //! The plan of an import, from a dump's contents.
 
 use super::progress::tracker::TableData;
-use crate::dump::Contents;
 use crate::dump::archive::{Archive, DataLocation, Entry};
 use crate::dump::definitions::Definitions;
 use crate::dump::encoding::{Encoding, SourceEncoding};
@@ -11,6 +10,7 @@ use crate::dump::treatment::{
     EVENT_TRIGGER_REASON, PUBLICATION_REASON, RequestedExtension, SECURITY_LABEL_REASON, SUBSCRIPTION_REASON,
     Treatment, treat,
 };
+use crate::dump::{Contents, FORCE_ROW_SECURITY};
 use crate::wire::LeftOut;
 use std::collections::BTreeMap;
 use std::io::BufRead;
@@ -39,6 +39,13 @@ pub(super) struct Plan {
     pub(super) script: ScriptPlan,
     /// Schemas that the dump creates.
     pub(super) schemas: Vec<String>,
+    /// Schemas of the target that the dump would create too.
+    pub(super) existing_schemas: Vec<String>,
+    /// The archive entries of schemas.
+    schema_entries: Vec<(i32, String)>,
+    /// Whether the archive has a table whose owner must not see all rows, and a materialized view.
+    hides_rows: bool,
+    has_materialized_views: bool,
     /// Skipped objects by kind: their number and the reason.
     left_out: BTreeMap<&'static str, (u64, &'static str)>,
 }
@@ -78,8 +85,10 @@ impl Plan {
         }
         plan.refusal = definitions.finish();
         // The schema of an extension is created before the extension, not by the dump.
+        let schemas_of_entries = schemas.clone();
         schemas.retain(|(_, name)| plan.makes_schema(name));
         plan.entries.retain(|id| !schemas.iter().any(|(created, _)| created == id));
+        plan.schema_entries = schemas_of_entries;
         Ok(plan)
     }
 
@@ -115,6 +124,10 @@ impl Plan {
                 .is_some_and(|name| Encoding::parse(&name) == Encoding::SqlAscii);
         let blob = ["BLOB", "BLOBS"].contains(&entry.kind.as_str());
         self.by_statements |= entry.data != DataLocation::None && entry.copy.is_empty() && !blob;
+        // The filter postpones the former to the end: the view is computed from all rows.
+        self.hides_rows |= entry.kind == "TABLE" && entry.definition.contains(FORCE_ROW_SECURITY);
+        self.has_materialized_views |= entry.kind == "MATERIALIZED VIEW DATA";
+        self.by_statements |= self.hides_rows && self.has_materialized_views;
         if entry.kind == "TABLE" {
             self.table_names.push((entry.schema.clone(), entry.tag.clone()));
         }
@@ -148,6 +161,8 @@ impl Plan {
             table_names: Vec::new(),
             tables: Vec::new(),
             indexes: 0,
+            hides_rows: false,
+            has_materialized_views: false,
             script: ScriptPlan {
                 tables: found.tables_with_data,
                 handwritten: !found.by_pg_dump,
@@ -156,6 +171,8 @@ impl Plan {
                 creates_database: found.databases == 1,
             },
             schemas: found.schemas.into_iter().collect(),
+            existing_schemas: Vec::new(),
+            schema_entries: Vec::new(),
             left_out: found.left_out,
         }
     }
@@ -182,6 +199,15 @@ impl Plan {
     /// Whether the schema is created before the load, so that the dump must not create it.
     pub(super) fn makes_schema(&self, name: &str) -> bool {
         name == "public" || self.extensions.iter().any(|requested| requested.schema.as_deref() == Some(name))
+    }
+
+    /// The same plan for a target that has these schemas already.
+    pub(super) fn with_existing_schemas(mut self, existing: Vec<String>) -> Self {
+        let is_there =
+            |id: &i32| self.schema_entries.iter().any(|(entry, name)| entry == id && existing.contains(name));
+        self.entries.retain(|id| !is_there(id));
+        self.existing_schemas = existing;
+        self
     }
 
     /// The list for `pg_restore --use-list`.

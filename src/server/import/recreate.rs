@@ -5,7 +5,8 @@ use super::prepare::{keep_extensions, prepare};
 use super::progress::tracker::Phase;
 use super::{Import, ImportFailure, restore, spatial_reference};
 use crate::server::metadata::Store;
-use crate::server::target::TargetServer;
+use crate::server::target::{TargetServer, exists};
+use crate::source::risks::DatabaseSetting;
 use crate::util::format::bytes;
 use crate::wire::{ImportSummary, Job, LeftOut};
 use anyhow::Context;
@@ -100,7 +101,7 @@ async fn load_and_swap(
     kept: KeptExtensions,
 ) -> Result<ImportSummary, ImportFailure> {
     let server = import.server;
-    server.create_database(&import.application_name(), staging, import.role).await?;
+    create_staging(import, staging, &input.source.database_options).await?;
     let created = prepare(import, staging, &input.plan).await?;
     let keep = async || keep_extensions(import, staging).await.context("cannot keep the project's extensions");
     let mut clashes = if kept == KeptExtensions::First { keep().await? } else { Vec::new() };
@@ -130,6 +131,7 @@ async fn load_and_swap(
     if !import.store.extend_lease(import.job).await? {
         return Err(ImportFailure::lease_lost());
     }
+    let lost = carry_over_settings(import, staging, &input.source.settings).await?;
     swap(import, staging, &old_name(&import.job.id)).await?;
     let left_out = clashes.into_iter().map(|name| LeftOut {
         kind: format!("EXTENSION {name}"),
@@ -137,8 +139,65 @@ async fn load_and_swap(
         reason: "the project had it, but the dump has objects of the same names".to_owned(),
     });
     let rows = Some(after.inserted.saturating_sub(before.inserted));
-    let left_out = input.plan.left_out().into_iter().chain(left_out).collect();
-    Ok(ImportSummary { rows, left_out, extensions: created.extensions, ..after.into() })
+    let left_out = input.plan.left_out().into_iter().chain(left_out).chain(lost);
+    let left_out = left_out.chain(input.source.left_out.clone()).collect();
+    let warnings = input.source.warnings.clone();
+    Ok(ImportSummary { rows, left_out, warnings, extensions: created.extensions, ..after.into() })
+}
+
+/// Creates the staging database with the source's collation, or the server's if that one is refused.
+async fn create_staging(import: &Import<'_>, staging: &str, options: &str) -> anyhow::Result<()> {
+    let (server, application) = (import.server, import.application_name());
+    if let Err(error) = server.create_database(&application, staging, import.role, options).await {
+        if options.is_empty() {
+            return Err(error);
+        }
+        tracing::warn!("job {}: no database with the source's collation: {error:#}", import.job.id);
+        server.create_database(&application, staging, import.role, "").await?;
+    }
+    Ok(())
+}
+
+/// Sets the settings of the source's database, with the rights of the project's role. Returns those that
+/// the server refuses. Settings of the live database override them in [`swap`].
+async fn carry_over_settings(
+    import: &Import<'_>,
+    staging: &str,
+    settings: &[DatabaseSetting],
+) -> anyhow::Result<Vec<LeftOut>> {
+    let session = import.session("postgres").await?;
+    let mut refused = Vec::new();
+    for setting in settings {
+        let sql = set_setting(&format!("database {}", escape_identifier(staging)), &setting.name, &setting.value);
+        // Only a superuser can set an application's own parameter, which means nothing to the server.
+        let role =
+            if is_of_application(&session, &setting.name).await? { "none" } else { &escape_identifier(import.role) };
+        if let Err(error) = session.batch_execute(&format!("set role {role}; {sql}")).await {
+            error.code().context("the connection to the target was lost")?;
+            refused.push(LeftOut {
+                kind: format!("SETTING {}", setting.name),
+                count: 1,
+                reason: "the target refused it".to_owned(),
+            });
+        }
+        session.batch_execute("reset role").await?;
+    }
+    Ok(refused)
+}
+
+/// Whether a setting is of the form `name.name`, and no extension or language of the server may know it.
+async fn is_of_application(session: &Client, name: &str) -> anyhow::Result<bool> {
+    let Some((prefix, _)) = name.split_once('.') else { return Ok(false) };
+    let sql = "select from pg_available_extensions where name = $1 or $1 = any('{auto_explain,plperl,plpgsql,pltcl}')
+               or exists (select from pg_settings where starts_with(name, $1 || '.')) limit 1";
+    Ok(!exists(session, sql, &[&prefix.to_ascii_lowercase()]).await?)
+}
+
+/// `ALTER … SET name TO value`, from the stored form of a value.
+fn set_setting(object: &str, name: &str, value: &str) -> String {
+    let value = if LISTS.contains(&name) { quote_names(value) } else { escape_literal(value) };
+    let name = name.split('.').map(escape_identifier).collect::<Vec<_>>().join(".");
+    format!("alter {object} set {name} to {value}")
 }
 
 /// Gives the staging database the target's name, settings and privileges. Terminates the sessions of
@@ -213,12 +272,11 @@ async fn copy_settings(session: &Client, live: &str, staging: &str) -> anyhow::R
     for row in session.query(sql, &[&live]).await? {
         let setting: &str = row.get(1);
         let Some((name, value)) = setting.split_once('=') else { continue };
-        let value = if LISTS.contains(&name) { quote_names(value) } else { escape_literal(value) };
-        let name = name.split('.').map(escape_identifier).collect::<Vec<_>>().join(".");
-        statements.push(match row.get::<_, Option<&str>>(0) {
-            Some(role) => format!("alter role {} in database {to} set {name} to {value}", escape_identifier(role)),
-            None => format!("alter database {to} set {name} to {value}"),
-        });
+        let object = match row.get::<_, Option<&str>>(0) {
+            Some(role) => format!("role {} in database {to}", escape_identifier(role)),
+            None => format!("database {to}"),
+        };
+        statements.push(set_setting(&object, name, value));
     }
     for sql in statements {
         session.batch_execute(&sql).await?;

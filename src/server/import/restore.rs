@@ -292,6 +292,7 @@ async fn feed_script(
     let Psql { running, mut feeder, output } = Psql::start(import, database, input, guard).await?;
     let filter = Filter {
         made_schemas: input.plan.extensions.iter().filter_map(|requested| requested.schema.clone()).collect(),
+        existing_schemas: input.plan.existing_schemas.clone(),
         is_new: guard.is_none(),
         search_path: input.search_path.clone(),
         encoding: input.encoding.clone(),

@@ -53,6 +53,8 @@ const EMPTY_SEARCH_PATH: &[u8] = b"SELECT pg_catalog.set_config('search_path', '
 pub(super) struct Filter {
     /// Schemas that exist before the script runs: it must not create or drop them.
     pub(super) made_schemas: Vec<String>,
+    /// Schemas that the target has: the script must not create them unless it drops them first.
+    pub(super) existing_schemas: Vec<String>,
     /// The database is new: nothing in it can be dropped before the script has created something.
     pub(super) is_new: bool,
     /// A search path instead of the empty one that pg_dump sets, as SQL for `set_config`.
@@ -204,6 +206,8 @@ struct BatchState {
     statements: usize,
     /// The publications that it has created.
     publications: HashSet<String>,
+    /// The schemas that it has dropped.
+    dropped_schemas: Vec<String>,
     /// The psql commands so far.
     commands: PsqlCommands,
     /// The script has created something.
@@ -308,7 +312,12 @@ impl BatchState {
             | Treatment::ResetAll => true,
             Treatment::ReplicationRole if filter.script.sets_replication_role => true,
             Treatment::ReplicationRole => return Err("session_replication_role cannot be set here"),
-            Treatment::CreateSchema(name) | Treatment::DropSchema(name) => {
+            Treatment::CreateSchema(name) => {
+                let exists = filter.existing_schemas.contains(name) && !self.dropped_schemas.contains(name);
+                name != "public" && !filter.made_schemas.contains(name) && !exists
+            }
+            Treatment::DropSchema(name) => {
+                self.dropped_schemas.push(name.clone());
                 name != "public" && !filter.made_schemas.contains(name)
             }
             Treatment::AlterPublication(name) => self.publications.contains(name),

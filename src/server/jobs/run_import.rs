@@ -30,6 +30,7 @@ pub(super) async fn run(
         job: &claim.job,
         source: source(core, claim, &request)?,
         recreate: request.recreate,
+        allow_empty: request.allow_empty,
         database: &row.project.database_name,
         role: &row.project.role_name,
         role_password: &core.secret_box.open(&row.role_password)?,

@@ -226,6 +226,7 @@ function completed(job, result, project) {
     results.length ? h("dl", { class: "numbers" }, results.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value)))) : null,
     result.extensions?.length ? h("p", {}, `Extensions created: ${result.extensions.join(", ")}`) : null,
     left.length ? h("div", { class: "note warn" }, h("p", {}, "Skipped:"), h("ul", {}, left)) : null,
+    ...(result.warnings ?? []).map((warning) => note("warn", sentence(warning.detail ?? warning.name), warning.fix ? sentence(warning.fix) : null)),
     job.last_stderr ? h("details", {}, h("summary", {}, "Log (last lines)"), h("pre", { class: "log", tabindex: "0" }, job.last_stderr)) : null,
     h("h3", {}, "Connection strings"), connections(project),
     h("h3", {}, "Next steps in a terminal"),

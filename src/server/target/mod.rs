@@ -1,5 +1,6 @@
 //! The target server: the Postgres server of the projects' databases.
 
+mod collation;
 pub(super) mod query;
 mod server;
 

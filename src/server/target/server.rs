@@ -119,7 +119,7 @@ impl TargetServer {
             let sql = format!("grant set on parameter {} to {}", HARMLESS.join(", "), escape_identifier(role));
             server.batch_execute(&sql).await.context("cannot grant the project's role the right to change settings")?;
         }
-        self.create_database("capydb worker", database, role).await?;
+        self.create_database("capydb worker", database, role, "").await?;
         let inside = self.session(database).await?;
         for name in FIRST_EXTENSIONS.into_iter().filter(|name| self.extensions.iter().any(|known| known == name)) {
             let sql = format!("create extension if not exists {} schema public", escape_identifier(name));
@@ -128,12 +128,19 @@ impl TargetServer {
         Ok(())
     }
 
-    /// Creates an empty database that only its owner can access, unless it exists.
-    pub(crate) async fn create_database(&self, application: &str, database: &str, owner: &str) -> anyhow::Result<()> {
+    /// Creates an empty database that only its owner can access, unless it exists. `options` are those of
+    /// `CREATE DATABASE`.
+    pub(crate) async fn create_database(
+        &self,
+        application: &str,
+        database: &str,
+        owner: &str,
+        options: &str,
+    ) -> anyhow::Result<()> {
         let server = self.session_as(application, "postgres").await?;
         if !self.has_database(database).await? {
             let sql = format!(
-                "create database {} owner {} template template0",
+                "create database {} owner {} template template0 {options}",
                 escape_identifier(database),
                 escape_identifier(owner)
             );

@@ -222,7 +222,7 @@ pub(super) const CATALOG: &[CatalogEntry] = &[
     ),
 ];
 
-const fn known(
+pub(super) const fn known(
     sqlstate: &'static str,
     words: &'static [&'static str],
     cause: &'static str,

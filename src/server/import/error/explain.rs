@@ -1,6 +1,7 @@
 //! Explains the errors of Postgres programs by the error catalog.
 
-use super::catalog::{BROAD_CODES, CATALOG};
+use super::catalog::{BROAD_CODES, CATALOG, CatalogEntry};
+use super::source_catalog::{NextRead, SOURCE_CATALOG};
 use crate::wire::{ErrorClass, ImportError};
 
 /// Where in a dump an error occurred.
@@ -31,13 +32,57 @@ pub(crate) fn explain_error(stderr: &str, location: &ErrorLocation) -> ImportErr
     let sqlstate = code.or_else(|| known.map(|known| known.sqlstate.to_owned()));
     ImportError {
         class: class(sqlstate.as_deref(), kind.as_deref()),
-        sqlstate,
         entry: entry.map(|entry| crate::util::format::printable(&entry, 300)),
         line: location.line,
-        message: crate::util::format::printable(&message, 700),
+        ..explained(sqlstate, &message, known)
+    }
+}
+
+fn explained(sqlstate: Option<String>, message: &str, known: Option<&CatalogEntry>) -> ImportError {
+    ImportError {
+        class: ErrorClass::Fatal,
+        sqlstate,
+        entry: None,
+        line: None,
+        message: crate::util::format::printable(message, 700),
         cause: known.map(|known| known.cause.to_owned()),
         fix: known.map(|known| known.fix.to_owned()),
     }
+}
+
+/// Explains the error of a `pg_dump` that read a live source, and says whether to read again.
+pub(crate) fn explain_source_error(stderr: &str) -> (ImportError, NextRead) {
+    let lines: Vec<&str> = stderr.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    // The first error of the server is the cause; of several connections, the others fail after it.
+    let is_error = |line: &&str| {
+        ["ERROR:", "FATAL:", "could not obtain lock"].iter().any(|word| line.contains(word))
+            && !line.contains("a worker process died")
+    };
+    let text = match lines.iter().position(is_error) {
+        Some(at) if lines[at].contains("could not obtain lock") => {
+            lines[at].strip_prefix("pg_dump: error: ").unwrap_or(lines[at]).to_owned()
+        }
+        Some(at) => message(&lines[at..]).1,
+        None => last_message(&lines),
+    };
+    let known = SOURCE_CATALOG
+        .iter()
+        .find(|known| known.entry.matches(&text) || lines.iter().any(|line| known.entry.matches(line)));
+    let text = match lines.iter().find_map(|line| read_object(line)) {
+        Some(object) => format!("{text} (in: {})", crate::util::format::printable(object, 200)),
+        None => text,
+    };
+    let sqlstate = known.map(|known| known.entry.sqlstate.to_owned());
+    (explained(sqlstate, &text, known.map(|known| &known.entry)), known.map_or(NextRead::Stop, |known| known.next))
+}
+
+/// The statement in `pg_dump: detail: Command was: COPY public.t …`, if it names what was read.
+fn read_object(line: &str) -> Option<&str> {
+    let (_, statement) = line.split_once(" was: ").filter(|(before, _)| before.starts_with("pg_dump: "))?;
+    ["COPY ", "LOCK ", "SELECT last_value", "DECLARE "]
+        .iter()
+        .any(|word| statement.starts_with(word))
+        .then_some(statement)
 }
 
 /// The message of a program that failed without a server error: a line about a lost connection, or
@@ -172,6 +217,61 @@ mod tests {
         }
         assert!(!is_transient(&explain("ERROR:  53200: out of shared memory")));
         assert!(!is_transient(&explain("ERROR:  42P07: relation \"t\" already exists")));
+    }
+
+    #[test]
+    fn errors_of_a_source_name_its_object_and_its_side() {
+        let (error, next) = explain_source_error(
+            "pg_dump: error: Dumping the contents of table \"b\" failed: PQgetResult() failed.\n\
+             pg_dump: detail: Error message from server: ERROR:  invalid memory alloc request size 1258291203\n\
+             pg_dump: detail: Command was: COPY \"public\".\"b\" (\"id\", \"d\") TO stdout;",
+        );
+        assert_eq!(error.sqlstate.as_deref(), Some("54000"));
+        assert!(error.message.ends_with("(in: COPY \"public\".\"b\" (\"id\", \"d\") TO stdout;)"), "{}", error.message);
+        assert_eq!(next, NextRead::Stop);
+        for (stderr, code, next) in [
+            (
+                "pg_dump: error: could not obtain lock on relation \"public.p8\"\nThis usually means…\npg_dump: error: a worker process died unexpectedly",
+                "55P03",
+                NextRead::OneConnection,
+            ),
+            (
+                "pg_dump: error: connection to server at \"127.0.0.1\", port 1 failed: FATAL:  too many connections for role \"lim2\"",
+                "53300",
+                NextRead::OneConnection,
+            ),
+            (
+                "pg_dump: error: query failed: ERROR:  permission denied for table secret\npg_dump: detail: Query was: LOCK TABLE public.secret IN ACCESS SHARE MODE",
+                "42501",
+                NextRead::Stop,
+            ),
+            ("pg_dump: error: query failed: ERROR:  relation \"public.x\" does not exist", "42P01", NextRead::Again),
+            (
+                "pg_dump: error: query failed: FATAL:  terminating connection due to administrator command\nserver closed the connection unexpectedly",
+                "57P01",
+                NextRead::Again,
+            ),
+            ("pg_dump: error: query failed: server closed the connection unexpectedly", "08006", NextRead::Again),
+            (
+                "pg_dump: error: query failed: ERROR:  out of shared memory\nHINT:  You might need to increase max_locks_per_transaction.",
+                "53200",
+                NextRead::Stop,
+            ),
+            (
+                "pg_dump: error: connection to server at \"h\" failed: FATAL:  the database system is starting up",
+                "57P03",
+                NextRead::Again,
+            ),
+        ] {
+            let (error, found) = explain_source_error(stderr);
+            assert_eq!((error.sqlstate.as_deref(), found), (Some(code), next), "{stderr}");
+            assert!(error.cause.is_some() && error.fix.is_some());
+        }
+        let (error, next) = explain_source_error("pg_dump: error: something new");
+        assert_eq!(
+            (error.message.as_str(), error.cause, next),
+            ("pg_dump: error: something new", None, NextRead::Stop)
+        );
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! Why an import failed, and what that means for its job.
 
-use super::explain::{ErrorLocation, explain_error, is_transient};
+use super::explain::{ErrorLocation, explain_error, explain_source_error, is_transient};
+use super::source_catalog::NextRead;
 use crate::server::import::process::ExitedProcess;
 use crate::server::metadata::JobOutcome;
 use crate::util::format::{printable, tail};
-use crate::wire::{CANCELLED, FailureCode, ImportError, ImportProgress, JobFailure, PARTLY_COMMITTED};
+use crate::wire::{CANCELLED, ErrorClass, FailureCode, ImportError, ImportProgress, JobFailure, PARTLY_COMMITTED};
 
 /// Another worker now holds the job's lease.
 pub(crate) const LEASE_LOST: &str = "another worker has taken over this job";
@@ -51,6 +52,21 @@ impl ImportFailure {
         Self::new(Disposition::Permanent, message)
     }
 
+    /// The source or dump did not pass the preflight.
+    pub(crate) fn preflight_failed(why: &str, fix: Option<String>) -> Self {
+        let message = format!("the preflight failed: {why}");
+        let error = ImportError {
+            class: ErrorClass::Fatal,
+            sqlstate: None,
+            entry: None,
+            line: None,
+            message: printable(&message, MAX_MESSAGE),
+            cause: None,
+            fix,
+        };
+        Self { error: Some(Box::new(error)), ..Self::permanent(message) }
+    }
+
     /// The same import may succeed later.
     pub(crate) fn transient(message: impl Into<String>) -> Self {
         Self::new(Disposition::Transient, message)
@@ -69,6 +85,11 @@ impl ImportFailure {
     /// Another worker holds the job, and only that worker may end it.
     pub(in crate::server) fn lease_lost() -> Self {
         Self::unresolved(LEASE_LOST)
+    }
+
+    /// Whether the same import may succeed later.
+    pub(crate) fn is_transient(&self) -> bool {
+        self.disposition == Disposition::Transient
     }
 
     /// Whether the job cannot end yet.
@@ -101,6 +122,32 @@ impl ImportFailure {
         }
     }
 
+    /// `pg_dump` could not read the source. Returns whether to read again.
+    pub(crate) fn reading_source(exited: &ExitedProcess) -> (Self, NextRead) {
+        let (mut error, mut next) = explain_source_error(&exited.stderr);
+        if exited.code.is_none() {
+            (error.message, next) = (KILLED.into(), NextRead::Stop);
+        }
+        let disposition = if next == NextRead::Stop { Disposition::Permanent } else { Disposition::Transient };
+        let failure = Self {
+            exit_code: exited.code,
+            stderr: Some(tail(&exited.stderr, MAX_STDERR)),
+            error: Some(Box::new(error.clone())),
+            ..Self::new(disposition, format!("reading the source failed: {}", error.message))
+        };
+        (failure, next)
+    }
+
+    /// The same failure with a further fact in its message.
+    pub(crate) fn with_fact(self, fact: &str) -> Self {
+        Self { message: printable(&format!("{}; {fact}", self.message), MAX_MESSAGE), ..self }
+    }
+
+    /// SQLSTATE of the error.
+    pub(crate) fn sqlstate(&self) -> Option<&str> {
+        self.error.as_ref().and_then(|error| error.sqlstate.as_deref())
+    }
+
     /// Whether a name was not found (SQLSTATE of an undefined function, table or object), which may be
     /// because dumps load with an empty search path.
     pub(in crate::server) fn is_name_missing(&self) -> bool {
@@ -113,8 +160,7 @@ impl ImportFailure {
     }
 
     fn has_code(&self, codes: &[&str]) -> bool {
-        let code = self.error.as_ref().and_then(|error| error.sqlstate.as_deref());
-        code.is_some_and(|code| codes.contains(&code))
+        self.sqlstate().is_some_and(|code| codes.contains(&code))
     }
 
     /// The transaction was committed despite the error: the dump ended it in a way that the filter did

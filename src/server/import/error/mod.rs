@@ -4,3 +4,4 @@ mod catalog;
 pub(super) mod explain;
 pub(super) mod failure;
 pub(super) mod location;
+pub(super) mod source_catalog;
