@@ -3,6 +3,7 @@
 use super::context::Context;
 use super::output::report;
 use super::{CliError, ErrorKind};
+use crate::preflight::APPLICATION_ROLES;
 use serde_json::json;
 
 /// `capydb projects list`.
@@ -13,10 +14,22 @@ pub(super) async fn list(context: &Context<'_>) -> Result<(), CliError> {
 }
 
 /// `capydb projects url`.
-pub(super) async fn url(context: &Context<'_>, project: Option<&str>, direct: bool) -> Result<(), CliError> {
+pub(super) async fn url(
+    context: &Context<'_>,
+    project: Option<&str>,
+    direct: bool,
+    role: Option<&str>,
+) -> Result<(), CliError> {
     let api = context.api()?;
     let project = context.project(&api, project).await?;
-    let connections = api.connections(&project.id).await?;
+    let connections = match role {
+        None => api.connections(&project.id).await?,
+        Some(_) if !project.import_features.iter().any(|feature| feature == APPLICATION_ROLES) => {
+            return Err(CliError::new(ErrorKind::Conflict, "the control plane does not support --role")
+                .hint("create a role with SQL, as the project's role; or: ALTER TABLE … FORCE ROW LEVEL SECURITY"));
+        }
+        Some(name) => api.application_role(&project.id, name).await?,
+    };
     let (first, second) = (connections.pooled_url, connections.direct_url);
     let url = if direct { second } else { first.or(second) };
     let url =

@@ -3,10 +3,10 @@
 use super::error::CallError;
 use super::retry::with_retry;
 use crate::wire::{
-    CompleteRequest, Connections, ConnectionsAnswer, ImportRequest, Job, JobAnswer, JobList, JobState, LoginRequest,
-    LoginSession, LoginState, Me, PROJECT_IMPORT, PartSlot, PartsAnswer, PartsRequest, Preflight, PreflightAnswer,
-    PreflightRequest, Project, ProjectList, Status, Upload, UploadAnswer, UploadPart, UploadRequest, UploadSlot,
-    UploadSlotAnswer,
+    CompleteRequest, Connections, ConnectionsAnswer, CreateRole, ImportRequest, Job, JobAnswer, JobList, JobState,
+    LoginRequest, LoginSession, LoginState, Me, PROJECT_IMPORT, PartSlot, PartsAnswer, PartsRequest, Preflight,
+    PreflightAnswer, PreflightRequest, Project, ProjectList, Status, Upload, UploadAnswer, UploadPart, UploadRequest,
+    UploadSlot, UploadSlotAnswer,
 };
 use reqwest::{Method, Url};
 use secrecy::{ExposeSecret, SecretString};
@@ -107,6 +107,15 @@ impl Api {
     /// A project's connection strings, which are secrets.
     pub async fn connections(&self, id: &str) -> Result<Connections, CallError> {
         Ok(self.get::<ConnectionsAnswer>(&["v1", "projects", id, "connections"], &[]).await?.connections)
+    }
+
+    /// Connection strings of a role that owns nothing, which is created if needed. An extension to the API
+    /// contract.
+    pub async fn application_role(&self, id: &str, name: &str) -> Result<Connections, CallError> {
+        let wanted = CreateRole { name: name.to_owned() };
+        let call = Call { body: Some(&wanted), ..Call::default() };
+        let path = ["v1", "projects", id, "roles"];
+        Ok(self.call::<ConnectionsAnswer>(Method::POST, &path, call, CALL_TIMEOUT).await?.connections)
     }
 
     /// One job.

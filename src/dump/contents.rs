@@ -4,6 +4,7 @@ use super::Format;
 use super::archive::Compression;
 use super::search_path::OpenFunction;
 use super::sql::Unfinished;
+use super::statement::granted_roles;
 use super::treatment::RequestedExtension;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt;
@@ -75,6 +76,8 @@ pub struct Contents {
     pub sets_replication_role: bool,
     /// Number of `DO` and `CALL` statements in a plain dump: their code may create tables.
     pub code_blocks: u64,
+    /// The grants on objects: the roles, and the statement.
+    pub grants: Vec<(Vec<String>, String)>,
     /// Written by `pg_dumpall`.
     pub whole_server: bool,
     /// The highest data offset in an archive, in bytes.
@@ -253,6 +256,15 @@ impl Contents {
     pub(super) fn add_policy_roles(&mut self, roles: Vec<String>) {
         let room = NAMES.saturating_sub(self.policy_roles.len());
         self.policy_roles.extend(roles.into_iter().take(room).map(|role| cut(&role).to_owned()));
+    }
+
+    /// Keeps a `GRANT`; statements of other kinds are ignored.
+    pub(super) fn add_grant(&mut self, text: &[u8]) {
+        if self.grants.len() < NAMES
+            && let Some(roles) = granted_roles(text).filter(|roles| !roles.is_empty())
+        {
+            self.grants.push((roles, String::from_utf8_lossy(text).into_owned()));
+        }
     }
 
     pub(super) fn add_schema(&mut self, name: &str) {

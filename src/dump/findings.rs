@@ -6,7 +6,7 @@ use super::contents::{Contents, DumpLocation, Finding};
 use super::extension_use::used_extensions;
 use super::references::qualified_names;
 use super::search_path::{called_functions, open_function};
-use super::statement::{beginning, extension, policy_roles, qualified};
+use super::statement::{beginning, extension, policy_roles, qualified, role_list};
 use super::superuser::requirement;
 use super::tokens::{Token, Tokens, first_word};
 use super::treatment::{
@@ -371,17 +371,10 @@ fn record_constraint(contents: &mut Contents, text: &[u8], tokens: &[Token], at:
 pub(super) fn record_grant(contents: &mut Contents, text: &[u8], at: At<'_>) {
     let tokens: Vec<Token> = Tokens::new(text).take(MAX_TOKENS).collect();
     let Some(direction) = tokens.iter().rposition(|token| token.is("TO") || token.is("FROM")) else { return };
+    contents.add_grant(text);
     for role in role_list(&tokens[direction + 1..]) {
         contents.record(Finding::Grant, &role, || (at(), beginning(text)));
     }
-}
-
-/// The roles of a list, up to a word that ends it.
-fn role_list(tokens: &[Token]) -> Vec<String> {
-    let ends = |token: &&Token| !["WITH", "GRANTED", "CASCADE", "RESTRICT"].iter().any(|word| token.is(word));
-    let ordinary =
-        |token: &&Token| !["PUBLIC", "GROUP", "CURRENT_USER", "SESSION_USER"].iter().any(|word| token.is(word));
-    tokens.iter().take_while(ends).filter(ordinary).filter_map(Token::name).collect()
 }
 
 /// `ALTER DEFAULT PRIVILEGES [FOR ROLE a] [IN SCHEMA s] GRANT … TO b`

@@ -137,6 +137,22 @@ pub fn policy_roles(text: &[u8]) -> Vec<String> {
         .collect()
 }
 
+/// The roles of `GRANT … ON … TO role, …`; `None` for all other statements.
+pub fn granted_roles(text: &[u8]) -> Option<Vec<String>> {
+    let tokens: Vec<Token> = Tokens::new(text).take(20_000).collect();
+    let is_grant = tokens.first()?.is("GRANT") && tokens.iter().any(|token| token.is("ON"));
+    let to = tokens.iter().rposition(|token| token.is("TO")).filter(|_| is_grant)?;
+    Some(role_list(&tokens[to + 1..]))
+}
+
+/// The roles of a list, up to a word that ends it.
+pub(super) fn role_list(tokens: &[Token]) -> Vec<String> {
+    let ends = |token: &&Token| !["WITH", "GRANTED", "CASCADE", "RESTRICT"].iter().any(|word| token.is(word));
+    let ordinary =
+        |token: &&Token| !["PUBLIC", "GROUP", "CURRENT_USER", "SESSION_USER"].iter().any(|word| token.is(word));
+    tokens.iter().take_while(ends).filter(ordinary).filter_map(Token::name).collect()
+}
+
 /// The first words of the commands that dumps and scripts begin with.
 const FIRST_WORDS: [&str; 37] = [
     "DECLARE",

@@ -7,7 +7,8 @@ mod fix_hints;
 mod live;
 
 pub use dump::{
-    CHECKS_TARGET, FILTERS_PLAIN_SQL, ImportMode, SETS_REPLICATION_ROLE, SOURCE_ENCODING, grade_dump, unreadable,
+    APPLICATION_ROLES, CHECKS_TARGET, FILTERS_PLAIN_SQL, ImportMode, SETS_REPLICATION_ROLE, SOURCE_ENCODING,
+    grade_dump, unreadable,
 };
 pub use extensions::{ALLOWED_EXTENSIONS, EXTENSIONS};
 pub use fix_hints::fix_hint;

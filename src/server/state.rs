@@ -1,13 +1,15 @@
 //! State shared by the API, the workers and the outbound senders of a process.
 
-use super::crypto::{self, SecretBox};
+use super::crypto::{self, SecretBox, Signer};
 use super::metadata::{NewProject, ProjectRow, Store};
 use super::metrics::Metrics;
 use super::objects::Objects;
 use super::outbound::integrations::ProviderApis;
-use super::target::{MAX_CONNECTIONS, TargetServer};
+use super::target::{ApplicationRole, MAX_CONNECTIONS, TargetServer};
 use super::wakeups::Wakeups;
-use crate::preflight::{CHECKS_TARGET, FILTERS_PLAIN_SQL, Limits, SETS_REPLICATION_ROLE, SOURCE_ENCODING};
+use crate::preflight::{
+    APPLICATION_ROLES, CHECKS_TARGET, FILTERS_PLAIN_SQL, Limits, SETS_REPLICATION_ROLE, SOURCE_ENCODING,
+};
 use crate::wire::{Connections, Job, Project};
 use std::sync::Arc;
 
@@ -83,9 +85,15 @@ impl Core {
             pooled_port: endpoint.port().into(),
             max_connections: MAX_CONNECTIONS,
             postgres_version: Some(self.target.major.to_string()),
-            import_features: [CHECKS_TARGET, FILTERS_PLAIN_SQL, SETS_REPLICATION_ROLE, SOURCE_ENCODING]
-                .map(str::to_owned)
-                .to_vec(),
+            import_features: [
+                APPLICATION_ROLES,
+                CHECKS_TARGET,
+                FILTERS_PLAIN_SQL,
+                SETS_REPLICATION_ROLE,
+                SOURCE_ENCODING,
+            ]
+            .map(str::to_owned)
+            .to_vec(),
             ssl_mode: Some(endpoint.ssl_mode().to_owned()),
             statement_timeout: "0".into(),
             idle_transaction_timeout: "0".into(),
@@ -98,12 +106,39 @@ impl Core {
     /// The connection strings of a project's owner.
     pub(super) fn connections(&self, row: &ProjectRow) -> anyhow::Result<Connections> {
         let password = self.secret_box.open(&row.role_password)?;
+        Ok(self.connections_as(&row.project, &row.project.role_name, &password))
+    }
+
+    /// Creates a role of the project that owns nothing, and returns its connection strings.
+    pub(super) async fn application_role(&self, row: &ProjectRow, name: &str) -> anyhow::Result<Connections> {
         let Project { role_name, database_name, .. } = &row.project;
+        // The same password each time, which does not tell the owner's.
+        let owner_password = self.secret_box.open(&row.role_password)?;
+        let login = login_name(role_name, name);
+        let password = Signer::new(owner_password.as_bytes()).sign(&format!("role {login}"));
+        let role =
+            ApplicationRole { database: database_name, owner: role_name, name, login: &login, password: &password };
+        self.target.make_application_role(&role).await?;
+        Ok(self.connections_as(&row.project, &login, &password))
+    }
+
+    fn connections_as(&self, project: &Project, role_name: &str, password: &str) -> Connections {
+        let database_name = &project.database_name;
         let endpoint = &self.target.endpoint;
         let host =
             if endpoint.host().contains(':') { format!("[{}]", endpoint.host()) } else { endpoint.host().to_owned() };
         let (port, ssl_mode) = (endpoint.port(), endpoint.ssl_mode());
         let url = format!("postgres://{role_name}:{password}@{host}:{port}/{database_name}?sslmode={ssl_mode}");
-        Ok(Connections { direct_url: Some(url.clone()), pooled_url: Some(url), username: role_name.clone() })
+        Connections { direct_url: Some(url.clone()), pooled_url: Some(url), username: role_name.to_owned() }
     }
+}
+
+/// Name of the login role of a project for a role of its source, at most 63 bytes long.
+fn login_name(project_role: &str, name: &str) -> String {
+    let plain = name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
+    if plain && project_role.len() + 2 + name.len() <= 63 {
+        return format!("{project_role}__{name}");
+    }
+    let digest = crypto::hex(&crypto::sha256(name));
+    format!("{}__{}", &project_role[..project_role.len().min(50)], &digest[..10])
 }

@@ -29,7 +29,9 @@ pub use job::{
 pub use preflight::{
     AuthForeignKey, Check, CheckStatus, DumpFacts, Extension, Preflight, PreflightAnswer, Replication, SourceFacts,
 };
-pub use project::{Connections, ConnectionsAnswer, CreateProject, Project, ProjectAnswer, ProjectCreated, ProjectList};
+pub use project::{
+    Connections, ConnectionsAnswer, CreateProject, CreateRole, Project, ProjectAnswer, ProjectCreated, ProjectList,
+};
 pub use s3::{S3Error, S3Parts, S3Upload};
 pub use upload::{
     CompleteRequest, PartSlot, PartsAnswer, PartsRequest, Upload, UploadAnswer, UploadPart, UploadRequest, UploadSlot,

@@ -156,6 +156,14 @@ impl fmt::Debug for Connections {
     }
 }
 
+/// `POST /v1/projects/{id}/roles`. Only if the project's `import_features` contain `application_roles`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+pub struct CreateRole {
+    /// Name of the role in the source, or any other.
+    pub name: String,
+}
+
 /// `GET /v1/projects/{id}/connections`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]

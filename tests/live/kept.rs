@@ -1,7 +1,7 @@
 //! What a dump does not contain is carried over or told.
 
 use crate::grade;
-use crate::support::fixtures::{psql, source};
+use crate::support::fixtures::{control_plane, psql, source, try_psql};
 
 #[test]
 fn row_security_that_does_not_apply_is_told() {
@@ -12,12 +12,48 @@ fn row_security_that_does_not_apply_is_told() {
          alter table orders enable row level security;
          create policy by_tenant on orders to live_app using (tenant = current_setting('app.tenant', true));
          create table forced (id int); alter table forced enable row level security; alter table forced force row level security;
+         create table plain (id int); insert into plain values (1);
          grant select on orders to live_app",
     );
     let graded = grade("live rls", &url).has("row_security_applies", "warn", &["public.orders", "live_app"]);
     assert!(!graded.report.to_string().contains("public.forced"), "{}", graded.report);
     let output = graded.imported();
     assert!(output.stdout.contains("warning") && output.stdout.contains("public.orders"), "{output:#?}");
+    // The project's role sees all rows, a role with the rights of the source's sees its own.
+    let seen = "set app.tenant = 'a'; select current_user, count(*) from orders";
+    assert!(graded.project.sql(seen).ends_with("|3"));
+    let url_of = |role: &str| {
+        let output = control_plane().run(&["projects", "url", "--project", "live-rls", "--role", role]).succeeds();
+        output.stdout.trim().to_owned()
+    };
+    let app = url_of("live_app");
+    assert_eq!(psql(&app, seen), "live_app|1");
+    assert_eq!(app, url_of("live_app"), "the URL stays the same");
+    assert!(try_psql(&app, "insert into orders values (4, 'a')").stderr.contains("permission denied for table orders"));
+    assert!(try_psql(&app, "select * from plain").stderr.contains("permission denied for table plain"));
+    assert!(try_psql(&app, "reset role; select * from plain").stderr.contains("permission denied"));
+    // Any other role may read and write what policies allow.
+    let other = url_of("Some Report");
+    assert_eq!(
+        psql(
+            &other,
+            "insert into plain values (2); select (select count(*) from plain), (select count(*) from orders)"
+        ),
+        "2|0"
+    );
+    // The next import keeps the rights of the first, and the call restores those of the second.
+    graded.imported();
+    assert_eq!(psql(&app, seen), "live_app|1");
+    assert_eq!(psql(&url_of("Some Report"), "select count(*) from plain"), "1");
+    for name in ["pg_read_all_data", "", "postgres"] {
+        let output = control_plane().run(&["projects", "url", "--project", "live-rls", "--role", name]);
+        if output.code == 0 {
+            let superuser = "select rolsuper from pg_catalog.pg_roles where rolname = current_user";
+            assert_eq!(psql(output.stdout.trim(), superuser), "f");
+        } else {
+            output.fails(1, "name must have");
+        }
+    }
 }
 
 #[test]

@@ -344,6 +344,9 @@ pub(super) enum ProjectsCommand {
         /// URL without connection pooling
         #[arg(long)]
         direct: bool,
+        /// URL of a role that owns nothing, so that row security applies to it; created if needed
+        #[arg(long, value_name = "NAME")]
+        role: Option<String>,
     },
 }
 

@@ -26,6 +26,9 @@ pub const SETS_REPLICATION_ROLE: &str = "sets_replication_role";
 /// Feature flag of a control plane that knows the field `source_encoding`.
 pub const SOURCE_ENCODING: &str = "source_encoding";
 
+/// Feature flag of a control plane that creates roles that own nothing (`POST …/roles`).
+pub const APPLICATION_ROLES: &str = "application_roles";
+
 /// Feature flag of a control plane that grades the target too: it knows the fields `recreate` and
 /// `allow_empty`.
 pub const CHECKS_TARGET: &str = "checks_target";

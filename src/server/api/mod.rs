@@ -64,6 +64,7 @@ pub(super) fn router(state: Arc<ApiState>) -> Router {
         .routes(routes!(projects::list, projects::create))
         .routes(routes!(projects::show))
         .routes(routes!(projects::connections))
+        .routes(routes!(projects::create_role))
         .routes(routes!(database::extensions))
         .routes(routes!(database::sql))
         .routes(routes!(imports::start))

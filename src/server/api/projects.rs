@@ -1,12 +1,12 @@
 //! Project endpoints: list, get, create, connection strings.
 
-use super::auth::{Authorized, WRITE, visible_project};
+use super::auth::{Authorized, WRITE, check_ready, visible_project};
 use super::body::{Body, Path};
 use super::error::ErrorResponse;
 use super::limits::COST_EXPENSIVE;
 use super::openapi::ErrorResponses;
 use super::{JsonResult, SharedState};
-use crate::wire::{ConnectionsAnswer, CreateProject, Project, ProjectAnswer, ProjectCreated, ProjectList};
+use crate::wire::{ConnectionsAnswer, CreateProject, CreateRole, Project, ProjectAnswer, ProjectCreated, ProjectList};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -46,6 +46,31 @@ pub(super) async fn connections(
     }
     let row = visible_project(&api, &caller, &id).await?;
     Ok(Json(ConnectionsAnswer { connections: api.core.connections(&row)? }))
+}
+
+/// Create a role of a project that owns nothing, and get its connection strings
+///
+/// Row-level security applies to it. Calling it again returns the same connection strings.
+#[utoipa::path(post, path = "/v1/projects/{id}/roles", tag = "projects",
+    request_body = CreateRole, responses((status = 200, body = ConnectionsAnswer), ErrorResponses))]
+pub(super) async fn create_role(
+    State(api): SharedState,
+    Authorized(caller): Authorized,
+    Path(id): Path<String>,
+    Body(wanted): Body<CreateRole>,
+) -> JsonResult<ConnectionsAnswer> {
+    if !caller.may(WRITE) {
+        return Err(ErrorResponse::forbidden(format!("insufficient scope: connection strings need {WRITE}")));
+    }
+    let row = visible_project(&api, &caller, &id).await?;
+    check_ready(&row)?;
+    api.admission.rate.key(&caller.key_id, COST_EXPENSIVE)?;
+    let name = &wanted.name;
+    let is_valid = !name.is_empty() && name.len() <= 63 && !name.chars().any(char::is_control);
+    if !is_valid || name.starts_with("pg_") {
+        return Err(ErrorResponse::bad_request("name must have 1 to 63 printable bytes and not begin with pg_"));
+    }
+    Ok(Json(ConnectionsAnswer { connections: api.core.application_role(&row, name).await? }))
 }
 
 /// Create a project

@@ -3,7 +3,7 @@
 use super::input::Input;
 use super::prepare::prepare;
 use super::progress::tracker::Phase;
-use super::{Import, ImportFailure, restore};
+use super::{Import, ImportFailure, grants, restore};
 use crate::wire::ImportSummary;
 use anyhow::bail;
 
@@ -46,7 +46,9 @@ pub(super) async fn run(import: &Import<'_>, input: &Input) -> Result<ImportSumm
     restore::in_one_transaction(import, input).await?;
     import.tracker.enter(Phase::Finishing, None);
     server.wait_for_sessions_to_end(&import.application_name()).await?;
-    let left_out = [input.plan.left_out(), input.source.left_out.clone()].concat();
+    // The data is committed: rights that are missing are told, and do not fail the import.
+    let refused = grants::grant(import, import.database, &input.plan).await.unwrap_or_default();
+    let left_out = [input.plan.left_out(), input.source.left_out.clone(), refused].concat();
     let warnings = input.source.warnings.clone();
     let summary = ImportSummary { extensions: created.extensions, left_out, warnings, ..ImportSummary::default() };
     // The data is committed, even if it cannot be counted.

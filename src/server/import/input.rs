@@ -25,8 +25,8 @@ use std::time::Duration;
 
 /// A source that passed the checks.
 enum ResolvedInput {
-    Live { url: SourceUrl, address: IpAddr, size: u64, source: LiveSource },
-    Ready(Input),
+    Live { url: SourceUrl, address: IpAddr, size: u64, source: Box<LiveSource> },
+    Ready(Box<Input>),
 }
 
 /// What an import keeps in mind of a live source, because its dump does not say so.
@@ -151,7 +151,7 @@ async fn inspect_source(import: &Import<'_>) -> Result<ResolvedInput, ImportFail
             let report = grade_source(facts, &risks, &import.limits, &target);
             require_passed(&report)?;
             let address = session.address.context("the source has no IP address")?;
-            let source = live_source(import, &risks, &target, &report).await?;
+            let source = Box::new(live_source(import, &risks, &target, &report).await?);
             Ok(ResolvedInput::Live { url: url.clone(), address, size, source })
         }
         ImportSource::Upload { key, encoding } => {
@@ -166,7 +166,7 @@ async fn inspect_source(import: &Import<'_>) -> Result<ResolvedInput, ImportFail
             import.tracker.enter(Phase::Inspecting, Some(size));
             let progress = import.tracker.counter();
             let opening = tokio::task::spawn_blocking(move || open(&path, encoding, &limits, recreate, &progress));
-            Ok(ResolvedInput::Ready(opening.await.map_err(anyhow::Error::from)??))
+            Ok(ResolvedInput::Ready(Box::new(opening.await.map_err(anyhow::Error::from)??)))
         }
     }
 }
@@ -208,13 +208,13 @@ fn require_passed(report: &Preflight) -> Result<(), ImportFailure> {
 /// Dumps a live source. An uploaded dump needs no further step.
 async fn materialize(import: &Import<'_>, resolved: ResolvedInput) -> Result<Input, (ImportFailure, NextRead)> {
     match resolved {
-        ResolvedInput::Ready(input) => Ok(input),
+        ResolvedInput::Ready(input) => Ok(*input),
         ResolvedInput::Live { url, address, size, source } => {
             let free = source.free_connections;
             let dir = dump_source::dump_live_source(import, &url, address, size, free).await?;
             let opened = tokio::task::spawn_blocking(move || directory(dir)).await.map_err(anyhow::Error::from);
             let input = opened.map_err(ImportFailure::from).and_then(|input| input);
-            input.map(|input| Input { source, ..input }).map_err(|failure| (failure, NextRead::Stop))
+            input.map(|input| Input { source: *source, ..input }).map_err(|failure| (failure, NextRead::Stop))
         }
     }
 }

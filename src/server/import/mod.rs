@@ -9,6 +9,7 @@ mod commit_guard;
 mod dump_source;
 mod error;
 mod foreign_keys;
+mod grants;
 mod in_place;
 mod input;
 mod locks;

@@ -5,7 +5,7 @@ use crate::dump::archive::{Archive, DataLocation, Entry};
 use crate::dump::definitions::Definitions;
 use crate::dump::encoding::{Encoding, SourceEncoding};
 use crate::dump::statement::client_encoding;
-use crate::dump::statement::{extension, policy_roles};
+use crate::dump::statement::{extension, granted_roles, policy_roles};
 use crate::dump::treatment::{
     EVENT_TRIGGER_REASON, PUBLICATION_REASON, RequestedExtension, SECURITY_LABEL_REASON, SUBSCRIPTION_REASON,
     Treatment, treat,
@@ -16,6 +16,9 @@ use std::collections::BTreeMap;
 use std::io::BufRead;
 use std::path::Path;
 
+/// Maximum number of archive entries whose grants are kept.
+const MAX_GRANTS: usize = 100_000;
+
 /// The objects that an import creates before it loads, and those that it skips.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Plan {
@@ -23,6 +26,8 @@ pub(super) struct Plan {
     pub(super) extensions: Vec<RequestedExtension>,
     /// Roles that policies name, which must exist first.
     pub(super) roles: Vec<String>,
+    /// Grants on objects: the roles, and the statement.
+    grants: Vec<(Vec<String>, String)>,
     /// Ids of the archive entries to restore, in archive order.
     pub(super) entries: Vec<i32>,
     /// An archive entry that cannot be imported, and why.
@@ -144,6 +149,13 @@ impl Plan {
             self.schemas.push(entry.tag.clone());
             schemas.push((entry.id, entry.tag.clone()));
         }
+        if entry.kind == "ACL" && self.grants.len() < MAX_GRANTS {
+            let statements = entry.definition.split(";\n").map(str::trim);
+            let grants =
+                statements.filter_map(|statement| Some((granted_roles(statement.as_bytes())?, statement.to_owned())));
+            self.grants.extend(grants);
+            return; // restored without privileges
+        }
         if entry.kind == "POLICY" {
             self.roles.extend(policy_roles(entry.definition.as_bytes()));
         }
@@ -155,6 +167,7 @@ impl Plan {
         Self {
             extensions: found.all_extensions(),
             roles: found.policy_roles,
+            grants: found.grants,
             entries: Vec::new(),
             refusal: None,
             by_statements: false,
@@ -199,6 +212,12 @@ impl Plan {
     /// Whether the schema is created before the load, so that the dump must not create it.
     pub(super) fn makes_schema(&self, name: &str) -> bool {
         name == "public" || self.extensions.iter().any(|requested| requested.schema.as_deref() == Some(name))
+    }
+
+    /// The grants whose roles are all named by policies.
+    pub(super) fn grants_to_policy_roles(&self) -> impl Iterator<Item = &String> {
+        let is_known = |roles: &[String]| !roles.is_empty() && roles.iter().all(|role| self.roles.contains(role));
+        self.grants.iter().filter(move |(roles, _)| is_known(roles)).map(|(_, statement)| statement)
     }
 
     /// The same plan for a target that has these schemas already.

@@ -3,7 +3,7 @@
 use super::input::Input;
 use super::prepare::{keep_extensions, prepare};
 use super::progress::tracker::Phase;
-use super::{Import, ImportFailure, restore, spatial_reference};
+use super::{Import, ImportFailure, grants, restore, spatial_reference};
 use crate::server::metadata::Store;
 use crate::server::target::{TargetServer, exists};
 use crate::source::risks::DatabaseSetting;
@@ -131,7 +131,8 @@ async fn load_and_swap(
     if !import.store.extend_lease(import.job).await? {
         return Err(ImportFailure::lease_lost());
     }
-    let lost = carry_over_settings(import, staging, &input.source.settings).await?;
+    let mut lost = carry_over_settings(import, staging, &input.source.settings).await?;
+    lost.extend(grants::grant(import, staging, &input.plan).await?);
     swap(import, staging, &old_name(&import.job.id)).await?;
     let left_out = clashes.into_iter().map(|name| LeftOut {
         kind: format!("EXTENSION {name}"),
