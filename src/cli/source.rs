@@ -6,6 +6,7 @@ use super::prompt::read_secret_line;
 use super::{CliError, ErrorKind, output::Output};
 use crate::preflight::CHECKS_TARGET;
 use crate::source::address_policy::{self, Unreachable};
+use crate::source::credentials::{self, PasswordSource};
 use crate::source::providers::{self, Advice, Why};
 use crate::source::{SourceUrl, SourceUrlError};
 use crate::wire::{PreflightRequest, Project};
@@ -58,7 +59,20 @@ pub(super) fn resolve(text: &str, no_rewrite: bool, output: &Output) -> Result<S
 
 /// Parses a URL that this machine connects to: sockets and private networks are allowed.
 pub(super) fn resolve_local(text: &str, no_rewrite: bool, output: &Output) -> Result<SourceUrl, CliError> {
-    let url = parse(text, SourceUrl::parse_local)?;
+    let of_service = credentials::with_service(text).transpose().map_err(|name| {
+        CliError::new(ErrorKind::Usage, format!("no service `{}` in a service file", name.escape_default()))
+            .hint("set PGSERVICEFILE, or create ~/.pg_service.conf; or use a URL")
+    })?;
+    let url = parse(of_service.as_deref().unwrap_or(text), SourceUrl::parse_local)?;
+    let (url, password) = credentials::with_password(url);
+    let found = match password {
+        PasswordSource::Url => None,
+        PasswordSource::Environment => Some("using the password in PGPASSWORD".to_owned()),
+        PasswordSource::File(path) => Some(format!("using the password in {}", path.display())),
+        PasswordSource::Exposed(path) => {
+            Some(format!("ignoring {0}, which others may read: chmod 600 {0}", path.display()))
+        }
+    };
     let advice = providers::advise(&url);
     let problem = advice.problem().unwrap_or_default();
     let (url, change) = match advice {
@@ -69,7 +83,8 @@ pub(super) fn resolve_local(text: &str, no_rewrite: bool, output: &Output) -> Re
     };
     let private = url.is_socket() || address_policy::is_private(&url);
     let (url, changes) = if private { url.normalize_local() } else { url.normalize() };
-    report_changes(&url, change.into_iter().chain(changes.iter().map(ToString::to_string)), output);
+    let changes = changes.iter().map(ToString::to_string);
+    report_changes(&url, change.into_iter().chain(changes).chain(found), output);
     Ok(url)
 }
 

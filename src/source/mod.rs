@@ -3,6 +3,7 @@
 pub mod address_policy;
 pub(crate) mod bounded_stream;
 pub mod connect;
+pub mod credentials;
 pub mod inspect;
 pub mod pg_programs;
 mod probes;

@@ -243,6 +243,14 @@ impl SourceUrl {
         changed
     }
 
+    /// The same URL with a password.
+    #[must_use]
+    pub fn with_password(&self, password: &str) -> Self {
+        let mut changed = self.clone();
+        let _ = changed.url.set_password(Some(&encode(password))); // fails only without a host
+        changed
+    }
+
     /// The same URL with another database.
     #[must_use]
     pub fn with_database(&self, database: &str) -> Self {

@@ -4,6 +4,7 @@ use crate::support::fixtures::{ControlPlane, control_plane, fingerprint, postgre
 use crate::support::{Ran, capydb, run};
 use capydb::source::pg_programs::pg_dumps;
 use serde_json::Value;
+use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 /// A command whose control plane looks remote, because it is reached through an HTTP proxy.
@@ -152,7 +153,7 @@ fn a_compatible_pg_dump_is_chosen_or_the_error_lists_those_found() {
     let mut command =
         control_plane().capydb(&["import", "--via-dump", "--recreate", "--project", "dev", "--source-url", &url]);
     let bin_dir = dir.join("only-18");
-    std::fs::create_dir(&bin_dir).expect("create directory");
+    fs::create_dir(&bin_dir).expect("create directory");
     std::os::unix::fs::symlink(postgres(18).join("pg_dump"), bin_dir.join("pg_dump")).expect("create symlink");
     command.env("PATH", &bin_dir);
     let output = run(command);
@@ -176,7 +177,7 @@ fn a_compatible_pg_dump_is_chosen_or_the_error_lists_those_found() {
 #[test]
 fn via_dump_reads_a_unix_socket() {
     let dir = test_dir();
-    std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(0o777)).expect("set permissions");
+    fs::set_permissions(&dir, fs::Permissions::from_mode(0o777)).expect("set permissions");
     let socket = format!("unix_socket_directories={}", dir.display());
     let server = crate::support::fixtures::Source::start(15, &[&socket]);
     server.create("local", "create table t as select 1 as x");
@@ -210,8 +211,8 @@ fn the_password_is_not_an_argument_and_is_redacted() {
         arguments_file.display()
     );
     let tool = dir.join("pg_dump");
-    std::fs::write(&tool, script).expect("write file");
-    std::fs::set_permissions(&tool, std::fs::Permissions::from_mode(0o755)).expect("set permissions");
+    fs::write(&tool, script).expect("write file");
+    fs::set_permissions(&tool, fs::Permissions::from_mode(0o755)).expect("set permissions");
     let url = source().url("sample");
     let project = control_plane().project("redacted");
     let arguments = ["import", "-vv", "--via-dump", "--recreate", "--project", &project.slug, "--source-url", &url];
@@ -220,7 +221,7 @@ fn the_password_is_not_an_argument_and_is_redacted() {
     let output = run(command).fails(1, "pg_dump failed");
     assert!(output.stderr.contains("pg_dump 17.99") && output.stderr.contains("received ***"), "{output:#?}");
     assert!(!output.stderr.contains("source-secret"), "{output:#?}");
-    let arguments = std::fs::read_to_string(arguments_file).expect("pg_dump was run");
+    let arguments = fs::read_to_string(arguments_file).expect("pg_dump was run");
     assert!(arguments.contains("--format=custom") && !arguments.contains("source-secret"), "{arguments}");
 }
 
@@ -303,4 +304,30 @@ fn the_control_plane_refuses_a_source_it_cannot_reach() {
     let control_plane = ControlPlane::start(&["--allow-private-sources", "false"]);
     let output = control_plane.run(&["import", "preflight", "--source-url", &source().url("sample")]);
     output.fails(1, "must be publicly reachable");
+}
+
+#[test]
+fn credentials_of_this_machine_are_used_for_what_it_dials() {
+    let (home, port) = (test_dir(), source().port);
+    let url = format!("postgres://owner@127.0.0.1:{port}/sample?sslmode=require");
+    let preflight = |url: &str, variables: &[(&str, &str)]| {
+        let mut command = capydb(&["import", "preflight", "--local", "--target-version", "17", "--source-url", url]);
+        command.env("HOME", &home).env_remove("PGPASSWORD").envs(variables.iter().copied());
+        run(command)
+    };
+    preflight(&url, &[]).fails(1, "password missing");
+    let output = preflight(&url, &[("PGPASSWORD", "source-secret")]).succeeds();
+    assert!(output.stderr.contains("using the password in PGPASSWORD"), "{output:#?}");
+    let passfile = home.join(".pgpass");
+    fs::write(&passfile, format!("127.0.0.1:{port}:*:owner:source-secret\n")).expect("write file");
+    fs::set_permissions(&passfile, fs::Permissions::from_mode(0o644)).expect("set permissions");
+    preflight(&url, &[]).fails(1, "which others may read: chmod 600");
+    fs::set_permissions(&passfile, fs::Permissions::from_mode(0o600)).expect("set permissions");
+    let output = preflight(&url, &[]).succeeds();
+    assert!(output.stderr.contains(".pgpass") && !format!("{output:?}").contains("source-secret"), "{output:#?}");
+    let services = format!("[shop]\nhost=127.0.0.1\nport={port}\nuser=owner\ndbname=sample\nsslmode=require\n");
+    fs::write(home.join(".pg_service.conf"), services).expect("write file");
+    preflight("service=shop", &[]).succeeds();
+    preflight("postgres:///?service=shop", &[]).succeeds();
+    preflight("service=other", &[]).fails(2, "no service `other`");
 }
