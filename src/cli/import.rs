@@ -60,6 +60,9 @@ pub(super) async fn run(context: &Context<'_>, options: ImportOptions) -> Result
     };
     let Destination { api, project } = destination;
     require_source_encoding(&options, &project)?;
+    if let InspectedSource::Url(url) = &inspected {
+        source::require_authorities_known(url, &project)?;
+    }
     let confirm = async {
         let next = options.recreate && !options.yes && is_interactive();
         if next { confirm_recreate(context.output, label(&project), &project.database_name).await } else { Ok(()) }
@@ -71,12 +74,14 @@ pub(super) async fn run(context: &Context<'_>, options: ImportOptions) -> Result
         upload_key: None,
         source_encoding: None,
         allow_empty: options.allow_empty,
+        source_ca: None,
     };
     let dump = match inspected {
         InspectedSource::Url(url) => {
             check_source(context, &api, &project, &url, &options).await?;
             confirm.await?;
             request.source_url = Some(url.expose().to_owned());
+            request.source_ca = url.authorities().map(str::to_owned);
             None
         }
         InspectedSource::Here(url) => Some(dump_locally(context, &project, &options, &url, confirm).await?),
@@ -149,29 +154,29 @@ enum OpenedSource {
 }
 
 async fn open(context: &Context<'_>, options: &ImportOptions) -> Result<OpenedSource, CliError> {
-    let (text, no_rewrite) = match source::given(&options.source)? {
+    let text = match source::given(&options.source)? {
         // What takes long to open is opened later.
         SourceArg::Files(paths) if paths.len() > 1 || paths.iter().any(|path| path == Path::new("-")) => {
             check_joinable(&paths)?;
             return Ok(OpenedSource::Copied);
         }
         SourceArg::Files(_) => return Ok(OpenedSource::Dump(dump::open(context, &options.source).await?)),
-        SourceArg::Url(text) => (text, options.source.no_rewrite),
+        SourceArg::Url(text) => text,
     };
     if options.source.source_encoding.is_some() && !options.via_dump {
         return Err(CliError::new(ErrorKind::Usage, "--source-encoding requires --file or --via-dump"));
     }
     if options.via_dump {
-        return Ok(OpenedSource::Here(source::resolve_local(&text, no_rewrite, context.output)?));
+        return Ok(OpenedSource::Here(source::resolve_local(&text, &options.source, context.output)?));
     }
-    let url = source::resolve(&text, no_rewrite, context.output)?;
+    let url = source::resolve(&text, &options.source, context.output)?;
     let Err(why) = source::check_reachable(context, &url).await else { return Ok(OpenedSource::Url(url)) };
     if is_interactive() {
         let question = format!(
             "The control plane cannot reach this source: {why}.\nDump it on this machine and upload the dump? [Y/n] "
         );
         if ["", "y", "yes"].contains(&ask(context.output, &question).await?.to_ascii_lowercase().as_str()) {
-            return Ok(OpenedSource::Here(source::resolve_local(&text, no_rewrite, context.output)?));
+            return Ok(OpenedSource::Here(source::resolve_local(&text, &options.source, context.output)?));
         }
     }
     Err(source::unreachable_error(&why, &url))
@@ -209,7 +214,9 @@ async fn dump_locally(
     dump::require_passed(context, &report)?;
     let tool = via_dump::choose(context, &report.source.server_version, &limits.target_version)?;
     confirm.await?;
-    let dump = via_dump::dump(context, url, &tool, report.source.database_size_bytes).await?;
+    let dump =
+        via_dump::dump(context, url, &tool, report.source.database_size_bytes, options.source.source_ca.as_deref())
+            .await?;
     let dump = dump.with_source_encoding(options.source.source_encoding.clone());
     let found = dump::inspect(context, &dump).await?;
     dump::check(context, &dump, &found, project, options)?;
@@ -225,7 +232,7 @@ async fn check_source(
     options: &ImportOptions,
 ) -> Result<(), CliError> {
     context.output.note("Checking the source …");
-    let request = source::preflight_request(url, project, options.recreate, options.allow_empty);
+    let request = source::preflight_request(url, project, Some(options.recreate), options.allow_empty);
     let mut found = api.preflight(&project.id, &request).await?;
     // Logical replication does not matter for an import.
     found.checks.retain(|check| check.name != REPLICATION);

@@ -18,9 +18,9 @@ pub(super) async fn run(context: &Context<'_>, args: PreflightArgs) -> Result<()
             return Err(CliError::new(ErrorKind::Usage, "--source-encoding requires --file"));
         }
         SourceArg::Url(text) if args.local => {
-            let url = source::resolve_local(&text, args.source.no_rewrite, context.output)?;
+            let url = source::resolve_local(&text, &args.source, context.output)?;
             let target = target(context, &args).await?;
-            let facts = TargetFacts { recreate: Some(args.recreate), ..TargetFacts::default() };
+            let facts = TargetFacts { recreate: args.recreate.then_some(true), ..TargetFacts::default() };
             let mut found = via_dump::inspect(context, &url, &target.limits, &facts).await?;
             found.checks.push(via_dump::tool_check(&found));
             found
@@ -79,14 +79,15 @@ fn no_limits(args: &PreflightArgs) -> Limits {
 }
 
 async fn by_control_plane(context: &Context<'_>, args: &PreflightArgs, text: &str) -> Result<Preflight, CliError> {
-    let url = source::resolve(text, args.source.no_rewrite, context.output)?;
+    let url = source::resolve(text, &args.source, context.output)?;
     if let Err(why) = source::check_reachable(context, &url).await {
         let failure = source::unreachable_error(&why, &url);
         return Err(failure.hint("check from this machine with --local, and import with --via-dump"));
     }
     let api = context.api()?;
     let project = context.project(&api, args.project.as_deref()).await?;
+    source::require_authorities_known(&url, &project)?;
     context.output.note("Checking the source …");
-    let request = source::preflight_request(&url, &project, args.recreate, false);
+    let request = source::preflight_request(&url, &project, args.recreate.then_some(true), false);
     Ok(api.preflight(&project.id, &request).await?)
 }

@@ -4,7 +4,7 @@ use super::args::{SOURCE_VARIABLE, SourceOptions};
 use super::context::Context;
 use super::prompt::read_secret_line;
 use super::{CliError, ErrorKind, output::Output};
-use crate::preflight::CHECKS_TARGET;
+use crate::preflight::{CHECKS_TARGET, SOURCE_CA};
 use crate::source::address_policy::{self, Unreachable};
 use crate::source::credentials::{self, PasswordSource};
 use crate::source::providers::{self, Advice, Why};
@@ -14,6 +14,10 @@ use std::path::PathBuf;
 
 /// Maximum length of a URL read from standard input, in bytes.
 const MAX_URL: u64 = 16 << 10;
+
+/// Maximum length of the file of `--source-ca`, in bytes: the bundle of a provider has a few hundred
+/// kilobytes.
+const MAX_AUTHORITIES: usize = 768 << 10;
 
 /// The source as given.
 pub(super) enum SourceArg {
@@ -40,12 +44,14 @@ pub(super) fn given(options: &SourceOptions) -> Result<SourceArg, CliError> {
 
 /// Parses a URL that the control plane connects to. The provider's rules may change the URL, which
 /// is reported, or reject it.
-pub(super) fn resolve(text: &str, no_rewrite: bool, output: &Output) -> Result<SourceUrl, CliError> {
-    let url = parse(text, SourceUrl::parse)?;
+pub(super) fn resolve(text: &str, options: &SourceOptions, output: &Output) -> Result<SourceUrl, CliError> {
+    let url = with_authorities(parse(text, SourceUrl::parse)?, options)?;
     let advice = providers::advise(&url);
     let (problem, fix) = (advice.problem().unwrap_or_default(), advice.fix().unwrap_or_default());
     let (url, change) = match advice {
-        Advice::Rewrite(_, direct, _) if !no_rewrite => (direct, Some(format!("using the direct endpoint: {problem}"))),
+        Advice::Rewrite(_, direct, _) if !options.no_rewrite => {
+            (direct, Some(format!("using the direct endpoint: {problem}")))
+        }
         Advice::Refuse(provider, _) => {
             let hint = format!("{fix}; see: capydb import guide {}", provider.id);
             return Err(CliError::new(ErrorKind::Conflict, problem).hint(hint));
@@ -58,12 +64,13 @@ pub(super) fn resolve(text: &str, no_rewrite: bool, output: &Output) -> Result<S
 }
 
 /// Parses a URL that this machine connects to: sockets and private networks are allowed.
-pub(super) fn resolve_local(text: &str, no_rewrite: bool, output: &Output) -> Result<SourceUrl, CliError> {
+pub(super) fn resolve_local(text: &str, options: &SourceOptions, output: &Output) -> Result<SourceUrl, CliError> {
     let of_service = credentials::with_service(text).transpose().map_err(|name| {
         CliError::new(ErrorKind::Usage, format!("no service `{}` in a service file", name.escape_default()))
             .hint("set PGSERVICEFILE, or create ~/.pg_service.conf; or use a URL")
     })?;
     let url = parse(of_service.as_deref().unwrap_or(text), SourceUrl::parse_local)?;
+    let url = with_authorities(url, options)?;
     let (url, password) = credentials::with_password(url);
     let found = match password {
         PasswordSource::Url => None,
@@ -76,7 +83,7 @@ pub(super) fn resolve_local(text: &str, no_rewrite: bool, output: &Output) -> Re
     let advice = providers::advise(&url);
     let problem = advice.problem().unwrap_or_default();
     let (url, change) = match advice {
-        Advice::Rewrite(_, direct, Why::Pooled | Why::Pool) if !no_rewrite => {
+        Advice::Rewrite(_, direct, Why::Pooled | Why::Pool) if !options.no_rewrite => {
             (direct, Some(format!("using the direct endpoint: {problem}")))
         }
         _ => (url, None),
@@ -86,6 +93,29 @@ pub(super) fn resolve_local(text: &str, no_rewrite: bool, output: &Output) -> Re
     let changes = changes.iter().map(ToString::to_string);
     report_changes(&url, change.into_iter().chain(changes).chain(found), output);
     Ok(url)
+}
+
+/// Adds the certificate authorities of `--source-ca`.
+fn with_authorities(url: SourceUrl, options: &SourceOptions) -> Result<SourceUrl, CliError> {
+    let Some(path) = &options.source_ca else { return Ok(url) };
+    let shown = path.display();
+    let pem = std::fs::read_to_string(path)
+        .map_err(|error| CliError::new(ErrorKind::Error, format!("cannot read {shown}: {error}")))?;
+    let url = (pem.len() <= MAX_AUTHORITIES).then(|| url.with_authorities(&pem)).flatten();
+    url.ok_or_else(|| {
+        CliError::new(ErrorKind::Usage, format!("{shown} has no valid certificate in PEM format"))
+            .hint("expected a file that begins with -----BEGIN CERTIFICATE-----")
+    })
+}
+
+/// Fails if the control plane would ignore the certificate authorities of a source.
+pub(super) fn require_authorities_known(url: &SourceUrl, project: &Project) -> Result<(), CliError> {
+    let supported = project.import_features.iter().any(|feature| feature == SOURCE_CA);
+    if url.authorities().is_none() || supported {
+        return Ok(());
+    }
+    Err(CliError::new(ErrorKind::Conflict, "the control plane does not support --source-ca")
+        .hint("add --via-dump to dump on this machine; or use sslmode=require without --source-ca"))
 }
 
 fn report_changes(url: &SourceUrl, changes: impl Iterator<Item = String>, output: &Output) {
@@ -110,14 +140,15 @@ fn parse(text: &str, parse: fn(&str) -> Result<SourceUrl, SourceUrlError>) -> Re
 pub(super) fn preflight_request(
     url: &SourceUrl,
     project: &Project,
-    recreate: bool,
+    recreate: Option<bool>,
     allow_empty: bool,
 ) -> PreflightRequest {
     let checks_target = project.import_features.iter().any(|feature| feature == CHECKS_TARGET);
     PreflightRequest {
         source_url: url.expose().to_owned(),
-        recreate: checks_target.then_some(recreate),
+        recreate: recreate.filter(|_| checks_target),
         allow_empty: checks_target && allow_empty,
+        source_ca: url.authorities().map(str::to_owned),
     }
 }
 

@@ -12,6 +12,7 @@ use crate::util::byte_counter::ByteCounter;
 use crate::util::format::major;
 use crate::util::process::kill_on_parent_death;
 use crate::wire::{Check, CheckStatus, Preflight};
+use std::path::Path;
 use std::process::Stdio;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -72,6 +73,7 @@ pub(super) async fn dump(
     url: &SourceUrl,
     tool: &PgDump,
     size: u64,
+    authorities: Option<&Path>,
 ) -> Result<DumpFile, CliError> {
     // A compressed dump is rarely larger than half of its database.
     let file = spool::create(size / 2).map_err(spool_error)?;
@@ -86,7 +88,7 @@ pub(super) async fn dump(
         .env("LC_ALL", "C")
         .env("PGAPPNAME", "capydb import")
         .env("PGCONNECT_TIMEOUT", "15")
-        .envs(pg_programs::connection(url))
+        .envs(pg_programs::connection(url, authorities))
         // The server prints views with its own list of reserved words, which later versions extend.
         .args(["--format=custom", "--quote-all-identifiers", "--no-password", "--lock-wait-timeout=60000"])
         .stdin(Stdio::null())

@@ -8,7 +8,7 @@ use super::outbound::integrations::ProviderApis;
 use super::target::{ApplicationRole, MAX_CONNECTIONS, TargetServer};
 use super::wakeups::Wakeups;
 use crate::preflight::{
-    APPLICATION_ROLES, CHECKS_TARGET, FILTERS_PLAIN_SQL, Limits, SETS_REPLICATION_ROLE, SOURCE_ENCODING,
+    APPLICATION_ROLES, CHECKS_TARGET, FILTERS_PLAIN_SQL, Limits, SETS_REPLICATION_ROLE, SOURCE_CA, SOURCE_ENCODING,
 };
 use crate::wire::{Connections, Job, Project};
 use std::sync::Arc;
@@ -90,6 +90,7 @@ impl Core {
                 CHECKS_TARGET,
                 FILTERS_PLAIN_SQL,
                 SETS_REPLICATION_ROLE,
+                SOURCE_CA,
                 SOURCE_ENCODING,
             ]
             .map(str::to_owned)

@@ -162,7 +162,8 @@ async fn connect_with_fallback(url: &SourceUrl, address: IpAddr) -> Result<Sessi
 
 async fn dial(url: &SourceUrl, address: Option<IpAddr>, mode: SslMode) -> Result<Session, ConnectError> {
     let (config, host_and_port) = (config(url, mode), host_and_port(url));
-    let tls = tls::client_config(mode).map_err(|error| ConnectError::Tls(host_and_port.clone(), error.to_string()))?;
+    let tls = tls::client_config(mode, url.authorities())
+        .map_err(|error| ConnectError::Tls(host_and_port.clone(), error.to_string()))?;
     let mut connector = MakeRustlsConnect::new(tls);
     let password = url.password();
     let failed = |error: tokio_postgres::Error| connect_error_of(&host_and_port, &error, password.as_deref());

@@ -81,7 +81,9 @@ pub fn best_match(tools: &[PgDump], source: u32, target: u32) -> Option<&PgDump>
 
 /// The environment variables that connect libpq to a source. The password is passed here so
 /// that it does not appear in the arguments.
-pub fn connection(url: &SourceUrl) -> Vec<(&'static str, String)> {
+///
+/// `authorities` is the file of the URL's own certificate authorities, if it has any.
+pub fn connection(url: &SourceUrl, authorities: Option<&Path>) -> Vec<(&'static str, String)> {
     let mut variables = vec![
         ("PGHOST", url.host().to_owned()),
         ("PGPORT", url.port().to_string()),
@@ -93,7 +95,9 @@ pub fn connection(url: &SourceUrl) -> Vec<(&'static str, String)> {
     variables.extend(url.password().map(|password| ("PGPASSWORD", password)));
     variables.extend(url.channel_binding().map(|binding| ("PGCHANNELBINDING", binding)));
     variables.extend(url.options().map(|options| ("PGOPTIONS", options)));
-    variables.extend(root_certificates(url.ssl_mode()).map(|roots| ("PGSSLROOTCERT", roots)));
+    let own = authorities.map(|file| file.display().to_string());
+    let roots = own.or_else(|| root_certificates(url.ssl_mode()));
+    variables.extend(roots.map(|roots| ("PGSSLROOTCERT", roots)));
     variables
 }
 

@@ -213,9 +213,9 @@ pub async fn inspect_fully(
         13..15 => COLLATIONS_BEFORE_15, // regcollation was added in 13
         _ => "'[]'::json",
     };
-    let risks = query_json(session, &include_str!("risks.sql").replace("COLLATIONS", collations)).await?;
+    let script = include_str!("risks.sql").replace("COLLATIONS", collations).replace("NAMES", NAMES);
+    let risks = query_json(session, &script).await?;
     let mut risks = probes::probe(session, risks).await;
-    risks.names = query_json(session, NAMES).await?;
     if risks.is_empty() {
         risks.other_databases = probes::databases_with_tables(url, allow_private, &risks.other_databases).await;
     }

@@ -89,6 +89,7 @@ select json_build_object(
                 where c.relkind in ('r', 'p', 'v', 'm', 'S', 'f')
                   and not exists (select from member d where d.classid = 'pg_class'::regclass and d.objid = c.oid))
         + (select count(*) from routine) + (select count(*) from data_type),
+    'names', (NAMES)::json,
     'other_databases', (
         select coalesce(json_agg(datname order by datname), '[]') from (
             select datname from pg_database

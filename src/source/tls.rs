@@ -4,12 +4,22 @@ use super::SslMode;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring};
+use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 use std::sync::Arc;
 
-/// A configuration that verifies what the mode requires.
-pub(crate) fn client_config(mode: SslMode) -> anyhow::Result<ClientConfig> {
+/// The certificates of a text in PEM format; `None` if it has none, or one is invalid.
+pub(super) fn certificates(pem: &str) -> Option<Vec<CertificateDer<'static>>> {
+    let certificates: Vec<_> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect::<Result<_, _>>().ok()?;
+    let mut roots = RootCertStore::empty();
+    let (added, ignored) = roots.add_parsable_certificates(certificates.iter().cloned());
+    (added > 0 && ignored == 0).then_some(certificates)
+}
+
+/// A configuration that verifies what the mode requires, by these authorities (PEM) instead of the
+/// system's.
+pub(crate) fn client_config(mode: SslMode, authorities: Option<&str>) -> anyhow::Result<ClientConfig> {
     let provider = Arc::new(ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions()?;
     let name_matters = match mode {
@@ -21,7 +31,10 @@ pub(crate) fn client_config(mode: SslMode) -> anyhow::Result<ClientConfig> {
         }
     };
     let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    roots.add_parsable_certificates(match authorities {
+        Some(pem) => certificates(pem).unwrap_or_default(),
+        None => rustls_native_certs::load_native_certs().certs,
+    });
     if name_matters {
         return Ok(builder.with_root_certificates(roots).with_no_client_auth());
     }

@@ -12,6 +12,7 @@ use parameters::is_kept;
 use placeholder::is_placeholder;
 
 use std::fmt;
+use std::sync::Arc;
 use url::Url;
 
 /// The URL of a source database. `Display` and `Debug` redact the password; only
@@ -23,6 +24,8 @@ pub struct SourceUrl {
     database: String,
     /// What parsing changed.
     changes: Vec<UrlChange>,
+    /// Certificates of the authorities that verify the server, in PEM format.
+    authorities: Option<Arc<str>>,
 }
 
 /// A change to a URL as it was given.
@@ -125,7 +128,7 @@ impl SourceUrl {
         if url.username().is_empty() {
             return Err(SourceUrlError::NoUser);
         }
-        let source = Self { url, host, database, changes };
+        let source = Self { url, host, database, changes, authorities: None };
         decode(source.url.username())?;
         decode(source.url.password().unwrap_or_default())?;
         if let Some(word) = source.parameter("sslmode")
@@ -140,13 +143,18 @@ impl SourceUrl {
     /// a dump, and returns the changes.
     #[must_use]
     pub fn normalize(self) -> (Self, Vec<UrlChange>) {
-        self.normalize_with("require")
+        let mode = if self.authorities.is_some() { "verify-full" } else { "require" };
+        self.normalize_with(mode)
     }
 
     /// Normalizes the URL of a local or private server, which often has no TLS.
     #[must_use]
     pub fn normalize_local(self) -> (Self, Vec<UrlChange>) {
-        let mode = if self.is_socket() { "disable" } else { "prefer" };
+        let mode = match &self.authorities {
+            _ if self.is_socket() => "disable",
+            Some(_) => "verify-full",
+            None => "prefer",
+        };
         let (url, mut changes) = self.normalize_with(mode);
         changes.retain(|change| !matches!(change, UrlChange::SslModeAdded(_))); // libpq's default
         (url, changes)
@@ -212,7 +220,9 @@ impl SourceUrl {
 
     /// The TLS mode; `prefer` by default, as in libpq.
     pub fn ssl_mode(&self) -> SslMode {
-        self.parameter("sslmode").and_then(|word| SslMode::parse(&word)).unwrap_or(SslMode::Prefer)
+        let mode = self.parameter("sslmode").and_then(|word| SslMode::parse(&word)).unwrap_or(SslMode::Prefer);
+        // As in libpq, a given authority is not ignored.
+        if mode == SslMode::Require && self.authorities.is_some() { SslMode::VerifyCa } else { mode }
     }
 
     /// The value of `channel_binding`, which binds the login to the TLS connection.
@@ -241,6 +251,19 @@ impl SourceUrl {
         let mut changed = self.clone();
         let _ = changed.url.set_port(Some(port)); // fails only without a host
         changed
+    }
+
+    /// The certificates of the authorities that verify the server instead of the system's, in PEM format.
+    pub fn authorities(&self) -> Option<&str> {
+        self.authorities.as_deref()
+    }
+
+    /// The same URL, whose server these authorities verify (PEM); `None` if the text has no valid
+    /// certificate.
+    #[must_use]
+    pub fn with_authorities(self, pem: &str) -> Option<Self> {
+        super::tls::certificates(pem)?;
+        Some(Self { authorities: Some(pem.into()), ..self })
     }
 
     /// The same URL with a password.

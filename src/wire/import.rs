@@ -16,6 +16,10 @@ pub struct PreflightRequest {
     /// Whether an empty source may replace a target that has tables. Only with `checks_target`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub allow_empty: bool,
+    /// Certificates of the authorities that verify the source's server, in PEM format. Only if the project's
+    /// `import_features` contain `source_ca`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source_ca: Option<String>,
 }
 
 /// `POST …/imports`: exactly one of `source_url` and `upload_key` is set.
@@ -42,6 +46,10 @@ pub struct ImportRequest {
     /// `import_features` contain `checks_target`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub allow_empty: bool,
+    /// Certificates of the authorities that verify the source's server, in PEM format. Only if the project's
+    /// `import_features` contain `source_ca`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source_ca: Option<String>,
 }
 
 // These contain secrets, so `Debug` omits fields.

@@ -103,3 +103,51 @@ fn prefer_falls_back_to_plaintext_when_the_server_rejects_tls() {
     import("prefer").succeeds();
     import("require").fails(1, "refused the login");
 }
+
+#[test]
+fn an_authority_of_the_source_is_given_with_the_request() {
+    let mut parameters = CertificateParams::new(Vec::new()).expect("empty list of names");
+    parameters.distinguished_name.push(DnType::CommonName, "A provider");
+    parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let authority =
+        CertifiedIssuer::self_signed(parameters, KeyPair::generate().expect("generate a key")).expect("sign");
+    let key = KeyPair::generate().expect("generate a key");
+    let names = CertificateParams::new(vec!["127.0.0.1".to_owned()]).expect("a valid name");
+    let cert = names.signed_by(&key, &authority).expect("sign");
+    let source = Source::start_with(15, &[], &cert.pem(), &key.serialize_pem());
+    let url = source.create("app", "create table t (id int); insert into t values (1)");
+    let dir = test_dir();
+    let file = dir.join("provider.pem");
+    std::fs::write(&file, authority.pem()).expect("write the authority's certificate");
+    let file = file.to_str().expect("UTF-8 path");
+    let control_plane = ControlPlane::start_with(&[], &[], &dir.join("data"));
+    let project = control_plane.project("authority");
+    let full = format!("{url}?sslmode=verify-full");
+    project.import(&["--source-url", &full, "--recreate", "--wait"]).fails(1, "no encrypted connection");
+    let output = project.import(&["--source-url", &full, "--source-ca", file, "--recreate", "--wait"]).succeeds();
+    assert_eq!(project.sql("select count(*) from t"), "1", "{output:#?}");
+    // Without sslmode, the certificate is verified; a given authority is never ignored.
+    let output = control_plane
+        .run(&["import", "preflight", "--project", "authority", "--source-url", &url, "--source-ca", file])
+        .succeeds();
+    assert!(output.stderr.contains("added sslmode=verify-full"), "{output:#?}");
+    control_plane
+        .run(&["import", "preflight", "--project", "authority", "--local", "--source-url", &url, "--source-ca", file])
+        .succeeds();
+    let other = dir.join("other.pem");
+    let self_signed = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).expect("generate a certificate");
+    std::fs::write(&other, self_signed.cert.pem()).expect("write file");
+    let other = other.to_str().expect("UTF-8 path");
+    let required = format!("{url}?sslmode=require");
+    for place in [&["--local"][..], &[]] {
+        let arguments =
+            ["import", "preflight", "--project", "authority", "--source-url", &required, "--source-ca", other];
+        control_plane.run(&[&arguments[..], place].concat()).fails(1, "no encrypted connection");
+    }
+    std::fs::write(other, "no certificate").expect("write file");
+    let arguments = ["import", "preflight", "--project", "authority", "--source-url", &url, "--source-ca", other];
+    control_plane.run(&arguments).fails(2, "no valid certificate in PEM format");
+    let arguments =
+        ["import", "preflight", "--project", "authority", "--source-url", &format!("{url}?sslrootcert=/tmp/ca.pem")];
+    control_plane.run(&arguments).fails(2, "--source-ca FILE");
+}

@@ -91,7 +91,7 @@ const INTERNAL: [&str; 13] = [
 
 /// Complete URLs that must be rejected, with the reason. `PORT` stands for the port of a listener that
 /// must not be reached.
-const REJECTED: [(&str, &str); 40] = [
+const REJECTED: [(&str, &str); 43] = [
     ("postgres://u:canary@h1,127.0.0.1:PORT/d", "several hosts"),
     ("postgres://u:canary@h1:1,h2:2/d", "several hosts"),
     ("postgres://u:canary@h1%2C127.0.0.1:PORT/d", "several hosts"),
@@ -126,12 +126,15 @@ const REJECTED: [(&str, &str); 40] = [
     ("postgres://u:canary@1.1.1.1/d?gsslib=x", "the parameter `gsslib`"),
     ("postgres://u:canary@1.1.1.1/d?requirepeer=root", "the parameter `requirepeer`"),
     ("postgres://u:canary@1.1.1.1/d?sslmode=none", "sslmode=none"),
-    ("postgres://u:canary@1.1.1.1/d#@127.0.0.1:PORT/d", "`#`"),
+    ("postgres://u:canary@1.1.1.1/d#@127.0.0.1:PORT/d", "more than one reading"),
+    ("postgres://u:canary@1.1.1.1/d#x", "`#`"),
     ("postgres://u:canary@1.1.1.1:0/d", "invalid port"),
     ("postgres://u:canary@1.1.1.1:99999/d", "invalid port"),
     ("file:///etc/passwd", "expected a URL that starts with postgres://"),
     ("http://169.254.169.254/latest/meta-data", "expected a URL that starts with postgres://"),
-    ("host=127.0.0.1 port=PORT user=u dbname=d", "expected a URL that starts with postgres://"),
+    ("host=127.0.0.1 port=PORT user=u dbname=d", "must be publicly reachable"),
+    ("psql -h 127.0.0.1 -p PORT -U u d", "must be publicly reachable"),
+    ("jdbc:postgresql://127.0.0.1:PORT/d?user=u&password=canary", "must be publicly reachable"),
 ];
 
 /// Spellings that are not addresses to any resolver and must not be normalized into one.

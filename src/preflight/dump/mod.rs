@@ -26,6 +26,9 @@ pub const SETS_REPLICATION_ROLE: &str = "sets_replication_role";
 /// Feature flag of a control plane that knows the field `source_encoding`.
 pub const SOURCE_ENCODING: &str = "source_encoding";
 
+/// Feature flag of a control plane that knows the field `source_ca`.
+pub const SOURCE_CA: &str = "source_ca";
+
 /// Feature flag of a control plane that creates roles that own nothing (`POST …/roles`).
 pub const APPLICATION_ROLES: &str = "application_roles";
 

@@ -75,7 +75,8 @@ pub fn grade_source(source: SourceFacts, risks: &SourceRisks, limits: &Limits, t
     found
 }
 
-/// Fails if the target of an import in place has an object of the same name. Schemas may exist.
+/// Fails if the target of an import in place has an object of the same name; warns if the kind of import
+/// is not decided. Schemas may exist.
 fn names_free(risks: &SourceRisks, target: &TargetFacts) -> Check {
     let name = "names_free_on_target";
     let existing: std::collections::BTreeSet<&String> = target.names.iter().collect();
@@ -86,7 +87,8 @@ fn names_free(risks: &SourceRisks, target: &TargetFacts) -> Check {
     let number = count(taken.len(), "object exists already", "objects exist already");
     let what = format!("{number} on the target: {}", names(taken.iter().take(5).map(String::as_str)));
     let fix = "import with --recreate to replace the target's contents, or rename or drop these objects there";
-    with_evidence(fixed(check(name, Fail, what), fix), taken.into_iter().take(10).collect())
+    let status = if target.recreate == Some(false) { Fail } else { Warn };
+    with_evidence(fixed(check(name, status, what), fix), taken.into_iter().take(10).collect())
 }
 
 /// Fails if an empty source would replace a target that has tables.

@@ -28,7 +28,7 @@ pub(super) async fn preflight(
     Body(request): Body<PreflightRequest>,
 ) -> JsonResult<PreflightAnswer> {
     let row = visible_project(&api, &caller, &id).await?;
-    let url = source(&request.source_url)?;
+    let url = source(&request.source_url, request.source_ca.as_deref())?;
     api.admission.rate.key(&caller.key_id, COST_EXPENSIVE)?;
     let _look = api.admission.inspections.take(&caller.key_id).await?;
     let session = connect::connect(&url, api.core.allow_private_sources).await;
@@ -69,7 +69,7 @@ pub(super) async fn start(
     }
     let mut stored = request.clone();
     let secret = match (stored.source_url.take(), &request.upload_key) {
-        (Some(url), None) => Some(api.core.secret_box.seal(source(&url)?.expose())?),
+        (Some(url), None) => Some(api.core.secret_box.seal(source(&url, request.source_ca.as_deref())?.expose())?),
         (None, Some(key)) => {
             check_upload(&api, &row.project, key).await?;
             None
@@ -103,8 +103,14 @@ async fn arrived(api: &ApiState, upload: &UploadRow) -> Result<Option<u64>, Erro
 }
 
 /// The normalized URL, or why it cannot be used.
-fn source(text: &str) -> Result<SourceUrl, ErrorResponse> {
+fn source(text: &str, authorities: Option<&str>) -> Result<SourceUrl, ErrorResponse> {
     let url = SourceUrl::parse(text).map_err(|problem| ErrorResponse::bad_request(problem.to_string()))?;
+    let url = match authorities {
+        Some(pem) => url
+            .with_authorities(pem)
+            .ok_or_else(|| ErrorResponse::bad_request("source_ca: no valid certificate in PEM format"))?,
+        None => url,
+    };
     let advice = providers::advise(&url);
     match (advice.problem(), advice.fix()) {
         (Some(problem), Some(fix)) => Err(ErrorResponse::bad_request(format!("{problem}; {fix}"))),

@@ -45,6 +45,9 @@ pub(super) const BASE: &str = "/api/capydb";
 /// Maximum request body in bytes, except uploads.
 const MAX_BODY: usize = 64 << 10;
 
+/// Maximum body of a request about a source in bytes: fits the certificate authorities of a provider.
+const MAX_IMPORT: usize = 1 << 20;
+
 /// Maximum body of a complete-upload request in bytes: fits 10,000 parts with checksums.
 const MAX_PART_LIST: usize = 2 << 20;
 
@@ -67,8 +70,12 @@ pub(super) fn router(state: Arc<ApiState>) -> Router {
         .routes(routes!(projects::create_role))
         .routes(routes!(database::extensions))
         .routes(routes!(database::sql))
-        .routes(routes!(imports::start))
-        .routes(routes!(imports::preflight))
+        .merge(
+            OpenApiRouter::new()
+                .routes(routes!(imports::start))
+                .routes(routes!(imports::preflight))
+                .layer(DefaultBodyLimit::max(MAX_IMPORT)),
+        )
         .routes(routes!(uploads::begin))
         .routes(routes!(uploads::show, uploads::abort))
         .routes(routes!(uploads::parts))

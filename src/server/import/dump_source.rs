@@ -5,10 +5,12 @@ use super::process::{ChildProcess, program};
 use super::progress::tracker::Phase;
 use super::resource_limits;
 use super::{Import, ImportFailure};
+use crate::server::postgres::private_file;
 use crate::source::{SourceUrl, pg_programs};
 use crate::util::format::bytes;
 use crate::util::fs::free_disk;
 use anyhow::Context;
+use std::io::Write;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
@@ -52,10 +54,11 @@ async fn dump(
     if dir.exists() {
         tokio::fs::remove_dir_all(&dir).await.map_err(|error| stop(error.into()))?;
     }
+    let authorities = url.authorities().map(|pem| write_authorities(import, pem)).transpose().map_err(stop)?;
     let mut command = program(import.tools, "pg_dump", import.work);
     let password = url.password().unwrap_or_default();
     command
-        .envs(pg_programs::connection(url))
+        .envs(pg_programs::connection(url, authorities.as_deref()))
         .env("PGHOSTADDR", address.to_string())
         .env("PGAPPNAME", import.application_name())
         .arg(format!("--dbname={}", pg_programs::KEEPALIVES));
@@ -79,6 +82,14 @@ async fn dump(
         failure = resource_limits::watch_dump_size(import, &dir) => return Err((failure, NextRead::Stop)),
     };
     if finished.is_success() { Ok(dir) } else { Err(ImportFailure::reading_source(&finished)) }
+}
+
+/// Writes the certificates of a source's authorities into a file for libpq.
+fn write_authorities(import: &Import<'_>, pem: &str) -> anyhow::Result<PathBuf> {
+    let path = import.work.join("source-ca.pem");
+    let _ = std::fs::remove_file(&path); // of an earlier try
+    private_file(&path, import.tools.run_as.as_ref())?.write_all(pem.as_bytes())?;
+    Ok(path)
 }
 
 /// Fails early if the disk has no room for the dump and, on the same disk, the new database.

@@ -25,8 +25,17 @@ use std::time::Duration;
 
 /// A source that passed the checks.
 enum ResolvedInput {
-    Live { url: SourceUrl, address: IpAddr, size: u64, source: Box<LiveSource> },
+    Live(Box<Inspected>),
     Ready(Box<Input>),
+}
+
+/// A live source, and the address at which it was inspected.
+struct Inspected {
+    url: SourceUrl,
+    address: IpAddr,
+    /// Size of its database, in bytes.
+    size: u64,
+    source: LiveSource,
 }
 
 /// What an import keeps in mind of a live source, because its dump does not say so.
@@ -151,8 +160,8 @@ async fn inspect_source(import: &Import<'_>) -> Result<ResolvedInput, ImportFail
             let report = grade_source(facts, &risks, &import.limits, &target);
             require_passed(&report)?;
             let address = session.address.context("the source has no IP address")?;
-            let source = Box::new(live_source(import, &risks, &target, &report).await?);
-            Ok(ResolvedInput::Live { url: url.clone(), address, size, source })
+            let source = live_source(import, &risks, &target, &report).await?;
+            Ok(ResolvedInput::Live(Box::new(Inspected { url: url.clone(), address, size, source })))
         }
         ImportSource::Upload { key, encoding } => {
             let copy = import.work.join("upload.dump");
@@ -209,12 +218,13 @@ fn require_passed(report: &Preflight) -> Result<(), ImportFailure> {
 async fn materialize(import: &Import<'_>, resolved: ResolvedInput) -> Result<Input, (ImportFailure, NextRead)> {
     match resolved {
         ResolvedInput::Ready(input) => Ok(*input),
-        ResolvedInput::Live { url, address, size, source } => {
+        ResolvedInput::Live(inspected) => {
+            let Inspected { url, address, size, source } = *inspected;
             let free = source.free_connections;
             let dir = dump_source::dump_live_source(import, &url, address, size, free).await?;
             let opened = tokio::task::spawn_blocking(move || directory(dir)).await.map_err(anyhow::Error::from);
             let input = opened.map_err(ImportFailure::from).and_then(|input| input);
-            input.map(|input| Input { source: *source, ..input }).map_err(|failure| (failure, NextRead::Stop))
+            input.map(|input| Input { source, ..input }).map_err(|failure| (failure, NextRead::Stop))
         }
     }
 }

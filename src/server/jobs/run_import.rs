@@ -46,6 +46,10 @@ pub(super) async fn run(
 fn source(core: &Core, claim: &Claim, request: &ImportRequest) -> anyhow::Result<ImportSource> {
     if let Some(sealed) = &claim.secret {
         let url = SourceUrl::parse(&core.secret_box.open(sealed)?)?;
+        let url = match &request.source_ca {
+            Some(pem) => url.with_authorities(pem).context("the certificates of the source are invalid")?,
+            None => url,
+        };
         return Ok(ImportSource::Url(url.normalize().0));
     }
     let key = request.upload_key.clone().context("the job has neither a source URL nor an upload")?;

@@ -57,7 +57,7 @@ impl Endpoint {
             SslMode::Prefer => tokio_postgres::config::SslMode::Prefer,
             _ => tokio_postgres::config::SslMode::Require,
         });
-        let tls = MakeRustlsConnect::new(tls::client_config(mode)?);
+        let tls = MakeRustlsConnect::new(tls::client_config(mode, None)?);
         Ok(Self { config, tls, mode, host: host.to_owned(), port })
     }
 

@@ -18,7 +18,7 @@ impl TargetServer {
             recreate,
             allow_empty,
             has_tables: self.measure(database).await?.tables > 0,
-            names: if recreate == Some(false) { self.names(database).await? } else { Vec::new() },
+            names: if recreate == Some(true) { Vec::new() } else { self.names(database).await? },
             collation: Some(self.collation(database).await?),
             can_sort_like_source: self.options_to_sort_like(&risks.collation).await?.is_some(),
         })

@@ -78,9 +78,8 @@ fn refusal(parameter: &str) -> Option<&'static str> {
             "write the value in the URL itself: postgres://user:password@host:port/database"
         }
         "service" | "servicefile" | "passfile" => "local files are not read",
-        "sslcert" | "sslkey" | "sslrootcert" | "sslcrl" | "sslcrldir" | "sslpassword" => {
-            "client certificates are not supported; for a certificate authority of your own, set SSL_CERT_FILE"
-        }
+        "sslrootcert" => "give the file of the certificate authority with --source-ca FILE",
+        "sslcert" | "sslkey" | "sslcrl" | "sslcrldir" | "sslpassword" => "client certificates are not supported",
         "krbsrvname" | "gsslib" | "gssdelegation" | "requirepeer" => {
             "only password authentication over the network is supported"
         }
