@@ -156,6 +156,10 @@ async fn connect_with_fallback(url: &SourceUrl, address: IpAddr) -> Result<Sessi
         Err(ConnectError::Tls(..) | ConnectError::Rejected(..)) if url.ssl_mode() == SslMode::Prefer => {
             dial(url, Some(address), SslMode::Disable).await
         }
+        // A server that demands encryption rejects the session like an unknown address.
+        Err(ConnectError::Rejected(server, said)) if url.ssl_mode() == SslMode::Disable => {
+            Err(ConnectError::Rejected(server, format!("{said}; the URL has sslmode=disable, try it without")))
+        }
         dialled => dialled,
     }
 }
@@ -239,7 +243,7 @@ fn connect_error_of(host_and_port: &str, error: &tokio_postgres::Error, password
                 return ConnectError::Refused(host_and_port.into());
             }
             if let Some(tls) = io.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-                return ConnectError::Tls(host_and_port.into(), crate::util::format::printable(&tls.to_string(), 300));
+                return ConnectError::Tls(host_and_port.into(), explained(tls));
             }
         }
         cause = current.source();
@@ -252,6 +256,18 @@ fn connect_error_of(host_and_port: &str, error: &tokio_postgres::Error, password
         }
         DriverFailure::Password => ConnectError::Login(host_and_port.into(), said),
         DriverFailure::Other => ConnectError::Other(host_and_port.into(), said),
+    }
+}
+
+/// A TLS error with what to do about it.
+fn explained(error: &rustls::Error) -> String {
+    let said = crate::util::format::printable(&error.to_string(), 300);
+    match error {
+        rustls::Error::InvalidCertificate(_) => format!(
+            "{said}; give the certificate authority of the source with --source-ca FILE, or use sslmode=require to \
+             encrypt without verifying"
+        ),
+        _ => said,
     }
 }
 

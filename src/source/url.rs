@@ -2,6 +2,7 @@
 
 mod authority;
 mod error;
+mod host;
 mod keywords;
 mod parameters;
 mod pasted;
@@ -9,7 +10,6 @@ mod placeholder;
 
 pub use error::SourceUrlError;
 use parameters::is_kept;
-use placeholder::is_placeholder;
 
 use std::fmt;
 use std::sync::Arc;
@@ -104,10 +104,10 @@ impl SourceUrl {
     /// Parses a URL that this machine connects to, which may be a Unix socket.
     pub fn parse_local(text: &str) -> Result<Self, SourceUrlError> {
         let (text, mut changes) = pasted::to_url(text)?;
-        let text = socket_into_host(&text).unwrap_or(text);
+        let text = host::socket_into_host(&text).unwrap_or(text);
         authority::check_unambiguous(&text)?;
-        refuse_placeholders(&text)?;
-        refuse_host_list(&text)?;
+        placeholder::refuse_placeholders(&text)?;
+        host::refuse_host_list(&text)?;
         let mut url = Url::parse(&text).map_err(|error| match error {
             url::ParseError::InvalidPort => SourceUrlError::Port,
             url::ParseError::EmptyHost => SourceUrlError::NoHost,
@@ -119,7 +119,7 @@ impl SourceUrl {
         if url.port() == Some(0) {
             return Err(SourceUrlError::Port);
         }
-        let host = host_of(&mut url, &mut changes)?;
+        let host = host::host_of(&mut url, &mut changes)?;
         changes.extend(parameters::settle(&mut url)?);
         let database = decode(url.path().trim_start_matches('/'))?;
         if database.is_empty() {
@@ -285,78 +285,6 @@ impl SourceUrl {
 
     fn parameter(&self, wanted: &str) -> Option<String> {
         self.url.query_pairs().filter(|(name, _)| name == wanted).last().map(|(_, value)| value.into_owned())
-    }
-}
-
-/// Rewrites `postgres://user@/db?host=/directory` to `postgres://user@%2Fdirectory/db`.
-fn socket_into_host(text: &str) -> Option<String> {
-    let (scheme, rest) = text.split_once("://")?;
-    let (authority, rest) = rest.split_once('/')?;
-    let (path, query) = rest.split_once('?')?;
-    let folder = query.split('&').find_map(|pair| {
-        let value = pair.strip_prefix("host=")?;
-        decode(value).ok().filter(|folder| folder.starts_with('/'))
-    })?;
-    let others: Vec<&str> = query.split('&').filter(|pair| !pair.starts_with("host=")).collect();
-    let (user, port) = match authority.rsplit_once('@') {
-        Some((user, host)) => (format!("{user}@"), host),
-        None => (String::new(), authority),
-    };
-    // A host in the URL contradicts the parameter.
-    if !port.is_empty() && !port.starts_with(':') {
-        return None;
-    }
-    let folder: String = url::form_urlencoded::byte_serialize(folder.as_bytes()).collect();
-    Some(format!("{scheme}://{user}{folder}{port}/{path}?{}", others.join("&")).trim_end_matches('?').to_owned())
-}
-
-/// Rejects a list of hosts before parsing: the URL parser accepts some forms of it.
-fn refuse_host_list(text: &str) -> Result<(), SourceUrlError> {
-    let rest = text.split_once("://").map_or("", |(_, rest)| rest);
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    let hosts = authority.rsplit_once('@').map_or(authority, |(_, hosts)| hosts);
-    if hosts.contains(',') || hosts.to_ascii_lowercase().contains("%2c") {
-        return Err(SourceUrlError::SeveralHosts);
-    }
-    Ok(())
-}
-
-/// Host of a URL, decoded, without the brackets of an IPv6 address. A name that is not ASCII is
-/// converted, because resolvers look up only that form.
-fn host_of(url: &mut Url, changes: &mut Vec<UrlChange>) -> Result<String, SourceUrlError> {
-    let host = decode(url.host_str().unwrap_or_default())?;
-    let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-    if host.is_empty() {
-        return Err(SourceUrlError::NoHost);
-    }
-    let socket = host.starts_with('/') || host.starts_with('@');
-    if !socket && host.contains([',', ' ']) || host.chars().any(char::is_control) {
-        return Err(SourceUrlError::SeveralHosts);
-    }
-    if socket || host.is_ascii() {
-        return Ok(host);
-    }
-    let Ok(url::Host::Domain(ascii)) = url::Host::parse(&host) else {
-        return Err(SourceUrlError::Syntax("invalid host name".into()));
-    };
-    url.set_host(Some(&ascii)).map_err(|error| SourceUrlError::Syntax(error.to_string()))?;
-    changes.push(UrlChange::HostToAscii(ascii.clone()));
-    Ok(ascii)
-}
-
-/// Rejects a URL in which a placeholder was not replaced.
-fn refuse_placeholders(text: &str) -> Result<(), SourceUrlError> {
-    let rest = text.split_once("://").map_or("", |(_, rest)| rest);
-    let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
-    let (login, host) = authority.rsplit_once('@').unwrap_or(("", authority));
-    let (user, password) = login.split_once(':').unwrap_or((login, ""));
-    let database = path.split('?').next().unwrap_or_default();
-    let host = host.strip_suffix("]").map_or_else(|| host.split(':').next().unwrap_or_default(), |_| host);
-    let parts = [("password", password), ("user", user), ("host", host), ("database", database)];
-    let decoded = |part: &str| decode(part).is_ok_and(|part| is_placeholder(&part));
-    match parts.into_iter().find(|(_, part)| is_placeholder(part) || decoded(part)) {
-        Some((what, _)) => Err(SourceUrlError::Placeholder(what)),
-        None => Ok(()),
     }
 }
 

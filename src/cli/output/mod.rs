@@ -239,11 +239,17 @@ pub(super) fn usage(error: &clap::Error, arguments: &[OsString]) -> u8 {
     ErrorKind::Usage.exit_code()
 }
 
+/// The start of the line with which clap ends a usage error.
+const CLAP_CLOSING: &str = "For more information, try ";
+
 /// Clap's usage error as a [`CliError`]: its message, and its tips as the hint.
 fn usage_failure(text: &str) -> CliError {
     let line = |line: &str| line.trim().to_owned();
-    let last_line =
-        text.lines().take_while(|line| !line.starts_with("Usage:")).map(line).filter(|line| !line.is_empty());
+    let last_line = text
+        .lines()
+        .take_while(|line| !line.starts_with("Usage:") && !line.starts_with(CLAP_CLOSING))
+        .map(line)
+        .filter(|line| !line.is_empty());
     let (tips, sentence): (Vec<_>, Vec<_>) = last_line.partition(|line| line.starts_with("tip:"));
     let sentence = sentence.join(" ");
     let command: Vec<&str> = text

@@ -48,8 +48,9 @@ impl ErrorResponse {
     }
 
     /// An import of the project is running.
-    pub(super) fn import_running() -> Self {
-        let message = "an import of this project is already running; wait until it finishes";
+    pub(super) fn import_running(job: Option<&str>) -> Self {
+        let job = job.map_or_else(String::new, |job| format!(" (job {job})"));
+        let message = format!("an import of this project is already running{job}; wait until it finishes");
         Self::coded(StatusCode::CONFLICT, ErrorCode::ImportRunning, message)
     }
 

@@ -84,7 +84,9 @@ pub(super) async fn start(
         secret,
     };
     let Some(job) = api.core.store.create_job(&new).await? else {
-        return Err(ErrorResponse::import_running());
+        let jobs = api.core.store.jobs(&row.project.id, 25).await?;
+        let running = jobs.iter().find(|job| job.kind == PROJECT_IMPORT && !job.state.is_final());
+        return Err(ErrorResponse::import_running(running.map(|job| job.id.as_str())));
     };
     api.core.wakeups.wake_workers();
     Ok((StatusCode::ACCEPTED, Json(JobAnswer { job })))

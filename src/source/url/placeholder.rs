@@ -1,14 +1,32 @@
 //! Placeholders that consoles and guides put in place of a value: `[YOUR-PASSWORD]`, `<host>`, `***`.
 
+use super::{SourceUrlError, decode};
+
 /// Words that a placeholder consists of.
 const WORDS: [&str; 16] = [
     "your", "password", "passwd", "pass", "pwd", "user", "username", "host", "hostname", "port", "database", "dbname",
     "db", "project", "ref", "region",
 ];
 
+/// Rejects a URL in which a placeholder was not replaced.
+pub(super) fn refuse_placeholders(text: &str) -> Result<(), SourceUrlError> {
+    let rest = text.split_once("://").map_or("", |(_, rest)| rest);
+    let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+    let (login, host) = authority.rsplit_once('@').unwrap_or(("", authority));
+    let (user, password) = login.split_once(':').unwrap_or((login, ""));
+    let database = path.split('?').next().unwrap_or_default();
+    let host = host.strip_suffix("]").map_or_else(|| host.split(':').next().unwrap_or_default(), |_| host);
+    let parts = [("password", password), ("user", user), ("host", host), ("database", database)];
+    let decoded = |part: &str| decode(part).is_ok_and(|part| is_placeholder(&part));
+    match parts.into_iter().find(|(_, part)| is_placeholder(part) || decoded(part)) {
+        Some((what, _)) => Err(SourceUrlError::Placeholder(what)),
+        None => Ok(()),
+    }
+}
+
 /// Whether a part of a URL is a placeholder. Real passwords may contain brackets, so these need a word
 /// inside that names what belongs there.
-pub(super) fn is_placeholder(part: &str) -> bool {
+fn is_placeholder(part: &str) -> bool {
     let brackets = [('[', ']'), ('<', '>'), ('{', '}')];
     let inner = brackets.iter().find_map(|(open, close)| part.strip_prefix(*open)?.strip_suffix(*close));
     if let Some(inner) = inner {

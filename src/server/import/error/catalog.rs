@@ -15,6 +15,14 @@ const DUMP_ALL: &str = "dump the whole database, without --table, --schema or --
 const FIX_ROWS: &str = "fix the rows in the source, then dump again";
 const RETRY: &str = "run the import again";
 
+/// A name that a function of an index or a materialized view looks up by the search path.
+pub(super) const SEARCH_PATH: CatalogEntry = known(
+    "42P01",
+    &[],
+    "a function that the index or view calls names this without a schema, and the search path is empty when it is built",
+    "on the source: ALTER FUNCTION … SET search_path = public, pg_temp, for each such function; then import again",
+);
+
 /// Postgres, "Error Codes". Where patterns overlap, the more specific entry is first.
 pub(super) const CATALOG: &[CatalogEntry] = &[
     known("42P06", &["schema \"…already exists"], "the target already has a schema of this name", REPLACE),

@@ -1,6 +1,6 @@
 //! Explains the errors of Postgres programs by the error catalog.
 
-use super::catalog::{BROAD_CODES, CATALOG, CatalogEntry};
+use super::catalog::{BROAD_CODES, CATALOG, CatalogEntry, SEARCH_PATH};
 use super::source_catalog::{NextRead, SOURCE_CATALOG};
 use crate::wire::{ErrorClass, ImportError};
 
@@ -30,12 +30,21 @@ pub(crate) fn explain_error(stderr: &str, location: &ErrorLocation) -> ImportErr
         known.clone().next().filter(|known| same && !BROAD_CODES.contains(&known.sqlstate))
     });
     let sqlstate = code.or_else(|| known.map(|known| known.sqlstate.to_owned()));
+    let known = known.map(|known| if is_search_path(known, kind.as_deref()) { &SEARCH_PATH } else { known });
     ImportError {
         class: class(sqlstate.as_deref(), kind.as_deref()),
         entry: entry.map(|entry| crate::util::format::printable(&entry, 300)),
         line: location.line,
         ..explained(sqlstate, &message, known)
     }
+}
+
+/// Whether a missing name is one that a function of an index or view looks up by the search path, which is
+/// empty when these are built.
+fn is_search_path(known: &CatalogEntry, kind: Option<&str>) -> bool {
+    let kind = kind.unwrap_or_default();
+    let is_built = ["INDEX", "MATERIALIZED VIEW DATA", "CHECK CONSTRAINT"].iter().any(|built| kind.starts_with(built));
+    is_built && ["42P01", "42883", "42704"].contains(&known.sqlstate)
 }
 
 fn explained(sqlstate: Option<String>, message: &str, known: Option<&CatalogEntry>) -> ImportError {
@@ -183,6 +192,22 @@ mod tests {
         assert_eq!((error.sqlstate.as_deref(), error.class), (Some("42P01"), ErrorClass::Degraded));
         assert_eq!(error.entry.as_deref(), Some("215; 1259 16390 VIEW v postgres"));
         assert!(error.fix.is_some_and(|fix| fix.contains("whole database")));
+    }
+
+    #[test]
+    fn names_that_an_index_or_view_misses_are_looked_up_by_the_search_path() {
+        let of = |kind: &str, message: &str| {
+            let location = ErrorLocation { kind: Some(kind.into()), ..ErrorLocation::default() };
+            explain_error(&format!("pg_restore: error: could not execute query: ERROR:  {message}"), &location)
+        };
+        for (kind, message) in [
+            ("INDEX", "function norm(text) does not exist"),
+            ("MATERIALIZED VIEW DATA", "relation \"docs\" does not exist"),
+        ] {
+            let fix = of(kind, message).fix.expect("a fix");
+            assert!(fix.starts_with("on the source: ALTER FUNCTION"), "{kind}: {fix}");
+        }
+        assert!(of("VIEW", "relation \"docs\" does not exist").fix.is_some_and(|fix| fix.contains("whole database")));
     }
 
     #[test]
