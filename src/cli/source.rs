@@ -129,9 +129,8 @@ fn parse(text: &str, parse: fn(&str) -> Result<SourceUrl, SourceUrlError>) -> Re
     parse(text).map_err(|problem| match problem {
         SourceUrlError::Socket => CliError::new(ErrorKind::Conflict, "the source is a Unix socket on this machine")
             .hint("add --via-dump to dump here and upload the dump"),
-        SourceUrlError::PrismaProxy => {
-            CliError::from(problem).hint("use the direct TCP connection string (capydb import guide xata)")
-        }
+        SourceUrlError::PrismaProxy => CliError::from(problem)
+            .hint("use the direct TCP connection string of the Prisma console, postgres://…@db.prisma.io:5432/…"),
         other => CliError::from(other),
     })
 }

@@ -20,6 +20,24 @@ pub struct Part {
     pub line: u64,
 }
 
+/// A message with its lines of the joined dump (`line 20`) as lines of the files (`line 3 of schema.sql`).
+pub fn with_lines_of_files(message: &str, parts: &[Part]) -> String {
+    const WORD: &str = "line ";
+    let (mut text, mut rest) = (String::new(), message);
+    while let Some(at) = rest.find(WORD) {
+        let (before, number) = rest.split_at(at + WORD.len());
+        let digits = number.len() - number.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+        text.push_str(before);
+        let line: Option<u64> = number[..digits].parse().ok();
+        match line.and_then(|line| Some((line, parts.iter().rfind(|part| part.line <= line)?))) {
+            Some((line, part)) => text.extend([&(line - part.line + 1).to_string(), " of ", &part.shown]),
+            None => text.push_str(&number[..digits]),
+        }
+        rest = &number[digits..];
+    }
+    text + rest
+}
+
 /// Why dumps cannot be joined.
 #[derive(Debug, thiserror::Error)]
 pub enum JoinError {
@@ -101,6 +119,15 @@ mod tests {
     use crate::dump::read;
     use std::fs::File;
     use std::io::{Seek, Write};
+
+    #[test]
+    fn lines_of_a_joined_dump_are_shown_as_lines_of_its_files() {
+        let part = |shown: &str, line| Part { shown: shown.into(), offset: 0, line };
+        let parts = [part("a.sql", 2), part("b.sql", 10)];
+        let shown = |text: &str| with_lines_of_files(text, &parts);
+        assert_eq!(shown("line 2: COPY t (line 12)"), "line 1 of a.sql: COPY t (line 3 of b.sql)");
+        assert_eq!(shown("line 1, a line of text, line "), "line 1, a line of text, line ");
+    }
 
     fn plain(name: &str, text: &[u8]) -> DumpFile {
         let mut file = tempfile::tempfile().expect("a temporary file");

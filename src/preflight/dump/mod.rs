@@ -4,9 +4,10 @@ mod intrinsic_checks;
 mod target_checks;
 
 use super::{Limits, check, extensions_available, fixed, report, size_within_plan, version_compatible};
+use crate::dump::join::with_lines_of_files;
 use crate::dump::{Contents, DumpFile, Finding, Format, Occurrences};
 use crate::platforms::{self, Platform};
-use crate::wire::{AuthForeignKey, CheckStatus, DumpFacts, Extension, Preflight, SourceFacts};
+use crate::wire::{AuthForeignKey, Check, CheckStatus, DumpFacts, Extension, Preflight, SourceFacts};
 pub(super) use intrinsic_checks::functions_find_their_tables;
 use intrinsic_checks::{
     complete, disabled_triggers, foreign_servers, format_supported, large_objects, psql_commands, refused,
@@ -107,7 +108,16 @@ pub fn grade_dump(dump: &DumpFile, found: &Contents, limits: &Limits, mode: &Imp
         uses_copy(found),
         skipped_statements(found),
     ];
-    report(checks, facts, limits)
+    let in_files = |text: String| with_lines_of_files(&text, &dump.parts);
+    let checks = checks.into_iter().map(|check| match dump.parts.len() {
+        0 | 1 => check,
+        _ => Check {
+            detail: check.detail.map(in_files),
+            evidence: check.evidence.into_iter().map(in_files).collect(),
+            ..check
+        },
+    });
+    report(checks.collect(), facts, limits)
 }
 
 /// The report on a file that is not a dump, or is too damaged to read.
