@@ -12,11 +12,11 @@ use super::{CliError, ErrorKind, dump, jobs, via_dump};
 use crate::cli::output::report::label;
 use crate::client::{Api, UploadEvent, UploadOptions, UploadSource, Uploaded, upload};
 use crate::dump::{Contents, DumpFile, detect};
-use crate::preflight::{REPLICATION, SOURCE_ENCODING, TargetFacts};
+use crate::preflight::{KNOWN_ENCODING, REPLICATION, SOURCE_ENCODING, TargetFacts};
 use crate::source::SourceUrl;
 use crate::util::byte_counter::ByteCounter;
 use crate::util::format::bytes;
-use crate::wire::{ImportRequest, Job, Project};
+use crate::wire::{CheckStatus, ImportRequest, Job, Project};
 use serde_json::json;
 use std::cell::Cell;
 use std::future::Future;
@@ -207,10 +207,15 @@ async fn dump_locally(
     confirm: impl Future<Output = Result<(), CliError>>,
 ) -> Result<DumpFile, CliError> {
     let limits = Target::for_project(project, options.recreate).limits;
-    let target = TargetFacts { recreate: Some(options.recreate), ..TargetFacts::default() };
+    let target = TargetFacts { recreate: Some(options.recreate), from_dump: true, ..TargetFacts::default() };
     let mut report = via_dump::inspect(context, url, &limits, &target).await?;
     // Logical replication does not matter for a dump.
     report.checks.retain(|check| check.name != REPLICATION);
+    // With a named encoding, the dump's text is converted.
+    if options.source.source_encoding.is_some() {
+        report.checks.retain(|check| check.name != KNOWN_ENCODING);
+        report.ok = report.checks.iter().all(|check| check.status != CheckStatus::Fail);
+    }
     dump::require_passed(context, &report)?;
     let tool = via_dump::choose(context, &report.source.server_version, &limits.target_version)?;
     confirm.await?;

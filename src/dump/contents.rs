@@ -258,6 +258,12 @@ impl Contents {
         self.policy_roles.extend(roles.into_iter().take(room).map(|role| cut(&role).to_owned()));
     }
 
+    /// Whether the dump has no objects and no rows.
+    pub fn is_empty(&self) -> bool {
+        let rows = self.tables_with_data + self.times(Finding::Inserts);
+        self.tables_for_data == 0 && self.objects.is_empty() && rows == 0
+    }
+
     /// Keeps a `GRANT`; statements of other kinds are ignored.
     pub(super) fn add_grant(&mut self, text: &[u8]) {
         if self.grants.len() < NAMES

@@ -37,6 +37,12 @@ pub(super) fn open_function(text: &[u8]) -> Option<OpenFunction> {
         return None;
     }
     let body: Vec<Token> = Tokens::new(inside(body?)).take(20_000).collect();
+    // It sets the path itself, or it may never run what it names, or expects that to fail.
+    let is_conditional = ["IF", "CASE", "EXCEPTION", "LOOP"].iter().any(|word| body.iter().any(|token| token.is(word)));
+    let sets_path = body.iter().any(|token| token.is("SEARCH_PATH") || token.is("SET_CONFIG"));
+    if sets_path || (has("PLPGSQL") && is_conditional) {
+        return None;
+    }
     let calls = qualified_calls(&body).take(NAMES).collect();
     Some(OpenFunction {
         name: format!("{}.{}", schema.name()?, name.name()?),
@@ -79,7 +85,7 @@ const SYNTAX: [&str; 14] = [
 ];
 
 fn unqualified_names(tokens: &[Token]) -> BTreeSet<String> {
-    const BEFORE_TABLES: [&str; 4] = ["FROM", "JOIN", "INTO", "UPDATE"];
+    const BEFORE_TABLES: [&str; 3] = ["FROM", "JOIN", "UPDATE"];
     let none = Token::Sign(' ');
     let is_cte = |name: &Token| {
         tokens.windows(3).any(|three| three[0] == *name && three[1].is("AS") && three[2] == Token::Sign('('))
@@ -90,7 +96,10 @@ fn unqualified_names(tokens: &[Token]) -> BTreeSet<String> {
     let names = (0..tokens.len()).filter(|index| {
         let before = if *index == 0 { &none } else { at(index - 1) };
         let after = at(index + 1);
-        let is_table = BEFORE_TABLES.iter().any(|word| before.is(word)) && *after != Token::Sign('.');
+        // `SELECT … INTO name` names a variable.
+        let is_inserted = before.is("INTO") && *index > 1 && at(index - 2).is("INSERT");
+        let is_named = is_inserted || BEFORE_TABLES.iter().any(|word| before.is(word));
+        let is_table = is_named && *after != Token::Sign('.');
         let is_syntax = SYNTAX.iter().any(|word| at(*index).is(word));
         let is_call = *after == Token::Sign('(') && *before != Token::Sign('.') && !is_syntax;
         // A cast, or a variable: `name type;`, `name type := value;`.

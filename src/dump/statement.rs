@@ -137,10 +137,15 @@ pub fn policy_roles(text: &[u8]) -> Vec<String> {
         .collect()
 }
 
-/// The roles of `GRANT … ON … TO role, …`; `None` for all other statements.
+/// The roles of `GRANT … ON … TO role, …` of an object in a schema, or a schema; `None` for all other
+/// statements.
 pub fn granted_roles(text: &[u8]) -> Option<Vec<String>> {
     let tokens: Vec<Token> = Tokens::new(text).take(20_000).collect();
-    let is_grant = tokens.first()?.is("GRANT") && tokens.iter().any(|token| token.is("ON"));
+    let on = tokens.iter().position(|token| token.is("ON"))?;
+    // Of a server or a database, which belong to more than a project's data.
+    let is_wider = ["DATABASE", "FOREIGN", "LANGUAGE", "PARAMETER", "TABLESPACE"];
+    let is_grant = tokens.first()?.is("GRANT")
+        && !is_wider.iter().any(|kind| tokens[on + 1..].first().is_some_and(|token| token.is(kind)));
     let to = tokens.iter().rposition(|token| token.is("TO")).filter(|_| is_grant)?;
     Some(role_list(&tokens[to + 1..]))
 }

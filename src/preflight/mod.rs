@@ -13,8 +13,8 @@ pub use dump::{
 pub use extensions::{ALLOWED_EXTENSIONS, EXTENSIONS};
 pub use fix_hints::fix_hint;
 pub use live::{
-    COLLATION, DEFINER_RIGHTS, REPLICATION, ROW_SECURITY, SETTINGS, TargetFacts, divide_settings, grade_source,
-    rows_left_out, settings_left_out,
+    COLLATION, DEFINER_RIGHTS, KNOWN_ENCODING, REPLICATION, ROW_SECURITY, SETTINGS, TargetFacts, divide_settings,
+    grade_source, rows_left_out, settings_left_out,
 };
 
 use crate::util::format::{bytes, major};

@@ -110,8 +110,9 @@ impl Core {
         Ok(self.connections_as(&row.project, &row.project.role_name, &password))
     }
 
-    /// Creates a role of the project that owns nothing, and returns its connection strings.
-    pub(super) async fn application_role(&self, row: &ProjectRow, name: &str) -> anyhow::Result<Connections> {
+    /// Creates a role of the project that owns nothing, and returns its connection strings. `None` if
+    /// another role of the server has its name.
+    pub(super) async fn application_role(&self, row: &ProjectRow, name: &str) -> anyhow::Result<Option<Connections>> {
         let Project { role_name, database_name, .. } = &row.project;
         // The same password each time, which does not tell the owner's.
         let owner_password = self.secret_box.open(&row.role_password)?;
@@ -119,8 +120,8 @@ impl Core {
         let password = Signer::new(owner_password.as_bytes()).sign(&format!("role {login}"));
         let role =
             ApplicationRole { database: database_name, owner: role_name, name, login: &login, password: &password };
-        self.target.make_application_role(&role).await?;
-        Ok(self.connections_as(&row.project, &login, &password))
+        let is_made = self.target.make_application_role(&role).await?;
+        Ok(is_made.then(|| self.connections_as(&row.project, &login, &password)))
     }
 
     fn connections_as(&self, project: &Project, role_name: &str, password: &str) -> Connections {

@@ -20,7 +20,7 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Maximum number of bytes that a source may send in one session. The driver buffers a whole
 /// row in memory, however long.
-const MAX_SESSION_BYTES: u64 = 16 << 20;
+const MAX_SESSION_BYTES: u64 = 24 << 20;
 
 /// An open session and the address it is connected to.
 pub struct Session {

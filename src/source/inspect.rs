@@ -12,7 +12,7 @@ use tokio_postgres::SimpleQueryMessage;
 const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Maximum length of a result in bytes: a malicious source may send anything.
-const MAX_RESPONSE_BYTES: usize = 4 << 20;
+const MAX_RESPONSE_BYTES: usize = 12 << 20;
 
 /// Reads version, size, extensions, schemas and other facts relevant to an import.
 pub async fn inspect(session: &Session) -> anyhow::Result<SourceFacts> {
@@ -40,7 +40,7 @@ pub(super) async fn query_json<T: serde::de::DeserializeOwned>(session: &Session
     });
     let text = row.context("the source returned no rows")?;
     if text.len() > MAX_RESPONSE_BYTES {
-        bail!("the source returned {} bytes of metadata, more than the limit of 4 MiB", text.len());
+        bail!("the source returned {} bytes of metadata, more than the limit of 12 MiB", text.len());
     }
     // The parser's error would quote the input.
     serde_json::from_str(text).map_err(|_| anyhow::anyhow!("the source returned invalid metadata"))

@@ -153,6 +153,8 @@ pub struct Collation {
     pub ctype: String,
     /// Locale with the other providers.
     pub locale: Option<String>,
+    /// Rules of ICU that change the order of the locale.
+    pub rules: Option<String>,
 }
 
 impl Collation {
@@ -168,7 +170,11 @@ impl Collation {
         let plain = |locale: &str| locale.to_ascii_lowercase().replace('-', "");
         let name =
             |of: &Self| plain(if of.provider == "c" { &of.collate } else { of.locale.as_deref().unwrap_or_default() });
-        (self.is_by_bytes() && other.is_by_bytes()) || (self.provider == other.provider && name(self) == name(other))
+        // Character classes decide on upper and lower case, also in indexes.
+        let same_classes = self.provider != "c" || other.provider != "c" || plain(&self.ctype) == plain(&other.ctype);
+        let same_order = (self.is_by_bytes() && other.is_by_bytes())
+            || (self.provider == other.provider && name(self) == name(other) && self.rules == other.rules);
+        same_order && same_classes
     }
 }
 
@@ -176,6 +182,7 @@ impl std::fmt::Display for Collation {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let locale = self.locale.as_deref().unwrap_or(&self.collate);
         match self.provider.as_str() {
+            "i" if self.rules.is_some() => write!(f, "{locale} with rules (ICU)"),
             "i" => write!(f, "{locale} (ICU)"),
             "b" => write!(f, "{locale} (built-in)"),
             _ => f.write_str(&self.collate),

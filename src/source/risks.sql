@@ -25,7 +25,8 @@ with schema as (
     select c.oid, c.relkind, format('%I.%I', n.nspname, c.relname), n.oid, c.relrowsecurity, c.relforcerowsecurity, c.relowner
     from config t join pg_class c on c.oid = t.oid join pg_namespace n on n.oid = c.relnamespace
 ), routine as (
-    select p.oid, p.proowner, p.prosecdef, p.proleakproof, p.proconfig, p.oid::regprocedure::text as name, l.lanname, l.lanpltrusted
+    select p.oid, p.proowner, p.prosecdef, p.proleakproof, p.proconfig, p.oid::regprocedure::text as name,
+           coalesce(to_jsonb(p) ->> 'prosupport', '-') as support, l.lanname, l.lanpltrusted
     from pg_proc p join schema n on n.oid = p.pronamespace join pg_language l on l.oid = p.prolang
     where not exists (select from pg_depend d where d.classid = 'pg_proc'::regclass and d.objid = p.oid and d.deptype in ('e', 'i'))
 ), data_type as (
@@ -39,6 +40,12 @@ with schema as (
     union all
     select format('function %s: LEAKPROOF', name) from routine where proleakproof and lanname not in ('c', 'internal')
     union all
+    select format('function %s: support function', name) from routine where support not in ('-', '0')
+    union all
+    select format('transform for %s language %I', t.trftype::regtype, l.lanname)
+    from pg_transform t join pg_language l on l.oid = t.trflang
+    where not exists (select from member d where d.classid = 'pg_transform'::regclass and d.objid = t.oid)
+    union all
     select format('aggregate %s: state of type internal', r.name) from routine r join pg_aggregate a on a.aggfnoid = r.oid
     where a.aggtranstype = 'internal'::regtype
     union all
@@ -50,7 +57,10 @@ with schema as (
       and not exists (select from pg_opclass c where c.opcfamily = o.oid)
     union all
     select format('cast (%s as %s)', c.castsource::regtype, c.casttarget::regtype) from pg_cast c
-    where c.oid >= 16384 and (c.castmethod = 'b' or (c.castsource < 16384 and c.casttarget < 16384))
+    where c.oid >= 16384
+      and (c.castmethod = 'b' or not exists (
+          select from pg_type t where t.oid in (c.castsource, c.casttarget) and t.oid >= 16384
+            and not exists (select from member d where d.classid = 'pg_type'::regclass and d.objid = t.oid)))
       and not exists (select from pg_depend d where d.classid = 'pg_cast'::regclass and d.objid = c.oid and d.deptype in ('e', 'i'))
     union all
     select format('base type %s', name) from data_type where typtype = 'b' or not typisdefined
@@ -108,7 +118,7 @@ select json_build_object(
                           where a.privilege_type = 'SELECT' and (a.grantee = 0 or pg_has_role(a.grantee, 'usage')))),
     'hidden_rows', (
         select coalesce(json_agg(name order by name), '[]') from dumped, me
-        where relrowsecurity and not me.sees_all
+        where relrowsecurity and relkind <> 'p' and not me.sees_all
           and (relforcerowsecurity or not pg_has_role(relowner, 'usage'))),
     'row_security', (
         select coalesce(json_agg(name order by name), '[]') from relation
@@ -205,14 +215,17 @@ select json_build_object(
         select json_build_object(
             'encoding', encoding, 'provider', coalesce(properties ->> 'datlocprovider', 'c'),
             'collate', properties ->> 'datcollate', 'ctype', properties ->> 'datctype',
-            'locale', coalesce(properties ->> 'datlocale', properties ->> 'daticulocale')) from here),
+            'locale', coalesce(properties ->> 'datlocale', properties ->> 'daticulocale'),
+            'rules', properties ->> 'daticurules') from here),
     'sorted_indexes', (
         select coalesce(json_agg(distinct i.indexrelid::regclass::text), '[]')
         from pg_index i join relation r on r.oid = i.indrelid join pg_attribute a on a.attrelid = i.indexrelid
         where a.attcollation = 100),
     'tables', (select count(*) from relation where relkind in ('r', 'p')),
     'lock_capacity', current_setting('max_locks_per_transaction')::bigint
-        * (current_setting('max_connections')::bigint + current_setting('max_prepared_transactions')::bigint),
+        * (select sum(setting::bigint) from pg_settings
+           where name in ('max_connections', 'max_prepared_transactions', 'autovacuum_max_workers',
+                          'max_worker_processes', 'max_wal_senders')),
     'free_connections', (
         select least(
             current_setting('max_connections')::bigint - current_setting('superuser_reserved_connections')::bigint - all_roles,

@@ -134,7 +134,9 @@ impl SourceUrl {
         if let Some(word) = source.parameter("sslmode")
             && SslMode::parse(&word).is_none()
         {
-            return Err(SourceUrlError::SslMode(word.escape_default().take(40).collect()));
+            // An unencoded `&` makes a part of a password look like a parameter.
+            let is_word = word.len() <= 12 && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-');
+            return Err(SourceUrlError::SslMode(if is_word { word } else { "…".to_owned() }));
         }
         Ok(source)
     }
@@ -306,6 +308,9 @@ fn decode(text: &str) -> Result<String, SourceUrlError> {
             continue;
         }
         let (digits, after) = tail.split_at_checked(2).ok_or_else(bad_escape)?;
+        if !digits.iter().all(u8::is_ascii_hexdigit) {
+            return Err(bad_escape()); // `from_str_radix` accepts a sign
+        }
         let digits = std::str::from_utf8(digits).map_err(|_| bad_escape())?;
         bytes.push(u8::from_str_radix(digits, 16).map_err(|_| bad_escape())?);
         rest = after;

@@ -3,7 +3,7 @@
 
 use crate::support::capydb;
 use crate::support::fixtures::{call, control_plane, source, test_dir};
-use crate::support::run;
+use crate::support::{run, until};
 use capydb::source::{SourceUrl, SourceUrlError};
 use serde_json::json;
 use std::io::ErrorKind;
@@ -106,13 +106,22 @@ fn shown(output: usize, url: &str) -> String {
         4 => {
             let id = control_plane().run(&["projects", "list", "-o", "json"]).json()["projects"][0]["id"].clone();
             let path = format!("/v1/projects/{}/imports/preflight", id.as_str().expect("an id"));
-            let (status, answer) = control_plane().call("POST", &path, Some(&json!({ "source_url": url })));
+            let (mut status, mut answer) = (429, json!(null));
+            until("the rate limit allows the request", || {
+                (status, answer) = control_plane().call("POST", &path, Some(&json!({ "source_url": url })));
+                status != 429
+            });
             assert_eq!(status, 400, "{url}: {answer}");
             answer.to_string()
         }
         _ => {
             let address = control_plane().api_url.replace("/api/capydb", "/panel/source");
-            call("POST", &address, "", Some(&json!({ "url": url }))).1.to_string()
+            let (mut status, mut answer) = (429, json!(null));
+            until("the rate limit allows the request", || {
+                (status, answer) = call("POST", &address, "", Some(&json!({ "url": url })));
+                status != 429
+            });
+            answer.to_string()
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What fails is foreseen, and what is foreseen fails.
 
 use crate::grade;
-use crate::support::fixtures::{Source, psql, source, try_psql};
+use crate::support::fixtures::{Source, control_plane, psql, source, test_dir, try_psql};
 
 #[test]
 fn an_empty_source_does_not_replace_a_full_target() {
@@ -23,6 +23,16 @@ fn an_empty_source_does_not_replace_a_full_target() {
     assert_eq!(graded.project.sql("select count(*) from orders"), "1");
     graded.project.import(&[&arguments[..], &["--allow-empty"]].concat()).succeeds();
     assert_eq!(graded.project.sql("select to_regclass('orders') is null"), "t");
+    // The same from a dump, made here or given.
+    let full_project = control_plane().project("live full again");
+    full_project.import(&["--source-url", &full, "--recreate", "--wait"]).succeeds();
+    let dump = test_dir().join("empty.dump");
+    source().dump("live_empty", "custom", &dump);
+    let file = dump.to_str().expect("UTF-8 path");
+    let replaced = full_project.import(&["--file", file, "--recreate", "--wait"]).fails(1, "the dump is empty");
+    assert!(replaced.stderr.contains("--allow-empty"), "{replaced:#?}");
+    assert_eq!(full_project.sql("select count(*) from orders"), "1");
+    full_project.import(&["--file", file, "--recreate", "--allow-empty", "--wait"]).succeeds();
     // An empty target loses nothing.
     grade("live empty", &empty).has("source_not_empty", "warn", &["live_full has tables"]).imported();
 }
@@ -39,6 +49,9 @@ fn objects_that_need_a_superuser_are_refused() {
             "operator class public.backwards",
         ),
         ("family", "create operator family fam using btree", "operator family public.fam"),
+        ("custom", "create function f() returns int language sql set app.x = '1' as 'select 1'", "function public.f(): sets app.x"),
+        ("support", "create function s(int) returns int language sql support generate_series_int4_support as 'select 1'", "function public.s(integer): support function"),
+        ("citext", "create extension citext; create function ci(citext) returns int language sql as 'select 1'; create cast (citext as int) with function ci(citext)", "cast (public.citext as integer)"),
         ("setting", "create function f() returns int language sql set session_replication_role = replica as 'select 1'", "function public.f(): sets session_replication_role"),
         ("cast", "create type pair as (a int); create function to_pair(text) returns pair language sql immutable as 'select row(1)::pair';
                   create cast (text as pair) with function to_pair(text); create cast (int8 as timestamptz) without function", "cast (bigint as timestamp with time zone)"),
@@ -80,16 +93,35 @@ fn functions_that_rely_on_the_search_path_are_named() {
 }
 
 #[test]
+fn functions_that_need_no_search_path_are_left_alone() {
+    let url = source().create(
+        "live_path_own",
+        "create table cfg (id int); create table n (i int);
+         create function sets() returns bigint language plpgsql as
+             'begin perform set_config(''search_path'', ''public'', true); return (select count(*) from cfg); end';
+         create function branches(x int) returns bigint language plpgsql immutable as
+             'begin if x = 99 then return (select count(*) from cfg); end if; return x; end';
+         create function variable(docs int) returns bigint language plpgsql immutable as
+             'declare n bigint; begin n := docs; with d as (select 1) select count(*) from d into n; return n; end';
+         create materialized view counts as select sets() as c;
+         create index on n (branches(i)); create index on n (variable(i))",
+    );
+    grade("path own", &url).only(&[]).imported();
+}
+
+#[test]
 fn rights_are_graded_as_a_dump_needs_them() {
     let url = source().create(
         "live_rights",
         "create role live_reader login password 'source-secret';
          create table open (id int); insert into open values (1); grant select on open to live_reader;
-         create materialized view computed as select count(*) from open",
+         create materialized view computed as select count(*) from open;
+         create table parent (id int) partition by range (id); create table part partition of parent for values from (0) to (9);
+         alter table parent enable row level security; grant select on parent, part to live_reader",
     );
     let reader = url.replace("owner:", "live_reader:");
     // The rows of a materialized view are never read.
-    let graded = grade("live reader", &reader).has("source_readable", "pass", &[]);
+    let graded = grade("live reader", &reader).has("source_readable", "pass", &[]).has("all_rows_visible", "pass", &[]);
     graded.imported();
     assert_eq!(graded.project.sql("select count from computed"), "1");
     psql(&url, "select lo_from_bytea(4711, 'x')");
@@ -119,10 +151,10 @@ fn limits_of_the_source_are_foreseen() {
     let server = Source::start(15, &["max_locks_per_transaction=10", "max_connections=20"]);
     let url = server.create(
         "many",
-        "do $$ begin for t in 1..600 loop execute format('create table t%s (id int)', t); commit; end loop; end $$",
+        "do $$ begin for t in 1..700 loop execute format('create table t%s (id int)', t); commit; end loop; end $$",
     );
     grade("many tables", &url)
-        .has("locks_available", "fail", &["600 tables", "max_locks_per_transaction"])
+        .has("locks_available", "fail", &["700 tables", "max_locks_per_transaction"])
         .refused("locks_available");
     let url = server.create(
         "huge",
@@ -150,6 +182,7 @@ fn names_on_both_sides_are_found_before_the_dump() {
     let first = source().create(
         "live_first",
         "create schema app; create table app.a (id int primary key); insert into app.a values (1);
+         create table app.parts (id int) partition by range (id);
          create type app.state as enum ('x'); create function app.f(int) returns int language sql as 'select 1';
          select lo_from_bytea(50001, 'x')",
     );
@@ -163,7 +196,14 @@ fn names_on_both_sides_are_found_before_the_dump() {
     graded.project.import(&["--source-url", &second, "--wait"]).succeeds();
     assert_eq!(graded.project.sql("select (select id from app.a), (select id from app.b)"), "1|2");
     let again = graded.project.import(&["--source-url", &first, "--wait"]).fails(5, "names_free_on_target");
-    for name in ["relation app.a", "type app.state", "function app.f(integer)", "large object 50001"] {
+    for name in [
+        "relation app.a",
+        "relation app.a_pkey",
+        "relation app.parts",
+        "type app.state",
+        "function app.f(integer)",
+        "large object 50001",
+    ] {
         assert!(again.stderr.contains(name), "no {name}: {again:#?}");
     }
 }

@@ -273,7 +273,7 @@ pub(super) fn schema_and_data(found: &Contents, recreate: bool) -> Check {
             check(name, Warn, format!("schema only: {} but no rows", plural(found.tables_for_data, "table", "tables")));
         return fixed(what, "to import rows as well, dump again without --schema-only (-s)");
     }
-    if found.tables_for_data == 0 && found.objects.is_empty() {
+    if found.is_empty() {
         let what = check(name, Warn, "no tables and no rows".into());
         return fixed(what, "check that you dumped the right database");
     }

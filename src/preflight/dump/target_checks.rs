@@ -141,6 +141,12 @@ impl TargetChecks<'_> {
         let name = "no_dropped_schemas";
         let is_public = |(schema, _): &(&str, &Occurrences)| *schema == "public";
         let dropped = || self.found.seen(Finding::DroppedSchema).filter(is_public);
+        if !self.mode.recreate && dropped().next().is_none() && self.found.seen(Finding::DroppedSchema).next().is_some()
+        {
+            let all = self.found.seen(Finding::DroppedSchema);
+            let what = check(name, Warn, "the dump drops schemas with everything in them".into());
+            return with_evidence(fixed(what, "remove the statements if the target's schemas hold data"), places(all));
+        }
         if self.mode.recreate || dropped().next().is_none() {
             return check(name, Pass, "the dump drops no schema of the target".into());
         }

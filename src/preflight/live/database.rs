@@ -14,17 +14,32 @@ pub const SETTINGS: &str = "database_settings_kept";
 /// Name of the check of the database's collation.
 pub const COLLATION: &str = "database_collation_kept";
 
-/// Settings that belong to the operation of the source, not to its data.
-const OPERATIONAL: [&str; 3] = ["default_transaction_read_only", "role", "session_authorization"];
+/// Settings that say how an application's queries behave. Others concern the operation of a server, or can
+/// make a database unusable where their library, file or tablespace does not exist.
+const OF_APPLICATIONS: &str = "
+    bytea_output client_min_messages constraint_exclusion cursor_tuple_fraction datestyle
+    default_statistics_target default_text_search_config default_transaction_deferrable
+    default_transaction_isolation effective_cache_size effective_io_concurrency extra_float_digits
+    from_collapse_limit gin_fuzzy_search_limit hash_mem_multiplier idle_in_transaction_session_timeout
+    idle_session_timeout intervalstyle jit join_collapse_limit lc_monetary lc_numeric lc_time lock_timeout
+    maintenance_work_mem max_parallel_workers_per_gather plan_cache_mode random_page_cost search_path
+    seq_page_cost statement_timeout timezone transaction_timeout work_mem xmlbinary xmloption";
+
+/// Libraries and languages with settings of their own, which are not those of an application.
+const LIBRARIES: [&str; 5] = ["auto_explain", "plperl", "plpgsql", "pltcl", "pg_hint_plan"];
 
 /// The settings of the source's database that an import can set on the target, and those that it cannot.
 /// A setting of the connecting role applies to the database, because that role does not exist there.
 pub fn divide_settings(risks: &SourceRisks, target_major: u32) -> (Vec<&DatabaseSetting>, Vec<&DatabaseSetting>) {
     risks.settings.iter().partition(|setting| {
         let is_own = setting.role.as_ref().is_none_or(|role| *role == risks.role);
-        is_own
-            && !OPERATIONAL.contains(&setting.name.as_str())
-            && support(&setting.name, target_major) == SettingSupport::Yes
+        let name = setting.name.to_ascii_lowercase();
+        let of_extension = name.split_once('.').is_some_and(|(prefix, _)| {
+            LIBRARIES.contains(&prefix) || super::super::ALLOWED_EXTENSIONS.contains(&prefix)
+        });
+        let is_of_applications =
+            (name.contains('.') && !of_extension) || OF_APPLICATIONS.split_whitespace().any(|known| known == name);
+        is_own && is_of_applications && support(&name, target_major) == SettingSupport::Yes
     })
 }
 
@@ -56,8 +71,8 @@ pub(super) fn settings(risks: &SourceRisks, limits: &Limits, target: &TargetFact
         return check(SETTINGS, Pass, "the database has no settings of its own".into());
     }
     let (kept, lost) = divide_settings(risks, major(&limits.target_version).unwrap_or(super::super::TARGET_MAJOR));
-    let in_place = target.recreate == Some(false);
-    let (kept, lost) = if in_place { (Vec::new(), [lost, kept].concat()) } else { (kept, lost) };
+    let none_kept = target.recreate == Some(false) || target.from_dump;
+    let (kept, lost) = if none_kept { (Vec::new(), [lost, kept].concat()) } else { (kept, lost) };
     let list = |settings: &[&DatabaseSetting]| names(settings.iter().map(|setting| setting.name.as_str()));
     if lost.is_empty() {
         return check(SETTINGS, Pass, format!("carried over: {}", list(&kept)));
@@ -71,6 +86,11 @@ pub(super) fn settings(risks: &SourceRisks, limits: &Limits, target: &TargetFact
 /// Warns if the target will sort text in another order.
 pub(super) fn collation(risks: &SourceRisks, target: &TargetFacts) -> Check {
     let source = &risks.collation;
+    if target.from_dump && !source.is_by_bytes() {
+        let what = format!("the source sorts text by {source}, which a dump does not say");
+        let fix = "if the order matters, import from the URL with --recreate, without --via-dump";
+        return fixed(check(COLLATION, Warn, what), fix);
+    }
     let Some(own) = &target.collation else {
         return check(
             COLLATION,
@@ -95,4 +115,36 @@ pub(super) fn collation(risks: &SourceRisks, target: &TargetFacts) -> Check {
     };
     let evidence = risks.sorted_indexes.iter().take(8).map(|name| format!("index {name}")).collect();
     with_evidence(fixed(check(COLLATION, Warn, what), fix), evidence)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_settings_of_applications_are_carried_over() {
+        let setting = |name: &str, role: Option<&str>| DatabaseSetting {
+            role: role.map(str::to_owned),
+            name: name.into(),
+            value: "x".into(),
+        };
+        let settings = [
+            "search_path",
+            "TimeZone",
+            "app.token",
+            "local_preload_libraries",
+            "row_security",
+            "log_statement",
+            "default_tablespace",
+            "plpgsql.check_asserts",
+            "pg_trgm.similarity_threshold",
+        ];
+        let mut settings: Vec<_> = settings.iter().map(|name| setting(name, None)).collect();
+        settings.extend([setting("work_mem", Some("me")), setting("work_mem", Some("other"))]);
+        let risks = SourceRisks { role: "me".into(), settings, ..SourceRisks::default() };
+        let (kept, lost) = divide_settings(&risks, 17);
+        let names: Vec<String> = kept.into_iter().map(shown).collect();
+        assert_eq!(names, ["search_path", "TimeZone", "app.token", "work_mem of role me"]);
+        assert_eq!(lost.len(), 7);
+    }
 }

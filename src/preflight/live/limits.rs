@@ -12,8 +12,8 @@ pub(super) fn locks(risks: &SourceRisks) -> Check {
     let (tables, capacity) = (risks.tables, risks.lock_capacity);
     let status = match tables {
         _ if capacity == 0 => Pass,
-        _ if tables > capacity + capacity / 3 => Fail,
-        _ if tables > capacity - capacity / 5 => Warn,
+        _ if tables > capacity * 3 / 2 => Fail,
+        _ if tables > capacity => Warn,
         _ => Pass,
     };
     if status == Pass {
@@ -37,9 +37,12 @@ pub(super) fn row_length(risks: &SourceRisks) -> Check {
     with_evidence(fixed(check(name, Fail, what.into()), fix), evidence.collect())
 }
 
+/// Name of the check of the source's encoding.
+pub const KNOWN_ENCODING: &str = "source_encoding_known";
+
 /// Warns if the server never checked the encoding of text.
 pub(super) fn encoding(risks: &SourceRisks) -> Check {
-    let name = "source_encoding_known";
+    let name = KNOWN_ENCODING;
     let encoding = &risks.collation.encoding;
     if encoding != "SQL_ASCII" {
         return check(name, Pass, encoding.clone());

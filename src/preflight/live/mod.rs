@@ -8,6 +8,7 @@ mod rights;
 mod rows;
 
 pub use database::{COLLATION, SETTINGS, divide_settings, settings_left_out};
+pub use limits::KNOWN_ENCODING;
 pub(super) use ownership::row_security_of;
 pub use ownership::{DEFINER_RIGHTS, ROW_SECURITY};
 pub use rows::rows_left_out;
@@ -18,6 +19,7 @@ use crate::wire::{Check, CheckStatus, Preflight, Replication, SourceFacts};
 use CheckStatus::{Fail, Pass, Warn};
 
 /// What is known about the target of an import.
+#[expect(clippy::struct_excessive_bools, reason = "independent facts")]
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TargetFacts {
     /// Whether the target is replaced; `None` if not yet decided.
@@ -26,6 +28,8 @@ pub struct TargetFacts {
     pub has_tables: bool,
     /// Kinds and names of its objects, if it is not replaced.
     pub names: Vec<String>,
+    /// Whether the source comes as a dump, which has no properties of its database.
+    pub from_dump: bool,
     /// Whether an empty source may replace it.
     pub allow_empty: bool,
     /// How it sorts text.

@@ -67,8 +67,11 @@ pub(super) fn functions_find_their_tables(risks: &SourceRisks) -> Check {
 pub(super) fn superuser_objects(source: &SourceFacts, risks: &SourceRisks, limits: &Limits) -> Check {
     let name = "no_superuser_objects";
     let major = major(&limits.target_version).unwrap_or(super::super::TARGET_MAJOR);
-    let needs_superuser =
-        |setting: &str| support(setting, major) == SettingSupport::SuperuserOnly && !HARMLESS.contains(&setting);
+    // Whether a library defines `name.name` is known only when it is loaded.
+    let needs_superuser = |setting: &str| {
+        setting.contains('.')
+            || (support(setting, major) == SettingSupport::SuperuserOnly && !HARMLESS.contains(&setting))
+    };
     let functions = risks.function_settings.iter().filter(|found| needs_superuser(&found.setting));
     let functions = functions.map(|found| format!("function {}: sets {}", found.function, found.setting));
     let failing: Vec<String> = risks.superuser_objects.iter().cloned().chain(functions).collect();

@@ -1,6 +1,6 @@
 //! Meaning that rests on who owns what: after an import, the project's role owns everything.
 
-use super::super::{check, fixed, names, with_evidence};
+use super::super::{check, fixed, with_evidence};
 use super::{count, none_of};
 use crate::source::risks::SourceRisks;
 use crate::wire::{Check, CheckStatus};
@@ -24,10 +24,15 @@ pub(in crate::preflight) fn row_security_of(tables: &[String], policy_roles: &[S
     }
     let number = count(tables.len(), "table has", "tables have");
     let what = format!("{number} row security that does not apply to the project's role, which will own them");
-    let roles = names(policy_roles.iter().map(String::as_str));
-    let roles = if roles.is_empty() { "NAME".to_owned() } else { roles };
+    // One command for one role; a name that needs quotes in SQL needs them in a shell.
+    let first = policy_roles.first().map(|role| crate::util::format::printable(role.trim_matches('"'), 63));
+    let role = match first {
+        Some(role) if role.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') => role,
+        Some(role) => format!("'{}'", role.replace("\"\"", "\"").replace('\'', "'\\''")),
+        None => "NAME".to_owned(),
+    };
     let fix = format!(
-        "connect the application as a role that owns nothing (capydb projects url --role {roles}), \
+        "connect the application as a role that owns nothing (capydb projects url --role {role}), \
          or after the import: ALTER TABLE … FORCE ROW LEVEL SECURITY"
     );
     let evidence = tables.iter().take(10).cloned().collect();

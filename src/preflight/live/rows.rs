@@ -46,7 +46,7 @@ pub(super) fn all_rows_included(risks: &SourceRisks) -> Check {
     };
     let evidence = all.iter().take(5).map(|left_out| {
         let rows = if left_out.reason.contains("standby") { String::new() } else { format!(" ({})", left_out.count) };
-        format!("{}{rows}: {}", left_out.kind.to_lowercase(), left_out.reason)
+        format!("{}{rows}: {}", left_out.kind, left_out.reason)
     });
     with_evidence(fixed(what, fix), evidence.collect())
 }

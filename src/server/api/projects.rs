@@ -70,7 +70,9 @@ pub(super) async fn create_role(
     if !is_valid || name.starts_with("pg_") {
         return Err(ErrorResponse::bad_request("name must have 1 to 63 printable bytes and not begin with pg_"));
     }
-    Ok(Json(ConnectionsAnswer { connections: api.core.application_role(&row, name).await? }))
+    let connections = api.core.application_role(&row, name).await?;
+    let taken = || ErrorResponse::conflict("another role of the server has this name; choose another name");
+    Ok(Json(ConnectionsAnswer { connections: connections.ok_or_else(taken)? }))
 }
 
 /// Create a project

@@ -77,6 +77,8 @@ pub(super) struct Input {
     /// The encoding of its text, whatever it declares.
     pub(super) encoding: Option<SourceEncoding>,
     pub(super) plan: Plan,
+    /// Whether a dump has no objects and no rows.
+    pub(super) is_empty: bool,
     /// What is known only of a live source.
     pub(super) source: LiveSource,
 }
@@ -170,11 +172,21 @@ async fn inspect_source(import: &Import<'_>) -> Result<ResolvedInput, ImportFail
                 .ok_or_else(|| ImportFailure::permanent("the uploaded dump no longer exists; upload it again"))?;
             let path = import.objects.local(&upload, &copy, import.tools.run_as.as_ref()).await;
             let path = path.map_err(|error| ImportFailure::transient(format!("cannot read the dump: {error:#}")))?;
+            let may_lose = import.recreate && !import.allow_empty;
+            let replaces_tables = may_lose && import.server.measure(import.database).await?.tables > 0;
             let (limits, recreate, encoding) = (import.limits.clone(), import.recreate, encoding.clone());
             let size = std::fs::metadata(&path).map_or(0, |about| about.len());
             import.tracker.enter(Phase::Inspecting, Some(size));
             let progress = import.tracker.counter();
-            let opening = tokio::task::spawn_blocking(move || open(&path, encoding, &limits, recreate, &progress));
+            let opening = tokio::task::spawn_blocking(move || {
+                let input = open(&path, encoding, &limits, recreate, &progress)?;
+                if replaces_tables && input.is_empty {
+                    let why = "schema_and_data: the dump is empty, and would replace a target that has tables";
+                    let fix = "check that you dumped the right database; to import an empty one: --allow-empty";
+                    return Err(ImportFailure::preflight_failed(why, Some(fix.to_owned())));
+                }
+                Ok(input)
+            });
             Ok(ResolvedInput::Ready(Box::new(opening.await.map_err(anyhow::Error::from)??)))
         }
     }
@@ -243,7 +255,7 @@ fn directory(path: PathBuf) -> Result<Input, ImportFailure> {
     let size = files.filter_map(|file| file.metadata().ok()).map(|about| about.len()).sum();
     let source = LiveSource::default();
     let kind = InputKind::Archive;
-    Ok(Input { path, kind, size, compressed: false, search_path: None, encoding: None, plan, source })
+    Ok(Input { path, kind, size, compressed: false, search_path: None, encoding: None, plan, is_empty: false, source })
 }
 
 /// Checks an uploaded dump. The client's own check before the upload cannot be trusted.
@@ -269,6 +281,7 @@ fn open(
     let report = grade_dump(&dump, &found, limits, &mode);
     require_passed(&report)?;
     let source = LiveSource { warnings: lasting_warnings(&report), ..LiveSource::default() };
+    let is_empty = found.is_empty();
     let compressed = found.compression.is_some_and(|compression| compression != Compression::None);
     let (kind, plan) = if dump.format == Format::Plain {
         (InputKind::Script, Plan::of_script(found))
@@ -279,7 +292,17 @@ fn open(
         plan.measure_custom(dump.size);
         (InputKind::Archive, plan)
     };
-    Ok(Input { path: path.to_owned(), kind, size: dump.size, compressed, search_path: None, encoding, plan, source })
+    Ok(Input {
+        path: path.to_owned(),
+        kind,
+        size: dump.size,
+        compressed,
+        search_path: None,
+        encoding,
+        plan,
+        is_empty,
+        source,
+    })
 }
 
 /// The problem, without the dump's path on this machine.

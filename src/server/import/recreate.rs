@@ -131,8 +131,12 @@ async fn load_and_swap(
     if !import.store.extend_lease(import.job).await? {
         return Err(ImportFailure::lease_lost());
     }
+    copy_settings(&import.session("postgres").await?, import.database, staging)
+        .await
+        .context("cannot copy the database's settings")?;
     let mut lost = carry_over_settings(import, staging, &input.source.settings).await?;
     lost.extend(grants::grant(import, staging, &input.plan).await?);
+    server.keep_application_roles(staging, import.role).await?;
     swap(import, staging, &old_name(&import.job.id)).await?;
     let left_out = clashes.into_iter().map(|name| LeftOut {
         kind: format!("EXTENSION {name}"),
@@ -159,8 +163,8 @@ async fn create_staging(import: &Import<'_>, staging: &str, options: &str) -> an
     Ok(())
 }
 
-/// Sets the settings of the source's database, with the rights of the project's role. Returns those that
-/// the server refuses. Settings of the live database override them in [`swap`].
+/// Sets the settings of the source's database, with the rights of the project's role. They override those
+/// of the live database, which may come from an earlier import. Returns those that the server refuses.
 async fn carry_over_settings(
     import: &Import<'_>,
     staging: &str,
@@ -201,11 +205,10 @@ fn set_setting(object: &str, name: &str, value: &str) -> String {
     format!("alter {object} set {name} to {value}")
 }
 
-/// Gives the staging database the target's name, settings and privileges. Terminates the sessions of
+/// Gives the staging database the target's name. Terminates the sessions of
 /// the target; both renames are one transaction.
 async fn swap(import: &Import<'_>, staging: &str, old: &str) -> anyhow::Result<()> {
     let (live, session) = (import.database, import.session("postgres").await?);
-    copy_settings(&session, live, staging).await.context("cannot copy the database's settings")?;
     let mut last = None;
     for _ in 0..5 {
         // No session may start between the termination and the renames. The staging database is

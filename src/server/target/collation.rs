@@ -17,6 +17,7 @@ impl TargetServer {
         Ok(TargetFacts {
             recreate,
             allow_empty,
+            from_dump: false,
             has_tables: self.measure(database).await?.tables > 0,
             names: if recreate == Some(true) { Vec::new() } else { self.names(database).await? },
             collation: Some(self.collation(database).await?),
@@ -33,11 +34,12 @@ impl TargetServer {
     async fn collation(&self, database: &str) -> anyhow::Result<Collation> {
         let sql = "select pg_encoding_to_char(encoding)::text, coalesce(to_jsonb(d) ->> 'datlocprovider', 'c'),
                           datcollate::text, datctype::text,
-                          coalesce(to_jsonb(d) ->> 'datlocale', to_jsonb(d) ->> 'daticulocale')
+                          coalesce(to_jsonb(d) ->> 'datlocale', to_jsonb(d) ->> 'daticulocale'),
+                          to_jsonb(d) ->> 'daticurules'
                    from pg_database d where datname = $1";
         let row = self.session("postgres").await?.query_one(sql, &[&database]).await?;
         let [encoding, provider, collate, ctype] = [0, 1, 2, 3].map(|column| row.get(column));
-        Ok(Collation { encoding, provider, collate, ctype, locale: row.get(4) })
+        Ok(Collation { encoding, provider, collate, ctype, locale: row.get(4), rules: row.get(5) })
     }
 
     /// Options of `CREATE DATABASE` for a database that sorts text like another one; `None` if this server
@@ -46,23 +48,30 @@ impl TargetServer {
         let session = self.session("postgres").await?;
         let locale = source.locale.as_deref().unwrap_or_default();
         Ok(match source.provider.as_str() {
-            "i" if self.major >= 15 => {
+            "i" if self.major >= 16 || (self.major == 15 && source.rules.is_none()) => {
                 let sql = "select from pg_collation where collprovider = 'i' limit 1";
                 let has_icu = session.query_opt(sql, &[]).await?.is_some();
-                has_icu.then(|| format!("locale_provider icu icu_locale {}", escape_literal(locale)))
+                let rules = source.rules.as_deref().map(|rules| format!(" icu_rules {}", escape_literal(rules)));
+                has_icu.then(|| {
+                    format!("locale_provider icu icu_locale {}{}", escape_literal(locale), rules.unwrap_or_default())
+                })
             }
             "b" if self.major >= 17 && ["C", "C.UTF-8"].contains(&locale) => {
                 Some(format!("locale_provider builtin builtin_locale {}", escape_literal(locale)))
             }
             "c" => {
                 // Operating systems write the same locale differently.
-                let sql = "select collcollate::text, collctype::text from pg_collation
-                           where collprovider = 'c' and collencoding in (-1, 6)
-                             and lower(replace(collcollate, '-', '')) = lower(replace($1, '-', '')) limit 1";
-                let row = session.query_opt(sql, &[&source.collate]).await?;
+                let sql = "select wanted.name, coalesce(
+                               (select collcollate::text from pg_collation
+                                where collprovider = 'c' and collencoding in (-1, 6)
+                                  and lower(replace(collcollate, '-', '')) = lower(replace(wanted.name, '-', '')) limit 1),
+                               case when wanted.name in ('C', 'POSIX') then wanted.name end)
+                           from unnest($1::text[]) with ordinality wanted (name, number) order by wanted.number";
+                let rows = session.query(sql, &[&[&source.collate, &source.ctype].as_slice()]).await?;
+                let found: Option<Vec<String>> = rows.iter().map(|row| row.get(1)).collect();
                 let provider = if self.major >= 15 { "locale_provider libc " } else { "" };
-                row.map(|row| {
-                    let (collate, ctype) = (escape_literal(row.get(0)), escape_literal(row.get(1)));
+                found.filter(|names| names.len() == 2).map(|names| {
+                    let [collate, ctype] = [0, 1].map(|at| escape_literal(&names[at]));
                     format!("{provider}lc_collate {collate} lc_ctype {ctype}")
                 })
             }

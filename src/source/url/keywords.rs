@@ -62,7 +62,7 @@ fn net_ssl_mode(value: &str) -> String {
 
 /// A URL from a string of keywords; `None` if the text is not one.
 pub(super) fn of_connection_string(text: &str) -> Option<Result<String, SourceUrlError>> {
-    let quote = text.find('\'').unwrap_or(text.len());
+    let quote = text.find(['\'', '"']).unwrap_or(text.len());
     let pairs = if text[..quote].contains(';') { pairs_of_net(text) } else { pairs_of_libpq(text) }?;
     let is_known = |wanted: &[&str]| pairs.iter().any(|(name, _)| wanted.contains(&name.to_ascii_lowercase().as_str()));
     if !is_known(&["host", "server", "dbname", "database", "service", "data source"]) {
@@ -75,12 +75,44 @@ pub(super) fn of_connection_string(text: &str) -> Option<Result<String, SourceUr
     Some(parts.into_url())
 }
 
-/// `Name=value;Name=value`.
+/// `Name=value;Name='value'`; in quotes, a doubled quote stands for one. `None` if the text is of another
+/// form, or if a keyword occurs twice: then an unquoted value contains a semicolon.
 fn pairs_of_net(text: &str) -> Option<Vec<(String, String)>> {
-    let pairs = text.split(';').filter(|pair| !pair.trim().is_empty());
-    pairs
-        .map(|pair| pair.split_once('=').map(|(name, value)| (name.trim().to_owned(), value.trim().to_owned())))
-        .collect()
+    let (mut pairs, mut rest): (Vec<(String, String)>, &str) = (Vec::new(), text);
+    while !rest.trim_matches([' ', ';']).is_empty() {
+        let (name, after) = rest.split_once('=')?;
+        let name = name.trim_matches([' ', ';']).to_owned();
+        let after = after.trim_start();
+        let (value, next) = match after.chars().next().filter(|quote| ['"', '\''].contains(quote)) {
+            Some(quote) => quoted_value(&after[1..], quote)?,
+            None => after
+                .split_once(';')
+                .map_or((after.trim().to_owned(), ""), |(value, next)| (value.trim().to_owned(), next)),
+        };
+        if pairs.iter().any(|(known, _)| known.eq_ignore_ascii_case(&name)) {
+            return None;
+        }
+        pairs.push((name, value));
+        rest = next;
+    }
+    (!pairs.is_empty()).then_some(pairs)
+}
+
+/// The text up to a quote that is not doubled, and what follows the next semicolon.
+fn quoted_value(text: &str, quote: char) -> Option<(String, &str)> {
+    let mut value = String::new();
+    let mut characters = text.char_indices().peekable();
+    while let Some((at, c)) = characters.next() {
+        if c != quote {
+            value.push(c);
+        } else if characters.next_if(|(_, next)| *next == quote).is_some() {
+            value.push(quote);
+        } else {
+            let after = text[at + 1..].trim_start();
+            return (after.is_empty() || after.starts_with(';')).then_some((value, after));
+        }
+    }
+    None
 }
 
 /// `name=value name='value'`, with backslash escapes (libpq, "Keyword/Value Connection Strings").

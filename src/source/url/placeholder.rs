@@ -43,13 +43,14 @@ fn is_variable(part: &str) -> bool {
     name.is_some_and(|name| {
         name.len() > 1
             && name.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_')
-            && name.bytes().any(|byte| byte.is_ascii_uppercase())
+            && name.split('_').any(|word| WORDS.iter().any(|known| word.to_ascii_lowercase().ends_with(known)))
     })
 }
 
 fn of_words(text: &str) -> bool {
+    const OTHERS: [&str; 8] = ["the", "my", "here", "name", "new", "postgres", "aws", "supabase"];
     let words: Vec<String> =
-        text.split(['-', '_', ' ', '.']).filter(|word| !word.is_empty()).map(str::to_ascii_lowercase).collect();
+        text.split(['-', '_', ' ']).filter(|word| !word.is_empty()).map(str::to_ascii_lowercase).collect();
     words.iter().any(|word| WORDS.contains(&word.as_str()))
-        && words.iter().all(|word| word.bytes().all(|byte| byte.is_ascii_alphabetic()))
+        && words.iter().all(|word| WORDS.contains(&word.as_str()) || OTHERS.contains(&word.as_str()))
 }
