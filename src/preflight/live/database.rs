@@ -46,16 +46,17 @@ pub fn divide_settings(risks: &SourceRisks, target_major: u32) -> (Vec<&Database
 /// The settings that are not carried over, for the report of an import.
 pub fn settings_left_out(risks: &SourceRisks, target_major: u32, recreate: bool) -> Vec<LeftOut> {
     let (kept, lost) = divide_settings(risks, target_major);
-    let lost = if recreate { lost } else { [lost, kept].concat() };
-    let left_out = |setting: &&DatabaseSetting| LeftOut {
+    let kept = if recreate { Vec::new() } else { kept };
+    let left_out = |setting: &&DatabaseSetting, reason: &str| LeftOut {
         kind: format!("SETTING {}", shown(setting)),
         count: 1,
-        reason:
-            "settings of other roles, of the server's operation, and those that need a superuser are not imported; \
-                 nor are any without --recreate"
-                .to_owned(),
+        reason: reason.to_owned(),
     };
-    lost.iter().map(left_out).collect()
+    let lost = lost.iter().map(|setting| match &setting.role {
+        Some(role) if *role != risks.role => left_out(setting, "it is a setting of another role"),
+        _ => left_out(setting, "it concerns a server or a library, or needs a superuser"),
+    });
+    lost.chain(kept.iter().map(|setting| left_out(setting, "settings are carried over only with --recreate"))).collect()
 }
 
 fn shown(setting: &DatabaseSetting) -> String {

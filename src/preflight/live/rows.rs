@@ -9,32 +9,55 @@ use CheckStatus::{Pass, Warn};
 /// Name of the check whether pg_dump reads all rows.
 const ALL_ROWS: &str = "all_rows_included";
 
-/// Rows that pg_dump leaves out by rule, for the report of an import.
+/// Rows of one table that pg_dump leaves out by rule.
+struct LeftOutRows<'a> {
+    table: &'a str,
+    /// Their number; `None` if it cannot be counted.
+    rows: Option<u64>,
+    are_changed: bool,
+    reason: String,
+}
+
+fn rows_not_read(risks: &SourceRisks) -> Vec<LeftOutRows<'_>> {
+    let unlogged = risks.unlogged.iter().filter(|_| risks.is_standby).map(|table| LeftOutRows {
+        table,
+        rows: None,
+        are_changed: false,
+        reason: "the source is a standby, which has no rows of unlogged tables".to_owned(),
+    });
+    let of_extension = risks.extension_tables.iter().map(|table| LeftOutRows {
+        table: &table.name,
+        rows: Some(table.rows),
+        are_changed: false,
+        reason: format!("the table belongs to the extension {}, so pg_dump leaves it out", table.extension),
+    });
+    let changed = risks.configuration_tables.iter().map(|table| LeftOutRows {
+        table: &table.name,
+        rows: Some(table.rows),
+        are_changed: true,
+        reason: format!("the extension {} brings these rows, so pg_dump leaves out their changes", table.extension),
+    });
+    unlogged.chain(of_extension).chain(changed).collect()
+}
+
+/// Rows and indexes that pg_dump leaves out by rule, for the report of an import.
 pub fn rows_left_out(risks: &SourceRisks) -> Vec<LeftOut> {
-    let left_out = |kind: String, count, reason: &str| LeftOut { kind, count, reason: reason.to_owned() };
-    let unlogged = risks.unlogged.iter().filter(|_| risks.is_standby);
-    let unlogged = unlogged.map(|name| {
-        left_out(format!("ROWS OF {name}"), 1, "the source is a standby, which has no rows of unlogged tables")
+    let rows = rows_not_read(risks).into_iter().map(|left_out| LeftOut {
+        kind: format!("{}ROWS OF {}", if left_out.are_changed { "CHANGED " } else { "" }, left_out.table),
+        count: left_out.rows.unwrap_or(1),
+        reason: left_out.reason,
     });
-    let of_extension = risks.extension_tables.iter().map(|table| {
-        let reason = format!("the table belongs to the extension {}, so pg_dump leaves it out", table.extension);
-        left_out(format!("ROWS OF {}", table.name), table.rows, &reason)
+    let invalid = (!risks.invalid_indexes.is_empty()).then(|| LeftOut {
+        kind: "INDEX".to_owned(),
+        count: risks.invalid_indexes.len() as u64,
+        reason: "pg_dump leaves out indexes that are not valid".to_owned(),
     });
-    let changed = risks.configuration_tables.iter().map(|table| {
-        let reason =
-            format!("the extension {} brings these rows, so pg_dump leaves out their changes", table.extension);
-        left_out(format!("CHANGED ROWS OF {}", table.name), table.rows, &reason)
-    });
-    let invalid = (!risks.invalid_indexes.is_empty()).then(|| {
-        let number = risks.invalid_indexes.len() as u64;
-        left_out("INDEX".to_owned(), number, "pg_dump leaves out indexes that are not valid")
-    });
-    unlogged.chain(of_extension).chain(changed).chain(invalid).collect()
+    rows.chain(invalid).collect()
 }
 
 /// Warns of rows that pg_dump leaves out.
 pub(super) fn all_rows_included(risks: &SourceRisks) -> Check {
-    let all: Vec<LeftOut> = rows_left_out(risks).into_iter().filter(|left_out| left_out.kind != "INDEX").collect();
+    let all = rows_not_read(risks);
     if all.is_empty() {
         return check(ALL_ROWS, Pass, "pg_dump reads all rows".into());
     }
@@ -45,8 +68,8 @@ pub(super) fn all_rows_included(risks: &SourceRisks) -> Check {
         "copy these rows after the import: psql -c '\\copy …'"
     };
     let evidence = all.iter().take(5).map(|left_out| {
-        let rows = if left_out.reason.contains("standby") { String::new() } else { format!(" ({})", left_out.count) };
-        format!("{}{rows}: {}", left_out.kind, left_out.reason)
+        let rows = left_out.rows.map_or_else(String::new, |rows| format!(" ({rows})"));
+        format!("{}{rows}: {}", left_out.table, left_out.reason)
     });
     with_evidence(fixed(what, fix), evidence.collect())
 }
