@@ -2,6 +2,7 @@
 
 use super::connect::Session;
 use crate::platforms;
+use crate::util::format::bytes;
 use crate::wire::{AuthForeignKey, Extension, Replication, SourceFacts};
 use anyhow::{Context, bail};
 use serde::Deserialize;
@@ -11,17 +12,21 @@ use tokio_postgres::SimpleQueryMessage;
 /// Timeout for a query.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Maximum length of a result in bytes: a malicious source may send anything.
-const MAX_RESPONSE_BYTES: usize = 12 << 20;
+/// Maximum length of the facts in bytes: a malicious source may send anything.
+const MAX_FACTS: usize = 4 << 20;
 
 /// Reads version, size, extensions, schemas and other facts relevant to an import.
 pub async fn inspect(session: &Session) -> anyhow::Result<SourceFacts> {
-    let raw: Raw = query_json(session, include_str!("inspect.sql")).await?;
+    let raw: Raw = query_json(session, include_str!("inspect.sql"), MAX_FACTS).await?;
     Ok(raw.into_facts())
 }
 
-/// Runs a script that returns one JSON document.
-pub(super) async fn query_json<T: serde::de::DeserializeOwned>(session: &Session, script: &str) -> anyhow::Result<T> {
+/// Runs a script that returns one JSON document of at most `max` bytes.
+pub(super) async fn query_json<T: serde::de::DeserializeOwned>(
+    session: &Session,
+    script: &str,
+    max: usize,
+) -> anyhow::Result<T> {
     let answer = tokio::time::timeout(TIMEOUT, session.client.simple_query(script))
         .await
         .with_context(|| format!("the source did not respond within {} seconds", TIMEOUT.as_secs()))?
@@ -39,8 +44,12 @@ pub(super) async fn query_json<T: serde::de::DeserializeOwned>(session: &Session
         _ => None,
     });
     let text = row.context("the source returned no rows")?;
-    if text.len() > MAX_RESPONSE_BYTES {
-        bail!("the source returned {} bytes of metadata, more than the limit of 12 MiB", text.len());
+    if text.len() > max {
+        bail!(
+            "the source returned {} of metadata, more than the limit of {}",
+            bytes(text.len() as u64),
+            bytes(max as u64)
+        );
     }
     // The parser's error would quote the input.
     serde_json::from_str(text).map_err(|_| anyhow::anyhow!("the source returned invalid metadata"))

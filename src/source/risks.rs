@@ -190,6 +190,9 @@ impl std::fmt::Display for Collation {
     }
 }
 
+/// Maximum length of the risks in bytes: those of 20,000 objects fit.
+const MAX_RISKS: usize = 12 << 20;
+
 /// A query for the kinds and names of an application's objects, as a JSON list.
 pub(crate) const NAMES: &str = include_str!("names.sql");
 
@@ -221,7 +224,7 @@ pub async fn inspect_fully(
         _ => "'[]'::json",
     };
     let script = include_str!("risks.sql").replace("COLLATIONS", collations).replace("NAMES", NAMES);
-    let risks = query_json(session, &script).await?;
+    let risks = query_json(session, &script, MAX_RISKS).await?;
     let mut risks = probes::probe(session, risks).await;
     if risks.is_empty() {
         risks.other_databases = probes::databases_with_tables(url, allow_private, &risks.other_databases).await;
