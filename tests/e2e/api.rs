@@ -82,7 +82,13 @@ fn invalid_requests_get_an_error_message() {
         ("POST", &imports, Some(json!({ "confirm": "canary", "source_url": "x" })), 400, "expected a boolean"),
         ("POST", &preflight, Some(json!({ "source_url": ["canary"] })), 400, "expected a string"),
         ("POST", &preflight, Some(json!({ "source_url": "postgres://u:canary@/d" })), 400, "has no host"),
-        ("POST", &preflight, Some(json!({ "source_url": "x".repeat(70_000) })), 413, "the request body is too large"),
+        (
+            "POST",
+            &preflight,
+            Some(json!({ "source_url": "x".repeat(1_100_000) })),
+            413,
+            "the request body is too large",
+        ),
         ("GET", "/v1/projects/nope/jobs?limit=x", None, 404, "project not found"),
     ];
     for (method, path, body, expected_status, expected) in cases {

@@ -2,7 +2,7 @@
 //! and no server but the one that is meant is dialled.
 
 use crate::support::capydb;
-use crate::support::fixtures::{call, control_plane, source, test_dir};
+use crate::support::fixtures::{ControlPlane, call, control_plane, source, test_dir};
 use crate::support::{run, until};
 use capydb::source::{SourceUrl, SourceUrlError};
 use serde_json::json;
@@ -50,6 +50,8 @@ fn forms(password: &str, encoded: &str, port: u16) -> [String; 8] {
 fn no_part_of_a_password_is_shown_and_no_wrong_server_is_dialled() {
     let trap = TcpListener::bind("127.0.0.1:0").expect("bind a port");
     let trap_port = trap.local_addr().expect("local address").port();
+    // Its own, because these requests use up the rate limit of a key.
+    let control_plane = ControlPlane::ephemeral();
     // A server that refuses the login, and one that does not exist.
     let closed = TcpListener::bind("127.0.0.1:0").expect("bind a port").local_addr().expect("local address").port();
     let ports = [closed, source().port];
@@ -78,7 +80,7 @@ fn no_part_of_a_password_is_shown_and_no_wrong_server_is_dialled() {
             }
         }
         let url = &forms[number % forms.len()];
-        safe("the output", url, &shown(number / forms.len(), url));
+        safe("the output", url, &shown(&control_plane, number / forms.len(), url));
     }
     assert!(ambiguous > 200, "{ambiguous}");
     trap.set_nonblocking(true).expect("set nonblocking");
@@ -86,10 +88,10 @@ fn no_part_of_a_password_is_shown_and_no_wrong_server_is_dialled() {
 }
 
 /// What one of the outputs shows of a URL.
-fn shown(output: usize, url: &str) -> String {
+fn shown(control_plane: &ControlPlane, output: usize, url: &str) -> String {
     let preflight = ["import", "preflight", "--project", "dev", "--source-url", url];
     let command = |more: &[&str]| {
-        let output = control_plane().run(&[preflight.as_slice(), more].concat());
+        let output = control_plane.run(&[preflight.as_slice(), more].concat());
         assert_ne!(output.code, 0, "{url}: {output:#?}");
         format!("{}{}", output.stdout, output.stderr)
     };
@@ -104,18 +106,18 @@ fn shown(output: usize, url: &str) -> String {
             format!("{}{}", output.stdout, output.stderr)
         }
         4 => {
-            let id = control_plane().run(&["projects", "list", "-o", "json"]).json()["projects"][0]["id"].clone();
+            let id = control_plane.run(&["projects", "list", "-o", "json"]).json()["projects"][0]["id"].clone();
             let path = format!("/v1/projects/{}/imports/preflight", id.as_str().expect("an id"));
             let (mut status, mut answer) = (429, json!(null));
             until("the rate limit allows the request", || {
-                (status, answer) = control_plane().call("POST", &path, Some(&json!({ "source_url": url })));
+                (status, answer) = control_plane.call("POST", &path, Some(&json!({ "source_url": url })));
                 status != 429
             });
             assert_eq!(status, 400, "{url}: {answer}");
             answer.to_string()
         }
         _ => {
-            let address = control_plane().api_url.replace("/api/capydb", "/panel/source");
+            let address = control_plane.api_url.replace("/api/capydb", "/panel/source");
             let (mut status, mut answer) = (429, json!(null));
             until("the rate limit allows the request", || {
                 (status, answer) = call("POST", &address, "", Some(&json!({ "url": url })));
