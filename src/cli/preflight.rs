@@ -20,7 +20,11 @@ pub(super) async fn run(context: &Context<'_>, args: PreflightArgs) -> Result<()
         SourceArg::Url(text) if args.local => {
             let url = source::resolve_local(&text, &args.source, context.output)?;
             let target = target(context, &args).await?;
-            let facts = TargetFacts { recreate: args.recreate.then_some(true), ..TargetFacts::default() };
+            let facts = TargetFacts {
+                recreate: args.recreate.then_some(true),
+                allow_empty: args.allow_empty,
+                ..TargetFacts::default()
+            };
             let mut found = via_dump::inspect(context, &url, &target.limits, &facts).await?;
             found.checks.push(via_dump::tool_check(&found));
             found
@@ -88,6 +92,6 @@ async fn by_control_plane(context: &Context<'_>, args: &PreflightArgs, text: &st
     let project = context.project(&api, args.project.as_deref()).await?;
     source::require_authorities_known(&url, &project)?;
     context.output.note("Checking the source …");
-    let request = source::preflight_request(&url, &project, args.recreate.then_some(true), false);
+    let request = source::preflight_request(&url, &project, args.recreate.then_some(true), args.allow_empty);
     Ok(api.preflight(&project.id, &request).await?)
 }

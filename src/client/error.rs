@@ -79,7 +79,7 @@ impl CallError {
         let message = if error.is_timeout() {
             format!("{host} did not respond in time")
         } else {
-            format!("cannot reach {host}: {}", innermost(error))
+            format!("cannot reach {host}: {}{}", innermost(error), tls_hint(error))
         };
         Self { kind: CallErrorKind::Transport, message }
     }
@@ -100,6 +100,24 @@ impl CallError {
         };
         Self { kind: CallErrorKind::Status(StatusError { status, retry_after, code, is_from_api }), message }
     }
+}
+
+/// What a failed TLS handshake may mean: a server without TLS, or one with a private authority.
+fn tls_hint(error: &reqwest::Error) -> &'static str {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(current) = cause {
+        let inner = current.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        let tls = inner.and_then(|inner| inner.downcast_ref()).or_else(|| current.downcast_ref::<rustls::Error>());
+        match tls {
+            Some(rustls::Error::InvalidMessage(_)) => return "; if the server has no TLS, use http:// in the URL",
+            Some(rustls::Error::InvalidCertificate(_)) => {
+                return "; for a private certificate authority, set SSL_CERT_FILE to its certificate";
+            }
+            _ => {}
+        }
+        cause = current.source();
+    }
+    ""
 }
 
 fn reason(status: u16) -> &'static str {

@@ -94,9 +94,9 @@ pub struct Contents {
     pub(super) created_names: HashSet<u64>,
     /// Objects that it uses, as `schema` and name, and that the part read so far does not create.
     pub(super) used_names: BTreeMap<(String, String), (DumpLocation, String)>,
-    /// Functions without a search path of their own.
+    /// Functions without a search path of their own, and views.
     pub(super) open_functions: BTreeMap<String, OpenFunction>,
-    /// Functions that indexes and materialized views call, with the first location.
+    /// Functions that indexes call, and materialized views, with the first location.
     pub(super) built_calls: BTreeMap<String, (DumpLocation, String)>,
 }
 

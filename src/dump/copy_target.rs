@@ -45,16 +45,17 @@ impl CopyTarget {
     }
 
     /// The first row that has too many or too few fields: the number of lines before it, and its
-    /// number of fields. `rows` must be whole lines.
-    pub(super) fn invalid_row(&mut self, rows: &[u8]) -> Option<(u64, usize)> {
+    /// number of fields. `rows` must be whole lines, `line_ends` of them.
+    pub(super) fn invalid_row(&mut self, rows: &[u8], line_ends: u64) -> Option<(u64, usize)> {
         let marker = [b"\\.\n".as_slice(), b"\\.\r\n"].into_iter().find(|marker| ends_with_line(rows, marker));
         let rows = &rows[..rows.len() - marker.map_or(0, <[u8]>::len)];
-        let count = |byte: u8| memchr::memchr_iter(byte, rows).count();
-        let fields = |row: &[u8]| memchr::memchr_iter(b'\t', row).count() + 1;
+        let line_ends = line_ends - u64::from(marker.is_some());
+        let tabs = |bytes: &[u8]| memchr::memchr_iter(b'\t', bytes).count();
+        let fields = |row: &[u8]| tabs(row) + 1;
         let first = rows.split_inclusive(|byte| *byte == b'\n').next()?;
         let columns = *self.columns.get_or_insert_with(|| fields(first));
-        // Two counts are faster than a look at every row.
-        if count(b'\t') == count(b'\n') * (columns - 1) {
+        // A count of all rows is faster than a look at every row.
+        if tabs(rows) as u64 == line_ends * (columns as u64 - 1) {
             return None;
         }
         // Versions before 7.2 wrote line ends and tabs in values with a backslash before them.
@@ -80,6 +81,7 @@ fn ends_with_line(rows: &[u8], line: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::window::line_ends;
     use super::*;
 
     #[test]
@@ -95,16 +97,17 @@ mod tests {
 
     #[test]
     fn rows_with_other_numbers_of_fields_are_found() {
+        let invalid_row = |target: &mut CopyTarget, rows: &[u8]| target.invalid_row(rows, line_ends(rows));
         let mut target = CopyTarget { table: "t".into(), columns: Some(2) };
-        assert_eq!(target.invalid_row(b"1\ta\n2\tb\n\\.\n"), None);
-        assert_eq!(target.invalid_row(b"1\ta\npg_dump: warning\n2\tb\n"), Some((1, 1)));
-        assert_eq!(target.invalid_row(b"1\ta\tb\n"), Some((0, 3)));
-        assert_eq!(target.invalid_row(b"\\.\n"), None);
-        assert_eq!(target.invalid_row(b"1\tC:\\\\\npg_dump: warning\n"), Some((1, 1)), "an escaped backslash");
-        assert_eq!(target.invalid_row(b"1\ta\\\nb\n2\tc\n"), None, "an escaped line end");
+        assert_eq!(invalid_row(&mut target, b"1\ta\n2\tb\n\\.\n"), None);
+        assert_eq!(invalid_row(&mut target, b"1\ta\npg_dump: warning\n2\tb\n"), Some((1, 1)));
+        assert_eq!(invalid_row(&mut target, b"1\ta\tb\n"), Some((0, 3)));
+        assert_eq!(invalid_row(&mut target, b"\\.\n"), None);
+        assert_eq!(invalid_row(&mut target, b"1\tC:\\\\\npg_dump: warning\n"), Some((1, 1)), "an escaped backslash");
+        assert_eq!(invalid_row(&mut target, b"1\ta\\\nb\n2\tc\n"), None, "an escaped line end");
         let mut unlisted = CopyTarget { table: "t".into(), columns: None };
-        assert_eq!(unlisted.invalid_row(b"1\ta\tb\n1\ta\n"), Some((1, 2)));
+        assert_eq!(invalid_row(&mut unlisted, b"1\ta\tb\n1\ta\n"), Some((1, 2)));
         let mut single = CopyTarget { table: "t".into(), columns: Some(1) };
-        assert_eq!(single.invalid_row(b"a\n\n\\.\r\n"), None);
+        assert_eq!(invalid_row(&mut single, b"a\n\n\\.\r\n"), None);
     }
 }

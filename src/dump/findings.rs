@@ -5,7 +5,7 @@ use super::catalog_changes::removed_column;
 use super::contents::{Contents, DumpLocation, Finding};
 use super::extension_use::used_extensions;
 use super::references::qualified_names;
-use super::search_path::{called_functions, open_function};
+use super::search_path::{called_functions, open_function, open_view};
 use super::statement::{beginning, extension, policy_roles, qualified, role_list};
 use super::superuser::requirement;
 use super::tokens::{Token, Tokens, first_word};
@@ -289,7 +289,7 @@ pub(super) fn record_requirements(contents: &mut Contents, text: &[u8], at: At<'
         record_check_functions(contents, text, at);
     }
     contents.add_names(qualified_names(text), || (at(), beginning(text)));
-    if let Some(function) = open_function(text) {
+    if let Some(function) = open_function(text).or_else(|| open_view(text)) {
         contents.add_open_function(function);
     }
     for function in called_functions(text) {

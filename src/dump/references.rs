@@ -2,6 +2,7 @@
 //! `-n`) uses objects that it does not create.
 
 use super::contents::{Contents, DumpLocation, Finding, NAMES, TABLES, hash};
+use super::search_path::OpenFunction;
 use super::tokens::{Token, Tokens};
 use std::collections::BTreeSet;
 
@@ -128,6 +129,22 @@ fn sequences(tokens: &[Token], raw: &[&[u8]]) -> Vec<UsedName> {
     used.collect()
 }
 
+/// A function that an index or a materialized view runs while it is built, and that finds a name only by the
+/// search path, which is empty then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PathDependentCall<'a> {
+    /// The function, or the view with a query as text, as `schema.name`.
+    pub name: &'a str,
+    /// Whether it is a view.
+    pub is_view: bool,
+    /// The table or function that it names without a schema.
+    pub found: &'a str,
+    /// Where the index or the materialized view is.
+    pub place: DumpLocation,
+    /// The start of its definition.
+    pub caller: &'a str,
+}
+
 impl Contents {
     /// Records the names with a schema in a definition.
     pub(super) fn add_names(&mut self, names: QualifiedNames, place: impl Fn() -> (DumpLocation, String)) {
@@ -183,24 +200,24 @@ impl Contents {
         }
     }
 
-    /// Functions that an index or a materialized view calls and that find a table or function of the
-    /// dump only by the search path: function, what it names, location and excerpt of the caller.
-    pub fn path_dependent_calls(&self) -> impl Iterator<Item = (&str, &str, DumpLocation, &str)> {
-        self.built_calls.iter().filter_map(|(function, (place, shown))| {
-            let (function, name) = self.path_dependent(function)?;
-            Some((function, name, *place, shown.as_str()))
+    /// What indexes and materialized views run, and finds a table or function of the dump only by the search
+    /// path.
+    pub fn path_dependent_calls(&self) -> impl Iterator<Item = PathDependentCall<'_>> {
+        self.built_calls.iter().filter_map(|(called, (place, caller))| {
+            let (function, found) = self.path_dependent(called)?;
+            Some(PathDependentCall { name: &function.name, is_view: function.is_view, found, place: *place, caller })
         })
     }
 
     /// The function that a call reaches and that finds a name of the dump only by the search path.
-    fn path_dependent(&self, called: &str) -> Option<(&str, &str)> {
+    fn path_dependent(&self, called: &str) -> Option<(&OpenFunction, &str)> {
         let (mut waiting, mut seen) = (vec![called], BTreeSet::new());
         while let Some(name) = waiting.pop() {
             let Some(function) = self.open_functions.get(name).filter(|_| seen.insert(name)) else { continue };
             let is_own =
                 |name: &&String| self.names.contains(&hash("", name)) || super::extension_use::is_extension_name(name);
             if let Some(own) = function.unqualified.iter().find(is_own) {
-                return Some((&function.name, own));
+                return Some((function, own));
             }
             waiting.extend(function.calls.iter().map(String::as_str));
         }

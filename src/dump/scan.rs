@@ -328,7 +328,9 @@ impl Scan<'_> {
         let after = |at: Option<usize>| at.map_or(0, |at| at + 1);
         let start = if begins_inside { after(memchr::memchr(b'\n', piece.bytes)) } else { 0 };
         let end = after(memchr::memrchr(b'\n', piece.bytes));
-        let Some((line, fields)) = piece.bytes.get(start..end).and_then(|rows| copy.invalid_row(rows)) else { return };
+        let line_ends = piece.line_ends().saturating_sub(u64::from(begins_inside));
+        let rows = piece.bytes.get(start..end);
+        let Some((line, fields)) = rows.and_then(|rows| copy.invalid_row(rows, line_ends)) else { return };
         let columns = copy.columns.unwrap_or_default();
         let what = format!("{fields} fields, but {} has {columns} columns", copy.table);
         self.found.invalid_row = Some((DumpLocation::Line(piece.line() + line + u64::from(begins_inside)), what));

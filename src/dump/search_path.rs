@@ -8,14 +8,16 @@ use std::collections::BTreeSet;
 /// Names kept per function.
 const NAMES: usize = 100;
 
-/// A function without a search path of its own.
+/// A function without a search path of its own, or a view.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct OpenFunction {
     /// `schema.name`
     pub(super) name: String,
-    /// Names in its body without a schema: tables after `FROM` and the like, functions, and types.
+    pub(super) is_view: bool,
+    /// Names in its body without a schema: tables after `FROM` and the like, functions, and types. Of a
+    /// view, only those in the query of `ts_stat`, which is text.
     pub(super) unqualified: BTreeSet<String>,
-    /// Functions that its body calls with their schema.
+    /// Functions and relations that its body names with their schema.
     pub(super) calls: BTreeSet<String>,
 }
 
@@ -43,11 +45,30 @@ pub(super) fn open_function(text: &[u8]) -> Option<OpenFunction> {
     if sets_path || (has("PLPGSQL") && is_conditional) {
         return None;
     }
-    let calls = qualified_calls(&body).take(NAMES).collect();
     Some(OpenFunction {
         name: format!("{}.{}", schema.name()?, name.name()?),
+        is_view: false,
         unqualified: unqualified_names(&body),
-        calls,
+        calls: used_names(&body).take(NAMES).collect(),
+    })
+}
+
+/// Parses a `CREATE [MATERIALIZED] VIEW`, whose functions run when a materialized view is built from it.
+pub(super) fn open_view(text: &[u8]) -> Option<OpenFunction> {
+    let mut reader = Tokens::new(text);
+    let next = std::iter::from_fn(|| reader.next_with_text());
+    let (tokens, raw): (Vec<Token>, Vec<&[u8]>) = next.take(20_000).map(|(token, raw, _)| (token, raw)).unzip();
+    let at = tokens.iter().take(6).position(|token| token.is("VIEW")).filter(|_| tokens[0].is("CREATE"))?;
+    let [schema, Token::Sign('.'), name, ..] = tokens.get(at + 1..)? else { return None };
+    let queries = (3..tokens.len()).filter(|at| {
+        tokens[*at] == Token::Literal && tokens[at - 1] == Token::Sign('(') && tokens[at - 2].is("TS_STAT")
+    });
+    let unqualified = queries.flat_map(|at| unqualified_names(&Tokens::new(inside(raw[at])).collect::<Vec<_>>()));
+    Some(OpenFunction {
+        name: format!("{}.{}", schema.name()?, name.name()?),
+        is_view: true,
+        unqualified: unqualified.collect(),
+        calls: used_names(&tokens[at + 4..]).take(NAMES).collect(),
     })
 }
 
@@ -64,6 +85,15 @@ fn inside(literal: &[u8]) -> &[u8] {
 fn qualified_calls(tokens: &[Token]) -> impl Iterator<Item = String> {
     let calls = tokens.windows(4).filter(|four| four[1] == Token::Sign('.') && four[3] == Token::Sign('('));
     calls.filter_map(|four| Some(format!("{}.{}", four[0].name()?, four[2].name()?)))
+}
+
+/// The functions that a text calls and the relations that it reads, as `schema.name`.
+fn used_names(tokens: &[Token]) -> impl Iterator<Item = String> {
+    let begins =
+        |token: &Token| matches!(token, Token::Sign('(' | ',')) || ["FROM", "JOIN"].iter().any(|word| token.is(word));
+    let relations = tokens.windows(4).filter(move |four| begins(&four[0]) && four[2] == Token::Sign('.'));
+    let relations = relations.filter_map(|four| Some(format!("{}.{}", four[1].name()?, four[3].name()?)));
+    qualified_calls(tokens).chain(relations)
 }
 
 /// Functions of the grammar, which never name a function of the user (Postgres, "SQL Key Words").
@@ -111,11 +141,14 @@ fn unqualified_names(tokens: &[Token]) -> BTreeSet<String> {
     names.filter_map(|index| tokens[index].name()).take(NAMES).collect()
 }
 
-/// The functions that a definition of an index, an exclusion constraint or a materialized view calls, as
-/// `schema.name`.
+/// The functions that a definition of an index or an exclusion constraint calls, or the materialized view
+/// that it creates, as `schema.name`.
 pub(super) fn called_functions(text: &[u8]) -> Vec<String> {
     let tokens: Vec<Token> = Tokens::new(text).take(20_000).collect();
-    let built = tokens.iter().take(5).any(|token| token.is("INDEX") || token.is("MATERIALIZED"));
+    if tokens.iter().take(5).any(|token| token.is("MATERIALIZED")) {
+        return open_view(text).into_iter().map(|view| view.name).collect();
+    }
+    let built = tokens.iter().take(5).any(|token| token.is("INDEX"));
     let excludes =
         tokens.first().is_some_and(|token| token.is("ALTER")) && tokens.iter().any(|token| token.is("EXCLUDE"));
     if built || excludes { qualified_calls(&tokens).collect() } else { Vec::new() }
@@ -132,7 +165,7 @@ mod tests {
         assert_eq!(function.name, "public.cnt");
         let names: Vec<&str> = function.unqualified.iter().map(String::as_str).collect();
         assert_eq!(names, ["count", "lower", "return", "x", "z"], "keywords match no table");
-        assert_eq!(function.calls.iter().collect::<Vec<_>>(), ["public.f"]);
+        assert_eq!(function.calls.iter().collect::<Vec<_>>(), ["a.y", "public.f", "z.n"]);
         let text = b"CREATE FUNCTION public.g(d date) RETURNS int LANGUAGE plpgsql AS $$ declare m mood := 'a'; begin with c as (select 1) select extract(day from event)::kind from c; end $$;";
         let names = open_function(text).expect("an open function").unqualified;
         assert!(["mood", "kind"].iter().all(|name| names.contains(*name)), "{names:?}");
@@ -156,5 +189,19 @@ mod tests {
         let index = "CREATE INDEX i ON public.t USING btree (public.norm(name), lower(name));";
         assert_eq!(called_functions(index.as_bytes()), ["public.norm"]);
         assert_eq!(called_functions(b"CREATE VIEW v AS SELECT public.cnt() AS c;"), Vec::<String>::new());
+        let built = "CREATE MATERIALIZED VIEW public.m AS SELECT v.c FROM public.v WITH NO DATA;";
+        assert_eq!(called_functions(built.as_bytes()), ["public.m"]);
+    }
+
+    #[test]
+    fn views_name_what_they_read() {
+        let text = "CREATE VIEW public.v AS SELECT public.f(t.a) AS a FROM (s.t t JOIN s.u ON (t.id = u.id)), s.w;";
+        let view = open_view(text.as_bytes()).expect("a view");
+        assert!(view.is_view && view.name == "public.v" && view.unqualified.is_empty(), "{view:?}");
+        assert!(["public.f", "s.t", "s.u", "s.w"].iter().all(|name| view.calls.contains(*name)), "{view:?}");
+        let text = "CREATE MATERIALIZED VIEW s.words AS SELECT word FROM ts_stat('select body from docs'::text) x;";
+        let view = open_view(text.as_bytes()).expect("a view");
+        assert_eq!(view.unqualified.iter().collect::<Vec<_>>(), ["docs"]);
+        assert_eq!(open_view(b"CREATE TABLE s.t (v int);"), None);
     }
 }

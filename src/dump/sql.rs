@@ -34,7 +34,12 @@ pub struct Piece<'a> {
 impl Piece<'_> {
     /// The line on which the piece begins, from 1. Counted on demand, because it takes time.
     pub fn line(&self) -> u64 {
-        1 + self.place.lines()
+        1 + self.place.lines_before()
+    }
+
+    /// Number of lines that end in the piece.
+    pub(super) fn line_ends(&self) -> u64 {
+        self.place.lines_inside()
     }
 
     /// The statement in UTF-8 with standard strings, as [`treat`] and the like expect it.

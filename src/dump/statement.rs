@@ -1,5 +1,6 @@
 //! Reads names and kinds from SQL statements.
 
+use super::lexer::{End, StatementLexer};
 use super::sql::{Script, without_messages};
 pub use super::tokens::first_word;
 use super::tokens::{Token, Tokens};
@@ -82,6 +83,19 @@ pub fn count_statements(text: &str) -> usize {
         count += usize::from(piece.kind.starts_statement() && !first_word(piece.bytes).is_empty());
     }
     count
+}
+
+/// The statements of a short text with standard strings, without their semicolons.
+pub fn statements(text: &str) -> Vec<&str> {
+    let (mut found, mut rest) = (Vec::new(), text);
+    while !rest.is_empty() {
+        let end = StatementLexer::default().advance(rest.as_bytes(), false, true);
+        let (statement, after) = rest.split_at(end.map_or(rest.len(), End::length));
+        found.push(statement.trim().trim_end_matches(';'));
+        rest = after;
+    }
+    found.retain(|statement| !statement.is_empty());
+    found
 }
 
 /// Approximate kind of a statement without a heading; for rows and tables, the kind that pg_dump

@@ -56,20 +56,34 @@ pub(super) struct Window {
     counted: Cell<(usize, u64)>,
 }
 
-/// A position in the window, whose line can be counted.
+/// The place of taken bytes in the window, whose lines can be counted.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Position<'a> {
-    before: &'a [u8],
+    /// The window up to the end of the bytes.
+    whole: &'a [u8],
+    /// The start of the bytes in it.
+    start: usize,
     counted: &'a Cell<(usize, u64)>,
 }
 
 impl Position<'_> {
-    /// Number of lines that end before it. Counting continues from the previous call.
-    pub(super) fn lines(self) -> u64 {
+    /// Number of lines that end before the bytes. Counting continues from the previous call.
+    pub(super) fn lines_before(self) -> u64 {
         let (from, lines) = self.counted.get();
-        let lines = lines + line_ends(&self.before[from..]);
-        self.counted.set((self.before.len(), lines));
+        if from > self.start {
+            return lines - line_ends(&self.whole[self.start..from]);
+        }
+        let lines = lines + line_ends(&self.whole[from..self.start]);
+        self.counted.set((self.start, lines));
         lines
+    }
+
+    /// Number of lines that end in the bytes. They are not counted again for what follows.
+    pub(super) fn lines_inside(self) -> u64 {
+        let before = self.lines_before();
+        let inside = line_ends(&self.whole[self.start..]);
+        self.counted.set((self.whole.len(), before + inside));
+        inside
     }
 }
 
@@ -132,12 +146,13 @@ impl Window {
     pub(super) fn take(&mut self, length: usize) -> (&[u8], Position<'_>) {
         let from = self.start;
         self.start += length;
-        (&self.bytes[from..self.start], Position { before: &self.bytes[..from], counted: &self.counted })
+        let whole = &self.bytes[..self.start];
+        (&whole[from..], Position { whole, start: from, counted: &self.counted })
     }
 
     /// Number of lines that end in the bytes taken.
     pub(super) fn lines(&self) -> u64 {
-        Position { before: &self.bytes[..self.start], counted: &self.counted }.lines()
+        Position { whole: &self.bytes[..self.start], start: self.start, counted: &self.counted }.lines_before()
     }
 
     /// Appends the next block, or sets the end of the stream.

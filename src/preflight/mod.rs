@@ -20,6 +20,7 @@ pub use live::{
 use crate::util::format::{bytes, major};
 use crate::wire::{Check, CheckStatus, Preflight, SourceFacts};
 use extensions::extensions_available;
+use postgres_protocol::escape::escape_identifier;
 
 /// Name of the size check.
 pub const SIZE: &str = "source_size_within_plan";
@@ -126,6 +127,16 @@ fn names<'a>(all: impl IntoIterator<Item = &'a str>) -> String {
     let shown: Vec<String> = all.iter().take(30).map(|name| crate::util::format::printable(name, 63)).collect();
     let more = all.len().saturating_sub(shown.len());
     if more > 0 { format!("{} and {more} more", shown.join(", ")) } else { shown.join(", ") }
+}
+
+/// `schema.name` as SQL, with quotes where they are needed.
+fn sql_name(name: &str) -> String {
+    let is_plain = |part: &str| {
+        part.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')
+            && part.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
+    };
+    let quoted = |part: &str| if is_plain(part) { part.to_owned() } else { escape_identifier(part) };
+    name.split_once('.').map_or_else(|| quoted(name), |(schema, name)| format!("{}.{}", quoted(schema), quoted(name)))
 }
 
 fn plural(number: u64, one: &str, many: &str) -> String {

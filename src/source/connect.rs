@@ -254,6 +254,9 @@ fn connect_error_of(host_and_port: &str, error: &tokio_postgres::Error, password
             let why = "the server does not support TLS; add sslmode=disable to the URL to connect without encryption";
             ConnectError::Tls(host_and_port.into(), why.into())
         }
+        DriverFailure::Password if password.is_none() => {
+            ConnectError::Login(host_and_port.into(), "the server asks for a password, and the URL has none".into())
+        }
         DriverFailure::Password => ConnectError::Login(host_and_port.into(), said),
         DriverFailure::Other => ConnectError::Other(host_and_port.into(), said),
     }

@@ -190,7 +190,12 @@ select json_build_object(
                 select 3, pg_get_indexdef(i.indexrelid) from pg_index i join relation r on r.oid = i.indrelid
                 where i.indexprs is not null or i.indpred is not null
                 union all
-                select 4, format('create materialized view %s as %s', r.name, rtrim(pg_get_viewdef(r.oid), ';'))
+                select 4, format('create view %I.%I as %s', n.nspname, c.relname, rtrim(pg_get_viewdef(c.oid), ';'))
+                from pg_class c join schema n on n.oid = c.relnamespace
+                where c.relkind = 'v'
+                  and not exists (select from member d where d.classid = 'pg_class'::regclass and d.objid = c.oid)
+                union all
+                select 5, format('create materialized view %s as %s', r.name, rtrim(pg_get_viewdef(r.oid), ';'))
                 from relation r join pg_class c on c.oid = r.oid where r.relkind = 'm' and c.relispopulated
             ) definition) limited),
     'text_columns', (

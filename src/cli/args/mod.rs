@@ -287,6 +287,9 @@ pub(super) struct PreflightArgs {
     /// Check as for import --recreate
     #[arg(long)]
     pub(super) recreate: bool,
+    /// With --recreate, accept a source that is empty
+    #[arg(long, requires = "recreate")]
+    pub(super) allow_empty: bool,
     /// Project id, slug or name [default: the linked or only project]
     #[arg(long, value_name = "REF")]
     pub(super) project: Option<String>,

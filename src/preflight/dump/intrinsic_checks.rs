@@ -5,10 +5,11 @@ use crate::dump::archive::Compression;
 use crate::dump::encoding::Encoding;
 use crate::dump::{Contents, Finding, Format};
 use crate::preflight::live::row_security_of;
-use crate::preflight::{check, fixed, names, plural, with_evidence};
+use crate::preflight::{check, fixed, names, plural, sql_name, with_evidence};
 use crate::util::format::major;
 use crate::wire::{Check, CheckStatus};
 use CheckStatus::{Fail, Pass, Warn};
+use std::collections::BTreeSet;
 
 pub(super) fn complete(found: &Contents) -> Check {
     let zero = found.seen(Finding::ZeroByte).flat_map(|(_, seen)| seen.first.clone()).collect::<Vec<_>>();
@@ -67,16 +68,21 @@ pub(super) fn text_in_declared_encoding(found: &Contents, is_named: bool) -> Che
 pub(in crate::preflight) fn functions_find_their_tables(found: &Contents) -> Check {
     let name = "functions_find_their_tables";
     let calls: Vec<_> = found.path_dependent_calls().collect();
-    let Some((first, ..)) = calls.first() else {
+    if calls.is_empty() {
         return check(name, Pass, "no index or materialized view needs a search path".into());
-    };
-    let list: Vec<String> = calls.iter().map(|(function, table, ..)| format!("{function} ({table})")).collect();
+    }
+    let list: BTreeSet<String> = calls.iter().map(|call| format!("{} ({})", call.name, call.found)).collect();
     let what = format!(
         "indexes or materialized views call functions that name tables or functions without a schema: {}",
         names(list.iter().map(String::as_str))
     );
-    let fix = format!("in the source: ALTER FUNCTION {first} SET search_path = public, pg_temp; then dump again");
-    let evidence = calls.iter().take(5).map(|(_, _, place, shown)| format!("{place}: {shown}")).collect();
+    let functions: BTreeSet<&str> = calls.iter().filter(|call| !call.is_view).map(|call| call.name).collect();
+    let alter =
+        functions.iter().map(|name| format!("ALTER FUNCTION {} SET search_path = public, pg_temp;", sql_name(name)));
+    let views: BTreeSet<&str> = calls.iter().filter(|call| call.is_view).map(|call| call.name).collect();
+    let views = views.iter().map(|name| format!("give the table in the query of ts_stat in {name} its schema;"));
+    let fix = format!("in the source: {} then dump again", alter.chain(views).collect::<Vec<_>>().join(" "));
+    let evidence = calls.iter().take(5).map(|call| format!("{}: {}", call.place, call.caller)).collect();
     with_evidence(fixed(check(name, Fail, what), fix), evidence)
 }
 

@@ -200,10 +200,7 @@ impl TargetChecks<'_> {
         }
         let what =
             check(name, Warn, format!("row security policies for roles missing on the target: {}", names(roles)));
-        fixed(
-            what,
-            "grant these roles to the application's role (they are created without login), or change the policies",
-        )
+        fixed(what, "the import creates these roles without login; the URL of one: capydb projects url --role NAME")
     }
 
     pub(super) fn settings(&self) -> Check {
@@ -309,7 +306,7 @@ impl TargetChecks<'_> {
         );
         // The application may use the extensions in this schema.
         let own = schemas.iter().filter(|schema| **schema != "extensions");
-        let exclude: Vec<String> = own.take(4).map(|schema| format!("-N {schema}")).collect();
+        let exclude: Vec<String> = own.map(|schema| format!("-N {schema}")).collect();
         let fix = format!("these schemas are imported but unused; to exclude them: pg_dump -Fc {}", exclude.join(" "));
         with_evidence(fixed(what, fix), signs.iter().take(5).cloned().collect())
     }

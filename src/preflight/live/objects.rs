@@ -21,7 +21,7 @@ pub(super) fn platform_schemas(source: &SourceFacts) -> Check {
     let what = check(name, Warn, format!("contains schemas of the {} platform: {schemas}", platform.name));
     // The application may use the extensions in this schema.
     let own = source.provider_schemas.iter().filter(|schema| *schema != "extensions");
-    let exclude: Vec<String> = own.take(4).map(|schema| format!("-N {schema}")).collect();
+    let exclude: Vec<String> = own.map(|schema| format!("-N {schema}")).collect();
     let fix = format!(
         "these schemas are imported but unused; to exclude them, import a dump: pg_dump -Fc {}",
         exclude.join(" ")
@@ -59,7 +59,7 @@ pub(super) fn functions_find_their_tables(risks: &SourceRisks) -> Check {
     let found = scan(script, None, &[]).unwrap_or_default();
     let checked = super::super::dump::functions_find_their_tables(&found);
     let evidence = checked.evidence.iter().filter_map(|place| Some(place.split_once(": ")?.1.to_owned())).collect();
-    let fix = checked.fix.map(|fix| fix.replace("; then dump again", ""));
+    let fix = checked.fix.map(|fix| fix.trim_end_matches("; then dump again").to_owned());
     Check { evidence, fix, ..checked }
 }
 

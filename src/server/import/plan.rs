@@ -5,7 +5,7 @@ use crate::dump::archive::{Archive, DataLocation, Entry};
 use crate::dump::definitions::Definitions;
 use crate::dump::encoding::{Encoding, SourceEncoding};
 use crate::dump::statement::client_encoding;
-use crate::dump::statement::{extension, granted_roles, policy_roles};
+use crate::dump::statement::{extension, granted_roles, policy_roles, statements};
 use crate::dump::treatment::{
     EVENT_TRIGGER_REASON, PUBLICATION_REASON, RequestedExtension, SECURITY_LABEL_REASON, SUBSCRIPTION_REASON,
     Treatment, treat,
@@ -150,7 +150,7 @@ impl Plan {
             schemas.push((entry.id, entry.tag.clone()));
         }
         if entry.kind == "ACL" && self.grants.len() < MAX_GRANTS {
-            let statements = entry.definition.split(";\n").map(str::trim);
+            let statements = statements(&entry.definition).into_iter();
             let grants =
                 statements.filter_map(|statement| Some((granted_roles(statement.as_bytes())?, statement.to_owned())));
             self.grants.extend(grants);

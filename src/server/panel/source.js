@@ -13,7 +13,7 @@ function extractUrl(text) {
   const start = text.search(/(jdbc:)?[a-z][a-z0-9+-]*:\/\//i);
   if (start < 0) return null;
   const before = text.slice(0, start).trim();
-  if (before && !/^((\S*\/)?psql(\s+(-d|--dbname))?\s*|["']?((export|set)\s+)?[$\w:]+["']?\s*[=:]\s*)?["'`]?$/i.test(before)) return null;
+  if (before && !/^((\S*\/)?(?:psql|pg_dump)(\s+(-d|--dbname))?\s*|["']?((export|set)\s+)?[$\w:]+["']?\s*[=:]\s*)?["'`]?$/i.test(before)) return null;
   return text.slice(start).trim().replace(/[;,]+$/, "").replace(/["'`]+$/, "");
 }
 
@@ -24,7 +24,7 @@ function extractUrl(text) {
  */
 export function readSource(text) {
   const url = extractUrl(text);
-  if (url === null) return { kind: /\b(host|server)\s*=|\bpsql\b.*\s-|^\s*PG[A-Z]+=/i.test(text) ? "text" : "incomplete" };
+  if (url === null) return { kind: /\b(host|server)\s*=|\b(psql|pg_dump)\b.*\s-|^\s*PG[A-Z]+=/i.test(text) ? "text" : "incomplete" };
   const [scheme, rest] = split(url, "://");
   const end = rest.search(/[/?#]/);
   const [authority, after] = end < 0 ? [rest, ""] : [rest.slice(0, end), rest.slice(end)];

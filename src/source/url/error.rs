@@ -20,6 +20,11 @@ pub enum SourceUrlError {
     /// A placeholder was not replaced; holds what belongs there.
     #[error("the {0} in the URL is a placeholder; replace it with the real {0}")]
     Placeholder(&'static str),
+    /// The text is the name of a variable.
+    #[error(
+        "expected a URL, found the name of a variable that the shell did not replace; put it in double quotes, not single ones, or paste its value"
+    )]
+    Variable,
     /// The URL is malformed.
     #[error(
         "the URL is invalid ({0}); percent-encode special characters in the user name and password (@ is %40, / is %2F, # is %23)"

@@ -147,12 +147,47 @@ fn value_of(text: &str) -> Option<(String, &str)> {
     (!quoted).then_some((value, ""))
 }
 
-/// A URL from `psql URL`, `psql 'host=…'` or `PGPASSWORD=… psql -h HOST -U USER DATABASE`; `None` if the
-/// text is not a psql command.
-pub(super) fn of_psql_command(text: &str) -> Option<Result<String, SourceUrlError>> {
+/// A client program that takes the options of libpq.
+struct Program {
+    name: &'static str,
+    /// What its command is called.
+    shown: &'static str,
+    /// Its other options that take a value: letters and names.
+    values: (&'static str, &'static [&'static str]),
+}
+
+const PROGRAMS: [Program; 2] = [
+    Program {
+        name: "psql",
+        shown: "psql command",
+        values: ("cfFvPRTLo", &["command", "file", "variable", "pset", "output", "log-file"]),
+    },
+    Program {
+        name: "pg_dump",
+        shown: "pg_dump command",
+        values: (
+            "fFjnNtTESZe",
+            &["file", "format", "jobs", "schema", "exclude-schema", "table", "exclude-table", "encoding", "compress"],
+        ),
+    },
+];
+
+/// A URL from `psql URL`, `psql 'host=…'`, `PGPASSWORD=… psql -h HOST -U USER DATABASE` or the same with
+/// pg_dump, and what the command is called; `None` if the text is not such a command.
+pub(super) fn of_command(text: &str) -> Option<(&'static str, Result<String, SourceUrlError>)> {
     let words = shell_words(text)?;
-    let command = words.iter().position(|word| word == "psql" || word.ends_with("/psql"))?;
-    let (before, arguments) = (&words[..command], &words[command + 1..]);
+    let is_program = |word: &String, program: &Program| word.rsplit('/').next() == Some(program.name);
+    let (at, program) = words.iter().enumerate().find_map(|(at, word)| {
+        PROGRAMS.iter().find(|program| is_program(word, program)).map(|program| (at, program))
+    })?;
+    Some((program.shown, url_of_command(program, &words[..at], &words[at + 1..])?))
+}
+
+fn url_of_command(
+    program: &Program,
+    before: &[String],
+    arguments: &[String],
+) -> Option<Result<String, SourceUrlError>> {
     if !before.iter().all(|word| word.contains('=') || ["env", "$", "export"].contains(&word.as_str())) {
         return None;
     }
@@ -170,11 +205,20 @@ pub(super) fn of_psql_command(text: &str) -> Option<Result<String, SourceUrlErro
             continue;
         };
         let (name, attached) = split_option(option);
-        let Some(keyword) = keyword_of_option(&name) else { continue };
+        let (letters, names) = program.values;
+        let keyword = keyword_of_option(&name);
+        if keyword.is_none() && !names.contains(&name.as_str()) && !(name.len() == 1 && letters.contains(&name)) {
+            continue;
+        }
         let value = attached.or_else(|| remaining.next().cloned()).unwrap_or_default();
-        parts.set(keyword, value);
+        if let Some(keyword) = keyword {
+            parts.set(keyword, value);
+        }
     }
     if let Some(first) = positional.first() {
+        if super::pasted::is_variable(first) {
+            return Some(Err(SourceUrlError::Variable));
+        }
         if first.contains("://") || first.contains('=') {
             return Some(with_password(first, parts.password));
         }

@@ -1,6 +1,6 @@
 //! The parameters of a URL: which are kept, translated, or refused.
 
-use super::{SourceUrlError, SslMode, UrlChange, decode};
+use super::{SourceUrlError, UrlChange, decode};
 use url::Url;
 
 /// Whether a parameter is kept; all others do not affect a dump and are removed.
@@ -138,15 +138,13 @@ fn set(url: &mut Url, user: &str, password: Option<&str>) -> Result<(), SourceUr
 /// The `sslmode` that a parameter of a driver means: node-postgres's `sslmode=no-verify`, the `ssl` of
 /// JDBC, node-postgres and asyncpg. `None` if it means none.
 fn ssl_mode(name: &str, value: &str) -> Option<&'static str> {
-    match (name, value) {
-        ("sslmode", "no-verify") => Some("require"),
-        ("ssl", "true" | "1" | "require" | "no-verify" | "on") => Some("require"),
-        ("ssl", "false" | "0" | "disable" | "off") => Some("disable"),
-        ("ssl", other) => SslMode::parse(other).map(|_| match other {
-            "verify-ca" => "verify-ca",
-            "verify-full" => "verify-full",
-            _ => "prefer",
-        }),
+    match (name, value.to_ascii_lowercase().as_str()) {
+        ("sslmode" | "ssl", "no-verify") => Some("require"),
+        ("ssl", "true" | "1" | "on") => Some("require"),
+        ("ssl", "false" | "0" | "off") => Some("disable"),
+        ("sslmode" | "ssl", mode) => ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
+            .into_iter()
+            .find(|known| *known == mode),
         _ => None,
     }
 }

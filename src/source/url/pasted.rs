@@ -15,8 +15,11 @@ pub(super) fn to_url(text: &str) -> Result<(String, Vec<UrlChange>), SourceUrlEr
     if bare.is_empty() {
         return Err(SourceUrlError::Empty);
     }
-    if let Some(url) = keywords::of_psql_command(bare) {
-        return Ok((url?, vec![UrlChange::Converted("psql command")]));
+    if is_variable(bare) {
+        return Err(SourceUrlError::Variable);
+    }
+    if let Some((command, url)) = keywords::of_command(bare) {
+        return Ok((url?, vec![UrlChange::Converted(command)]));
     }
     let bare = unquoted(without_assignment(bare));
     if bare.len() < text.trim().trim_matches(['"', '\'']).len() {
@@ -26,7 +29,8 @@ pub(super) fn to_url(text: &str) -> Result<(String, Vec<UrlChange>), SourceUrlEr
         return Err(SourceUrlError::PrismaProxy);
     }
     let Some((scheme, rest)) = scheme_of(bare) else {
-        return match keywords::of_connection_string(bare) {
+        // PHP's PDO writes its driver before the keywords.
+        return match keywords::of_connection_string(bare.strip_prefix("pgsql:").unwrap_or(bare)) {
             Some(url) => Ok((url?, vec![UrlChange::Converted("connection string")])),
             None => Err(SourceUrlError::Scheme(super::shown_start(bare))),
         };
@@ -38,6 +42,13 @@ pub(super) fn to_url(text: &str) -> Result<(String, Vec<UrlChange>), SourceUrlEr
     }
     let scheme = if bare.starts_with("postgresql://") { "postgresql" } else { "postgres" };
     Ok((format!("{scheme}://{rest}"), changes))
+}
+
+/// Whether the text is `$NAME`, `${NAME}`, `$env:NAME` or `%NAME%`, which a shell did not replace.
+pub(super) fn is_variable(text: &str) -> bool {
+    let name = text.strip_prefix("$env:").or_else(|| text.strip_prefix('$')).map(|name| name.trim_matches(['{', '}']));
+    let name = name.or_else(|| text.strip_prefix('%')?.strip_suffix('%'));
+    name.is_some_and(|name| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_'))
 }
 
 /// The scheme, if it stands for Postgres, and what follows its `://`.

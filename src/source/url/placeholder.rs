@@ -18,10 +18,17 @@ pub(super) fn refuse_placeholders(text: &str) -> Result<(), SourceUrlError> {
     let host = host.strip_suffix("]").map_or_else(|| host.split(':').next().unwrap_or_default(), |_| host);
     let parts = [("password", password), ("user", user), ("host", host), ("database", database)];
     let decoded = |part: &str| decode(part).is_ok_and(|part| is_placeholder(&part));
-    match parts.into_iter().find(|(_, part)| is_placeholder(part) || decoded(part)) {
-        Some((what, _)) => Err(SourceUrlError::Placeholder(what)),
-        None => Ok(()),
+    if let Some((what, _)) = parts.into_iter().find(|(_, part)| is_placeholder(part) || decoded(part)) {
+        return Err(SourceUrlError::Placeholder(what));
     }
+    // The example of a guide: `USER:PASSWORD@HOST`, `user:password@host`. One such word alone may be real.
+    let is_word = |part: &str| !part.is_empty() && of_words(part);
+    let is_capital = |part: &str| is_word(part) && !part.contains(|c: char| c.is_ascii_lowercase());
+    let (all_words, capitals) = (is_word(user) && is_word(password), is_capital(user) && is_capital(password));
+    if is_capital(host) || (all_words && is_word(host)) {
+        return Err(SourceUrlError::Placeholder("host"));
+    }
+    if capitals { Err(SourceUrlError::Placeholder("password")) } else { Ok(()) }
 }
 
 /// Whether a part of a URL is a placeholder. Real passwords may contain brackets, so these need a word
