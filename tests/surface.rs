@@ -144,7 +144,7 @@ const CLI_LAYERS: [(&str, &[&str]); 23] = [
     ("man", &["output", "error"]),
     ("output", &["error"]),
     ("preflight", &["args", "context", "dump", "output", "source", "via_dump", "error"]),
-    ("projects", &["context", "output", "error"]),
+    ("projects", &["context", "jobs", "output", "error"]),
     ("prompt", &["output", "signals", "error"]),
     ("server", &["args", "context", "output", "prompt", "signals", "error"]),
     ("signals", &[]),

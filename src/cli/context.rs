@@ -9,8 +9,10 @@ use crate::client::Api;
 use crate::config::{self, DASHBOARD_URL, DEFAULT_API_URL, ENV_API_KEY, ENV_API_URL, ENV_APP_URL, LinkedProject};
 use crate::util::format::printable;
 use crate::util::net::is_loopback_url;
+use crate::util::suggest::nearest;
 use crate::wire::Project;
 use secrecy::{ExposeSecret, SecretString};
+use std::cell::Cell;
 use url::Url;
 
 /// All settings of a command, resolved once.
@@ -32,6 +34,21 @@ pub(super) struct Context<'a> {
     pub(super) app_url: Url,
     /// Origin of `app_url`, for display.
     pub(super) app_url_from: &'static str,
+    /// The use of a running `capydb dev` was reported.
+    says_dev: Cell<bool>,
+}
+
+/// The origin of settings that a running `capydb dev` gives.
+const RUNNING_DEV: &str = "capydb dev";
+
+/// The project of a command that names none.
+pub(super) enum DefaultProject {
+    /// The linked or only project.
+    Found(Box<Project>),
+    /// There is no project yet.
+    None,
+    /// There are this many, and none is linked.
+    Several(usize),
 }
 
 const NOT_SET: &str = "not set";
@@ -72,6 +89,9 @@ impl<'a> Context<'a> {
             }
             _ => None,
         };
+        let has_key = given_key.0.is_some() || login.as_ref().is_some_and(|login| login.api_key.is_some());
+        let dev = if has_key { None } else { config::running_dev() };
+        let dev_url = dev.as_ref().map(|dev| dev.api_url.clone());
         let linked_url = link.as_ref().map(|link| link.api_url.clone()).filter(set);
         let login_url = login.as_ref().and_then(|login| login.api_url.clone());
         let login_origin = parse_api_url(login_url.as_deref().unwrap_or(DEFAULT_API_URL))?.origin();
@@ -80,6 +100,7 @@ impl<'a> Context<'a> {
             given_url,
             (linked_url.clone(), "the linked project"),
             (login_url, "the saved login"),
+            (dev_url, RUNNING_DEV),
             (Some(DEFAULT_API_URL.to_owned()), "the default"),
         ]);
         let api_url = parse_api_url(api_url.as_deref().map_or(DEFAULT_API_URL, str::trim))?;
@@ -89,8 +110,10 @@ impl<'a> Context<'a> {
         let hosted = parse_api_url(DEFAULT_API_URL)?.origin() == api_url.origin();
         let untrusted_server = foreign && !hosted && !is_loopback_url(&api_url);
         let saved_key = login.as_ref().filter(|_| !foreign).and_then(|login| login.api_key.clone());
+        let dev_key =
+            dev.filter(|dev| parse_api_url(&dev.api_url).is_ok_and(|url| url == api_url)).map(|dev| dev.api_key);
         let given_key = (given_key.0.map(|key| SecretString::from(key.trim())), given_key.1);
-        let (api_key, api_key_from) = first([given_key, (saved_key, "the saved login")]);
+        let (api_key, api_key_from) = first([given_key, (saved_key, "the saved login"), (dev_key, RUNNING_DEV)]);
         // A link applies only to projects of its own control plane.
         let elsewhere = |linked: &String| parse_api_url(linked.trim()).map_or(true, |url| url != api_url);
         let unused_link = linked_url.clone().filter(elsewhere);
@@ -110,6 +133,7 @@ impl<'a> Context<'a> {
             unused_link,
             app_url,
             app_url_from,
+            says_dev: Cell::new(false),
         })
     }
 
@@ -117,12 +141,30 @@ impl<'a> Context<'a> {
     pub(super) fn api(&self) -> Result<Api, CliError> {
         self.check_server_trusted()?;
         let Some(key) = &self.api_key else {
-            return Err(CliError::new(ErrorKind::Auth, "no API key").hint(format!(
-                "run capydb login, or set CAPYDB_API_KEY to a key from {DASHBOARD_URL} or from capydb dev"
-            )));
+            return Err(CliError::new(ErrorKind::Auth, "no API key").hint(self.key_hint()));
         };
         check_key(key)?;
+        if self.api_key_from == RUNNING_DEV && !self.says_dev.replace(true) {
+            self.output.note(&format!("Using capydb dev at {}", self.api_url));
+        }
         Ok(Api::new(self.api_url.clone(), Some(key.clone()))?)
+    }
+
+    /// Where a key for the control plane in use comes from.
+    fn key_hint(&self) -> String {
+        let set = "set CAPYDB_API_KEY to a key from";
+        if self.api_is_local() {
+            return format!("{set} capydb dev, which prints it when it starts; or run capydb login");
+        }
+        if !self.api_is_hosted() {
+            return format!("run capydb login, or {set} {} (capydb server new-key)", self.api_url);
+        }
+        format!("run capydb login, or {set} {DASHBOARD_URL}; for a control plane on this machine: capydb dev")
+    }
+
+    /// Whether the control plane is the hosted service.
+    fn api_is_hosted(&self) -> bool {
+        parse_api_url(DEFAULT_API_URL).is_ok_and(|hosted| hosted.origin() == self.api_url.origin())
     }
 
     /// An API client without a key.
@@ -154,13 +196,17 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// The linked or only project, without a prompt; `None` if there are none or several.
-    pub(super) async fn default_project(&self, api: &Api) -> Result<Option<Project>, CliError> {
+    /// The linked or only project, without a prompt.
+    pub(super) async fn default_project(&self, api: &Api) -> Result<DefaultProject, CliError> {
         if let Some(link) = &self.link {
-            return Ok(Some(api.project(&link.project_id).await?));
+            return Ok(DefaultProject::Found(Box::new(api.project(&link.project_id).await?)));
         }
         let mut projects = api.projects().await?;
-        Ok(if projects.len() == 1 { projects.pop() } else { None })
+        Ok(match projects.len() {
+            0 => DefaultProject::None,
+            1 => DefaultProject::Found(Box::new(projects.swap_remove(0))),
+            several => DefaultProject::Several(several),
+        })
     }
 
     /// The named project, the linked one, the only one, or the user's choice.
@@ -196,7 +242,7 @@ impl<'a> Context<'a> {
         let mut projects = api.projects().await?;
         match projects.len() {
             0 => Err(CliError::new(ErrorKind::NotFound, "the organization has no project")
-                .hint(format!("create a project first: {DASHBOARD_URL}"))),
+                .hint("create a project first: capydb projects create NAME")),
             1 => Ok(projects.swap_remove(0)),
             _ if is_interactive() => choose(self.output, projects).await,
             _ => Err(CliError::new(ErrorKind::Usage, "no project chosen: the organization has several")
@@ -243,6 +289,9 @@ fn app_url(api_url: &Url, set: Option<String>) -> Result<Url, CliError> {
     if matches!(url.scheme(), "http" | "https") && url.has_host() { Ok(url) } else { Err(bad()) }
 }
 
+/// The path of the API on every control plane.
+const API_PATH: &str = "/api/capydb";
+
 fn parse_api_url(text: &str) -> Result<Url, CliError> {
     let bad = || {
         CliError::new(ErrorKind::Usage, "the API URL is not an http or https URL")
@@ -258,7 +307,8 @@ fn parse_api_url(text: &str) -> Result<Url, CliError> {
         return Err(bad());
     }
     let path = url.path().trim_end_matches('/').to_owned();
-    url.set_path(&path);
+    // The address of the server alone means its API.
+    url.set_path(if path.is_empty() { API_PATH } else { &path });
     Ok(url)
 }
 
@@ -278,20 +328,13 @@ fn find_project(projects: &[Project], wanted: &str) -> Result<Project, CliError>
             .hint(format!("use the slug: {}", list(projects)))),
         (None, _) => {
             let failure = CliError::new(ErrorKind::NotFound, format!("project not found: {wanted}"));
-            Err(match nearest(projects, &lower) {
+            Err(match nearest(&lower, projects.iter().map(label)) {
                 _ if projects.is_empty() => failure,
                 Some(near) => failure.hint(format!("did you mean {near}? projects: {}", list(projects))),
                 None => failure.hint(format!("projects: {}", list(projects))),
             })
         }
     }
-}
-
-/// The project with the most similar name, if it is similar enough to be a typo.
-fn nearest<'a>(projects: &'a [Project], wanted: &str) -> Option<&'a str> {
-    let likeness = |project: &&Project| strsim::jaro_winkler(&label(project).to_lowercase(), wanted);
-    let near = projects.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)))?;
-    (likeness(&near) > 0.8).then(|| label(near))
 }
 
 fn list(projects: &[Project]) -> String {
@@ -342,6 +385,8 @@ mod tests {
             parse_api_url("http://127.0.0.1:1/api/capydb/").expect("a valid URL").as_str(),
             "http://127.0.0.1:1/api/capydb"
         );
+        let completed = parse_api_url("http://127.0.0.1:1").expect("a valid URL");
+        assert_eq!(completed.as_str(), "http://127.0.0.1:1/api/capydb");
         for text in ["capydb.dev", "ftp://x/", "https://u:p@x/", "http://x/?a=b", ""] {
             assert!(parse_api_url(text).is_err(), "{text}");
         }

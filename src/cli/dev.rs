@@ -4,8 +4,10 @@ use super::args::DevArgs;
 use super::output::{Output, log_to_stderr};
 use super::signals::{SignalStream, StopSignal};
 use super::{CliError, ErrorKind};
-use crate::config::{ENV_API_KEY, ENV_API_URL, ENV_POSTGRES_BIN};
+use crate::config;
+use crate::config::{ENV_API_KEY, ENV_API_URL, running_dev};
 use crate::server::dev::{self, DEFAULT_PORT, Dev, DevOptions};
+use crate::util::dirs::dev_data_dir;
 use rustix::process::{Pid, Signal, kill_process};
 use std::ffi::OsString;
 use std::os::unix::process::ExitStatusExt;
@@ -13,7 +15,7 @@ use std::os::unix::process::ExitStatusExt;
 /// `capydb dev`: runs until Ctrl-C, or until the given command exits.
 pub(super) fn run(args: DevArgs, output: &Output) -> Result<u8, CliError> {
     let talks = args.command.is_empty() && !output.is_quiet();
-    log_to_stderr(if talks { tracing::Level::INFO } else { tracing::Level::ERROR });
+    log_to_stderr(if talks && output.is_verbose() { tracing::Level::INFO } else { tracing::Level::ERROR });
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(anyhow::Error::from)?;
     runtime.block_on(serve(args, output))
 }
@@ -23,15 +25,16 @@ async fn serve(args: DevArgs, output: &Output) -> Result<u8, CliError> {
     let data_dir = match args.data_dir {
         Some(folder) => folder,
         None if args.ephemeral => dev::ephemeral_data_dir(),
-        None => dev::default_data_dir()?,
+        None => dev_data_dir().ok_or_else(|| {
+            CliError::new(ErrorKind::Error, "cannot find the home directory")
+                .hint("choose a data directory with --data-dir")
+        })?,
     };
     let options = DevOptions {
         data_dir,
         ephemeral: args.ephemeral,
         port: args.port.unwrap_or(default_port),
-        postgres_bin: args
-            .postgres_bin
-            .or_else(|| std::env::var_os(ENV_POSTGRES_BIN).filter(|folder| !folder.is_empty()).map(Into::into)),
+        postgres_bin: args.postgres_bin.or_else(config::postgres_bin),
         plan_limit: args.plan_limit,
         allow_private_sources: args.allow_private_sources,
         object_store: args.object_store,
@@ -83,16 +86,21 @@ fn banner(dev: &Dev, private: bool) -> String {
     let panel = url.trim_end_matches("api/capydb");
     let sources = if private { "allowed" } else { "rejected" };
     let data_note = if dev.is_ephemeral() { "its data is deleted" } else { "its data is kept" };
+    // Commands of this user find the one in the default directory; a login or a link comes before it.
+    let is_found = running_dev().is_some_and(|found| found.api_url == *url);
+    let exports = if is_found {
+        String::new()
+    } else {
+        format!("export {ENV_API_URL}={url}\n  export {ENV_API_KEY}=\"$(cat {key})\"\n  ")
+    };
     format!(
         "CapyDB is running on this machine (Postgres {}, project dev).\n\n  \
          panel            {panel}\n  \
          data             {data}\n  \
          private sources  {sources}\n\n\
          In another terminal:\n\n  \
-         export {ENV_API_URL}={url}\n  \
-         export {ENV_API_KEY}=\"$(cat {key})\"\n  \
-         capydb import --file app.dump --recreate --wait\n\n\
-         Ctrl-C stops it; {data_note}.",
+         {exports}capydb import app.dump --recreate\n\n\
+         Ctrl-C stops it; {data_note}. With -v, it logs what it does.",
         dev.postgres_major
     )
 }

@@ -1,6 +1,6 @@
 //! `capydb doctor`: diagnoses login, network and tools.
 
-use super::context::Context;
+use super::context::{Context, DefaultProject};
 use super::output::report;
 use super::{CliError, ErrorKind};
 use crate::cli::output::report::label;
@@ -112,9 +112,15 @@ async fn key_and_project(context: &Context<'_>) -> Vec<Check> {
         return vec![key];
     }
     let project = match context.default_project(&api).await {
-        Ok(Some(project)) => check("project", CheckStatus::Pass, format!("{} ({})", label(&project), project.state)),
-        Ok(None) => with_fix(
-            check("project", CheckStatus::Warn, "no project linked; the key can access none or several".into()),
+        Ok(DefaultProject::Found(project)) => {
+            check("project", CheckStatus::Pass, format!("{} ({})", label(&project), project.state))
+        }
+        Ok(DefaultProject::None) => with_fix(
+            check("project", CheckStatus::Warn, "there is no project yet".into()),
+            "capydb projects create NAME",
+        ),
+        Ok(DefaultProject::Several(number)) => with_fix(
+            check("project", CheckStatus::Warn, format!("{number} projects, and this directory is linked to none")),
             "run capydb link PROJECT, or choose a project with --project",
         ),
         Err(failure) => {
@@ -127,7 +133,7 @@ async fn key_and_project(context: &Context<'_>) -> Vec<Check> {
 /// Checks the `pg_dump` programs for `--via-dump`.
 fn tools() -> Check {
     let name = "pg_dump";
-    let found = pg_programs::pg_dumps(&[]);
+    let found = pg_programs::pg_dumps(config::postgres_bin());
     if found.is_empty() {
         let what = check(name, CheckStatus::Warn, "pg_dump is not installed (needed only for --via-dump)".into());
         return with_fix(what, "apt install postgresql-client-17, brew install postgresql@17");

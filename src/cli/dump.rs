@@ -17,7 +17,7 @@ use crate::util::format::bytes;
 use crate::wire::{Check, CheckStatus, Preflight, Project};
 use std::fs::File;
 use std::io::{self, IsTerminal};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The limits and the import mode that a dump is graded against.
 pub(super) struct Target {
@@ -52,10 +52,14 @@ fn limits(storage_limit_bytes: u64, version: Option<String>) -> Limits {
     }
 }
 
-/// Opens the dumps of `--file`, and joins several into one.
-pub(super) async fn open(context: &Context<'_>, options: &SourceOptions) -> Result<DumpFile, CliError> {
+/// Opens dumps, and joins several into one.
+pub(super) async fn open(
+    context: &Context<'_>,
+    paths: &[PathBuf],
+    options: &SourceOptions,
+) -> Result<DumpFile, CliError> {
     let mut dumps = Vec::new();
-    for path in &options.file {
+    for path in paths {
         dumps.push(open_one(context, path).await?);
     }
     let dump = match dumps.pop() {
@@ -69,11 +73,8 @@ pub(super) async fn open(context: &Context<'_>, options: &SourceOptions) -> Resu
 async fn open_one(context: &Context<'_>, path: &Path) -> Result<DumpFile, CliError> {
     if path == Path::new("-") {
         if io::stdin().is_terminal() {
-            return Err(CliError::new(
-                ErrorKind::Usage,
-                "--file - reads a dump from standard input, which is a terminal",
-            )
-            .hint("pg_dump -Fc \"$DATABASE_URL\" | capydb import --file -"));
+            return Err(CliError::new(ErrorKind::Usage, "`-` reads a dump from standard input, which is a terminal")
+                .hint("pg_dump -Fc \"$DATABASE_URL\" | capydb import -"));
         }
         let copy = spooled(context, None, || Ok(Box::new(io::stdin()))).await.map_err(spool_error)?;
         return Ok(detect::identify(copy, "standard input".into())?);

@@ -4,6 +4,7 @@ use super::output::next_steps::next_steps;
 use super::output::{Output, report};
 use super::{CliError, ErrorKind};
 use crate::source::providers::{self, PROVIDERS, Provider};
+use crate::util::suggest::nearest;
 use serde_json::{Value, json};
 
 /// The commands of a migration.
@@ -27,8 +28,12 @@ pub(super) fn run(output: &Output, wanted: Option<&str>) -> Result<(), CliError>
     };
     let provider = providers::named(&wanted.to_lowercase()).ok_or_else(|| {
         let known: Vec<&str> = PROVIDERS.iter().map(|provider| provider.id).collect();
-        CliError::new(ErrorKind::NotFound, format!("no guide for provider {wanted}"))
-            .hint(format!("providers: {}", known.join(", ")))
+        let near = nearest(wanted, known.iter().copied()).map(|near| format!("did you mean {near}? "));
+        CliError::new(ErrorKind::NotFound, format!("no guide for provider {wanted}")).hint(format!(
+            "{}providers: {}",
+            near.unwrap_or_default(),
+            known.join(", ")
+        ))
     })?;
     output.result(&playbook(provider), || json!({ "provider": document(provider) }));
     Ok(())

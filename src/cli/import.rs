@@ -43,9 +43,9 @@ pub(super) async fn run(context: &Context<'_>, options: ImportOptions) -> Result
     let opened = open(context, &options).await?;
     let (destination, inspected) = match opened {
         // Check key and project before a source that takes long to read.
-        OpenedSource::Copied => {
+        OpenedSource::Copied(paths) => {
             let destination = destination(context, &options).await?;
-            (destination, inspect_copy(context, &options).await?)
+            (destination, inspect_copy(context, &paths, &options).await?)
         }
         OpenedSource::Dump(dump) if dump.outer_compression.is_some() => {
             let destination = destination(context, &options).await?;
@@ -65,7 +65,7 @@ pub(super) async fn run(context: &Context<'_>, options: ImportOptions) -> Result
     }
     let confirm = async {
         let next = options.recreate && !options.yes && is_interactive();
-        if next { confirm_recreate(context.output, label(&project), &project.database_name).await } else { Ok(()) }
+        if next { confirm_recreate(context.output, label(&project)).await } else { Ok(()) }
     };
     let mut request = ImportRequest {
         confirm: true,
@@ -100,7 +100,9 @@ pub(super) async fn run(context: &Context<'_>, options: ImportOptions) -> Result
     }
     // The journal is kept for now: if the start fails, the same command reuses the upload.
     let job = start(context, &api, &project, &request).await?;
-    if !options.wait {
+    // In a script, a command that begins to wait would change what the next one sees.
+    let waits = options.wait || options.wait_timeout.is_some() || (!options.detach && is_interactive());
+    if !waits {
         context.output.result(&report::started(&job, &project), || json!({ "job": job }));
         return Ok(());
     }
@@ -147,7 +149,7 @@ async fn destination(context: &Context<'_>, options: &ImportOptions) -> Result<D
 /// The source as given, opened as far as possible without delay.
 enum OpenedSource {
     /// Standard input, or several files.
-    Copied,
+    Copied(Vec<PathBuf>),
     Dump(DumpFile),
     Url(SourceUrl),
     Here(SourceUrl),
@@ -156,11 +158,14 @@ enum OpenedSource {
 async fn open(context: &Context<'_>, options: &ImportOptions) -> Result<OpenedSource, CliError> {
     let text = match source::given(&options.source)? {
         // What takes long to open is opened later.
+        SourceArg::Files(_) if options.via_dump => {
+            return Err(CliError::new(ErrorKind::Usage, "--via-dump is for a live source, not for a dump"));
+        }
         SourceArg::Files(paths) if paths.len() > 1 || paths.iter().any(|path| path == Path::new("-")) => {
             check_joinable(&paths)?;
-            return Ok(OpenedSource::Copied);
+            return Ok(OpenedSource::Copied(paths));
         }
-        SourceArg::Files(_) => return Ok(OpenedSource::Dump(dump::open(context, &options.source).await?)),
+        SourceArg::Files(paths) => return Ok(OpenedSource::Dump(dump::open(context, &paths, &options.source).await?)),
         SourceArg::Url(text) => text,
     };
     if options.source.source_encoding.is_some() && !options.via_dump {
@@ -182,8 +187,12 @@ async fn open(context: &Context<'_>, options: &ImportOptions) -> Result<OpenedSo
     Err(source::unreachable_error(&why, &url))
 }
 
-async fn inspect_copy(context: &Context<'_>, options: &ImportOptions) -> Result<InspectedSource, CliError> {
-    let dump = dump::open(context, &options.source).await?;
+async fn inspect_copy(
+    context: &Context<'_>,
+    paths: &[PathBuf],
+    options: &ImportOptions,
+) -> Result<InspectedSource, CliError> {
+    let dump = dump::open(context, paths, &options.source).await?;
     inspected(context, options, dump::unpacked(context, dump).await?).await
 }
 

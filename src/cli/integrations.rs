@@ -51,13 +51,13 @@ async fn connect(context: &Context<'_>, api: &Api, command: ConnectCommand) -> R
             if !targets.is_empty() {
                 config["targets"] = json!(targets);
             }
-            (IntegrationProvider::Vercel, project, config, secret(token.as_deref(), "VERCEL_TOKEN")?)
+            (IntegrationProvider::Vercel, project, config, secret(token.as_deref(), IntegrationProvider::Vercel)?)
         }
         ConnectCommand::Netlify { site, token, project } => (
             IntegrationProvider::Netlify,
             project,
             json!({ "site_id": site }),
-            secret(token.as_deref(), "NETLIFY_AUTH_TOKEN")?,
+            secret(token.as_deref(), IntegrationProvider::Netlify)?,
         ),
         ConnectCommand::Dotenv { file, project } => {
             (IntegrationProvider::Dotenv, project, json!({ "path": absolute(&file)? }), None)
@@ -65,6 +65,9 @@ async fn connect(context: &Context<'_>, api: &Api, command: ConnectCommand) -> R
     };
     let project = context.project(api, project.as_deref()).await?;
     let config: Map<String, Value> = config.as_object().cloned().unwrap_or_default();
+    if let (Some(variable), None) = (token_variable(provider), &token) {
+        require_stored_token(api, &project, provider, variable).await?;
+    }
     let provider = provider.as_str();
     let credentials = token.map(|token| BTreeMap::from([("token".to_owned(), token)]));
     api.connect_integration(&project.id, provider, &ConnectIntegration { config, credentials }).await?;
@@ -115,18 +118,50 @@ fn report_push(context: &Context<'_>, project: &Project, found: &Integration) ->
     Ok(())
 }
 
+/// The environment variable in which a provider's own tools expect their token.
+fn token_variable(provider: IntegrationProvider) -> Option<&'static str> {
+    match provider {
+        IntegrationProvider::Vercel => Some("VERCEL_TOKEN"),
+        IntegrationProvider::Netlify => Some("NETLIFY_AUTH_TOKEN"),
+        IntegrationProvider::Dotenv => None,
+    }
+}
+
+/// Fails if no token was given and the control plane has none from before.
+async fn require_stored_token(
+    api: &Api,
+    project: &Project,
+    provider: IntegrationProvider,
+    variable: &str,
+) -> Result<(), CliError> {
+    let known = api.integrations(&project.id).await?;
+    if known.iter().any(|known| known.provider == provider.as_str() && known.has_credentials) {
+        return Ok(());
+    }
+    Err(CliError::new(ErrorKind::Usage, format!("no token for {}", provider.as_str()))
+        .hint(format!("set {variable}, or give the token with --token -")))
+}
+
 /// The token from the flag or the provider's environment variable; `None` keeps the stored token.
-fn secret(given: Option<&str>, variable: &str) -> Result<Option<String>, CliError> {
+fn secret(given: Option<&str>, provider: IntegrationProvider) -> Result<Option<String>, CliError> {
     match given.map(str::trim) {
         Some("") => Err(CliError::new(ErrorKind::Usage, "--token is empty")),
         Some("-") => read_secret_line("token", MAX_TOKEN).map(Some),
         Some(token) => Ok(Some(token.to_owned())),
-        None => Ok(std::env::var(variable).ok().map(|token| token.trim().to_owned()).filter(|token| !token.is_empty())),
+        None => Ok(token_variable(provider)
+            .and_then(|variable| std::env::var(variable).ok())
+            .map(|token| token.trim().to_owned())
+            .filter(|token| !token.is_empty())),
     }
 }
 
 /// The absolute path of `file`: the control plane has another working directory.
 fn absolute(file: &Path) -> Result<String, CliError> {
+    // The rule of the control plane, which names the field of the API.
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    if name != ".env" && !name.starts_with(".env.") && !name.ends_with(".env") {
+        return Err(CliError::new(ErrorKind::Usage, "the file must be named .env, .env.NAME or NAME.env"));
+    }
     let path = std::path::absolute(file).map_err(anyhow::Error::from)?;
     // Resolve `..` and symbolic links where the user sees them.
     let folder = path.parent().unwrap_or(&path);

@@ -105,7 +105,7 @@ fn failure_reason(job: &Job) -> String {
     crate::util::format::printable(job.error.as_deref().unwrap_or("no reason reported"), 1000)
 }
 
-fn failed(job: &Job) -> CliError {
+pub(super) fn failed(job: &Job) -> CliError {
     let failure_reason = failure_reason(job);
     let mut message = format!("the job failed: {failure_reason}");
     let errors = job.import_errors();

@@ -109,6 +109,10 @@ fn execute(cli: Cli, output: &Output) -> Result<u8, CliError> {
             Command::Jobs(JobsCommand::Cancel { id }) => jobs::cancel(&context, &id).await,
             Command::Jobs(JobsCommand::Wait { id, wait_timeout }) => jobs::wait(&context, &id, wait_timeout).await,
             Command::Projects(ProjectsCommand::List) => projects::list(&context).await,
+            Command::Projects(ProjectsCommand::Create { name, slug, environment }) => {
+                projects::create(&context, name, slug, environment).await
+            }
+            Command::Projects(ProjectsCommand::Show { project }) => projects::show(&context, project.as_deref()).await,
             Command::Projects(ProjectsCommand::Url { project, direct, role }) => {
                 projects::url(&context, project.as_deref(), direct, role.as_deref()).await
             }

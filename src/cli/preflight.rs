@@ -3,17 +3,20 @@
 use super::args::PreflightArgs;
 use super::context::Context;
 use super::dump::{self, Target};
-use super::output::report;
 use super::source::{self, SourceArg};
-use super::{CliError, ErrorKind, via_dump};
+use super::{CliError, ErrorKind, output, via_dump};
 use crate::preflight::{Limits, TargetFacts, grade_dump, unreadable};
 use crate::wire::Preflight;
 use serde_json::json;
+use std::path::PathBuf;
 
 /// `capydb import preflight`.
 pub(super) async fn run(context: &Context<'_>, args: PreflightArgs) -> Result<(), CliError> {
     let found = match source::given(&args.source)? {
-        SourceArg::Files(_) => of_dump(context, &args).await?,
+        SourceArg::Files(_) if args.local => {
+            return Err(CliError::new(ErrorKind::Usage, "--local is for a live source; dumps are always checked here"));
+        }
+        SourceArg::Files(paths) => of_dump(context, &args, &paths).await?,
         SourceArg::Url(_) if args.source.source_encoding.is_some() => {
             return Err(CliError::new(ErrorKind::Usage, "--source-encoding requires --file"));
         }
@@ -39,7 +42,7 @@ pub(super) async fn run(context: &Context<'_>, args: PreflightArgs) -> Result<()
             by_control_plane(context, &args, &text).await?
         }
     };
-    context.output.text_result(&report::preflight(&found));
+    context.output.text_result(&output::preflight::preflight(&found, context.output.is_verbose()));
     if !found.ok {
         return Err(CliError::preflight_failed(&found));
     }
@@ -61,8 +64,8 @@ async fn target(context: &Context<'_>, args: &PreflightArgs) -> Result<Target, C
     Ok(Target::for_project(&project, args.recreate))
 }
 
-async fn of_dump(context: &Context<'_>, args: &PreflightArgs) -> Result<Preflight, CliError> {
-    let opened = match dump::open(context, &args.source).await {
+async fn of_dump(context: &Context<'_>, args: &PreflightArgs, paths: &[PathBuf]) -> Result<Preflight, CliError> {
+    let opened = match dump::open(context, paths, &args.source).await {
         Ok(dump) => dump,
         // A file that is not a dump gets a report; an unreadable file is an error.
         Err(failure) if failure.kind == ErrorKind::Conflict => {

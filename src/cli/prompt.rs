@@ -36,9 +36,9 @@ pub(super) async fn ask(output: &Output, question: &str) -> Result<String, CliEr
 }
 
 /// Asks before a database is replaced.
-pub(super) async fn confirm_recreate(output: &Output, project: &str, database: &str) -> Result<(), CliError> {
+pub(super) async fn confirm_recreate(output: &Output, project: &str) -> Result<(), CliError> {
     let question = format!(
-        "This replaces the database {database} of project {project}. Its current data is dropped once the \
+        "This replaces the database of project {project}. Its current data is dropped once the \
          import has succeeded.\nContinue? [y/N] "
     );
     match ask(output, &question).await?.to_ascii_lowercase().as_str() {

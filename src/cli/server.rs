@@ -6,7 +6,8 @@ use super::output::{Output, log_json, log_to_stderr};
 use super::prompt::read_secret_line;
 use super::signals::SignalStream;
 use super::{CliError, ErrorKind};
-use crate::config::{ENV_DATABASE_URL, ENV_POSTGRES_BIN, ENV_SECRET_KEY, ENV_TARGET_URL};
+use crate::config;
+use crate::config::{ENV_DATABASE_URL, ENV_SECRET_KEY, ENV_TARGET_URL};
 use crate::server::dev::DEFAULT_PLAN_LIMIT;
 use crate::server::service::{self, Roles, Service, ServiceOptions, SharedOptions};
 use secrecy::SecretString;
@@ -69,9 +70,7 @@ async fn serve(args: ServerArgs, output: &Output) -> Result<u8, CliError> {
         roles,
         listen: options.listen,
         public_url: options.public_url.map(|text| public_url(&text)).transpose()?,
-        postgres_bin: options
-            .postgres_bin
-            .or_else(|| std::env::var_os(ENV_POSTGRES_BIN).filter(|folder| !folder.is_empty()).map(Into::into)),
+        postgres_bin: options.postgres_bin.or_else(config::postgres_bin),
         work_dir: options.work_dir.unwrap_or_else(default_work_dir),
         plan_limit: options.plan_limit.unwrap_or(DEFAULT_PLAN_LIMIT),
         allow_private_sources: options.allow_private_sources,

@@ -9,8 +9,9 @@ use crate::source::address_policy::{self, Unreachable};
 use crate::source::credentials::{self, PasswordSource};
 use crate::source::providers::{self, Advice, Why};
 use crate::source::{SourceUrl, SourceUrlError};
+use crate::util::suggest::nearest;
 use crate::wire::{PreflightRequest, Project};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Maximum length of a URL read from standard input, in bytes.
 const MAX_URL: u64 = 16 << 10;
@@ -28,8 +29,19 @@ pub(super) enum SourceArg {
 
 /// The source from flags, standard input or the environment.
 pub(super) fn given(options: &SourceOptions) -> Result<SourceArg, CliError> {
-    if !options.file.is_empty() {
-        return Ok(SourceArg::Files(options.file.clone()));
+    let (files, url) = match options.source.as_slice() {
+        [] => (&options.file, None),
+        [one] => (&options.source, one.to_str().filter(|text| is_url(text))),
+        _ => (&options.source, None),
+    };
+    if let Some(url) = url {
+        return Ok(SourceArg::Url(url.to_owned()));
+    }
+    if !files.is_empty() {
+        if options.source_ca.is_some() {
+            return Err(CliError::new(ErrorKind::Usage, "--source-ca is for a live source, not for a dump"));
+        }
+        return files.iter().try_for_each(|path| check_exists(path)).map(|()| SourceArg::Files(files.clone()));
     }
     match &options.source_url {
         Some(dash) if dash == "-" => read_secret_line("source URL", MAX_URL).map(SourceArg::Url),
@@ -37,9 +49,45 @@ pub(super) fn given(options: &SourceOptions) -> Result<SourceArg, CliError> {
         None => match std::env::var(SOURCE_VARIABLE).ok().filter(|url| !url.trim().is_empty()) {
             Some(url) => Ok(SourceArg::Url(url)),
             None => Err(CliError::new(ErrorKind::Usage, "no source given")
-                .hint(format!("use --source-url URL or --file PATH, or set {SOURCE_VARIABLE}"))),
+                .hint(format!("name a URL or a dump file, or set {SOURCE_VARIABLE}: capydb import app.dump"))),
         },
     }
+}
+
+/// Whether a positional argument is meant as a URL or connection string rather than as a path.
+fn is_url(text: &str) -> bool {
+    let is_connection = text.contains("://") || text.contains('=') || text.starts_with('$');
+    is_connection && !Path::new(text).exists()
+}
+
+/// Fails if there is no such file; standard input always exists.
+fn check_exists(path: &Path) -> Result<(), CliError> {
+    if path == Path::new("-") || path.symlink_metadata().is_ok() {
+        return Ok(());
+    }
+    let shown = crate::util::format::printable(&path.to_string_lossy(), 200);
+    if let Some((scheme, _)) = shown.split_once("://") {
+        let is_source = scheme.starts_with("postgres");
+        let hint = if is_source { "use --source-url for a connection URL" } else { "download the dump first" };
+        return Err(CliError::new(ErrorKind::Usage, "a URL is not a file").hint(hint));
+    }
+    if let Some(command) = nearest(&shown, ["preflight", "guide"]).filter(|_| !shown.contains(['.', '/'])) {
+        let failure = CliError::new(ErrorKind::Usage, format!("{shown} is neither a command nor a file"));
+        return Err(failure.hint(format!("did you mean capydb import {command}?")));
+    }
+    let failure = CliError::new(ErrorKind::NotFound, format!("no such file: {shown}"));
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    Err(match nearest(&name, entries(path).iter().map(String::as_str)) {
+        Some(near) => failure.hint(format!("did you mean {}?", path.with_file_name(near).display())),
+        None => failure.hint("a source is a dump file, or a URL such as postgres://user@host/database"),
+    })
+}
+
+/// The names of the files beside a path.
+fn entries(path: &Path) -> Vec<String> {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let entries = std::fs::read_dir(parent).into_iter().flatten().flatten().take(10_000);
+    entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
 }
 
 /// Parses a URL that the control plane connects to. The provider's rules may change the URL, which
@@ -58,7 +106,7 @@ pub(super) fn resolve(text: &str, options: &SourceOptions, output: &Output) -> R
         }
         Advice::Rewrite(..) | Advice::Fine => (url, None),
     };
-    let (url, changes) = url.normalize();
+    let (url, changes) = address_policy::normalized(url);
     report_changes(&url, change.into_iter().chain(changes.iter().map(ToString::to_string)), output);
     Ok(url)
 }
@@ -88,8 +136,7 @@ pub(super) fn resolve_local(text: &str, options: &SourceOptions, output: &Output
         }
         _ => (url, None),
     };
-    let private = url.is_socket() || address_policy::is_private(&url);
-    let (url, changes) = if private { url.normalize_local() } else { url.normalize() };
+    let (url, changes) = address_policy::normalized(url);
     let changes = changes.iter().map(ToString::to_string);
     report_changes(&url, change.into_iter().chain(changes).chain(found), output);
     Ok(url)
@@ -131,6 +178,10 @@ fn parse(text: &str, parse: fn(&str) -> Result<SourceUrl, SourceUrlError>) -> Re
             .hint("add --via-dump to dump here and upload the dump"),
         SourceUrlError::PrismaProxy => CliError::from(problem)
             .hint("use the direct TCP connection string of the Prisma console, postgres://…@db.prisma.io:5432/…"),
+        SourceUrlError::Scheme(_) if text.starts_with("http://") || text.starts_with("https://") => {
+            CliError::new(ErrorKind::Usage, "dumps cannot be imported from a web address")
+                .hint("download the dump first, then: capydb import FILE")
+        }
         other => CliError::from(other),
     })
 }

@@ -4,6 +4,7 @@ use super::context::Context;
 use super::dump::spool_error;
 use super::output::progress::{Activity, ByteProgress};
 use super::{CliError, ErrorKind};
+use crate::config;
 use crate::dump::{DumpFile, detect, spool};
 use crate::preflight::{Limits, TARGET_MAJOR, TargetFacts, grade_source};
 use crate::source::pg_programs::{self, PgDump};
@@ -31,7 +32,13 @@ pub(super) async fn inspect(
 ) -> Result<Preflight, CliError> {
     context.output.note("Checking the source from this machine …");
     let session = connect::connect(url, true).await.map_err(|error| {
-        CliError::new(ErrorKind::Error, error.to_string()).hint("check the URL with psql on this machine")
+        let hint = match error {
+            connect::ConnectError::Login(..) if url.password().is_none() => {
+                "put the password into the URL, PGPASSWORD or ~/.pgpass"
+            }
+            _ => "check the URL with psql on this machine",
+        };
+        CliError::new(ErrorKind::Error, error.to_string()).hint(hint)
     })?;
     let (facts, risks) = risks::inspect_fully(&session, url, true).await?;
     Ok(grade_source(facts, &risks, limits, target))
@@ -56,7 +63,7 @@ pub(super) fn choose(context: &Context<'_>, source: &str, target: &str) -> Resul
 
 fn find_pg_dump(source: &str, target: &str) -> Result<PgDump, CliError> {
     let (source, target) = (major(source).unwrap_or_default(), major(target).unwrap_or(TARGET_MAJOR));
-    let tools = pg_programs::pg_dumps(&[]);
+    let tools = pg_programs::pg_dumps(config::postgres_bin());
     let Some(tool) = pg_programs::best_match(&tools, source, target) else {
         let found: Vec<String> = tools.iter().map(|tool| format!("{} ({})", tool.major, tool.path.display())).collect();
         let found = if found.is_empty() { "none installed".to_owned() } else { format!("found: {}", found.join(", ")) };

@@ -3,10 +3,10 @@
 use super::error::CallError;
 use super::retry::with_retry;
 use crate::wire::{
-    CompleteRequest, Connections, ConnectionsAnswer, CreateRole, ImportRequest, Job, JobAnswer, JobList, JobState,
-    LoginRequest, LoginSession, LoginState, Me, PROJECT_IMPORT, PartSlot, PartsAnswer, PartsRequest, Preflight,
-    PreflightAnswer, PreflightRequest, Project, ProjectList, Status, Upload, UploadAnswer, UploadPart, UploadRequest,
-    UploadSlot, UploadSlotAnswer,
+    CompleteRequest, Connections, ConnectionsAnswer, CreateProject, CreateRole, ImportRequest, Job, JobAnswer, JobList,
+    JobState, LoginRequest, LoginSession, LoginState, Me, PROJECT_IMPORT, PartSlot, PartsAnswer, PartsRequest,
+    Preflight, PreflightAnswer, PreflightRequest, Project, ProjectCreated, ProjectList, Status, Upload, UploadAnswer,
+    UploadPart, UploadRequest, UploadSlot, UploadSlotAnswer,
 };
 use reqwest::{Method, Url};
 use secrecy::{ExposeSecret, SecretString};
@@ -102,6 +102,12 @@ impl Api {
     /// One project.
     pub async fn project(&self, id: &str) -> Result<Project, CallError> {
         Ok(self.get::<crate::wire::ProjectAnswer>(&["v1", "projects", id], &[]).await?.project)
+    }
+
+    /// Creates a project, which is ready when the job completes. Without retries: a lost response would
+    /// create it twice.
+    pub async fn create_project(&self, wanted: &CreateProject) -> Result<ProjectCreated, CallError> {
+        self.once(Method::POST, &["v1", "projects"], Some(wanted)).await
     }
 
     /// A project's connection strings, which are secrets.

@@ -1,6 +1,6 @@
 //! Errors of API calls, and whether a retry may succeed.
 
-use crate::util::error::innermost;
+use crate::util::error::{innermost, tls_error};
 use crate::util::format::printable;
 use crate::wire::{ApiError, ErrorCode};
 use std::time::Duration;
@@ -104,20 +104,13 @@ impl CallError {
 
 /// What a failed TLS handshake may mean: a server without TLS, or one with a private authority.
 fn tls_hint(error: &reqwest::Error) -> &'static str {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(current) = cause {
-        let inner = current.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        let tls = inner.and_then(|inner| inner.downcast_ref()).or_else(|| current.downcast_ref::<rustls::Error>());
-        match tls {
-            Some(rustls::Error::InvalidMessage(_)) => return "; if the server has no TLS, use http:// in the URL",
-            Some(rustls::Error::InvalidCertificate(_)) => {
-                return "; for a private certificate authority, set SSL_CERT_FILE to its certificate";
-            }
-            _ => {}
+    match tls_error(error) {
+        Some(rustls::Error::InvalidMessage(_)) => "; if the server has no TLS, use http:// in the URL",
+        Some(rustls::Error::InvalidCertificate(_)) => {
+            "; for a private certificate authority, set SSL_CERT_FILE to its certificate"
         }
-        cause = current.source();
+        _ => "",
     }
-    ""
 }
 
 fn reason(status: u16) -> &'static str {

@@ -1,10 +1,12 @@
 //! Configuration: the saved login, the linked project and the environment variables. The files
 //! are shared with other CapyDB tools.
 
+mod dev;
 mod link;
 mod login;
 mod write;
 
+pub use dev::running_dev;
 pub use link::{LinkedProject, link_path, link_project, linked_project, unlink_project};
 pub use login::{Login, login_path, remove_logins, save_login, saved_elsewhere, saved_login};
 
@@ -33,6 +35,11 @@ pub const DASHBOARD_URL: &str = "https://capydb.dev/dashboard";
 
 use std::path::{Path, PathBuf};
 use std::{fs, io};
+
+/// The directory of Postgres programs that the environment names.
+pub fn postgres_bin() -> Option<PathBuf> {
+    std::env::var_os(ENV_POSTGRES_BIN).filter(|folder| !folder.is_empty()).map(PathBuf::from)
+}
 
 /// The directory of upload journals, under the user's state directory or else data directory.
 /// `None` if there is no home directory.

@@ -205,6 +205,8 @@ impl Scan<'_> {
         self.found.one_transaction |= self.deferrable;
         // The form of `pg_dump --rows-per-insert`.
         self.several_rows |= memchr::memmem::find(&piece.bytes[..piece.bytes.len().min(4096)], b" VALUES\n").is_some();
+        // The form of other programs and people.
+        self.several_rows |= !self.found.by_pg_dump && has_several_rows(piece.bytes);
         self.found.record_many(Finding::Inserts, INSERTS, count, || {
             (DumpLocation::Line(piece.line()), beginning(&piece.statement()))
         });
@@ -335,6 +337,11 @@ impl Scan<'_> {
         let what = format!("{fields} fields, but {} has {columns} columns", copy.table);
         self.found.invalid_row = Some((DumpLocation::Line(piece.line() + line + u64::from(begins_inside)), what));
     }
+}
+
+/// Whether an `INSERT` may have several rows: `VALUES (…), (…)`.
+fn has_several_rows(bytes: &[u8]) -> bool {
+    memchr::memmem::find_iter(bytes, b"),").any(|at| bytes[at + 2..].trim_ascii_start().starts_with(b"("))
 }
 
 fn missing_end(line: u64) -> String {

@@ -12,6 +12,7 @@ use super::supervisor::{TaskSet, create_work_dir};
 use super::target::TargetServer;
 use super::wakeups::Wakeups;
 use super::{api, egress};
+use crate::util::dirs::{DEV_KEY_FILE, DEV_LOCK_FILE, DEV_URL_FILE};
 use crate::util::fs::write_private;
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
@@ -30,8 +31,6 @@ pub const DEFAULT_PLAN_LIMIT: u64 = 10_000_000_000;
 
 /// The project that every dev control plane has.
 const PROJECT: &str = "dev";
-/// Name of the file that holds the API key.
-const KEY_FILE: &str = "api-key";
 
 /// Startup options.
 #[derive(Debug)]
@@ -83,18 +82,6 @@ impl Drop for TemporaryDataDir {
     }
 }
 
-/// Default data directory. For root it is outside root's home, which the user that Postgres runs as
-/// cannot enter.
-pub fn default_data_dir() -> anyhow::Result<PathBuf> {
-    use etcetera::BaseStrategy;
-    if rustix::process::geteuid().is_root() {
-        return Ok(PathBuf::from("/var/lib/capydb/dev"));
-    }
-    let base = etcetera::base_strategy::choose_base_strategy()
-        .context("cannot find the home directory; choose a data directory with --data-dir")?;
-    Ok(base.data_dir().join("capydb").join("dev"))
-}
-
 /// A new directory below the system's directory for temporary files. Those of earlier processes that
 /// were killed are removed.
 pub fn ephemeral_data_dir() -> PathBuf {
@@ -117,7 +104,7 @@ fn is_left_behind(folder: &Path) -> bool {
     let random = name.strip_prefix(EPHEMERAL).is_some_and(|rest| rest.len() == 12 && unhex(rest).is_some());
     let ours = fs::symlink_metadata(folder)
         .is_ok_and(|about| about.is_dir() && about.uid() == rustix::process::geteuid().as_raw());
-    random && ours && File::open(folder.join(LOCK_FILE)).is_ok_and(|lock| lock.try_lock().is_ok())
+    random && ours && File::open(folder.join(DEV_LOCK_FILE)).is_ok_and(|lock| lock.try_lock().is_ok())
 }
 
 /// Starts everything and waits until the project is ready. `report` receives progress messages for the
@@ -146,7 +133,7 @@ pub async fn start(options: DevOptions, report: &dyn Fn(&str)) -> anyhow::Result
     let mut dev = Dev {
         api_url: format!("http://{}{}", listener.local_addr()?, api::BASE),
         api_key: secrets.api_key.clone(),
-        key_file: data_dir.join(KEY_FILE),
+        key_file: data_dir.join(DEV_KEY_FILE),
         data_dir,
         postgres_major: programs.version.0,
         cluster,
@@ -154,6 +141,7 @@ pub async fn start(options: DevOptions, report: &dyn Fn(&str)) -> anyhow::Result
         _lock: lock,
         temporary,
     };
+    fs::write(dev.data_dir.join(DEV_URL_FILE), &dev.api_url).context("cannot write the address of the API")?;
     if secrets.postgres_port.replace(dev.cluster.port) != Some(dev.cluster.port) {
         secrets.save(&dev.data_dir)?;
     }
@@ -289,7 +277,7 @@ struct DevSecrets {
 impl DevSecrets {
     fn load_or_create(data_dir: &Path) -> anyhow::Result<Self> {
         let path = data_dir.join("secrets.json");
-        let key_path = data_dir.join(KEY_FILE);
+        let key_path = data_dir.join(DEV_KEY_FILE);
         if path.is_file() {
             let mut secrets: Self = serde_json::from_str(&fs::read_to_string(&path)?)
                 .map_err(|_| anyhow::anyhow!("cannot read {}: the file is damaged", path.display()))?;
@@ -329,18 +317,16 @@ fn create_data_dir(path: &Path, run_as: Option<&RunAs>) -> anyhow::Result<PathBu
     let mode = if run_as.is_some() { 0o711 } else { 0o700 };
     let created = fs::DirBuilder::new().recursive(true).mode(mode).create(path);
     created.with_context(|| format!("cannot create the data directory {}", path.display()))?;
-    let known = path.join("secrets.json").exists() || path.join(LOCK_FILE).exists();
+    let known = path.join("secrets.json").exists() || path.join(DEV_LOCK_FILE).exists();
     if !known && fs::read_dir(path)?.next().is_some() {
         bail!("{} contains other files; choose an empty directory with --data-dir", path.display());
     }
     Ok(path.canonicalize()?)
 }
 
-const LOCK_FILE: &str = "lock";
-
 fn lock(data_dir: &Path) -> anyhow::Result<File> {
     let file =
-        OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(data_dir.join(LOCK_FILE))?;
+        OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(data_dir.join(DEV_LOCK_FILE))?;
     if file.try_lock().is_err() {
         bail!(
             "another capydb dev is using {}; stop it, or choose another directory with --data-dir",

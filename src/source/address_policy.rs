@@ -1,6 +1,6 @@
 //! The policy for source addresses: a control plane connects to public addresses only.
 
-use super::SourceUrl;
+use super::{SourceUrl, UrlChange};
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -74,6 +74,12 @@ fn check_addresses(name: &str, addresses: &[IpAddr]) -> Result<(), Unreachable> 
 /// Whether a URL's host is an internal name or a private address. Makes no DNS query.
 pub fn is_private(url: &SourceUrl) -> bool {
     private_name(url.host()) || url.host().parse().is_ok_and(|address| private_kind(address).is_some())
+}
+
+/// Normalizes a URL, whichever program connects: a server of this machine or of a private network often has
+/// no TLS, so it is used there if the server has it; everywhere else it is required.
+pub fn normalized(url: SourceUrl) -> (SourceUrl, Vec<UrlChange>) {
+    if url.is_socket() || is_private(&url) { url.normalize_local() } else { url.normalize() }
 }
 
 /// Timeout for a DNS lookup.

@@ -1,6 +1,7 @@
 //! Finds the Postgres client programs on this machine.
 
 use super::{SourceUrl, SslMode};
+use crate::util::dirs::postgres_cache;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -50,13 +51,20 @@ fn named_pgsql(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("pgsql-"))
 }
 
-/// All working `pg_dump` programs on this machine, oldest first. `more` lists extra directories.
-pub fn pg_dumps(more: &[PathBuf]) -> Vec<PgDump> {
-    let folders =
-        more.iter().filter(|folder| folder.join("pg_dump").is_file()).cloned().chain(directories_with("pg_dump"));
+/// All working `pg_dump` programs on this machine, oldest first: in the directory that the user has named,
+/// installed, or fetched by `capydb dev`.
+pub fn pg_dumps(named: Option<PathBuf>) -> Vec<PgDump> {
+    let folders = named.into_iter().chain(directories_with("pg_dump")).chain(fetched());
+    let folders = folders.filter(|folder| folder.join("pg_dump").is_file());
     let mut found: Vec<PgDump> = folders.filter_map(|folder| at(&folder.join("pg_dump"))).collect();
     found.sort_by_key(|tool| tool.major); // stable sort: PATH stays before packages
     found
+}
+
+/// The program directories of the Postgres versions that `capydb dev` has fetched.
+fn fetched() -> Vec<PathBuf> {
+    let versions = postgres_cache().map(std::fs::read_dir).into_iter().flatten().flatten().flatten();
+    versions.map(|version| version.path().join("usr/lib/postgresql").join(version.file_name()).join("bin")).collect()
 }
 
 fn at(path: &Path) -> Option<PgDump> {

@@ -25,6 +25,21 @@ pub fn chain(error: &dyn Error) -> String {
     text
 }
 
+/// The TLS error in a chain of causes. `std::io::Error` does not expose its inner error as a source.
+pub fn tls_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::Error> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(found) = error.downcast_ref() {
+            return Some(found);
+        }
+        next = match error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
+            Some(inner) => Some(inner),
+            None => error.source(),
+        };
+    }
+    None
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -39,5 +54,11 @@ mod tests {
         let error = Outer(io::Error::from_raw_os_error(32));
         assert_eq!(innermost(&error), "Broken pipe");
         assert_eq!(chain(&error), "cannot send: Broken pipe (os error 32)");
+    }
+
+    #[test]
+    fn a_nested_tls_error_is_found() {
+        let error = std::io::Error::other(std::io::Error::other(rustls::Error::DecryptError));
+        assert!(tls_error(&error).is_some() && tls_error(&std::io::Error::other("x")).is_none());
     }
 }

@@ -1,6 +1,7 @@
 //! Domain-independent helpers: files, addresses, processes, errors, formatting, redaction.
 
 pub mod byte_counter;
+pub mod dirs;
 pub mod error;
 pub mod file_identity;
 pub mod format;
@@ -8,3 +9,4 @@ pub mod fs;
 pub mod net;
 pub mod process;
 pub mod redact;
+pub mod suggest;

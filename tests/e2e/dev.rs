@@ -42,6 +42,27 @@ fn secret_files_are_readable_by_their_owner_only() {
     }
 }
 
+/// Without a login, commands of the same user find a running `capydb dev`; a given server comes before it.
+#[test]
+fn commands_find_a_running_dev() {
+    let dev = ControlPlane::start(&[]);
+    let find = |arguments: &[&str], url: Option<&str>| {
+        let mut command = capydb(arguments);
+        command.env("CAPYDB_DEV_DIR", &dev.data_dir).envs(url.map(|url| ("CAPYDB_API_URL", url)));
+        run(command)
+    };
+    let found = find(&["projects", "list"], None).succeeds();
+    assert!(found.stderr.contains(&format!("Using capydb dev at {}", dev.api_url)), "{found:#?}");
+    assert!(!find(&["projects", "list", "-q"], None).succeeds().stderr.contains("Using"));
+    find(&["projects", "list"], Some(&format!("http://{}", dev.address()))).succeeds();
+    find(&["projects", "list"], Some("http://127.0.0.1:1")).fails(3, "no API key");
+    find(&["projects", "list", "--api-key", "wrong"], None).fails(1, "capydb.dev");
+    let data_dir = dev.kill();
+    let mut command = capydb(&["projects", "list"]);
+    command.env("CAPYDB_DEV_DIR", &data_dir);
+    run(command).fails(3, "no API key");
+}
+
 #[test]
 fn a_directory_or_port_in_use_is_refused() {
     let bin = postgres(17);

@@ -67,6 +67,8 @@ fn every_document_matches_its_schema() {
     schema.assert_valid("result_import_guide", &run_json(&["import", "guide"]).succeeds().json());
     schema.assert_valid("result_import_guide", &run_json(&["import", "guide", "neon"]).succeeds().json());
     schema.assert_valid("result_projects_list", &run_json(&["projects", "list"]).succeeds().json());
+    schema.assert_valid("result_projects_show", &run_json(&["projects", "create", "Created"]).succeeds().json());
+    schema.assert_valid("result_projects_show", &run_json(&["projects", "show", "created"]).succeeds().json());
     schema.assert_valid("result_projects_url", &run_json(&["projects", "url", "--project", slug]).succeeds().json());
     let hook = crate::support::mock_http::MockServer::start(|_, _, _| {
         crate::support::mock_http::Response::Raw(200, "X: y", String::new())

@@ -8,6 +8,7 @@ mod database;
 mod dev;
 mod documents;
 mod dumps;
+mod first_steps;
 mod imports;
 mod in_place;
 mod integrations;

@@ -157,9 +157,9 @@ fn a_compatible_pg_dump_is_chosen_or_the_error_lists_those_found() {
     std::os::unix::fs::symlink(postgres(18).join("pg_dump"), bin_dir.join("pg_dump")).expect("create symlink");
     command.env("PATH", &bin_dir);
     let output = run(command);
-    // A pg_dump that a package installed is also found outside PATH.
+    // A pg_dump that a package installed, or that was fetched, is also found outside PATH.
     let path: Vec<_> = std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).collect();
-    let packaged_tool = pg_dumps(&[]).into_iter().find(|tool| {
+    let packaged_tool = pg_dumps(None).into_iter().rev().find(|tool| {
         (15..=17).contains(&tool.major) && !path.iter().any(|dir| Some(dir.as_path()) == tool.path.parent())
     });
     match packaged_tool {
@@ -315,7 +315,7 @@ fn credentials_of_this_machine_are_used_for_what_it_dials() {
         command.env("HOME", &home).env_remove("PGPASSWORD").envs(variables.iter().copied());
         run(command)
     };
-    preflight(&url, &[]).fails(1, "password missing");
+    preflight(&url, &[]).fails(1, "the URL has none");
     let output = preflight(&url, &[("PGPASSWORD", "source-secret")]).succeeds();
     assert!(output.stderr.contains("using the password in PGPASSWORD"), "{output:#?}");
     let passfile = home.join(".pgpass");

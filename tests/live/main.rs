@@ -63,6 +63,14 @@ impl Graded<'_> {
         self
     }
 
+    /// The fix of a check.
+    #[track_caller]
+    fn fix(&self, check: &str) -> String {
+        let mut checks = self.report["checks"].as_array().expect("checks").iter();
+        let found = checks.find(|found| found["name"] == check).unwrap_or_else(|| panic!("no check {check}"));
+        found["fix"].as_str().unwrap_or_else(|| panic!("no fix in {found}")).to_owned()
+    }
+
     /// Asserts that only these checks do not pass.
     #[track_caller]
     fn only(self, names: &[&str]) -> Self {

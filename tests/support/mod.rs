@@ -60,7 +60,9 @@ pub fn capydb(arguments: &[&str]) -> Command {
         command.env_remove(name);
     }
     let home = empty_home();
-    command.env("HOME", &home).env("XDG_CONFIG_HOME", home.join("config")).current_dir(home);
+    command.env("HOME", &home).env("XDG_CONFIG_HOME", home.join("config"));
+    // A developer's own control plane is not found.
+    command.env("CAPYDB_DEV_DIR", home.join("dev")).current_dir(home);
     command
 }
 

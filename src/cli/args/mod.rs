@@ -96,6 +96,7 @@ impl Global {
         OutputOptions {
             format: self.output,
             quiet: self.quiet,
+            verbose: self.verbose > 0,
             progress: if self.no_progress { ProgressFormat::Lines } else { self.progress },
         }
     }
@@ -194,7 +195,7 @@ Examples:
 
   # From a dump (pg_dump -Fc or plain SQL)
   pg_dump -Fc -f app.dump \"$DATABASE_URL\"
-  capydb import --file app.dump --recreate --wait";
+  capydb import app.dump --recreate";
 
 const FILE_HELP: &str = "\
 Dump: custom format or plain SQL, also compressed (.gz, .zst); `-` reads standard input.
@@ -202,8 +203,17 @@ Dump: custom format or plain SQL, also compressed (.gz, .zst); `-` reads standar
 Several --file options with plain SQL are one import, in the order given: \
 --file roles.sql --file schema.sql --file data.sql";
 
+const SOURCE_HELP: &str = "\
+Source: a connection URL, or the path of a dump; several files with plain SQL are one import; `-` reads \
+a dump from standard input.
+
+--source-url and --file say the same explicitly.";
+
 #[derive(Debug, Args)]
 pub(super) struct SourceOptions {
+    /// Source: a URL, dump files, or `-`
+    #[arg(value_name = "SOURCE", long_help = SOURCE_HELP, conflicts_with_all = ["source_url", "file"], value_hint = ValueHint::AnyPath)]
+    pub(super) source: Vec<PathBuf>,
     /// Live source URL; `-` reads standard input
     #[arg(long, value_name = "URL", long_help = SOURCE_URL_HELP, conflicts_with = "file", help_heading = "Source")]
     pub(super) source_url: Option<String>,
@@ -235,11 +245,14 @@ pub(super) struct ImportOptions {
     /// With --recreate, replace the database even if the source is empty
     #[arg(long, requires = "recreate")]
     pub(super) allow_empty: bool,
-    /// Wait for the import to finish
+    /// Wait for the import to finish; the default on a terminal
     #[arg(long)]
     pub(super) wait: bool,
+    /// Do not wait for the import to finish; the default in scripts
+    #[arg(long, conflicts_with_all = ["wait", "wait_timeout"])]
+    pub(super) detach: bool,
     /// Maximum time to wait (30s, 15m, 2h); the import continues
-    #[arg(long, value_name = "TIME", value_parser = time, requires = "wait")]
+    #[arg(long, value_name = "TIME", value_parser = time)]
     pub(super) wait_timeout: Option<Duration>,
     /// Project id, slug or name [default: the linked or only project]
     #[arg(long, value_name = "REF")]
@@ -294,7 +307,7 @@ pub(super) struct PreflightArgs {
     #[arg(long, value_name = "REF")]
     pub(super) project: Option<String>,
     /// Target major version; no login needed
-    #[arg(long, value_name = "MAJOR", help_heading = "Offline", value_parser = clap::value_parser!(u32).range(10..100))]
+    #[arg(long, value_name = "MAJOR", help_heading = "Offline", value_parser = target_version)]
     pub(super) target_version: Option<u32>,
     /// Plan limit (10GB, 500MiB); no login needed
     #[arg(long, value_name = "SIZE", help_heading = "Offline", value_parser = plan_limit)]
@@ -342,6 +355,27 @@ pub(super) enum JobsCommand {
 pub(super) enum ProjectsCommand {
     /// List the projects that the key can access
     List,
+    /// Create a project with an empty database
+    #[command(
+        after_help = "Examples:\n  capydb projects create shop\n  capydb projects create \"The Shop\" --slug shop"
+    )]
+    Create {
+        /// Name of the project
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// Short name for commands and URLs (a-z, 0-9, -) [default: made from the name]
+        #[arg(long, value_name = "SLUG")]
+        slug: Option<String>,
+        /// Environment, such as production [default: development]
+        #[arg(long, value_name = "NAME")]
+        environment: Option<String>,
+    },
+    /// Show a project: state, size and limits
+    Show {
+        /// Project id, slug or name [default: the linked or only project]
+        #[arg(value_name = "PROJECT")]
+        project: Option<String>,
+    },
     /// Print a project's connection URL, including the password
     Url {
         /// Project id, slug or name [default: the linked or only project]
@@ -366,7 +400,20 @@ fn time(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|_| "expected a time such as 30s, 15m or 2h".to_owned())
 }
 
+/// The major versions that a target may have.
+const TARGET_VERSIONS: std::ops::RangeInclusive<u32> = 15..=18;
+
+fn target_version(text: &str) -> Result<u32, String> {
+    let version = text.parse().ok().filter(|version| TARGET_VERSIONS.contains(version));
+    version.ok_or_else(|| {
+        format!("expected a major version from {} to {}", TARGET_VERSIONS.start(), TARGET_VERSIONS.end())
+    })
+}
+
 fn plan_limit(text: &str) -> Result<u64, String> {
+    if text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err("the size has no unit: use for example 10GB or 500MiB".to_owned());
+    }
     let size: bytesize::ByteSize = text.parse().map_err(|_| "expected a size such as 10GB or 500MiB".to_owned())?;
     match size.as_u64() {
         0 => Err("the limit must be greater than zero".into()),

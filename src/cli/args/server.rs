@@ -14,7 +14,7 @@ A command runs with CAPYDB_API_URL and CAPYDB_API_KEY set, and capydb returns it
 credentials, region and endpoint of a bucket come from AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY,
 AWS_REGION and AWS_ENDPOINT_URL.")]
 pub(in crate::cli) struct DevArgs {
-    /// Data directory [default: /var/lib/capydb/dev for root, else ~/.local/share/capydb/dev]
+    /// Data directory [env: CAPYDB_DEV_DIR] [default: /var/lib/capydb/dev for root, else ~/.local/share/capydb/dev]
     #[arg(long, value_name = "DIR", conflicts_with = "ephemeral")]
     pub(in crate::cli) data_dir: Option<PathBuf>,
     /// Use a temporary data directory

@@ -3,6 +3,7 @@
 pub(super) mod job_progress;
 pub(super) mod lists;
 pub(super) mod next_steps;
+pub(super) mod preflight;
 pub(super) mod progress;
 pub(super) mod report;
 mod table;
@@ -23,6 +24,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 pub(super) struct Output {
     json: bool,
     quiet: bool,
+    verbose: bool,
     progress: ProgressMode,
     /// A result could not be written.
     write_failed: Cell<bool>,
@@ -57,6 +59,8 @@ pub(super) struct OutputOptions {
     pub(super) format: OutputFormat,
     /// Whether to show only results and errors.
     pub(super) quiet: bool,
+    /// Whether to show what needs no attention, too.
+    pub(super) verbose: bool,
     /// The format of progress.
     pub(super) progress: ProgressFormat,
 }
@@ -87,6 +91,7 @@ impl Output {
         Self {
             json: options.format == OutputFormat::Json,
             quiet: options.quiet,
+            verbose: options.verbose,
             progress,
             write_failed: Cell::new(false),
         }
@@ -94,6 +99,11 @@ impl Output {
 
     pub(super) fn progress(&self) -> ProgressMode {
         self.progress
+    }
+
+    /// Whether to show what needs no attention, too.
+    pub(super) fn is_verbose(&self) -> bool {
+        self.verbose
     }
 
     /// Whether only results and errors are shown.

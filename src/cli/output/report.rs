@@ -6,8 +6,7 @@ use crate::preflight::fix_hint;
 use crate::util::format::bytes;
 use crate::util::format::printable;
 use crate::wire::{
-    Check, CheckStatus, DumpFacts, ErrorClass, ImportError, ImportProgress, ImportSummary, Job, JobState, Preflight,
-    Project, SourceFacts,
+    Check, CheckStatus, ErrorClass, ImportError, ImportProgress, ImportSummary, Job, JobState, Preflight, Project,
 };
 use console::{StyledObject, style};
 use std::time::Duration;
@@ -58,16 +57,6 @@ pub(in crate::cli) fn problems(report: &Preflight) -> String {
     aligned_on(&console::Term::stderr(), &rows)
 }
 
-/// All checks as a table, followed by the facts about the source.
-pub(in crate::cli) fn preflight(report: &Preflight) -> String {
-    let checks = checks(&report.checks);
-    if report.source == SourceFacts::default() {
-        return checks; // the source could not be read
-    }
-    let title = if report.source.dump.is_some() { "Dump" } else { "Source" };
-    format!("{checks}\n\n{title}\n{}", facts(report))
-}
-
 /// Names and values, indented.
 pub(in crate::cli) fn pairs(rows: &[(&str, &str)]) -> String {
     aligned(&rows.iter().map(|(name, value)| vec![format!("  {name}"), (*value).to_owned()]).collect::<Vec<_>>())
@@ -78,77 +67,37 @@ pub(in crate::cli) fn title(text: &str) -> String {
     style(text).bold().to_string()
 }
 
-fn facts(report: &Preflight) -> String {
-    let source = &report.source;
-    let names = |names: &[String]| printable(&names.join(", "), 300);
-    let extensions: Vec<String> =
-        source.extensions.iter().map(|found| format!("{} {}", found.name, found.version).trim().to_owned()).collect();
-    let server = Some(printable(&source.server_version, 100)).filter(|version| !version.is_empty());
-    let limit = match report.storage_limit_bytes {
-        0 => "plan limit unknown".to_owned(),
-        limit => format!("{} plan limit", bytes(limit)),
-    };
-    let mut rows: Vec<(&str, String)> = source.dump.as_ref().map(dump).unwrap_or_default();
-    rows.extend([
-        ("server", server.map_or_else(String::new, |version| format!("Postgres {version}"))),
-        ("size", bytes(source.database_size_bytes)),
-        ("extensions", names(&extensions)),
-        ("schemas", names(&source.app_schemas)),
-        ("provider", source.provider.as_deref().map_or_else(String::new, |name| printable(name, 60))),
-        ("platform schemas", names(&source.provider_schemas)),
-        ("event triggers", names(&source.event_triggers)),
-        ("target", format!("Postgres {}, {limit}", printable(&report.target_version, 20))),
-    ]);
-    if !source.provider_auth_fks.is_empty() {
-        let keys: Vec<String> = source.provider_auth_fks.iter().map(|key| key.constraint.clone()).collect();
-        rows.push(("keys to platform", names(&keys)));
-    }
-    if !source.provider_auth_policy_tables.is_empty() {
-        rows.push(("platform policies", names(&source.provider_auth_policy_tables)));
-    }
-    if let Some(replication) = &source.replication {
-        let state =
-            if replication.ready { "ready".to_owned() } else { format!("not ready: {}", names(&replication.blockers)) };
-        rows.push(("replication", state));
-    }
-    let last_event = rows.into_iter().filter(|(_, value)| !value.is_empty());
-    aligned(&last_event.map(|(name, value)| vec![format!("  {name}"), value]).collect::<Vec<_>>())
-}
-
-/// The facts about a dump, as names and values.
-fn dump(found: &DumpFacts) -> Vec<(&'static str, String)> {
-    let mut format = format!("{} format", printable(&found.format, 20));
-    if let Some(version) = &found.archive_version {
-        let compression = found.compression.as_deref().unwrap_or("none");
-        let (version, compression) = (printable(version, 20), printable(compression, 20));
-        format = format!("{format}, archive version {version}, compression {compression}");
-    }
-    if let Some(packed) = &found.packed {
-        format = format!("{format}, {} in {}", bytes(found.file_size_bytes), printable(packed, 20));
-    }
-    let tool = Some(printable(&found.dump_version, 100)).filter(|tool| !tool.is_empty());
-    let objects: Vec<String> = found
-        .objects
-        .iter()
-        .map(|(kind, number)| format!("{} {}", printable(kind, 40), with_separators(*number)))
-        .collect();
-    vec![
-        ("dump", format),
-        ("by", tool.map_or_else(String::new, |tool| format!("pg_dump {tool}"))),
-        ("objects", objects.join(", ")),
-        ("rows", found.rows.map(with_separators).unwrap_or_default()),
-    ]
-}
-
 /// The display name of a project: slug, else name, else id.
 pub(in crate::cli) fn label(project: &Project) -> &str {
     [&project.slug, &project.name, &project.id].into_iter().find(|text| !text.is_empty()).map_or("", String::as_str)
 }
 
+/// A project: state, size and limits.
+pub(in crate::cli) fn project(project: &Project) -> String {
+    let version = project.postgres_version.as_deref().map(|version| format!("Postgres {}", printable(version, 20)));
+    let limit = Some(project.storage_limit_bytes).filter(|limit| *limit > 0).map(bytes);
+    let size = match (project.database_size_bytes.map(bytes), limit) {
+        (Some(size), Some(limit)) => format!("{size} of {limit}"),
+        (Some(size), None) => size,
+        (None, limit) => limit.map_or_else(String::new, |limit| format!("at most {limit}")),
+    };
+    let rows = [
+        ("Project", printable(&project.name, 60)),
+        ("Slug", printable(&project.slug, 60)),
+        ("State", printable(&project.state, 20)),
+        ("Server", version.unwrap_or_default()),
+        ("Size", size),
+        ("Environment", printable(&project.environment, 40)),
+        ("Id", printable(&project.id, 60)),
+    ];
+    let rows = rows.into_iter().filter(|(_, value)| !value.is_empty());
+    aligned(&rows.map(|(name, value)| vec![name.to_owned(), value]).collect::<Vec<_>>())
+}
+
 /// Projects as a table.
 pub(in crate::cli) fn projects(projects: &[Project]) -> String {
     if projects.is_empty() {
-        return "no projects".to_owned();
+        return "No projects yet. Create one with: capydb projects create NAME".to_owned();
     }
     let mut rows = vec![["SLUG", "NAME", "STATE", "POSTGRES", "PLAN LIMIT", "ID"].map(str::to_owned).to_vec()];
     rows.extend(projects.iter().map(|project| {
@@ -292,9 +241,6 @@ pub(in crate::cli) fn ended(job: &Job, project: Option<&Project>) -> String {
         return format!("Job {} completed.", job.id);
     }
     let place = match project {
-        Some(project) if !project.database_name.is_empty() => {
-            format!("Imported into {} of project {}.", project.database_name, label(project))
-        }
         Some(project) => format!("Imported into project {}.", label(project)),
         None => format!("Import job {} completed.", job.id),
     };
@@ -333,7 +279,7 @@ fn checklist(project: &str) -> String {
 }
 
 /// A number with thousands separators.
-fn with_separators(number: u64) -> String {
+pub(super) fn with_separators(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (at, digit) in digits.chars().enumerate() {
@@ -348,24 +294,7 @@ fn with_separators(number: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::{Extension, LeftOut, SourceFacts};
-
-    #[test]
-    fn a_preflight_report_is_readable() {
-        let source = SourceFacts {
-            server_version: "18.6".into(),
-            database_size_bytes: 900 << 20,
-            extensions: vec![Extension { name: "isn".into(), version: "1.2".into() }],
-            app_schemas: vec!["public".into(), "shop".into()],
-            ..SourceFacts::default()
-        };
-        let limits = crate::preflight::Limits {
-            storage_limit_bytes: 1 << 30,
-            target_version: "17".into(),
-            extensions: Vec::new(),
-        };
-        insta::assert_snapshot!(preflight(&crate::preflight::grade(source, &limits)));
-    }
+    use crate::wire::LeftOut;
 
     #[test]
     fn an_import_report_is_readable() {

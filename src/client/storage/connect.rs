@@ -1,9 +1,10 @@
 //! Connections to object storage, directly or through a proxy.
 
 use super::body::UploadBody;
-use super::error::{UploadError, tls_error};
+use super::error::UploadError;
 use super::half_open_io::{ConnectionState, HalfOpenIo, Io};
 use crate::util::error::innermost;
+use crate::util::error::tls_error;
 use futures_util::future::BoxFuture;
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};

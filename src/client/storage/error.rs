@@ -117,21 +117,6 @@ impl StorageRejection {
     }
 }
 
-/// The TLS error in a chain of causes. `io::Error` does not expose its inner error as a source.
-pub(super) fn tls_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::Error> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(found) = error.downcast_ref() {
-            return Some(found);
-        }
-        next = match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
-            Some(inner) => Some(inner),
-            None => error.source(),
-        };
-    }
-    None
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -163,11 +148,5 @@ mod tests {
             assert!(!rejection(status, "").is_transient(), "{status}");
         }
         assert!(UploadError::Rejected(with_code("ExpiredToken")).needs_new_url());
-    }
-
-    #[test]
-    fn a_nested_tls_error_is_found() {
-        let error = io::Error::other(io::Error::other(rustls::Error::DecryptError));
-        assert!(tls_error(&error).is_some() && tls_error(&io::Error::other("x")).is_none());
     }
 }

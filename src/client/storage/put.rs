@@ -3,11 +3,12 @@
 use super::body::{BodyHandle, Pool, UploadBody};
 use super::checksum::{Sent, StoredChecksum, md5_of, stored_checksum};
 use super::connect::{UploadConnectError, UploadConnection, connect, target};
-use super::error::{StorageRejection, UploadError, tls_error};
+use super::error::{StorageRejection, UploadError};
 use super::rate_limiter::RateLimiter;
 use crate::client::{USER_AGENT, tls};
 use crate::util::byte_counter::ByteCounter;
 use crate::util::error::innermost;
+use crate::util::error::tls_error;
 use crate::wire::retry_after;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;

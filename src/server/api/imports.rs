@@ -10,8 +10,7 @@ use super::{JsonResult, SharedState};
 use crate::dump::encoding::SourceEncoding;
 use crate::preflight::grade_source;
 use crate::server::metadata::{NewJob, UploadRow};
-use crate::source::providers;
-use crate::source::{SourceUrl, connect, risks};
+use crate::source::{SourceUrl, address_policy, connect, providers, risks};
 use crate::util::format::bytes;
 use crate::wire::{ImportRequest, JobAnswer, PROJECT_IMPORT, PreflightAnswer, PreflightRequest, Project};
 use axum::Json;
@@ -116,7 +115,7 @@ fn source(text: &str, authorities: Option<&str>) -> Result<SourceUrl, ErrorRespo
     let advice = providers::advise(&url);
     match (advice.problem(), advice.fix()) {
         (Some(problem), Some(fix)) => Err(ErrorResponse::bad_request(format!("{problem}; {fix}"))),
-        _ => Ok(url.normalize().0),
+        _ => Ok(address_policy::normalized(url).0),
     }
 }
 

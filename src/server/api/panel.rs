@@ -182,7 +182,7 @@ fn recognize(text: &str, allow_private: bool) -> RecognizedSource {
             "dump the source from inside its network (pg_dump -Fc) and upload the file",
         );
     }
-    let (url, changes) = url.normalize();
+    let (url, changes) = address_policy::normalized(url);
     RecognizedSource {
         ok: true,
         shown: url.to_string(),

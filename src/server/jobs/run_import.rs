@@ -5,7 +5,7 @@ use crate::server::Core;
 use crate::server::import::{self, Import, ImportFailure, ImportSource, ProgressTracker, StopReason};
 use crate::server::metadata::Claim;
 use crate::server::postgres::Tools;
-use crate::source::SourceUrl;
+use crate::source::{SourceUrl, address_policy};
 use crate::wire::{ImportRequest, ImportSummary};
 use anyhow::Context;
 use std::path::Path;
@@ -50,7 +50,7 @@ fn source(core: &Core, claim: &Claim, request: &ImportRequest) -> anyhow::Result
             Some(pem) => url.with_authorities(pem).context("the certificates of the source are invalid")?,
             None => url,
         };
-        return Ok(ImportSource::Url(url.normalize().0));
+        return Ok(ImportSource::Url(address_policy::normalized(url).0));
     }
     let key = request.upload_key.clone().context("the job has neither a source URL nor an upload")?;
     let encoding = request.source_encoding.as_deref().map(str::parse).transpose()?;

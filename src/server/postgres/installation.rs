@@ -2,6 +2,7 @@
 
 use super::RunAs;
 use crate::preflight::TARGET_MAJOR;
+use crate::util::dirs::postgres_cache;
 use anyhow::{Context, bail};
 use std::ffi::OsStr;
 use std::io::Write;
@@ -81,7 +82,7 @@ pub fn find(named: Option<&Path>, report: &dyn Fn(&str)) -> anyhow::Result<Progr
         }
         return Ok(programs);
     }
-    let cache = cache_dir()?;
+    let cache = postgres_cache().context("cannot find the cache directory")?;
     let cached = cache.join(TARGET_MAJOR.to_string());
     let cached_bin = cached.join(format!("usr/lib/postgresql/{TARGET_MAJOR}/bin"));
     if cached.join("READY").is_file()
@@ -115,17 +116,6 @@ pub fn find(named: Option<&Path>, report: &dyn Fn(&str)) -> anyhow::Result<Progr
 fn older(programs: &Programs) -> String {
     let major = programs.version.0;
     format!("warning: the target is Postgres {major}, not {TARGET_MAJOR}: sources newer than {major} will be rejected")
-}
-
-/// Directory of fetched copies. For root it is outside root's home, which the user that the server runs
-/// as cannot enter.
-fn cache_dir() -> anyhow::Result<PathBuf> {
-    use etcetera::BaseStrategy;
-    if rustix::process::geteuid().is_root() {
-        return Ok(PathBuf::from("/var/cache/capydb/postgres"));
-    }
-    let base = etcetera::base_strategy::choose_base_strategy().context("cannot find the cache directory")?;
-    Ok(base.cache_dir().join("capydb").join("postgres"))
 }
 
 fn installed() -> Vec<Programs> {

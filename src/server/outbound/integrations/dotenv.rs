@@ -22,7 +22,7 @@ pub(super) fn settings(config: &Map<String, Value>) -> Result<Value, String> {
     let named = name == ".env" || name.starts_with(".env.") || Path::new(name).extension() == Some("env".as_ref());
     let plain = Path::new(path).components().all(|part| matches!(part, Component::RootDir | Component::Normal(_)));
     if !path.starts_with('/') || !named || !plain || path.contains(char::is_control) {
-        return Err("config.path must be the absolute path of a .env file, such as /home/me/app/.env".to_owned());
+        return Err("config.path must be an absolute path whose file is named .env, .env.NAME or NAME.env".to_owned());
     }
     Ok(json!({ "path": path }))
 }
