@@ -154,7 +154,7 @@ impl<'a> Context<'a> {
     fn key_hint(&self) -> String {
         let set = "set CAPYDB_API_KEY to a key from";
         if self.api_is_local() {
-            return format!("{set} capydb dev, which prints it when it starts; or run capydb login");
+            return "start capydb dev, whose key is found; or set CAPYDB_API_KEY, or run capydb login".to_owned();
         }
         if !self.api_is_hosted() {
             return format!("run capydb login, or {set} {} (capydb server new-key)", self.api_url);

@@ -6,15 +6,18 @@ use super::output::progress::{Activity, ByteProgress};
 use super::output::report;
 use super::{CliError, ErrorKind};
 use crate::cli::output::report::label;
+use crate::client::Api;
 use crate::dump::join::{self, JoinError};
 use crate::dump::spool::{self, SpoolError};
 use crate::dump::{Contents, DumpError, DumpFile, detect, read};
 use crate::preflight::{
-    ALLOWED_EXTENSIONS, FILTERS_PLAIN_SQL, ImportMode, Limits, SETS_REPLICATION_ROLE, TARGET_MAJOR, grade_dump,
+    ALLOWED_EXTENSIONS, ExistingTables, FILTERS_PLAIN_SQL, ImportMode, Limits, SETS_REPLICATION_ROLE, TARGET_MAJOR,
+    grade_dump,
 };
 use crate::util::byte_counter::ByteCounter;
 use crate::util::format::bytes;
 use crate::wire::{Check, CheckStatus, Preflight, Project};
+use serde_json::value::RawValue;
 use std::fs::File;
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
@@ -33,8 +36,32 @@ impl Target {
         let (filters_plain_sql, sets_replication_role) = (has(FILTERS_PLAIN_SQL), has(SETS_REPLICATION_ROLE));
         Self {
             limits: limits(project.storage_limit_bytes, version),
-            mode: ImportMode { filters_plain_sql, sets_replication_role, recreate, role: project.role_name.clone() },
+            mode: ImportMode {
+                filters_plain_sql,
+                sets_replication_role,
+                recreate,
+                role: project.role_name.clone(),
+                ..ImportMode::default()
+            },
         }
+    }
+
+    /// The same with the tables of the project's database, unless the import replaces them.
+    pub(super) async fn with_existing(
+        mut self,
+        api: &Api,
+        project: &Project,
+        existing: fn(Vec<(String, String)>) -> ExistingTables,
+    ) -> Self {
+        if !self.mode.recreate {
+            // Only a check needs them: a key without the right to read rows can import, too.
+            let found = api.query(&project.id, EXISTING_TABLES, MAX_TABLES).await;
+            let rows = found.map(|result| result.rows).unwrap_or_default();
+            let text = |value: &RawValue| serde_json::from_str::<String>(value.get()).ok();
+            let names = rows.iter().filter_map(|row| Some((text(row.first()?)?, text(row.get(1)?)?)));
+            self.mode.existing = existing(names.collect());
+        }
+        self
     }
 
     /// A target known only from flags, with the import mode of the hosted service.
@@ -43,6 +70,16 @@ impl Target {
         Self { limits, mode: ImportMode { recreate, ..ImportMode::default() } }
     }
 }
+
+/// Tables that the existing ones are compared with.
+const MAX_TABLES: u32 = 10_000;
+
+/// Tables and views of the application, which an import in place must not create again.
+const EXISTING_TABLES: &str = "select n.nspname, c.relname
+    from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+    where c.relkind in ('r', 'p', 'v', 'm', 'f') and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
+      and not exists (select from pg_catalog.pg_depend d
+                      where d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass and d.objid = c.oid and d.deptype = 'e')";
 
 fn limits(storage_limit_bytes: u64, version: Option<String>) -> Limits {
     Limits {
@@ -187,7 +224,7 @@ pub(super) fn check_itself(
 ) -> Result<(), CliError> {
     let limits = limits(0, None);
     let recreate = options.recreate;
-    let mode = ImportMode { filters_plain_sql: true, sets_replication_role: true, recreate, role: String::new() };
+    let mode = ImportMode { filters_plain_sql: true, sets_replication_role: true, recreate, ..ImportMode::default() };
     let report = grade_dump(dump, found, &limits, &mode);
     let itself = |check: &&Check| INTRINSIC.contains(&check.name.as_str());
     let sound = report.checks.iter().filter(itself).all(|check| check.status != CheckStatus::Fail);
@@ -200,14 +237,16 @@ const INTRINSIC: [&str; 5] =
     ["dump_complete", "dump_format_supported", "single_database", "no_psql_commands", "no_server_access"];
 
 /// Grades a dump; a failed check is an error, warnings are shown.
-pub(super) fn check(
+pub(super) async fn check(
     context: &Context<'_>,
+    api: &Api,
     dump: &DumpFile,
     found: &Contents,
     project: &Project,
     options: &ImportOptions,
 ) -> Result<(), CliError> {
     let target = Target::for_project(project, options.recreate);
+    let target = target.with_existing(api, project, ExistingTables::Kept).await;
     let report = grade_dump(dump, found, &target.limits, &target.mode);
     require_passed(context, &report)?;
     let version = first_word(&found.server_version);

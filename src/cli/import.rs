@@ -84,9 +84,9 @@ pub(super) async fn run(context: &Context<'_>, options: ImportOptions) -> Result
             request.source_ca = url.authorities().map(str::to_owned);
             None
         }
-        InspectedSource::Here(url) => Some(dump_locally(context, &project, &options, &url, confirm).await?),
+        InspectedSource::Here(url) => Some(dump_locally(context, &api, &project, &options, &url, confirm).await?),
         InspectedSource::Dump(dump, found) => {
-            dump::check(context, &dump, &found, &project, &options)?;
+            dump::check(context, &api, &dump, &found, &project, &options).await?;
             confirm.await?;
             Some(dump)
         }
@@ -210,6 +210,7 @@ async fn inspected(
 /// Inspects the source from this machine, asks for confirmation, and dumps it.
 async fn dump_locally(
     context: &Context<'_>,
+    api: &Api,
     project: &Project,
     options: &ImportOptions,
     url: &SourceUrl,
@@ -233,7 +234,7 @@ async fn dump_locally(
             .await?;
     let dump = dump.with_source_encoding(options.source.source_encoding.clone());
     let found = dump::inspect(context, &dump).await?;
-    dump::check(context, &dump, &found, project, options)?;
+    dump::check(context, api, &dump, &found, project, options).await?;
     Ok(dump)
 }
 
@@ -247,7 +248,8 @@ async fn check_source(
 ) -> Result<(), CliError> {
     context.output.note("Checking the source …");
     let request = source::preflight_request(url, project, Some(options.recreate), options.allow_empty);
-    let mut found = api.preflight(&project.id, &request).await?;
+    let found = api.preflight(&project.id, &request).await;
+    let mut found = found.map_err(|error| source::preflight_error(error, url))?;
     // Logical replication does not matter for an import.
     found.checks.retain(|check| check.name != REPLICATION);
     dump::require_passed(context, &found)?;

@@ -5,7 +5,7 @@ use super::context::Context;
 use super::dump::{self, Target};
 use super::source::{self, SourceArg};
 use super::{CliError, ErrorKind, output, via_dump};
-use crate::preflight::{Limits, TargetFacts, grade_dump, unreadable};
+use crate::preflight::{ExistingTables, Limits, TargetFacts, grade_dump, unreadable};
 use crate::wire::Preflight;
 use serde_json::json;
 use std::path::PathBuf;
@@ -53,6 +53,7 @@ pub(super) async fn run(context: &Context<'_>, args: PreflightArgs) -> Result<()
 /// The target to grade against: from the flags, else from the project.
 async fn target(context: &Context<'_>, args: &PreflightArgs) -> Result<Target, CliError> {
     if args.target_version.is_some() || args.plan_limit.is_some() {
+        context.output.note("Checking for a control plane that runs plain SQL unchanged; capydb dev filters it");
         return Ok(Target::from_flags(args.target_version, args.plan_limit, args.recreate));
     }
     let offline = "or check offline with: --target-version 17 --plan-limit 10GB";
@@ -61,7 +62,8 @@ async fn target(context: &Context<'_>, args: &PreflightArgs) -> Result<Target, C
         failure.hint(hint)
     })?;
     let project = context.project(&api, args.project.as_deref()).await?;
-    Ok(Target::for_project(&project, args.recreate))
+    let target = Target::for_project(&project, args.recreate);
+    Ok(target.with_existing(&api, &project, ExistingTables::Undecided).await)
 }
 
 async fn of_dump(context: &Context<'_>, args: &PreflightArgs, paths: &[PathBuf]) -> Result<Preflight, CliError> {
@@ -96,5 +98,5 @@ async fn by_control_plane(context: &Context<'_>, args: &PreflightArgs, text: &st
     source::require_authorities_known(&url, &project)?;
     context.output.note("Checking the source …");
     let request = source::preflight_request(&url, &project, args.recreate.then_some(true), args.allow_empty);
-    Ok(api.preflight(&project.id, &request).await?)
+    api.preflight(&project.id, &request).await.map_err(|error| source::preflight_error(error, &url))
 }

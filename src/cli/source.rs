@@ -4,6 +4,7 @@ use super::args::{SOURCE_VARIABLE, SourceOptions};
 use super::context::Context;
 use super::prompt::read_secret_line;
 use super::{CliError, ErrorKind, output::Output};
+use crate::client::CallError;
 use crate::preflight::{CHECKS_TARGET, SOURCE_CA};
 use crate::source::address_policy::{self, Unreachable};
 use crate::source::credentials::{self, PasswordSource};
@@ -29,13 +30,9 @@ pub(super) enum SourceArg {
 
 /// The source from flags, standard input or the environment.
 pub(super) fn given(options: &SourceOptions) -> Result<SourceArg, CliError> {
-    let (files, url) = match options.source.as_slice() {
-        [] => (&options.file, None),
-        [one] => (&options.source, one.to_str().filter(|text| is_url(text))),
-        _ => (&options.source, None),
-    };
-    if let Some(url) = url {
-        return Ok(SourceArg::Url(url.to_owned()));
+    let files = if options.source.is_empty() { &options.file } else { &options.source };
+    if let Some(text) = pasted(&options.source) {
+        return Ok(SourceArg::Url(text));
     }
     if !files.is_empty() {
         if options.source_ca.is_some() {
@@ -46,7 +43,10 @@ pub(super) fn given(options: &SourceOptions) -> Result<SourceArg, CliError> {
     match &options.source_url {
         Some(dash) if dash == "-" => read_secret_line("source URL", MAX_URL).map(SourceArg::Url),
         Some(url) => Ok(SourceArg::Url(url.clone())),
-        None => match std::env::var(SOURCE_VARIABLE).ok().filter(|url| !url.trim().is_empty()) {
+        None => match std::env::var(SOURCE_VARIABLE).ok() {
+            Some(url) if url.trim().is_empty() => {
+                Err(CliError::new(ErrorKind::Usage, format!("no source given: {SOURCE_VARIABLE} is set, but empty")))
+            }
             Some(url) => Ok(SourceArg::Url(url)),
             None => Err(CliError::new(ErrorKind::Usage, "no source given")
                 .hint(format!("name a URL or a dump file, or set {SOURCE_VARIABLE}: capydb import app.dump"))),
@@ -54,10 +54,14 @@ pub(super) fn given(options: &SourceOptions) -> Result<SourceArg, CliError> {
     }
 }
 
-/// Whether a positional argument is meant as a URL or connection string rather than as a path.
-fn is_url(text: &str) -> bool {
-    let is_connection = text.contains("://") || text.contains('=') || text.starts_with('$');
-    is_connection && !Path::new(text).exists()
+/// Positional arguments that are meant as a URL, a connection string or a command such as `psql …`, rather
+/// than as paths.
+fn pasted(arguments: &[PathBuf]) -> Option<String> {
+    let words: Vec<&str> = arguments.iter().map(|argument| argument.to_str()).collect::<Option<_>>()?;
+    let text = words.join(" ");
+    let is_command = ["psql ", "pg_dump "].iter().any(|command| text.starts_with(command));
+    let is_connection = words.len() == 1 && (text.contains("://") || text.contains('=') || text.starts_with('$'));
+    ((is_command || is_connection) && !arguments.iter().all(|path| path.exists())).then_some(text)
 }
 
 /// Fails if there is no such file; standard input always exists.
@@ -66,6 +70,11 @@ fn check_exists(path: &Path) -> Result<(), CliError> {
         return Ok(());
     }
     let shown = crate::util::format::printable(&path.to_string_lossy(), 200);
+    // A URL whose scheme is mistyped may hold a password.
+    if shown.contains('@') && !shown.contains("://") {
+        return Err(CliError::new(ErrorKind::Usage, "the source is neither a file nor a URL")
+            .hint("a connection URL begins with postgres://, such as postgres://user:password@host:5432/database"));
+    }
     if let Some((scheme, _)) = shown.split_once("://") {
         let is_source = scheme.starts_with("postgres");
         let hint = if is_source { "use --source-url for a connection URL" } else { "download the dump first" };
@@ -200,6 +209,16 @@ pub(super) fn preflight_request(
         allow_empty: checks_target && allow_empty,
         source_ca: url.authorities().map(str::to_owned),
     }
+}
+
+/// The error of a preflight on the control plane, which cannot read the passwords of this machine.
+pub(super) fn preflight_error(error: CallError, url: &SourceUrl) -> CliError {
+    let is_about_source = error.status().is_some_and(|status| ![401, 403, 404, 429].contains(&status) && status < 500);
+    let failure = CliError::from(error);
+    if url.password().is_some() || !is_about_source {
+        return failure;
+    }
+    failure.hint("add the password to the URL; PGPASSWORD and ~/.pgpass are read with --local and --via-dump only")
 }
 
 /// Checks whether the control plane can reach the source, as far as this machine can know. A local

@@ -5,8 +5,8 @@ use super::retry::with_retry;
 use crate::wire::{
     CompleteRequest, Connections, ConnectionsAnswer, CreateProject, CreateRole, ImportRequest, Job, JobAnswer, JobList,
     JobState, LoginRequest, LoginSession, LoginState, Me, PROJECT_IMPORT, PartSlot, PartsAnswer, PartsRequest,
-    Preflight, PreflightAnswer, PreflightRequest, Project, ProjectCreated, ProjectList, Status, Upload, UploadAnswer,
-    UploadPart, UploadRequest, UploadSlot, UploadSlotAnswer,
+    Preflight, PreflightAnswer, PreflightRequest, Project, ProjectCreated, ProjectList, SqlAnswer, SqlRequest,
+    SqlResult, Status, Upload, UploadAnswer, UploadPart, UploadRequest, UploadSlot, UploadSlotAnswer,
 };
 use reqwest::{Method, Url};
 use secrecy::{ExposeSecret, SecretString};
@@ -108,6 +108,12 @@ impl Api {
     /// create it twice.
     pub async fn create_project(&self, wanted: &CreateProject) -> Result<ProjectCreated, CallError> {
         self.once(Method::POST, &["v1", "projects"], Some(wanted)).await
+    }
+
+    /// Runs a statement that reads, as the project's role.
+    pub async fn query(&self, id: &str, query: &str, max_rows: u32) -> Result<SqlResult, CallError> {
+        let request = SqlRequest { query: query.to_owned(), max_rows: Some(max_rows), read_only: Some(true) };
+        Ok(self.once::<SqlAnswer>(Method::POST, &["v1", "projects", id, "sql"], Some(&request)).await?.result)
     }
 
     /// A project's connection strings, which are secrets.

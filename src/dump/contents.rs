@@ -86,6 +86,8 @@ pub struct Contents {
     pub(super) number_length: usize,
     /// Created tables, as hashes of their names.
     pub(super) tables: HashSet<u64>,
+    /// It drops objects, or creates tables only if they do not exist: tables of the same name may exist.
+    pub(super) tolerates_existing: bool,
     /// Created functions, as hashes of their names.
     pub(super) functions: HashSet<u64>,
     /// Created tables and functions, as hashes of their names without a schema.
@@ -329,6 +331,17 @@ impl Contents {
         if self.tables.len() < TABLES {
             self.tables.insert(hash(schema, name));
         }
+    }
+
+    /// Those of some tables, as schema and name, that the dump creates and that must not exist.
+    pub fn creates<'a>(&self, tables: &'a [(String, String)]) -> Vec<&'a (String, String)> {
+        if self.tolerates_existing {
+            return Vec::new();
+        }
+        let is_created = |(schema, name): &(String, String)| {
+            self.tables.contains(&hash(schema, name)) || (schema == "public" && self.tables.contains(&hash("", name)))
+        };
+        tables.iter().filter(|table| is_created(table)).collect()
     }
 
     pub(super) fn add_open_function(&mut self, function: OpenFunction) {

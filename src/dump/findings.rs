@@ -59,6 +59,7 @@ pub(super) fn record_statement(contents: &mut Contents, text: &[u8], treatment: 
         }
         b"SELECT" if tokens.iter().any(|token| token.is("INTO")) => contents.tables_for_data += 1,
         b"COPY" if *treatment == Treatment::CopyRows => contents.tables_with_data += 1,
+        b"DROP" => contents.tolerates_existing = true,
         b"DO" | b"CALL" => contents.code_blocks += 1,
         _ => {}
     }
@@ -148,6 +149,8 @@ pub(super) fn record_create(contents: &mut Contents, text: &[u8], tokens: &[Toke
             contents.count("tables");
             contents.tables_for_data += 1;
             let (schema, name) = qualified(rest);
+            let is_temporary = tokens[..=place].iter().any(|token| token.is("TEMP") || token.is("TEMPORARY"));
+            contents.tolerates_existing |= second_is("IF") || is_temporary;
             contents.add_table(&schema, &name);
             record_own_name(contents, rest);
         }

@@ -7,8 +7,8 @@ mod fix_hints;
 mod live;
 
 pub use dump::{
-    APPLICATION_ROLES, CHECKS_TARGET, FILTERS_PLAIN_SQL, ImportMode, SETS_REPLICATION_ROLE, SOURCE_CA, SOURCE_ENCODING,
-    grade_dump, unreadable,
+    APPLICATION_ROLES, CHECKS_TARGET, ExistingTables, FILTERS_PLAIN_SQL, ImportMode, SETS_REPLICATION_ROLE, SOURCE_CA,
+    SOURCE_ENCODING, grade_dump, unreadable,
 };
 pub use extensions::{ALLOWED_EXTENSIONS, EXTENSIONS};
 pub use fix_hints::fix_hint;
@@ -85,7 +85,7 @@ fn size_within_plan(size: u64, limit: u64) -> Check {
         CheckStatus::Pass
     };
     let percent = u128::from(size) * 100 / u128::from(limit.max(1));
-    check(SIZE, status, format!("{} of {} ({percent} % of the plan)", bytes(size), bytes(limit)))
+    check(SIZE, status, format!("{} of {} ({percent}% of the plan)", bytes(size), bytes(limit)))
 }
 
 /// Fails if the source's major version is newer than the target's or is invalid. Passes without a

@@ -317,7 +317,7 @@ fn a_file_that_is_not_a_dump_gets_a_report() {
     fs::write(&path, b"PK\x03\x04rest").expect("write file");
     let report = preflight_report(&path);
     assert_check(&report, "dump_readable", &["fail", "a zip archive", "pg_dump -Fc"]);
-    preflight_offline(&path.with_file_name("missing"), &[]).fails(1, "No such file");
+    preflight_offline(&path.with_file_name("missing"), &[]).fails(4, "no such file");
 }
 
 fn compress(path: &Path, program: &str) -> PathBuf {

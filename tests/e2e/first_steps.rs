@@ -76,6 +76,11 @@ fn mistakes_are_answered_with_the_right_command() {
         (&["import", "--file", "https://example.com/app.dump"], 2, &["download the dump first"]),
         (&["import", "--file", "postgres://u@h/d"], 2, &["use --source-url"]),
         (&["import", "$DATABASE_URL"], 2, &["double quotes"]),
+        (&["import", "postgres:canary@127.0.0.1:1/shop"], 2, &["begins with postgres://"]),
+        (&["import", "postgresql//u:canary@h/d", "x"], 2, &["begins with postgres://"]),
+        (&["import", "preflight", "--file", "postgres:/u:canary@h/d"], 2, &["begins with postgres://"]),
+        (&["import", "psql -h 127.0.0.1 -p 1 -U u d"], 1, &["127.0.0.1:1 refused the connection"]),
+        (&["import", "psql", "postgres://u:canary@127.0.0.1:1/d"], 1, &["127.0.0.1:1 refused the connection"]),
         (&["import", "app.sql", "--via-dump"], 2, &["--via-dump is for a live source"]),
         (&["import", "app.sql", "--file", "app.sql"], 2, &["cannot be used with"]),
         (&["import", "preflight", "app.sql", "--target-version", "99"], 2, &["from 15 to 18"]),
@@ -90,6 +95,7 @@ fn mistakes_are_answered_with_the_right_command() {
             assert!(refused.stderr.contains(text), "{arguments:?}: {refused:#?}");
         }
         assert_eq!(refused.code, code, "{arguments:?}: {refused:#?}");
+        assert!(!format!("{refused:?}").contains("canary"), "{arguments:?}: {refused:#?}");
     }
 }
 

@@ -246,5 +246,5 @@ fn invalid_connections_are_refused() {
     }
     assert_eq!(control_plane.call("GET", &path, None), (200, json!({ "integrations": [] })));
     let without_token = control_plane.run(&["integrations", "connect", "vercel", "shop", "--project", &project.slug]);
-    without_token.fails(1, "credentials.token is missing");
+    without_token.fails(2, "no token for vercel");
 }

@@ -187,8 +187,8 @@ fn an_error_has_a_code_location_cause_and_fix() {
             "{job}"
         );
     }
-    let dump = dir.join("custom");
-    let output = project.import(&["--file", dump.to_str().expect("UTF-8 path"), "--wait"]);
+    let job = project.upload_and_import(&dir.join("custom"), false);
+    let output = control_plane().run(&["jobs", "wait", job["id"].as_str().expect("an id")]);
     let output = output.fails(1, "relation \"taken\" already exists");
     for expected in
         ["impact if excluded  rows are missing", "42P07", "cause", "the target is unchanged; import with --recreate"]

@@ -7,7 +7,7 @@ use std::fs;
 #[test]
 fn a_preflight_shows_its_checks_and_the_source() {
     let output = control_plane()
-        .run(&["import", "preflight", "--project", "dev", "--source-url", &source().url("sample")])
+        .run(&["import", "preflight", "--project", "dev", "--source-url", &source().url("sample"), "-v"])
         .succeeds();
     for expected in ["source_size_within_plan", "Postgres 15 into 17", "server", "shop", "Reports & more"] {
         assert!(output.stdout.contains(expected), "no {expected:?} in {output:#?}");

@@ -32,9 +32,21 @@ fn each_cause_has_its_own_error() {
 #[test]
 fn a_server_without_tls_has_its_own_error() {
     let server = crate::support::fixtures::Source::start(17, &["ssl=off"]);
-    preflight_fails(&server.url("postgres"), "add sslmode=disable to the URL to connect without encryption");
-    let url = format!("{}?sslmode=disable", server.url("postgres"));
-    control_plane().run(&["import", "preflight", "--project", "dev", "--source-url", &url]).succeeds();
+    let demanding = format!("{}?sslmode=require", server.url("postgres"));
+    preflight_fails(&demanding, "add sslmode=disable to the URL to connect without encryption");
+    // On this machine and in private networks, TLS is used where the server has it, whichever program connects.
+    let url = server.create("without_tls", "create table t as select 1 as x");
+    let project = control_plane().project("without tls");
+    for more in [
+        &["preflight"][..],
+        &["preflight", "--local"],
+        &["--recreate", "--wait"],
+        &["--via-dump", "--recreate", "--wait"],
+    ] {
+        let arguments = [&["import"], more, &["--project", &project.slug, "--source-url", &url]].concat();
+        control_plane().run(&arguments).succeeds();
+    }
+    assert_eq!(project.sql("select x from t"), "1");
 }
 
 #[test]

@@ -13,7 +13,7 @@ fn a_file_that_is_not_a_dump_is_rejected_before_the_first_request() {
     fs::create_dir(dir.path().join("directory")).expect("create the directory");
     fs::write(dir.path().join("directory/toc.dat"), "PGDMP").expect("write the table of contents");
     let cases: [(&str, Option<&[u8]>, i32, &str); 11] = [
-        ("missing.dump", None, 1, "No such file"),
+        ("missing.dump", None, 4, "no such file"),
         ("directory", None, 5, "(directory format): the table of contents is truncated"),
         ("empty.dump", Some(b""), 5, "is empty"),
         ("app.tar", Some(&tar), 5, "a tar archive, not a dump"),
@@ -33,7 +33,7 @@ fn a_file_that_is_not_a_dump_is_rejected_before_the_first_request() {
         let ran = run_against(&mock_http, &["import", "--file", path.to_str().expect("UTF-8 path"), "--wait"])
             .fails(code, message);
         assert!(
-            code == 1 || ran.stderr.contains("create a new dump") || ran.stderr.contains("pg_dump -Fc -f"),
+            code == 4 || ran.stderr.contains("create a new dump") || ran.stderr.contains("pg_dump -Fc -f"),
             "{ran:#?}"
         );
     }

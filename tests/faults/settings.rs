@@ -7,11 +7,12 @@ use std::fs;
 
 #[test]
 fn arguments_are_checked_before_the_api_key() {
-    let cases: [(&[&str], &str); 12] = [
+    let cases: [(&[&str], &str); 13] = [
         (&["import"], "no source given"),
         (&["import", "--source-url", "postgres://u@h/d", "--file", "x"], "cannot be used with"),
-        (&["import", "--file", "x", "--wait-timeout", "2h"], "--wait"),
-        (&["import", "--source-url", "http://h/d"], "expected a URL that starts with postgres://"),
+        (&["import", "--file", "x", "--detach", "--wait-timeout", "2h"], "cannot be used with"),
+        (&["import", "--source-url", "http://h/d"], "dumps cannot be imported from a web address"),
+        (&["import", "--source-url", "mysql://h/d"], "expected a URL that starts with postgres://"),
         (&["import", "--source-url", "postgres:///d"], "has no host"),
         (&["import", "--source-url", "postgres://u@h"], "has no database"),
         (&["import", "--source-url", "postgres://u@a,b/d"], "several hosts"),

@@ -223,7 +223,7 @@ pub(super) struct SourceOptions {
     /// Encoding of the dump's text, if the dump declares a wrong one or none (WIN1252)
     #[arg(long, value_name = "NAME", help_heading = "Source")]
     pub(super) source_encoding: Option<SourceEncoding>,
-    /// File of the certificate authorities of the live source (PEM), as of sslrootcert
+    /// File of the certificate authorities of the live source (PEM), like sslrootcert
     #[arg(long, value_name = "FILE", conflicts_with = "file", value_hint = ValueHint::FilePath, help_heading = "Source")]
     pub(super) source_ca: Option<PathBuf>,
     /// Do not replace pooled endpoints with direct ones

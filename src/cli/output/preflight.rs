@@ -2,13 +2,16 @@
 
 use super::report::{checks, with_separators};
 use super::table::aligned;
+use crate::preflight::REPLICATION;
 use crate::util::format::{bytes, printable};
 use crate::wire::{Check, CheckStatus, DumpFacts, Preflight, SourceFacts};
 use console::style;
 
 /// The problems, a count of what passed or all of it, the facts about the source, and the verdict.
 pub(in crate::cli) fn preflight(report: &Preflight, with_passed: bool) -> String {
-    let with = |status: CheckStatus| report.checks.iter().filter(move |check| check.status == status);
+    // An import does not need replication.
+    let checks_shown = || report.checks.iter().filter(|check| with_passed || check.name != REPLICATION);
+    let with = |status: CheckStatus| checks_shown().filter(move |check| check.status == status);
     let mut shown: Vec<Check> = with(CheckStatus::Fail).chain(with(CheckStatus::Warn)).cloned().collect();
     let passed = with(CheckStatus::Pass).count();
     if with_passed {

@@ -164,7 +164,7 @@ impl Drop for ByteProgress {
 fn bar_style(size: Option<u64>) -> ProgressStyle {
     let template = match size {
         Some(_) => {
-            "{prefix} {wide_bar} {percent:>3} %  {decimal_bytes} of {decimal_total_bytes}  {decimal_bytes_per_sec}  {eta} left"
+            "{prefix} {wide_bar} {percent:>3}%  {decimal_bytes} of {decimal_total_bytes}  {decimal_bytes_per_sec}  {eta} left"
         }
         None => "{prefix} {spinner} {decimal_bytes}  {decimal_bytes_per_sec}",
     };
@@ -192,7 +192,7 @@ fn line(work: Activity, sent: u64, before: u64, size: Option<u64>, took: Duratio
         seconds if now > 0 => format!("{} left", humantime::format_duration(Duration::from_secs(to_u64(seconds)))),
         _ => "time left unknown".to_owned(),
     };
-    format!("{doing} {percent} %  {} of {}  {}/s  {left}", bytes(sent), bytes(size), rate(now, took))
+    format!("{doing} {percent}%  {} of {}  {}/s  {left}", bytes(sent), bytes(size), rate(now, took))
 }
 
 fn rate(sent: u64, took: Duration) -> String {
@@ -218,15 +218,15 @@ mod tests {
     fn a_line_shows_bytes_percent_rate_and_time_left() {
         assert_eq!(
             line(Activity::Uploading, 256_000_000, 0, Some(1_024_000_000), Duration::from_secs(4)),
-            "Uploading 25 %  256.0 MB of 1.0 GB  64.0 MB/s  12s left"
+            "Uploading 25%  256.0 MB of 1.0 GB  64.0 MB/s  12s left"
         );
         assert_eq!(
             line(Activity::Uploading, 0, 0, Some(1_000), Duration::from_secs(4)),
-            "Uploading 0 %  0 B of 1.0 kB  0 B/s  time left unknown"
+            "Uploading 0%  0 B of 1.0 kB  0 B/s  time left unknown"
         );
         assert_eq!(
             line(Activity::Uploading, 900_000_000, 800_000_000, Some(1_000_000_000), Duration::from_secs(4)),
-            "Uploading 90 %  900.0 MB of 1.0 GB  25.0 MB/s  4s left",
+            "Uploading 90%  900.0 MB of 1.0 GB  25.0 MB/s  4s left",
             "bytes of an earlier run do not count towards the rate"
         );
         assert_eq!(line(Activity::Spooling, 5_000, 0, None, Duration::from_secs(1)), "Spooling 5.0 kB  5.0 kB/s");

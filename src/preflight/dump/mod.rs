@@ -37,6 +37,18 @@ pub const APPLICATION_ROLES: &str = "application_roles";
 /// `allow_empty`.
 pub const CHECKS_TARGET: &str = "checks_target";
 
+/// Tables and views of a target, as schema and name.
+#[derive(Debug, Clone, Default)]
+pub enum ExistingTables {
+    /// They are replaced, or not known.
+    #[default]
+    Ignored,
+    /// It is not decided yet whether the import adds to them.
+    Undecided(Vec<(String, String)>),
+    /// The import adds to them.
+    Kept(Vec<(String, String)>),
+}
+
 /// How a dump is imported.
 #[derive(Debug, Clone, Default)]
 pub struct ImportMode {
@@ -48,6 +60,8 @@ pub struct ImportMode {
     pub sets_replication_role: bool,
     /// The target database is replaced, so it is empty before the import.
     pub recreate: bool,
+    /// Tables and views of the target that the import may add to.
+    pub existing: ExistingTables,
 }
 
 /// Grades a dump against the limits of its target.
@@ -84,6 +98,7 @@ pub fn grade_dump(dump: &DumpFile, found: &Contents, limits: &Limits, mode: &Imp
         version_compatible(&found.server_version, &limits.target_version),
         tool_compatible(found),
         extensions,
+        case.names_free(),
         case.extensions_created(),
         case.extension_schemas(),
         single_database(found, unfiltered),

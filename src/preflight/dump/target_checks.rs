@@ -1,11 +1,12 @@
 //! Checks of a dump that depend on its target and import mode.
 
-use super::{ImportMode, places};
+use super::{ExistingTables, ImportMode, places};
 use crate::dump::catalog_changes::removed_in;
 use crate::dump::settings::{HARMLESS, SettingSupport, support};
 use crate::dump::{Contents, Finding, Format, Occurrences};
 use crate::platforms::Platform;
-use crate::preflight::{Limits, TARGET_MAJOR, check, fixed, names, plural, with_evidence};
+use crate::preflight::live::NAMES_FREE;
+use crate::preflight::{Limits, TARGET_MAJOR, check, fixed, names, plural, sql_name, with_evidence};
 use crate::util::format::major;
 use crate::wire::{Check, CheckStatus};
 use CheckStatus::{Fail, Pass, Warn};
@@ -201,6 +202,25 @@ impl TargetChecks<'_> {
         let what =
             check(name, Warn, format!("row security policies for roles missing on the target: {}", names(roles)));
         fixed(what, "the import creates these roles without login; the URL of one: capydb projects url --role NAME")
+    }
+
+    /// Fails if the target of an import in place has a table that the dump creates; warns if the kind of
+    /// import is not decided.
+    pub(super) fn names_free(&self) -> Check {
+        let (status, existing) = match &self.mode.existing {
+            ExistingTables::Ignored => (Pass, [].as_slice()),
+            ExistingTables::Undecided(tables) => (Warn, tables.as_slice()),
+            ExistingTables::Kept(tables) => (Fail, tables.as_slice()),
+        };
+        let taken = self.found.creates(existing);
+        if taken.is_empty() {
+            return check(NAMES_FREE, Pass, "no table of the dump exists on the target".into());
+        }
+        let list: Vec<String> = taken.iter().map(|(schema, name)| sql_name(&format!("{schema}.{name}"))).collect();
+        let number = plural(taken.len() as u64, "table exists already", "tables exist already");
+        let what = format!("{number} on the target: {}", names(list.iter().map(String::as_str)));
+        let fix = "import with --recreate to replace the target's contents, or drop these tables there";
+        fixed(check(NAMES_FREE, status, what), fix)
     }
 
     pub(super) fn settings(&self) -> Check {

@@ -26,8 +26,8 @@ pub struct TargetFacts {
     pub recreate: Option<bool>,
     /// Whether the target has tables.
     pub has_tables: bool,
-    /// Kinds and names of its objects, if it is not replaced.
-    pub names: Vec<String>,
+    /// Kinds and names of its objects, if they are known; none if it is replaced.
+    pub names: Option<Vec<String>>,
     /// Whether the source comes as a dump, which has no properties of its database.
     pub from_dump: bool,
     /// Whether an empty source may replace it.
@@ -82,8 +82,11 @@ pub fn grade_source(source: SourceFacts, risks: &SourceRisks, limits: &Limits, t
 /// Fails if the target of an import in place has an object of the same name; warns if the kind of import
 /// is not decided. Schemas may exist.
 fn names_free(risks: &SourceRisks, target: &TargetFacts) -> Check {
-    let name = "names_free_on_target";
-    let existing: std::collections::BTreeSet<&String> = target.names.iter().collect();
+    let name = NAMES_FREE;
+    let Some(existing) = &target.names else {
+        return check(name, Pass, "the objects of the target are not known here".into());
+    };
+    let existing: std::collections::BTreeSet<&String> = existing.iter().collect();
     let taken: Vec<String> = risks.names.iter().filter(|object| existing.contains(object)).cloned().collect();
     if taken.is_empty() {
         return check(name, Pass, "no object of the source exists on the target".into());
@@ -128,6 +131,9 @@ fn none_of(name: &str, status: CheckStatus, list: &[String], what: impl FnOnce(u
 fn count(number: usize, one: &str, many: &str) -> String {
     plural(number as u64, one, many)
 }
+
+/// Name of the check of names that exist on the target of an import in place.
+pub(super) const NAMES_FREE: &str = "names_free_on_target";
 
 /// Name of the check of the requirements for logical replication.
 pub const REPLICATION: &str = "replication_ready";

@@ -19,7 +19,7 @@ impl TargetServer {
             allow_empty,
             from_dump: false,
             has_tables: self.measure(database).await?.tables > 0,
-            names: if recreate == Some(true) { Vec::new() } else { self.names(database).await? },
+            names: Some(if recreate == Some(true) { Vec::new() } else { self.names(database).await? }),
             collation: Some(self.collation(database).await?),
             can_sort_like_source: self.options_to_sort_like(&risks.collation).await?.is_some(),
         })
