@@ -158,7 +158,7 @@ impl SourceUrl {
             None => "prefer",
         };
         let (url, mut changes) = self.normalize_with(mode);
-        changes.retain(|change| !matches!(change, UrlChange::SslModeAdded(_))); // libpq's default
+        changes.retain(|change| !matches!(change, UrlChange::SslModeAdded("disable" | "prefer"))); // as libpq does
         (url, changes)
     }
 
