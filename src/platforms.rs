@@ -133,22 +133,41 @@ pub const PLATFORMS: [Platform; 11] = [
     },
 ];
 
-/// The platform identified by these roles, schemas and setting prefixes, and the signs that match.
-pub fn recognize(roles: &[&str], schemas: &[&str], settings: &[&str]) -> Option<(&'static Platform, Vec<String>)> {
+/// The platform of a dump, from the roles and schemas that it names, and the signs that match.
+pub fn of_dump(roles: &[&str], schemas: &[&str]) -> Option<(&'static Platform, Vec<String>)> {
+    recognize(1, roles, schemas, &[])
+}
+
+/// The platform of a live database, from its schemas, and the roles and setting prefixes of its server, and
+/// the signs that match. Roles belong to all databases of a server, and a dump of another one may have left
+/// one behind: it takes two, or one and another sign.
+pub fn of_server(roles: &[&str], schemas: &[&str], settings: &[&str]) -> Option<(&'static Platform, Vec<String>)> {
+    recognize(2, roles, schemas, settings)
+}
+
+fn recognize(
+    roles_needed: usize,
+    roles: &[&str],
+    schemas: &[&str],
+    settings: &[&str],
+) -> Option<(&'static Platform, Vec<String>)> {
+    let named = |kind: &str, names: &[&str], known: &[&str]| -> Vec<String> {
+        names.iter().filter(|name| known.contains(name)).map(|name| format!("{kind} {name}")).collect()
+    };
     PLATFORMS.iter().find_map(|platform| {
-        let named = |kind: &str, names: &[&str], known: &[&str]| -> Vec<String> {
-            names.iter().filter(|name| known.contains(name)).map(|name| format!("{kind} {name}")).collect()
-        };
-        let mut signs = named("role", roles, platform.roles);
-        signs.extend(named("schema", schemas, platform.own_schemas));
+        let of_roles = named("role", roles, platform.roles);
+        let mut others = named("schema", schemas, platform.own_schemas);
         if !platform.settings.is_empty() {
-            signs.extend(named("setting", settings, &[platform.settings]));
+            others.extend(named("setting", settings, &[platform.settings]));
         }
         // Each of these names is common, but all three together are Supabase's.
         if platform.id == "supabase" && ["auth", "storage", "realtime"].iter().all(|part| schemas.contains(part)) {
-            signs.push("schemas auth, storage and realtime".to_owned());
+            others.push("schemas auth, storage and realtime".to_owned());
         }
-        (!signs.is_empty()).then_some((platform, signs))
+        // Some have only one role.
+        let enough = !of_roles.is_empty() && of_roles.len() >= roles_needed.min(platform.roles.len());
+        let is_recognized = !others.is_empty() || enough;
+        is_recognized.then(|| (platform, [of_roles, others].concat()))
     })
 }
 
@@ -163,11 +182,17 @@ mod tests {
 
     #[test]
     fn platforms_are_recognized_by_roles_and_schemas() {
-        let id_of = |roles: &[&str], schemas: &[&str]| recognize(roles, schemas, &[]).map(|(platform, _)| platform.id);
+        let id_of = |roles: &[&str], schemas: &[&str]| of_dump(roles, schemas).map(|(platform, _)| platform.id);
         assert_eq!(id_of(&["supabase_admin"], &[]), Some("supabase"));
         assert_eq!(id_of(&[], &["auth", "public", "realtime", "storage"]), Some("supabase"));
         assert_eq!(id_of(&[], &["auth", "public"]), None);
         assert_eq!(id_of(&[], &["heroku_ext"]), Some("heroku"));
         assert_eq!(id_of(&["bob"], &[]), None);
+        // One role of a server is not enough.
+        let of_server =
+            |roles: &[&str], schemas: &[&str]| of_server(roles, schemas, &[]).map(|(platform, _)| platform.id);
+        assert_eq!(of_server(&["supabase_admin"], &["public"]), None);
+        assert_eq!(of_server(&["supabase_admin", "supabase_auth_admin"], &["public"]), Some("supabase"));
+        assert_eq!(of_server(&["bob"], &["heroku_ext"]), Some("heroku"));
     }
 }

@@ -78,7 +78,7 @@ impl Raw {
         fn texts(names: &[String]) -> Vec<&str> {
             names.iter().map(String::as_str).collect()
         }
-        let known = platforms::recognize(&texts(&self.roles), &texts(&self.schemas), &texts(&self.setting_prefixes));
+        let known = platforms::of_server(&texts(&self.roles), &texts(&self.schemas), &texts(&self.setting_prefixes));
         let provider = known.as_ref().map(|(platform, _)| platform.id.to_owned());
         // Names such as `auth` belong to a platform only if the provider is known.
         let on_platform =

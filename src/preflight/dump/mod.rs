@@ -192,7 +192,7 @@ fn facts(dump: &DumpFile, found: &Contents, platform: Option<&(&Platform, Vec<St
 fn platform(found: &Contents) -> Option<(&'static Platform, Vec<String>)> {
     let roles: Vec<&str> = found.roles().into_iter().collect();
     let schemas: Vec<&str> = found.schemas.iter().map(String::as_str).collect();
-    platforms::recognize(&roles, &schemas, &[])
+    platforms::of_dump(&roles, &schemas)
 }
 
 /// The first locations of some findings.
