@@ -29,7 +29,7 @@ pub(super) fn run(output: &Output, wanted: Option<&str>) -> Result<(), CliError>
     let provider = providers::named(&wanted.to_lowercase()).ok_or_else(|| {
         let known: Vec<&str> = PROVIDERS.iter().map(|provider| provider.id).collect();
         let near = nearest(wanted, known.iter().copied()).map(|near| format!("did you mean {near}? "));
-        CliError::new(ErrorKind::NotFound, format!("no guide for provider {wanted}")).hint(format!(
+        CliError::new(ErrorKind::NotFound, "no guide for this provider").hint(format!(
             "{}providers: {}",
             near.unwrap_or_default(),
             known.join(", ")

@@ -70,8 +70,14 @@ fn check_exists(path: &Path) -> Result<(), CliError> {
         return Ok(());
     }
     let shown = crate::util::format::printable(&path.to_string_lossy(), 200);
-    // A URL whose scheme is mistyped may hold a password.
-    if shown.contains('@') && !shown.contains("://") {
+    // A mistyped URL or a line of a configuration file may hold a password, and so may a bare word.
+    let is_path = shown.contains(['.', '/']) && !shown.contains(['@', ':', '=', '\'', '"', ' ']);
+    let command = nearest(&shown, ["preflight", "guide"]).filter(|_| !is_path);
+    if let Some(command) = command {
+        let failure = CliError::new(ErrorKind::Usage, "the source is neither a command nor a file");
+        return Err(failure.hint(format!("did you mean capydb import {command}?")));
+    }
+    if !is_path && !shown.contains("://") {
         return Err(CliError::new(ErrorKind::Usage, "the source is neither a file nor a URL")
             .hint("a connection URL begins with postgres://, such as postgres://user:password@host:5432/database"));
     }
@@ -79,10 +85,6 @@ fn check_exists(path: &Path) -> Result<(), CliError> {
         let is_source = scheme.starts_with("postgres");
         let hint = if is_source { "use --source-url for a connection URL" } else { "download the dump first" };
         return Err(CliError::new(ErrorKind::Usage, "a URL is not a file").hint(hint));
-    }
-    if let Some(command) = nearest(&shown, ["preflight", "guide"]).filter(|_| !shown.contains(['.', '/'])) {
-        let failure = CliError::new(ErrorKind::Usage, format!("{shown} is neither a command nor a file"));
-        return Err(failure.hint(format!("did you mean capydb import {command}?")));
     }
     let failure = CliError::new(ErrorKind::NotFound, format!("no such file: {shown}"));
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -154,6 +156,7 @@ pub(super) fn resolve_local(text: &str, options: &SourceOptions, output: &Output
 /// Adds the certificate authorities of `--source-ca`.
 fn with_authorities(url: SourceUrl, options: &SourceOptions) -> Result<SourceUrl, CliError> {
     let Some(path) = &options.source_ca else { return Ok(url) };
+    check_exists(path)?;
     let shown = path.display();
     let pem = std::fs::read_to_string(path)
         .map_err(|error| CliError::new(ErrorKind::Error, format!("cannot read {shown}: {error}")))?;

@@ -86,7 +86,10 @@ fn read_names(tokens: &[Token], raw: &[&[u8]], names: &mut QualifiedNames) {
         let is_cast = at >= 1 && tokens[at - 1] == Token::Sign(':');
         // In a view, `ON` begins a condition on columns.
         let is_subject = after("ON") && at < 12 && any_of(&["POLICY", "TRIGGER"]).is_some();
-        let is_table = is_subject || ["FROM", "JOIN", "ONLY"].iter().any(|word| after(word)) && !in_extract(tokens, at);
+        // `a.x IS DISTINCT FROM b.y` compares values.
+        let is_compared = at >= 2 && after("FROM") && is(at - 2, "DISTINCT");
+        let is_read = ["FROM", "JOIN", "ONLY"].iter().any(|word| after(word)) && !is_compared;
+        let is_table = is_subject || is_read && !in_extract(tokens, at);
         if is_created || by_the_way {
             names.created.push((schema, name));
         } else if !IGNORED_SCHEMAS.contains(&schema.as_str())
@@ -275,6 +278,14 @@ mod tests {
                 vec!["a.S", "a.t"],
             ),
             ("COMMENT ON TABLE public.t IS 'x';", vec![], vec![]),
+            ("CREATE TABLE s.t (n numeric DEFAULT 0.00, CHECK (n > 0.5));", vec!["s.t"], vec![]),
+            ("CREATE INDEX i ON s.t USING btree ((n * 1.5));", vec![], vec!["s.t"]),
+            ("ALTER TABLE s.t ALTER COLUMN n SET DEFAULT 1.0;", vec![], vec!["s.t"]),
+            (
+                "CREATE VIEW s.v AS SELECT a.x FROM s.a JOIN s.b ON (a.x IS DISTINCT FROM b.y);",
+                vec!["s.v"],
+                vec!["s.a", "s.b"],
+            ),
         ] {
             assert_eq!(
                 names(text),

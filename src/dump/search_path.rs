@@ -128,7 +128,9 @@ fn unqualified_names(tokens: &[Token]) -> BTreeSet<String> {
         let after = at(index + 1);
         // `SELECT … INTO name` names a variable.
         let is_inserted = before.is("INTO") && *index > 1 && at(index - 2).is("INSERT");
-        let is_named = is_inserted || BEFORE_TABLES.iter().any(|word| before.is(word));
+        // `a IS DISTINCT FROM b` compares values.
+        let is_compared = before.is("FROM") && *index > 1 && at(index - 2).is("DISTINCT");
+        let is_named = is_inserted || (!is_compared && BEFORE_TABLES.iter().any(|word| before.is(word)));
         let is_table = is_named && *after != Token::Sign('.');
         let is_syntax = SYNTAX.iter().any(|word| at(*index).is(word));
         let is_call = *after == Token::Sign('(') && *before != Token::Sign('.') && !is_syntax;
@@ -163,6 +165,9 @@ mod tests {
         let text = b"CREATE FUNCTION public.cnt() RETURNS bigint LANGUAGE plpgsql STABLE\n AS $$ begin return (select count(*) from x, a.y join z on lower(z.n) = public.f(1)); end $$;";
         let function = open_function(text).expect("an open function");
         assert_eq!(function.name, "public.cnt");
+        let text =
+            b"CREATE FUNCTION public.d(a int, b int) RETURNS bool LANGUAGE sql AS $$ select a is distinct from b $$;";
+        assert!(open_function(text).expect("an open function").unqualified.is_empty());
         let names: Vec<&str> = function.unqualified.iter().map(String::as_str).collect();
         assert_eq!(names, ["count", "lower", "return", "x", "z"], "keywords match no table");
         assert_eq!(function.calls.iter().collect::<Vec<_>>(), ["a.y", "public.f", "z.n"]);

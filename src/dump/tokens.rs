@@ -18,9 +18,11 @@ impl Token {
         matches!(self, Self::Word(found) if found == word)
     }
 
-    /// The identifier that this token denotes; bare words are folded to lower case.
+    /// The identifier that this token denotes; bare words are folded to lower case. Numbers are not names:
+    /// `0.5` is not an object `5` of a schema `0`.
     pub(super) fn name(&self) -> Option<String> {
         match self {
+            Self::Word(word) if word.starts_with(|c: char| c.is_ascii_digit()) => None,
             Self::Word(word) => Some(word.to_lowercase()),
             Self::Quoted(name) => Some(name.clone()),
             Self::Literal | Self::Sign(_) => None,

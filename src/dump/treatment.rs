@@ -273,7 +273,13 @@ fn changes_owner(text: &[u8]) -> bool {
     if !owner.is("OWNER") || !to.is("TO") {
         return false;
     }
-    let is_name = *before == Token::Sign('.') || KINDS.iter().any(|kind| before.is(kind));
+    // Directly after `ALTER TABLE` or the like, and not after a table named `domain`.
+    let begins = match tokens.as_slice() {
+        [_, kind, _, _, _, _] => kind == before,
+        [_, first, _, _, _, _, _] => ["MATERIALIZED", "FOREIGN"].iter().any(|word| first.is(word)) || before.is("ONLY"),
+        _ => before.is("ONLY"),
+    };
+    let is_name = *before == Token::Sign('.') || (begins && KINDS.iter().any(|kind| before.is(kind)));
     let renames =
         if last.is("RENAME") { !is_name } else { before.is("RENAME") && PARTS.iter().any(|part| last.is(part)) };
     let mut depth = 0_u32;

@@ -182,7 +182,11 @@ select json_build_object(
         -- What functions of indexes and materialized views may name without a schema, as SQL.
         select coalesce(string_agg(text || E';\n', '' order by kind) filter (where length < 2000000), '') from (
             select kind, text, sum(octet_length(text)) over (order by kind, text) as length from (
-                select 1 as kind, format('create table %s ()', name) as text from relation where relkind <> 'S'
+                select 1 as kind, format('create table %s ()', name) as text from relation
+                union all
+                select 1, format('create type %I.%I as enum ()', n.nspname, t.typname)
+                from data_type d join pg_type t on t.oid = d.oid join schema n on n.oid = t.typnamespace
+                where d.typtype in ('d', 'e', 'r') or (select relkind from pg_class where oid = t.typrelid) = 'c'
                 union all
                 select 2, pg_get_functiondef(oid) from routine r
                 where lanname in ('sql', 'plpgsql') and not exists (select from pg_aggregate a where a.aggfnoid = r.oid)

@@ -104,6 +104,10 @@ impl SourceUrl {
     /// Parses a URL that this machine connects to, which may be a Unix socket.
     pub fn parse_local(text: &str) -> Result<Self, SourceUrlError> {
         let (text, mut changes) = pasted::to_url(text)?;
+        // The parser would drop a line end, and join what was pasted after it to the URL.
+        if text.contains(char::is_control) {
+            return Err(SourceUrlError::Syntax("several lines, or a control character".into()));
+        }
         let text = host::socket_into_host(&text).unwrap_or(text);
         authority::check_unambiguous(&text)?;
         placeholder::refuse_placeholders(&text)?;

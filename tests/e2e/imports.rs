@@ -183,3 +183,51 @@ fn a_larger_database_is_imported_over_several_connections() {
     project.import(&["--source-url", &url, "--recreate", "--wait"]).succeeds();
     assert_eq!(project.sql("select (select count(*) from a), (select sum(n) from b)"), "150000|11250075000");
 }
+
+/// Numbers are no names, column lists no owners, and statements keep their order.
+#[test]
+fn odd_definitions_keep_their_meaning() {
+    let dir = test_dir();
+    let url = source().create(
+        "odd_definitions",
+        "create table t (a int, n numeric(4, 2) default 0.50, check (n > 0.1)); insert into t (a) values (1);
+         create index on t ((n * 1.5)); create view v as select x.a from t x join t y using (a) where x.n is distinct from y.n",
+    );
+    assert!(!url.is_empty());
+    for format in ["custom", "plain"] {
+        let path = dir.join(format!("odd.{format}"));
+        source().dump("odd_definitions", format, &path);
+        let project = control_plane().project(&format!("odd {format}"));
+        project.import(&[path.to_str().expect("UTF-8 path"), "--recreate", "--wait"]).succeeds();
+        assert_eq!(project.sql("insert into t (a) values (2) returning n"), "0.50", "{format}");
+    }
+    let path = dir.join("odd.sql");
+    let script = "create table domain (id int, owner text); alter table domain rename owner to boss;
+                  alter table domain enable row level security; alter table domain force row level security;
+                  alter table domain no force row level security;";
+    std::fs::write(&path, script).expect("write the script");
+    let project = control_plane().project("odd script");
+    project.import(&[path.to_str().expect("UTF-8 path"), "--recreate", "--wait"]).succeeds();
+    let state = "select relforcerowsecurity, (select string_agg(attname, ',' order by attnum) from pg_attribute
+                 where attrelid = c.oid and attnum > 0) from pg_class c where relname = 'domain'";
+    assert_eq!(project.sql(state), "f|id,boss");
+}
+
+/// A function that finds its table by the search path must not find another one.
+#[test]
+fn a_name_of_several_schemas_is_not_guessed() {
+    let url = source().create(
+        "ambiguous",
+        "create schema t1; create schema t2; create table t1.look (id int, k int); create table t2.look (id int, k int);
+         insert into t1.look values (1, 100); insert into t2.look values (1, 200); set search_path = t2;
+         create function public.f(x int) returns int language sql immutable as 'select k from look where id = x';
+         create table t2.t (x int, g int generated always as (public.f(x)) stored); insert into t2.t values (1)",
+    );
+    let project = control_plane().project("ambiguous");
+    project.sql("create table mine (id int)");
+    let before = fingerprint(&project.url);
+    let refused = project.import(&["--source-url", &url, "--recreate", "--wait"]);
+    assert_eq!(refused.code, 1, "{refused:#?}");
+    assert!(refused.stderr.contains("several schemas have that name"), "{refused:#?}");
+    assert_eq!(fingerprint(&project.url), before);
+}

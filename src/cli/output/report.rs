@@ -11,6 +11,9 @@ use crate::wire::{
 use console::{StyledObject, style};
 use std::time::Duration;
 
+/// Maximum length of a fix in characters. A command must not be cut.
+const MAX_FIX: usize = 20_000;
+
 fn status_text(status: CheckStatus) -> StyledObject<&'static str> {
     let word = style(status.as_str()).bold();
     match status {
@@ -31,7 +34,7 @@ fn lines(check: &Check, status_text: &StyledObject<&'static str>, rows: &mut Vec
     rows.extend(check.evidence.iter().map(|place| below(format!("· {}", printable(place, 200)))));
     // The hosted service sends no fixes.
     let fix = check.fix.as_deref().or_else(|| fix_hint(&check.name, check.status));
-    rows.extend(fix.map(|fix| below(format!("→ {}", printable(fix, 500)))));
+    rows.extend(fix.map(|fix| below(format!("→ {}", printable(fix, MAX_FIX)))));
 }
 
 /// Checks as a table, with fixes.

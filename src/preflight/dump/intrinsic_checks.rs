@@ -77,13 +77,19 @@ pub(in crate::preflight) fn functions_find_their_tables(found: &Contents) -> Che
         names(list.iter().map(String::as_str))
     );
     let functions: BTreeSet<&str> = calls.iter().filter(|call| !call.is_view).map(|call| call.name).collect();
-    let alter =
-        functions.iter().map(|name| format!("ALTER FUNCTION {} SET search_path = public, pg_temp;", sql_name(name)));
+    let alter = functions.iter().map(|name| alter_function(name));
     let views: BTreeSet<&str> = calls.iter().filter(|call| call.is_view).map(|call| call.name).collect();
     let views = views.iter().map(|name| format!("give the table in the query of ts_stat in {name} its schema;"));
     let fix = format!("in the source: {} then dump again", alter.chain(views).collect::<Vec<_>>().join(" "));
     let evidence = calls.iter().take(5).map(|call| format!("{}: {}", call.place, call.caller)).collect();
     with_evidence(fixed(check(name, Fail, what), fix), evidence)
+}
+
+/// Gives a function a search path with its own schema. Names do not say in which other schema they are.
+fn alter_function(name: &str) -> String {
+    let own = name.split_once('.').map(|(schema, _)| schema).filter(|schema| *schema != "public");
+    let own = own.map_or_else(String::new, |schema| format!("{}, ", sql_name(schema)));
+    format!("ALTER FUNCTION {} SET search_path = {own}public, pg_temp;", sql_name(name))
 }
 
 /// Warns of row-level security, which does not apply to the owner of a table.

@@ -54,7 +54,7 @@ pub fn settings_left_out(risks: &SourceRisks, target_major: u32, recreate: bool)
     };
     let lost = lost.iter().map(|setting| match &setting.role {
         Some(role) if *role != risks.role => left_out(setting, "it is a setting of another role"),
-        _ => left_out(setting, "it concerns a server or a library, or needs a superuser"),
+        _ => left_out(setting, "only settings that concern queries are carried over"),
     });
     lost.chain(kept.iter().map(|setting| left_out(setting, "settings are carried over only with --recreate"))).collect()
 }
@@ -76,7 +76,8 @@ pub(super) fn settings(risks: &SourceRisks, limits: &Limits, target: &TargetFact
     let (kept, lost) = if none_kept { (Vec::new(), [lost, kept].concat()) } else { (kept, lost) };
     let list = |settings: &[&DatabaseSetting]| names(settings.iter().map(|setting| setting.name.as_str()));
     if lost.is_empty() {
-        return check(SETTINGS, Pass, format!("carried over: {}", list(&kept)));
+        let when = if target.recreate.is_none() { " with --recreate" } else { "" };
+        return check(SETTINGS, Pass, format!("carried over{when}: {}", list(&kept)));
     }
     let carried = if kept.is_empty() { String::new() } else { format!("; carried over: {}", list(&kept)) };
     let what = check(SETTINGS, Warn, format!("not carried over: {}{carried}", list(&lost)));

@@ -58,7 +58,7 @@ pub(super) fn readable(risks: &SourceRisks) -> Check {
     } else {
         format!("GRANT SELECT ON {} TO {grantee}", risks.unreadable.join(", "))
     };
-    let fix = format!("run as the owner: {grant}; or use the owner's URL");
+    let fix = format!("use the owner's URL; or run as the owner: {grant}");
     with_evidence(fixed(what, fix), risks.unreadable.iter().take(5).cloned().collect())
 }
 

@@ -3,7 +3,7 @@
 use super::input::Input;
 use super::prepare::{keep_extensions, prepare};
 use super::progress::tracker::Phase;
-use super::{Import, ImportFailure, grants, restore, spatial_reference};
+use super::{Import, ImportFailure, ImportSource, grants, restore, spatial_reference};
 use crate::server::metadata::Store;
 use crate::server::target::{TargetServer, exists};
 use crate::source::risks::DatabaseSetting;
@@ -114,6 +114,12 @@ async fn load_and_swap(
     spatial_reference::keep(&import.session(staging).await?).await?;
     import.tracker.enter(Phase::Finishing, None);
     server.wait_for_sessions_to_end(&import.application_name()).await?;
+    if input.search_path.is_some()
+        && let Some(name) = ambiguous_name(import, staging, &input.plan.schemas).await?
+    {
+        let why = format!("functions find {name} by the search path, and several schemas have that name");
+        return Err(ImportFailure::permanent(why));
+    }
     if let Some(name) = server.missing_table(staging, &input.plan.table_names).await? {
         return Err(ImportFailure::permanent(format!("the table {name} of the dump is missing after the load")));
     }
@@ -135,6 +141,10 @@ async fn load_and_swap(
         .await
         .context("cannot copy the database's settings")?;
     let mut lost = carry_over_settings(import, staging, &input.source.settings).await?;
+    // A dump does not say which settings its database had.
+    if matches!(import.source, ImportSource::Url(_)) {
+        lost.extend(kept_settings(import, &input.source.settings).await?);
+    }
     lost.extend(grants::grant(import, staging, &input.plan).await?);
     server.keep_application_roles(staging, import.role).await?;
     swap(import, staging, &old_name(&import.job.id)).await?;
@@ -188,6 +198,38 @@ async fn carry_over_settings(
         session.batch_execute("reset role").await?;
     }
     Ok(refused)
+}
+
+/// A name of a table or function that several of these schemas or `public` have: with a search path of all of
+/// them, a function may have found the wrong one.
+async fn ambiguous_name(import: &Import<'_>, staging: &str, schemas: &[String]) -> anyhow::Result<Option<String>> {
+    let sql = "select name from (
+                   select relname::text as name, relnamespace as schema, 'pg_class'::regclass as class, oid from pg_class
+                   where relkind in ('r', 'p', 'v', 'm', 'S', 'f')
+                   union all
+                   select proname, pronamespace, 'pg_proc'::regclass, oid from pg_proc) object
+               join pg_namespace n on n.oid = object.schema
+               where (n.nspname = any($1) or n.nspname = 'public')
+                 and not exists (select from pg_depend d where d.classid = class and d.objid = object.oid and d.deptype = 'e')
+               group by name, class having count(distinct object.schema) > 1 order by name limit 1";
+    let row = import.session(staging).await?.query_opt(sql, &[&schemas]).await?;
+    Ok(row.map(|row| row.get(0)))
+}
+
+/// Settings of the live database that the source does not have: the user's, or those of an earlier import.
+async fn kept_settings(import: &Import<'_>, settings: &[DatabaseSetting]) -> anyhow::Result<Vec<LeftOut>> {
+    let sql = "select split_part(setting, '=', 1)
+               from pg_db_role_setting s join pg_database d on d.oid = s.setdatabase cross join unnest(s.setconfig) setting
+               where d.datname = $1 and s.setrole = 0 order by 1";
+    let rows = import.session("postgres").await?.query(sql, &[&import.database]).await?;
+    let names = rows.iter().map(|row| row.get::<_, String>(0));
+    let others = names.filter(|name| !settings.iter().any(|setting| setting.name.eq_ignore_ascii_case(name)));
+    let kept = |name: String| LeftOut {
+        kind: format!("RESET {name}"),
+        count: 1,
+        reason: "the project's database has this setting, and keeps it".to_owned(),
+    };
+    Ok(others.map(kept).collect())
 }
 
 /// Whether a setting is of the form `name.name`, and no extension or language of the server may know it.

@@ -260,7 +260,11 @@ impl BatchState {
             return Err(refused(piece.line(), USED_VARIABLE));
         }
         let mut before = if self.is_batch_full(batches, 1) { markers.next_batch() } else { String::new() };
-        let treatment = treat(&text);
+        let treatment = match treat(&text) {
+            // In the order of pg_dump, all rows exist when it comes; in that of people, it has its place.
+            Treatment::ForceRowSecurity if filter.script.handwritten => Treatment::Run,
+            treatment => treatment,
+        };
         let mut sql = self.change(piece, &text, &treatment, filter);
         match &treatment {
             // It also resets the marker of the batch.

@@ -38,7 +38,7 @@ fn invalid_urls_are_rejected_with_the_reason() {
     assert_eq!(parse_error("postgres://u:p@h1:1,h2:2/d"), SourceUrlError::SeveralHosts);
     assert_eq!(parse_error("postgres://u:p@%2Ftmp/d"), SourceUrlError::Socket);
     assert_eq!(parse_error("postgres://u:p@%5B%2Ftmp%5D/d"), SourceUrlError::Socket);
-    assert_eq!(parse_error("postgres://u:p@h1%2\tch2/d"), SourceUrlError::SeveralHosts);
+    assert!(matches!(parse_error("postgres://u:p@h1%2\tch2/d"), SourceUrlError::Syntax(_)));
     assert!(matches!(parse_error("postgres://u:p@h/d?host=/tmp"), SourceUrlError::Parameter(..)));
     assert!(matches!(parse_error("postgres://u:p@h/d?%68ostaddr=127.0.0.1"), SourceUrlError::Parameter(..)));
     assert!(matches!(parse_error("postgres://u:p@h/d?sslkey=/k"), SourceUrlError::Parameter(..)));
